@@ -1,0 +1,61 @@
+"""`lectorium`: each room brings its commands under the entry-point group ``lectorium.commands``."""
+
+import asyncio
+import logging
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+from service import __version__
+from service.config import load_config
+from service.errors import LectoriumError
+
+GROUP = "lectorium.commands"
+
+
+class Commands(click.Group):
+    """Finds commands when they are called for, so that serving never imports training."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the installed commands."""
+        return sorted(entry_points(group=GROUP).names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None where no room brings it."""
+        found = entry_points(group=GROUP, name=cmd_name)
+        return _load(next(iter(found))) if found else None
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__)
+def main() -> None:
+    """Train, export, measure and serve the vision models of a deep-learning lecture."""
+
+
+@click.command()
+def serve() -> None:
+    """Serve the packages of a repository over HTTP and gRPC.
+
+    Configured by LECTORIUM_* variables and an optional TOML file named by LECTORIUM_CONFIG.
+    """
+    import uvloop  # here, and below: `lectorium --help` needs neither
+
+    try:
+        config = load_config()
+        logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        from service.surfaces.process import serve as serve_process
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve_process(config))
+    except LectoriumError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _load(entry_point: EntryPoint) -> click.Command:
+    try:
+        command: click.Command = entry_point.load()
+    except ModuleNotFoundError as error:
+        extras = ",".join(entry_point.extras)
+        wanted = f"pip install 'lectorium[{extras}]'" if extras else "a complete installation"
+        raise click.ClickException(f"{entry_point.name} needs {error.name}: {wanted}") from error
+    return command

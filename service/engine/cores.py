@@ -1,0 +1,27 @@
+"""How many cores this process may use: the cgroup's and the scheduler's word, not the host's."""
+
+import os
+from pathlib import Path
+
+_V2 = Path("/sys/fs/cgroup/cpu.max")
+_V1 = Path("/sys/fs/cgroup/cpu")
+
+
+def usable_cores() -> int:
+    """Cores this process may run on, at least 1: its CPU affinity, cut by the container's CPU quota."""
+    affinity = len(os.sched_getaffinity(0))
+    quota = _quota()
+    return affinity if quota is None else max(1, min(affinity, int(quota)))
+
+
+def _quota() -> float | None:
+    """The CPU quota in cores (cgroup v2, then v1); None where there is none."""
+    try:
+        if _V2.exists():
+            quota, period = _V2.read_text().split()
+        else:
+            quota = (_V1 / "cpu.cfs_quota_us").read_text().strip()
+            period = (_V1 / "cpu.cfs_period_us").read_text().strip()
+    except OSError:
+        return None
+    return None if quota in ("max", "-1") else int(quota) / int(period)

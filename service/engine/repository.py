@@ -1,0 +1,129 @@
+"""The repository: a folder of packages, verified, loaded and warm."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from service.engine.session import Session
+from service.engine.tensors import DTYPES, Tensors
+from service.errors import InvalidPackage, UnknownModel
+from service.package import Package, read_package
+
+MAX_GOLDEN_BYTES = 16 << 20
+
+
+class Model:
+    """One version of one package, loaded: its graph has given the golden answer, and every bucket is warm.
+
+    Raises:
+        InvalidPackage: the graph is not the one the card describes, or does not give the golden answer.
+    """
+
+    def __init__(self, package: Package, intra_op: int) -> None:
+        self.package = package
+        self.card = package.card
+        self.name = self.card.name
+        self.version = str(self.card.version)
+        self.session = Session(package.path(self.card.graph.file), self.card.graph, intra_op)
+        golden = self._check_golden()
+        self._warm(golden)
+
+    def _check_golden(self) -> Tensors:
+        arrays = self._read_golden()
+        inputs = {spec.name: arrays[spec.name] for spec in self.card.graph.inputs}
+        names = [spec.name for spec in self.card.graph.outputs]
+        for name, found in zip(names, self.session.run(names, inputs), strict=True):
+            wanted = arrays[name]
+            difference = np.abs(found.astype("f8") - wanted.astype("f8")).max() if found.shape == wanted.shape else None
+            if difference is None or not difference <= self.card.golden.tolerance:
+                raise InvalidPackage(
+                    f"{self.package}: golden output {name!r} differs by {difference} "
+                    f"(shape {found.shape}, wanted {wanted.shape}), tolerance {self.card.golden.tolerance}"
+                )
+        return inputs
+
+    def _read_golden(self) -> Tensors:
+        path = self.package.path(self.card.golden.file)
+        if path.stat().st_size > MAX_GOLDEN_BYTES:
+            raise InvalidPackage(
+                f"{path}: {path.stat().st_size} bytes, a golden example has at most {MAX_GOLDEN_BYTES}"
+            )
+        specs = (*self.card.graph.inputs, *self.card.graph.outputs)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {spec.name: file[spec.name] for spec in specs}
+        except (OSError, KeyError, ValueError) as error:
+            raise InvalidPackage(f"{path}: no golden example of {[spec.name for spec in specs]}: {error}") from error
+        for spec in specs:
+            if arrays[spec.name].dtype != DTYPES[spec.datatype]:
+                raise InvalidPackage(
+                    f"{path}: {spec.name!r} is {arrays[spec.name].dtype}, the card says {spec.datatype}"
+                )
+        return arrays
+
+    def _warm(self, example: Tensors) -> None:
+        names = [spec.name for spec in self.card.graph.outputs]
+        for rows in buckets(self.card.graph.max_batch):
+            self.session.run(names, {n: np.resize(t, (rows, *t.shape[1:])) for n, t in example.items()})
+
+
+class Repository:
+    """Every package under a folder, by name and version; the highest version answers where none is named.
+
+    Raises:
+        InvalidPackage: the folder is missing or empty, or one of its packages may not be served.
+    """
+
+    def __init__(self, folder: Path, intra_op: int) -> None:
+        packages = [read_package(path) for path in _version_folders(folder)]
+        if not packages:
+            raise InvalidPackage(f"{folder}: no package <name>/<version>/ there")
+        self._models: dict[str, dict[str, Model]] = {}
+        for package in packages:
+            model = Model(package, intra_op)
+            self._models.setdefault(model.name, {})[model.version] = model
+
+    def __iter__(self) -> Iterator[Model]:
+        for versions in self._models.values():
+            yield from versions.values()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the models that are served."""
+        return list(self._models)
+
+    def versions(self, name: str) -> list[str]:
+        """The versions of one model that are served, oldest first."""
+        return list(self._versions(name))
+
+    def get(self, name: str, version: str | None = None) -> Model:
+        """The model, in its highest version where ``version`` is None or empty.
+
+        Raises:
+            UnknownModel: naming what there is.
+        """
+        versions = self._versions(name)
+        if not version:
+            return versions[next(reversed(versions))]
+        if version not in versions:
+            raise UnknownModel(f"model {name!r} has no version {version[:80]!r}; it has {list(versions)}")
+        return versions[version]
+
+    def _versions(self, name: str) -> dict[str, Model]:
+        if name not in self._models:
+            raise UnknownModel(f"no model {name[:80]!r}; there are {self.names}")
+        return self._models[name]
+
+
+def buckets(max_batch: int) -> list[int]:
+    """The batch sizes run once before ready: the powers of two below ``max_batch``, and ``max_batch``."""
+    return [*(1 << i for i in range((max_batch - 1).bit_length())), max_batch]
+
+
+def _version_folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InvalidPackage(f"repository {folder}: no such folder")
+    found = [p for p in folder.glob("*/*") if p.is_dir() and re.fullmatch("[1-9][0-9]{0,8}", p.name)]
+    return sorted(found, key=lambda p: (p.parent.name, int(p.name)))

@@ -1,0 +1,80 @@
+"""Tensors as the Open Inference Protocol names them, as numpy holds them, and what a graph accepts."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import InvalidArgument
+from service.package import Datatype, TensorSpec
+
+Tensor = NDArray[np.generic]
+Tensors = Mapping[str, Tensor]
+
+# Little-endian whatever the host: the wire is.
+DTYPES: dict[Datatype, np.dtype[np.generic]] = {
+    "BOOL": np.dtype("?"),
+    "UINT8": np.dtype("u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+DATATYPES: dict[np.dtype[np.generic], Datatype] = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def check_inputs(model: str, specs: tuple[TensorSpec, ...], inputs: Tensors) -> int:
+    """The number of rows in ``inputs``, once each tensor is known to be what the graph wants.
+
+    Raises:
+        InvalidArgument: naming the model, the tensor, what came and what was wanted.
+    """
+    _check_names(model, [spec.name for spec in specs], list(inputs))
+    rows = -1
+    for spec in specs:
+        tensor = inputs[spec.name]
+        _check_tensor(model, spec, tensor)
+        if rows not in (-1, tensor.shape[0]):
+            raise InvalidArgument(
+                f"model {model!r}: inputs have {rows} and {tensor.shape[0]} rows; one batch has one size"
+            )
+        rows = tensor.shape[0]
+    return rows
+
+
+def check_outputs(model: str, specs: tuple[TensorSpec, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """The output names to answer: those wanted, in that order, or all where none is named."""
+    names = tuple(spec.name for spec in specs)
+    for name in wanted:
+        if name not in names:
+            raise InvalidArgument(f"model {model!r} has no output {name!r}; it has {list(names)}")
+    return wanted or names
+
+
+def _check_names(model: str, wanted: list[str], came: list[str]) -> None:
+    for name in came:
+        if name not in wanted:
+            raise InvalidArgument(f"model {model!r} has no input {name!r}; it has {wanted}")
+    for name in wanted:
+        if name not in came:
+            raise InvalidArgument(f"model {model!r} needs input {name!r}; inputs {came} came")
+
+
+def _check_tensor(model: str, spec: TensorSpec, tensor: Tensor) -> None:
+    if tensor.dtype != DTYPES[spec.datatype]:
+        came = DATATYPES.get(tensor.dtype, str(tensor.dtype))
+        raise InvalidArgument(f"model {model!r} input {spec.name!r}: datatype {came} came, {spec.datatype} wanted")
+    fits = len(tensor.shape) == len(spec.shape) and all(
+        want in (-1, came) for want, came in zip(spec.shape, tensor.shape, strict=True)
+    )
+    if not fits or tensor.shape[0] < 1:
+        raise InvalidArgument(
+            f"model {model!r} input {spec.name!r}: shape {list(tensor.shape)} came, "
+            f"{list(spec.shape)} wanted (-1: any size, at least one row)"
+        )

@@ -1,0 +1,116 @@
+"""Every error a caller can meet. Each class says once what it is in HTTP, in gRPC and in the metrics."""
+
+from typing import ClassVar
+
+
+class LectoriumError(Exception):
+    """Base of all errors that are answered to a caller; the message is meant for them.
+
+    ``grpc_code`` is the name of a ``grpc.StatusCode``; ``reason`` labels the rejection counter.
+    """
+
+    http_status: ClassVar[int] = 500
+    grpc_code: ClassVar[str] = "INTERNAL"
+    reason: ClassVar[str] = "internal"
+
+
+class InvalidArgument(LectoriumError):
+    """The request itself is wrong: a parameter, a tensor's name, shape, datatype or size."""
+
+    http_status = 400
+    grpc_code = "INVALID_ARGUMENT"
+    reason = "invalid_argument"
+
+
+class InvalidImage(InvalidArgument):
+    """The bytes are no image we can decode: another format, truncated, empty."""
+
+    reason = "invalid_image"
+
+
+class TooLarge(InvalidArgument):
+    """The request is over a size limit, in bytes or pixels."""
+
+    http_status = 413
+    reason = "too_large"
+
+
+class UnknownModel(LectoriumError):
+    """No such model, or no such version of it."""
+
+    http_status = 404
+    grpc_code = "NOT_FOUND"
+    reason = "unknown_model"
+
+
+class UnknownPath(LectoriumError):
+    """No such path (HTTP only: gRPC answers unknown methods by itself)."""
+
+    http_status = 404
+    grpc_code = "UNIMPLEMENTED"
+    reason = "unknown_path"
+
+
+class WrongVerb(LectoriumError):
+    """The path exists, but not with this HTTP verb."""
+
+    http_status = 405
+    grpc_code = "UNIMPLEMENTED"
+    reason = "wrong_verb"
+
+
+class Unsupported(LectoriumError):
+    """Well formed, and not something this server does."""
+
+    http_status = 501
+    grpc_code = "UNIMPLEMENTED"
+    reason = "unsupported"
+
+
+class QueueFull(LectoriumError):
+    """The model's queue has no room for these rows; ``retry_after`` is in whole seconds."""
+
+    http_status = 429
+    grpc_code = "RESOURCE_EXHAUSTED"
+    reason = "queue_full"
+    retry_after: ClassVar[int] = 1
+
+
+class DeadlineExceeded(LectoriumError):
+    """The request's time ran out."""
+
+    http_status = 504
+    grpc_code = "DEADLINE_EXCEEDED"
+    reason = "deadline"
+
+
+class CallerGone(LectoriumError):
+    """The caller left before the answer; nobody reads this one (499 is the proxies' word for it)."""
+
+    http_status = 499
+    grpc_code = "CANCELLED"
+    reason = "cancelled"
+
+
+class Draining(LectoriumError):
+    """The server is shutting down and takes no new work."""
+
+    http_status = 503
+    grpc_code = "UNAVAILABLE"
+    reason = "draining"
+
+
+class InternalError(LectoriumError):
+    """A fault of ours. The message names no internals; the log has the trace."""
+
+
+class InvalidPackage(LectoriumError):
+    """A package that may not be served: its card, its files or its graph contradict each other."""
+
+    reason = "invalid_package"
+
+
+class InvalidConfig(LectoriumError):
+    """The configuration has an unknown key or a value of the wrong kind."""
+
+    reason = "invalid_config"

@@ -1,0 +1,79 @@
+"""Every metric of the service, named once. Labels hold only what we serve, never what a stranger sends."""
+
+from functools import cache
+from typing import NamedTuple, Protocol
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+_request = Histogram(
+    "lectorium_request_duration_seconds",
+    "From the request's first byte handled to its answer; code is the gRPC name of the outcome.",
+    ("model", "version", "surface", "code"),
+    buckets=_SECONDS,
+)
+_stage_labels = ("model", "version", "surface")
+_decode = Histogram("lectorium_decode_duration_seconds", "Image bytes to tensor.", _stage_labels, buckets=_SECONDS)
+_queue = Histogram("lectorium_queue_duration_seconds", "Waiting for a lane.", _stage_labels, buckets=_SECONDS)
+_compute = Histogram("lectorium_compute_duration_seconds", "In the lane.", _stage_labels, buckets=_SECONDS)
+_batch_rows = Histogram("lectorium_batch_rows", "Rows in each batch run.", ("model", "version"), buckets=_ROWS)
+_queue_rows = Gauge("lectorium_queue_rows", "Rows waiting for a lane.", ("model", "version"))
+_in_flight = Gauge("lectorium_in_flight_requests", "Requests begun and not yet answered.", ("surface",))
+_rejections = Counter(
+    "lectorium_rejections", "Requests not answered with a result, by reason.", (*_stage_labels, "reason")
+)
+
+
+class Stages(NamedTuple):
+    """The stage histograms of one model on one surface."""
+
+    decode: Histogram
+    queue: Histogram
+    compute: Histogram
+
+
+class HasRows(Protocol):
+    """Something whose ``rows`` say how long it is."""
+
+    rows: int
+
+
+# Finding a labelled child costs more than observing it, hence the caches; what they are keyed by is bounded.
+
+
+@cache
+def request_duration(model: str, version: str, surface: str, code: str) -> Histogram:
+    """The request histogram of one model, surface and outcome."""
+    return _request.labels(model, version, surface, code)
+
+
+@cache
+def stages(model: str, version: str, surface: str) -> Stages:
+    """The stage histograms of one model on one surface."""
+    labels = (model, version, surface)
+    return Stages(_decode.labels(*labels), _queue.labels(*labels), _compute.labels(*labels))
+
+
+@cache
+def batch_rows(model: str, version: str) -> Histogram:
+    """The batch-size histogram of one model."""
+    return _batch_rows.labels(model, version)
+
+
+@cache
+def in_flight(surface: str) -> Gauge:
+    """The in-flight gauge of one surface."""
+    return _in_flight.labels(surface)
+
+
+@cache
+def rejections(model: str, version: str, surface: str, reason: str) -> Counter:
+    """The rejection counter of one model, surface and reason."""
+    return _rejections.labels(model, version, surface, reason)
+
+
+def watch_queue(model: str, version: str, queue: HasRows) -> None:
+    """Read the queue's length whenever the metrics are read."""
+    _queue_rows.labels(model, version).set_function(lambda: queue.rows)

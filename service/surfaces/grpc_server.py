@@ -1,0 +1,61 @@
+"""The gRPC server: the Open Inference Protocol, Vision, health and reflection on one port."""
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from protos import open_inference_pb2, open_inference_pb2_grpc
+from protos.lectorium.v1 import vision_pb2, vision_pb2_grpc
+from service.config import Config
+from service.engine import Engine
+from service.errors import InvalidConfig
+from service.surfaces.door import Door
+from service.surfaces.oip_grpc import OipGrpc
+from service.surfaces.vision_grpc import VisionGrpc
+from service.tasks.classify import Classifier
+
+# Names, tensor descriptions and framing around the bytes the limit is about.
+_ENVELOPE_BYTES = 64 << 10
+_SERVICES = (
+    open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
+    vision_pb2.DESCRIPTOR.services_by_name["Vision"].full_name,
+)
+
+
+class GrpcServer:
+    """Listens from `start` until `stop`; health says SERVING between `start` and `not_serving`."""
+
+    def __init__(self, engine: Engine, classifier: Classifier, door: Door, config: Config) -> None:
+        limit = config.max_request_bytes + _ENVELOPE_BYTES
+        self._server = grpc.aio.server(
+            # so_reuseport: a second server on the same port is an error, not a lottery.
+            options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)]
+        )
+        self._health = health.aio.HealthServicer()
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OipGrpc(engine, door), self._server)
+        vision_pb2_grpc.add_VisionServicer_to_server(VisionGrpc(classifier, door), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        self._address = f"{config.host}:{config.grpc_port}"
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            InvalidConfig: the port is taken or the address is not ours.
+        """
+        try:
+            self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise InvalidConfig(f"gRPC cannot listen on {self._address}: {error}") from error
+        await self._server.start()
+        for service in ("", *_SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    async def not_serving(self) -> None:
+        """Tell health's callers, those that watch included, that the server drains."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_s: float) -> None:
+        """Finish the calls at hand within ``grace_s`` seconds, cancel the rest, and stop."""
+        await self._server.stop(grace_s)

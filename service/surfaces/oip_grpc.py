@@ -1,0 +1,159 @@
+"""The Open Inference Protocol over gRPC."""
+
+from math import prod
+
+from protos import open_inference_pb2 as pb
+from protos.open_inference_pb2_grpc import GRPCInferenceServiceServicer
+from service import __version__
+from service.engine import Answer, Engine, Model
+from service.engine.tensors import Tensor
+from service.errors import InvalidArgument, LectoriumError
+from service.package import TensorSpec
+from service.surfaces.door import Door, Visit
+from service.surfaces.grpc_door import Context, refuse, through_door
+from service.surfaces.oip_tensors import (
+    EXTENSIONS,
+    PLATFORM,
+    checked_name,
+    datatype_of,
+    listed_tensor,
+    raw_tensor,
+)
+
+SURFACE = "oip_grpc"
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+}
+
+
+class OipGrpc(GRPCInferenceServiceServicer):
+    """`inference.GRPCInferenceService`."""
+
+    def __init__(self, engine: Engine, door: Door) -> None:
+        self._engine = engine
+        self._door = door
+
+    @through_door(SURFACE)
+    async def ModelInfer(self, request: pb.ModelInferRequest, visit: Visit) -> pb.ModelInferResponse:  # noqa: N802
+        """Tensors in, tensors out."""
+        model = self._engine.repository.get(request.model_name, request.model_version)
+        visit.of(model)
+        inputs = read_inputs(request)
+        answer = await self._engine.infer(model.name, model.version, inputs, read_outputs(request))
+        visit.timed(answer.queue_s, answer.compute_s)
+        return write_answer(model, request.id, answer)
+
+    async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:  # noqa: N802
+        """Always, where it can be answered at all."""
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:  # noqa: N802
+        """Whether requests are taken."""
+        return pb.ServerReadyResponse(ready=self._door.ready)
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:  # noqa: N802
+        """Whether requests for one model are taken."""
+        await self._model(request.name, request.version, context)
+        return pb.ModelReadyResponse(ready=self._door.ready)
+
+    async def ServerMetadata(  # noqa: N802
+        self, request: pb.ServerMetadataRequest, context: Context
+    ) -> pb.ServerMetadataResponse:
+        """Name, version and extensions."""
+        return pb.ServerMetadataResponse(name="lectorium", version=__version__, extensions=EXTENSIONS)
+
+    async def ModelMetadata(  # noqa: N802
+        self, request: pb.ModelMetadataRequest, context: Context
+    ) -> pb.ModelMetadataResponse:
+        """The model's versions and tensors."""
+        model = await self._model(request.name, request.version, context)
+        versions = [model.version] if request.version else self._engine.repository.versions(model.name)
+        return pb.ModelMetadataResponse(
+            name=model.name,
+            versions=versions,
+            platform=PLATFORM,
+            inputs=[_metadata(t) for t in model.card.graph.inputs],
+            outputs=[_metadata(t) for t in model.card.graph.outputs],
+        )
+
+    async def _model(self, name: str, version: str, context: Context) -> Model:
+        try:
+            return self._engine.repository.get(name, version)
+        except LectoriumError as error:
+            await refuse(context, error)
+
+
+def read_inputs(request: pb.ModelInferRequest) -> dict[str, Tensor]:
+    """The request's inputs, from raw_input_contents where there are any, else from each input's contents.
+
+    Raises:
+        InvalidArgument: naming the input or parameter, what came and what was wanted.
+    """
+    _no_parameters("request", request.parameters)
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise InvalidArgument(f"{len(raw)} raw_input_contents came for {len(request.inputs)} inputs")
+    inputs: dict[str, Tensor] = {}
+    for i, tensor in enumerate(request.inputs):
+        name = checked_name("input", tensor.name)
+        if name in inputs:
+            raise InvalidArgument(f"input {name!r} came twice")
+        _no_parameters(f"input {name!r}", tensor.parameters)
+        if raw and tensor.HasField("contents"):
+            raise InvalidArgument(f"input {name!r} has contents; with raw_input_contents no input may")
+        inputs[name] = raw_tensor(name, tensor.datatype, tensor.shape, raw[i]) if raw else _from_contents(tensor)
+    return inputs
+
+
+def read_outputs(request: pb.ModelInferRequest) -> list[str]:
+    """The names of the wanted outputs; empty: all.
+
+    Raises:
+        InvalidArgument: one is asked for twice, or with a parameter.
+    """
+    names: list[str] = []
+    for output in request.outputs:
+        name = checked_name("output", output.name)
+        if name in names:
+            raise InvalidArgument(f"output {name!r} is asked for twice")
+        _no_parameters(f"output {name!r}", output.parameters)
+        names.append(name)
+    return names
+
+
+def write_answer(model: Model, request_id: str, answer: Answer) -> pb.ModelInferResponse:
+    """The answer with every output raw: the form every client reads."""
+    response = pb.ModelInferResponse(model_name=model.name, model_version=model.version, id=request_id)
+    for name, tensor in answer.outputs.items():
+        response.outputs.add(name=name, datatype=datatype_of(tensor), shape=tensor.shape)
+        response.raw_output_contents.append(tensor.tobytes())
+    return response
+
+
+def _from_contents(tensor: pb.ModelInferRequest.InferInputTensor) -> Tensor:
+    field = _CONTENTS.get(tensor.datatype)
+    values = list(getattr(tensor.contents, field)) if field else []
+    if field and not values and prod(tensor.shape):
+        came = [f.name for f, _ in tensor.contents.ListFields()]
+        raise InvalidArgument(f"input {tensor.name!r}: {tensor.datatype} is read from {field}, {came} came")
+    return listed_tensor(tensor.name, tensor.datatype, tensor.shape, values)
+
+
+def _no_parameters(where: str, parameters: object) -> None:
+    names = sorted(parameters) if parameters else []  # type: ignore[call-overload]
+    if names:
+        raise InvalidArgument(f"{where}: unknown parameter {names[0][:80]!r}; none is known")
+
+
+def _metadata(spec: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata:
+    return pb.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.shape)

@@ -1,0 +1,179 @@
+"""The Open Inference Protocol's REST messages: JSON, with or without binary tensors behind it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from service.engine import Answer, Model
+from service.engine.tensors import Tensor
+from service.errors import InvalidArgument
+from service.surfaces.oip_tensors import checked_name, datatype_of, listed_tensor, raw_tensor
+
+_REQUEST_KEYS = {"id", "parameters", "inputs", "outputs"}
+_INPUT_KEYS = {"name", "shape", "datatype", "parameters", "data"}
+_OUTPUT_KEYS = {"name", "parameters"}
+
+
+class InferRequest(NamedTuple):
+    """A request, read: ``binary`` says of each wanted output, or of "" for all others, how it is answered."""
+
+    id: str
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    binary: dict[str, bool]
+
+
+def read_request(body: bytes, json_length: int | None) -> InferRequest:
+    """The request in ``body``: ``json_length`` bytes of JSON (None: all), then the binary inputs in order.
+
+    Raises:
+        InvalidArgument: naming the key or the tensor, what came and what was wanted.
+    """
+    view = memoryview(body)
+    length = len(body) if json_length is None else json_length
+    if length > len(body):
+        raise InvalidArgument(f"Inference-Header-Content-Length is {length}, the body has {len(body)} bytes")
+    request = _json_object("request", _loads(view[:length]), _REQUEST_KEYS)
+    request_id = _typed("request", request, "id", str, "")
+    parameters = _parameters("request", request, {"binary_data_output"})
+    outputs, binary = _read_outputs(request)
+    binary[""] = _typed("request parameters", parameters, "binary_data_output", bool, False)
+    return InferRequest(request_id, _read_inputs(request, view[length:]), outputs, binary)
+
+
+def read_raw_request(body: bytes, model: Model) -> InferRequest:
+    """A body that is nothing but the one input of ``model``, one row.
+
+    Raises:
+        InvalidArgument: the model has several inputs, or the size is another.
+    """
+    if len(model.card.graph.inputs) != 1:
+        raise InvalidArgument(f"model {model.name!r} has several inputs; a raw body is for models with one")
+    spec = model.card.graph.inputs[0]
+    if -1 in spec.shape[1:]:
+        raise InvalidArgument(f"model {model.name!r}: input shape {list(spec.shape)} is not fixed; a raw body has none")
+    return InferRequest(
+        "", {spec.name: raw_tensor(spec.name, spec.datatype, (1, *spec.shape[1:]), body)}, (), {"": True}
+    )
+
+
+def write_answer(model: Model, request: InferRequest, answer: Answer) -> tuple[bytes, int | None]:
+    """The body, and the length of its JSON where binary outputs follow it."""
+    outputs: list[dict[str, Any]] = []
+    blobs: list[bytes] = []
+    for name, tensor in answer.outputs.items():
+        entry: dict[str, Any] = {"name": name, "datatype": datatype_of(tensor), "shape": tensor.shape}
+        if request.binary.get(name, request.binary[""]):
+            blobs.append(tensor.tobytes())
+            entry["parameters"] = {"binary_data_size": len(blobs[-1])}
+        else:
+            entry["data"] = _elements(name, tensor)
+        outputs.append(entry)
+    message = {"model_name": model.name, "model_version": model.version, "outputs": outputs}
+    if request.id:
+        message["id"] = request.id
+    header = orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY)
+    return (b"".join([header, *blobs]), len(header)) if blobs else (header, None)
+
+
+def _elements(name: str, tensor: Tensor) -> Tensor:
+    if tensor.dtype == np.float16:
+        raise InvalidArgument(f"output {name!r} is FP16, which JSON has no form for; ask for it with binary_data")
+    return np.ascontiguousarray(tensor).ravel()
+
+
+def _loads(data: memoryview) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise InvalidArgument(f"the request is no JSON: {error}") from error
+
+
+def _read_inputs(request: dict[str, Any], blobs: memoryview) -> dict[str, Tensor]:
+    inputs: dict[str, Tensor] = {}
+    for item in _typed("request", request, "inputs", list, []):
+        entry = _json_object("input", item, _INPUT_KEYS)
+        name = checked_name("input", _typed("input", entry, "name", str))
+        if name in inputs:
+            raise InvalidArgument(f"input {name!r} came twice")
+        inputs[name], blobs = _read_input(name, entry, blobs)
+    if blobs:
+        raise InvalidArgument(f"{len(blobs)} bytes follow the last binary input")
+    return inputs
+
+
+def _read_input(name: str, entry: dict[str, Any], blobs: memoryview) -> tuple[Tensor, memoryview]:
+    """The tensor, and what follows its bytes."""
+    where = f"input {name!r}"
+    datatype = _typed(where, entry, "datatype", str)
+    shape = _shape(where, entry)
+    size = _typed(where, _parameters(where, entry, {"binary_data_size"}), "binary_data_size", int, -1)
+    if size == -1:
+        return listed_tensor(name, datatype, shape, _typed(where, entry, "data", list)), blobs
+    if "data" in entry:
+        raise InvalidArgument(f"{where} has both 'data' and 'binary_data_size'")
+    if not 0 <= size <= len(blobs):
+        raise InvalidArgument(f"{where}: binary_data_size is {size}, {len(blobs)} bytes are left in the body")
+    return raw_tensor(name, datatype, shape, blobs[:size]), blobs[size:]
+
+
+def _shape(where: str, entry: dict[str, Any]) -> list[int]:
+    shape: list[Any] = _typed(where, entry, "shape", list)
+    if not all(type(dim) is int for dim in shape):
+        raise InvalidArgument(f"{where}: 'shape' is a list of whole numbers")
+    return shape
+
+
+def _read_outputs(request: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, bool]]:
+    names: list[str] = []
+    binary: dict[str, bool] = {}
+    for item in _typed("request", request, "outputs", list, []):
+        entry = _json_object("output", item, _OUTPUT_KEYS)
+        name = checked_name("output", _typed("output", entry, "name", str))
+        if name in names:
+            raise InvalidArgument(f"output {name!r} is asked for twice")
+        names.append(name)
+        parameters = _parameters(f"output {name!r}", entry, {"binary_data"})
+        if "binary_data" in parameters:
+            binary[name] = _typed(f"output {name!r}", parameters, "binary_data", bool)
+    return tuple(names), binary
+
+
+def _parameters(where: str, entry: dict[str, Any], known: set[str]) -> dict[str, Any]:
+    return _json_object(f"{where} parameters", entry.get("parameters") or {}, known)
+
+
+def _json_object(where: str, value: Any, known: set[str]) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise InvalidArgument(f"{where}: a JSON object is wanted, {_kind(value)} came")
+    for key in value:
+        if key not in known:
+            raise InvalidArgument(f"{where}: unknown key {key[:80]!r}; known are {sorted(known)}")
+    return value
+
+
+_REQUIRED: Any = object()
+
+
+def _typed(where: str, entry: dict[str, Any], key: str, kind: type, default: Any = _REQUIRED) -> Any:
+    value = entry.get(key, default)
+    if value is _REQUIRED:
+        raise InvalidArgument(f"{where}: {key!r} is missing")
+    if type(value) is not kind:
+        raise InvalidArgument(f"{where}: {key!r} wants {_NAMES[kind]}, {_kind(value)} came")
+    return value
+
+
+_NAMES = {
+    str: "a string",
+    int: "a whole number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+    float: "a number",
+}
+
+
+def _kind(value: Any) -> str:
+    return _NAMES.get(type(value), "null")

@@ -1,0 +1,111 @@
+"""The Open Inference Protocol over REST: a bare ASGI callable, for this is the fast path."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from service import __version__
+from service.config import Config
+from service.engine import Engine
+from service.errors import LectoriumError, UnknownPath, WrongVerb
+from service.package import TensorSpec
+from service.surfaces.body import length_header, read_body
+from service.surfaces.disconnect import CallerWatch, Receive, Scope, Send
+from service.surfaces.door import Door, Visit
+from service.surfaces.http_error import JSON, Headers, error_answer
+from service.surfaces.oip_json import InferRequest, read_raw_request, read_request, write_answer
+from service.surfaces.oip_tensors import EXTENSIONS, PLATFORM
+
+SURFACE = "oip_rest"
+_JSON_LENGTH = b"inference-header-content-length"
+_BINARY = (b"content-type", b"application/octet-stream")
+
+Answered = tuple[int, Headers, bytes]
+
+
+class OipRest:
+    """Answers ``/v2``. Every error is ``{"error": "..."}`` with the status its class names."""
+
+    def __init__(self, engine: Engine, door: Door, config: Config) -> None:
+        self._engine = engine
+        self._door = door
+        self._limit = config.max_request_bytes
+        model = r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?"
+        self._routes: list[tuple[re.Pattern[str], str, Callable[..., Awaitable[Answered]]]] = [
+            (re.compile(model + "/infer"), "POST", self._infer),
+            (re.compile(model + "/ready"), "GET", self._model_ready),
+            (re.compile(model), "GET", self._model),
+            (re.compile("/v2/health/live"), "GET", self._live),
+            (re.compile("/v2/health/ready"), "GET", self._ready),
+            (re.compile("/v2/?"), "GET", self._server),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            status, headers, body = await self._answer(scope, receive)
+        except LectoriumError as error:
+            status, headers, body = error_answer(error)
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answered:
+        path = scope["path"]
+        for pattern, verb, handler in self._routes:
+            if match := pattern.fullmatch(path):
+                if scope["method"] != verb:
+                    raise WrongVerb(f"{scope['method']} {path}: this path takes {verb}")
+                return await handler(scope, receive, **match.groupdict())
+        raise UnknownPath(f"no path {path[:200]!r}")
+
+    async def _infer(self, scope: Scope, receive: Receive, name: str, version: str | None) -> Answered:
+        with self._door.visit(SURFACE) as visit:
+            model = self._engine.repository.get(name, version)
+            visit.of(model)
+            body = await read_body(scope, receive, self._limit)
+            length = length_header(scope, _JSON_LENGTH)
+            request = read_raw_request(body, model) if length == 0 else read_request(body, length)
+            with CallerWatch(receive):
+                return await self._run(visit, request)
+
+    async def _run(self, visit: Visit, request: InferRequest) -> Answered:
+        answer = await self._engine.infer(visit.model, visit.version, request.inputs, request.outputs)
+        visit.timed(answer.queue_s, answer.compute_s)
+        model = self._engine.repository.get(visit.model, visit.version)
+        body, length = write_answer(model, request, answer)
+        return 200, [JSON] if length is None else [_BINARY, (_JSON_LENGTH, b"%d" % length)], body
+
+    async def _model_ready(self, _scope: Scope, _receive: Receive, name: str, version: str | None) -> Answered:
+        model = self._engine.repository.get(name, version)
+        return self._readiness({"name": model.name, "version": model.version})
+
+    async def _model(self, _scope: Scope, _receive: Receive, name: str, version: str | None) -> Answered:
+        model = self._engine.repository.get(name, version)
+        versions = [model.version] if version else self._engine.repository.versions(name)
+        graph = model.card.graph
+        inputs, outputs = [_metadata(t) for t in graph.inputs], [_metadata(t) for t in graph.outputs]
+        return _ok({"name": name, "versions": versions, "platform": PLATFORM, "inputs": inputs, "outputs": outputs})
+
+    async def _live(self, _scope: Scope, _receive: Receive) -> Answered:
+        return _ok({"live": True})
+
+    async def _ready(self, _scope: Scope, _receive: Receive) -> Answered:
+        return self._readiness({})
+
+    async def _server(self, _scope: Scope, _receive: Receive) -> Answered:
+        return _ok({"name": "lectorium", "version": __version__, "extensions": EXTENSIONS})
+
+    def _readiness(self, what: dict[str, Any]) -> Answered:
+        status = 200 if self._door.ready else 503 if self._door.closed else 400
+        return status, [JSON], orjson.dumps({**what, "ready": status == 200})
+
+
+def _ok(message: dict[str, Any]) -> Answered:
+    return 200, [JSON], orjson.dumps(message)
+
+
+def _metadata(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}

@@ -1,0 +1,82 @@
+"""The OpenAPI document of port 3000: BentoML's own, in our words, with the read-only routes added."""
+
+from typing import Any
+
+from service import __version__
+from service.package import Card
+
+_INFO = {
+    "title": "Lectorium",
+    "version": __version__,
+    "description": "The vision models of a deep-learning lecture, trained, exported to ONNX, proved and served. "
+    "The same models answer as tensors over the Open Inference Protocol on the REST and gRPC ports.",
+    "license": {"name": "Apache-2.0"},
+}
+_ERROR = {
+    "description": "What was wrong, in words: what came and what was wanted.",
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+        }
+    },
+}
+_ERRORS = (400, 404, 413, 429, 500, 503, 504)
+_REFS = "#/components/schemas/{model}"
+
+
+def document(bentoml_spec: dict[str, Any]) -> dict[str, Any]:
+    """The document to serve, from the specification BentoML makes of the task service."""
+    paths = {path: operations for path, operations in bentoml_spec["paths"].items() if path != "/healthz"}
+    for path, operations in paths.items():
+        if "post" in operations:
+            paths[path] = {"post": _task(operations["post"])}
+    schemas = {**bentoml_spec["components"]["schemas"], **_card_schemas()}
+    return {
+        "openapi": "3.1.0",
+        "info": _INFO,
+        "servers": [{"url": "."}],
+        "paths": {**paths, **_card_paths()},
+        "components": {"schemas": schemas},
+    }
+
+
+def _task(operation: dict[str, Any]) -> dict[str, Any]:
+    content = operation["requestBody"]["content"]
+    # Without their encodings: fields are plain text, as a form sends them, not JSON.
+    body = {kind: {"schema": media["schema"]} for kind, media in content.items()}
+    return {
+        "tags": ["Tasks"],
+        "operationId": operation["operationId"],
+        "summary": operation["description"],
+        "requestBody": {"required": True, "content": body},
+        "responses": {200: operation["responses"][200], **dict.fromkeys(_ERRORS, _ERROR)},
+    }
+
+
+def _card_schemas() -> dict[str, Any]:
+    schema = Card.model_json_schema(ref_template=_REFS, mode="serialization")
+    definitions: dict[str, Any] = schema.pop("$defs")
+    return {**definitions, "Card": schema}
+
+
+def _card_paths() -> dict[str, Any]:
+    card = {"$ref": _REFS.format(model="Card")}
+    models = {
+        "type": "object",
+        "required": ["models"],
+        "properties": {"models": {"type": "array", "items": card}},
+    }
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    version = {"name": "version", "in": "query", "required": False, "schema": {"type": "string"}}
+    return {
+        "/v1/models": {"get": _get("The cards of all models served.", models, [])},
+        "/v1/models/{name}": {"get": _get("One model's card.", card, [name, version])},
+    }
+
+
+def _get(summary: str, schema: dict[str, Any], parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema}}
+    responses: dict[int, Any] = {200: {"description": "Found.", "content": content}}
+    if parameters:
+        responses[404] = _ERROR
+    return {"tags": ["Cards"], "summary": summary, "parameters": parameters, "responses": responses}

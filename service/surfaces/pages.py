@@ -1,0 +1,73 @@
+"""What a browser or a reader of cards asks port 3000 for: the OpenAPI page, the cards, the metrics."""
+
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from service.engine import Engine
+from service.errors import UnknownModel
+from service.surfaces.http_error import error_answer
+from service.surfaces.openapi import document
+
+# BentoML's own page loads a tag manager and badges from elsewhere; this one only what the server itself has.
+_INDEX = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="UTF-8">
+<title>Lectorium</title>
+<link rel="stylesheet" href="./static_content/swagger-ui.css">
+<link rel="icon" href="data:,">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="./static_content/swagger-ui-bundle.js" charset="UTF-8"></script>
+<script>
+SwaggerUIBundle({url: "./docs.json", dom_id: "#swagger-ui", validatorUrl: null, deepLinking: true});
+</script>
+</body>
+</html>
+"""
+
+
+class Pages:
+    """The read-only routes; ``specification`` is BentoML's OpenAPI of the task service."""
+
+    def __init__(self, engine: Engine, specification: dict[str, Any]) -> None:
+        self._engine = engine
+        self._document = document(specification)
+
+    def app(self) -> Starlette:
+        """The routes, to be mounted at the root."""
+        return Starlette(
+            routes=[
+                Route("/", self._index),
+                Route("/docs.json", self._docs),
+                Route("/v1/models", self._cards),
+                Route("/v1/models/{name}", self._card),
+                Route("/metrics", self._metrics),
+            ]
+        )
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    async def _index(self, _: Request) -> Response:
+        return HTMLResponse(_INDEX)
+
+    async def _docs(self, _: Request) -> Response:
+        return JSONResponse(self._document)
+
+    async def _cards(self, _: Request) -> Response:
+        return JSONResponse({"models": [model.card.model_dump(mode="json") for model in self._engine.repository]})
+
+    async def _card(self, request: Request) -> Response:
+        try:
+            model = self._engine.repository.get(request.path_params["name"], request.query_params.get("version"))
+        except UnknownModel as error:
+            status, headers, body = error_answer(error)
+            return Response(body, status, {k.decode(): v.decode() for k, v in headers})
+        return JSONResponse(model.card.model_dump(mode="json"))

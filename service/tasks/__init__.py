@@ -1,0 +1,1 @@
+"""Tasks: an image in, a typed result out, through the engine. No protocol here either."""
