@@ -1,0 +1,54 @@
+# The two commands of the README are `make serve` and `make test`; the rest is for those who change the code.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
+export ORT_DISABLE_TELEMETRY = 1
+export BENTOML_DO_NOT_TRACK = True
+
+.PHONY: serve test check bench format lock protos image test-deploy clean
+
+serve: $(VENV)/serving  ## install what serving needs, then serve models/zoo
+	$(BIN)/lectorium serve
+
+test: check  ## install everything, then lint, type-check and test
+	$(BIN)/pytest tests --ignore tests/clients
+	@# In a process of its own: tritonclient and protos/ both register the protobuf package `inference`.
+	$(BIN)/pytest tests/clients
+
+check: $(VENV)/everything
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/everything  ## latency over a bare session, in one run
+	$(BIN)/python -m deploy.bench.overhead
+
+format: $(VENV)/everything
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+protos: $(VENV)/everything  ## the stubs, from the .proto files
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. \
+		protos/open_inference.proto protos/lectorium/v1/vision.proto
+
+# uv resolves in seconds what pip searches for minutes. CUDA's own packages are pinned by torch, where they are used.
+lock: $(VENV)/everything  ## resolve the dependencies anew
+	$(PIP) uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+		--no-header --no-annotate --quiet --upgrade | grep -vE '^(nvidia-(cu|nc|nv)|triton==|cuda-)' > requirements.lock
+
+$(VENV)/serving: pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/everything: pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[train,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

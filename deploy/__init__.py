@@ -1,0 +1,1 @@
+"""Deployment: images, compose, dashboards, and the bench."""
