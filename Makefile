@@ -50,5 +50,12 @@ $(VENV)/everything: pyproject.toml requirements.lock
 	$(PIP) --editable '.[train,test]'
 	touch $@
 
+image:  ## build the serving image with podman (or docker)
+	deploy/scripts/build-image.sh
+
+test-deploy: $(VENV)/everything  ## build, run and watch the image for real
+	$(PIP) --editable '.[train,test,deploy]'
+	deploy/scripts/test-deploy.sh $(VENV)
+
 clean:
 	rm -rf $(VENV) build *.egg-info

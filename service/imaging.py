@@ -1,8 +1,7 @@
 """The one way from image bytes to a graph's input; training measures through it too, so they can't drift."""
 
 import io
-import struct
-import zlib
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,9 @@ Image.init()
 # The size is checked before a pixel is decoded, against the configured limit instead of Pillow's own.
 Image.MAX_IMAGE_PIXELS = None
 
+# Damaged metadata is worth a warning to Pillow; here it would let a stranger write our log.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+
 
 def decode(data: bytes, max_pixels: int) -> Image.Image:
     """The first frame of the image in ``data``, upright.
@@ -42,19 +44,12 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
         if image.width * image.height > max_pixels:
             raise TooLarge(f"the image is {image.width}x{image.height} pixels; at most {max_pixels} are taken")
         image.load()
-        return ImageOps.exif_transpose(image)
-    # What Pillow's decoders raise on bytes they can't make sense of.
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        IndexError,
-        KeyError,
-        EOFError,
-        struct.error,
-        zlib.error,
-    ) as error:
+        ImageOps.exif_transpose(image, in_place=True)
+    except TooLarge:
+        raise
+    except Exception as error:  # Pillow's decoders raise anything on bytes they can't make sense of
         raise InvalidImage(f"the {len(data)} bytes are no image of {', '.join(FORMATS)}, or a damaged one") from error
+    return image
 
 
 def prepare(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -70,19 +65,22 @@ def _convert(image: Image.Image, mode: str, background: int) -> Image.Image:
     """Any of Pillow's modes to ``mode``: 16-bit scaled to 8, alpha laid over the background."""
     if image.mode.startswith(("I", "F")):
         image = _to_8_bit(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (background,) * 3 + (255,)), image)
     try:
+        if image.mode == "La":  # grey premultiplied with its alpha
+            image = image.convert("LA")
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, (background,) * 3 + (255,)), image)
         return image.convert(mode)
-    except ValueError as error:
+    except Exception as error:  # as in `decode`: the palette may be missing, or the mode unheard of
         raise InvalidImage(f"the image's colours are {image.mode}, which do not convert to {mode}") from error
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """16-bit grey to 8 bits by its high byte; 32-bit and float grey as 0..255, clipped."""
     pixels = np.asarray(image)
-    if pixels.dtype.itemsize == 2:
+    # Pillow spreads the grey levels of a PPM file with more than 8 bits over 16, and holds them in 32.
+    if pixels.dtype.itemsize == 2 or (image.format == "PPM" and image.mode == "I"):
         return Image.fromarray((pixels >> 8).astype("u1"))
     return Image.fromarray(np.nan_to_num(pixels).clip(0, 255).astype("u1"))
 
@@ -92,6 +90,14 @@ def _fit(image: Image.Image, size: tuple[int, int], preprocessing: Preprocessing
     if preprocessing.fit == "crop":
         return ImageOps.fit(image, size, method)
     if preprocessing.fit == "pad":
-        colour = preprocessing.background if image.mode == "L" else (preprocessing.background,) * 3
-        return ImageOps.pad(image, size, method, colour)
+        return _pad(image, size, method, preprocessing.background)
     return image.resize(size, method)
+
+
+def _pad(image: Image.Image, size: tuple[int, int], method: Image.Resampling, background: int) -> Image.Image:
+    """The image as large as ``size`` holds it, centred; `ImageOps.pad` would lose one much longer than wide."""
+    scale = min(size[0] / image.width, size[1] / image.height)
+    inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    padded = Image.new(image.mode, size, background if image.mode == "L" else (background,) * 3)
+    padded.paste(image.resize(inner, method), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+    return padded

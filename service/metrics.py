@@ -1,7 +1,7 @@
 """Every metric of the service, named once. Labels hold only what we serve, never what a stranger sends."""
 
 from functools import cache
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -26,14 +26,6 @@ _rejections = Counter(
 )
 
 
-class Stages(NamedTuple):
-    """The stage histograms of one model on one surface."""
-
-    decode: Histogram
-    queue: Histogram
-    compute: Histogram
-
-
 class HasRows(Protocol):
     """Something whose ``rows`` say how long it is."""
 
@@ -50,10 +42,21 @@ def request_duration(model: str, version: str, surface: str, code: str) -> Histo
 
 
 @cache
-def stages(model: str, version: str, surface: str) -> Stages:
-    """The stage histograms of one model on one surface."""
-    labels = (model, version, surface)
-    return Stages(_decode.labels(*labels), _queue.labels(*labels), _compute.labels(*labels))
+def decode_duration(model: str, version: str, surface: str) -> Histogram:
+    """The decode histogram of one model on one surface."""
+    return _decode.labels(model, version, surface)
+
+
+@cache
+def queue_duration(model: str, version: str, surface: str) -> Histogram:
+    """The queue histogram of one model on one surface."""
+    return _queue.labels(model, version, surface)
+
+
+@cache
+def compute_duration(model: str, version: str, surface: str) -> Histogram:
+    """The compute histogram of one model on one surface."""
+    return _compute.labels(model, version, surface)
 
 
 @cache

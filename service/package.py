@@ -49,6 +49,13 @@ class Graph(_Frozen):
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
     max_batch: Positive = Field(description="Most rows one run may hold.")
 
+    @model_validator(mode="after")
+    def _batch_first(self) -> "Graph":
+        for tensor in (*self.inputs, *self.outputs):
+            if tensor.shape[:1] != (-1,):
+                raise ValueError(f"{tensor.name!r} is {list(tensor.shape)}; its first dimension is the batch, -1")
+        return self
+
 
 class Preprocessing(_Frozen):
     """How any image becomes the graph's uint8 input, (H, W) for ``grey`` and (H, W, 3) for ``rgb``.
@@ -207,10 +214,14 @@ def _read_card(path: Path) -> Card:
 
 
 def _read_labels(folder: Path, card: Card) -> tuple[str, ...]:
-    labels = tuple((folder / card.classes.labels).read_text("utf-8").splitlines())
+    path = folder / card.classes.labels
+    try:
+        labels = tuple(path.read_text("utf-8").splitlines())
+    except UnicodeDecodeError as error:
+        raise InvalidPackage(f"{path}: {error}") from error
     classes = next(t.shape[-1] for t in card.graph.outputs if t.name == card.classes.tensor)
     if len(labels) != classes:
-        raise InvalidPackage(f"{folder}: {len(labels)} labels for {classes} classes")
+        raise InvalidPackage(f"{path}: {len(labels)} labels for {classes} classes")
     return labels
 
 

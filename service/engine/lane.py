@@ -37,6 +37,7 @@ class Lane:
             except Exception as error:
                 result = error
             self._loop.call_soon_threadsafe(done, result)
+            del result  # an exception's trace leads to this frame, and from here back to it: a cycle that holds arrays
 
         self._calls.put(call)
 

@@ -40,6 +40,7 @@ class Door:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._inside = 0
+        self._opened = False
         self._closed = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -47,7 +48,7 @@ class Door:
     @property
     def ready(self) -> bool:
         """Whether new requests are taken and can be answered."""
-        return not self._closed and self._engine.ready
+        return self._opened and not self._closed and self._engine.ready
 
     @property
     def closed(self) -> bool:
@@ -84,15 +85,21 @@ class Door:
             self._leave(surface)
             _record(visit, code, time.perf_counter() - began)
 
-    async def close(self, grace_s: float) -> bool:
-        """Take no new requests and wait for those inside; whether all left within ``grace_s``."""
+    def open(self) -> None:
+        """Every port listens: be ready."""
+        self._opened = True
+
+    def close(self) -> None:
+        """Be not ready, and refuse new requests."""
         self._closed = True
+
+    async def emptied(self, grace_s: float) -> None:
+        """Wait for the requests inside, but no longer than ``grace_s``."""
         try:
             async with asyncio.timeout(grace_s):
                 await self._empty.wait()
         except TimeoutError:
             log.warning("drain: %d request(s) still in flight after %g s", self._inside, grace_s)
-        return self._empty.is_set()
 
     def _enter(self, surface: str) -> None:
         self._inside += 1
@@ -114,8 +121,8 @@ def _record(visit: Visit, code: str, seconds: float) -> None:
     metrics.request_duration(visit.model, visit.version, visit.surface, code).observe(seconds)
     if visit.queue_s is None or visit.compute_s is None:
         return
-    stages = metrics.stages(visit.model, visit.version, visit.surface)
-    stages.queue.observe(visit.queue_s)
-    stages.compute.observe(visit.compute_s)
+    labels = (visit.model, visit.version, visit.surface)
+    metrics.queue_duration(*labels).observe(visit.queue_s)
+    metrics.compute_duration(*labels).observe(visit.compute_s)
     if visit.decode_s is not None:
-        stages.decode.observe(visit.decode_s)
+        metrics.decode_duration(*labels).observe(visit.decode_s)

@@ -10,6 +10,7 @@ from service.config import Config
 from service.engine import Engine
 from service.errors import InvalidConfig
 from service.surfaces.door import Door
+from service.surfaces.grpc_door import Legible
 from service.surfaces.oip_grpc import OipGrpc
 from service.surfaces.vision_grpc import VisionGrpc
 from service.tasks.classify import Classifier
@@ -23,13 +24,14 @@ _SERVICES = (
 
 
 class GrpcServer:
-    """Listens from `start` until `stop`; health says SERVING between `start` and `not_serving`."""
+    """Listens from `start` until `stop`; health says SERVING between `serving` and `not_serving`."""
 
     def __init__(self, engine: Engine, classifier: Classifier, door: Door, config: Config) -> None:
         limit = config.max_request_bytes + _ENVELOPE_BYTES
         self._server = grpc.aio.server(
+            interceptors=[Legible()],
             # so_reuseport: a second server on the same port is an error, not a lottery.
-            options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)]
+            options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)],
         )
         self._health = health.aio.HealthServicer()
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OipGrpc(engine, door), self._server)
@@ -49,6 +51,9 @@ class GrpcServer:
         except RuntimeError as error:
             raise InvalidConfig(f"gRPC cannot listen on {self._address}: {error}") from error
         await self._server.start()
+
+    async def serving(self) -> None:
+        """Tell health's callers that the server is ready."""
         for service in ("", *_SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
@@ -56,6 +61,6 @@ class GrpcServer:
         """Tell health's callers, those that watch included, that the server drains."""
         await self._health.enter_graceful_shutdown()
 
-    async def stop(self, grace_s: float) -> None:
-        """Finish the calls at hand within ``grace_s`` seconds, cancel the rest, and stop."""
-        await self._server.stop(grace_s)
+    async def stop(self) -> None:
+        """Stop; calls that came while the door was closing have a second to be refused."""
+        await self._server.stop(grace=1)

@@ -2,7 +2,7 @@
 
 import orjson
 
-from service.errors import LectoriumError, QueueFull
+from service.errors import Draining, LectoriumError, QueueFull
 
 Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
@@ -13,4 +13,6 @@ def error_answer(error: LectoriumError) -> tuple[int, Headers, bytes]:
     headers = [JSON]
     if isinstance(error, QueueFull):
         headers.append((b"retry-after", b"%d" % error.retry_after))
+    if isinstance(error, Draining):
+        headers.append((b"connection", b"close"))  # else the client's next request meets a closing socket
     return error.http_status, headers, orjson.dumps({"error": str(error)})

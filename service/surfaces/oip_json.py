@@ -141,7 +141,7 @@ def _read_outputs(request: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, b
 
 
 def _parameters(where: str, entry: dict[str, Any], known: set[str]) -> dict[str, Any]:
-    return _json_object(f"{where} parameters", entry.get("parameters") or {}, known)
+    return _json_object(f"{where} parameters", _typed(where, entry, "parameters", dict, {}), known)
 
 
 def _json_object(where: str, value: Any, known: set[str]) -> dict[str, Any]:
@@ -158,6 +158,8 @@ _REQUIRED: Any = object()
 
 def _typed(where: str, entry: dict[str, Any], key: str, kind: type, default: Any = _REQUIRED) -> Any:
     value = entry.get(key, default)
+    if value is None and default is not _REQUIRED:  # clients that write every optional key write null
+        return default
     if value is _REQUIRED:
         raise InvalidArgument(f"{where}: {key!r} is missing")
     if type(value) is not kind:

@@ -31,7 +31,7 @@ class OipRest:
     def __init__(self, engine: Engine, door: Door, config: Config) -> None:
         self._engine = engine
         self._door = door
-        self._limit = config.max_request_bytes
+        self._limits = (config.max_request_bytes, config.timeout_s)
         model = r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?"
         self._routes: list[tuple[re.Pattern[str], str, Callable[..., Awaitable[Answered]]]] = [
             (re.compile(model + "/infer"), "POST", self._infer),
@@ -65,7 +65,7 @@ class OipRest:
         with self._door.visit(SURFACE) as visit:
             model = self._engine.repository.get(name, version)
             visit.of(model)
-            body = await read_body(scope, receive, self._limit)
+            body = await read_body(scope, receive, *self._limits)
             length = length_header(scope, _JSON_LENGTH)
             request = read_raw_request(body, model) if length == 0 else read_request(body, length)
             with CallerWatch(receive):

@@ -1,6 +1,7 @@
 """Open Inference Protocol tensors, as bytes or as lists of elements, to numpy. REST and gRPC share this."""
 
 from collections.abc import Sequence
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -14,6 +15,9 @@ EXTENSIONS = ("binary_tensor_data",)
 PLATFORM = "onnx_onnxv1"
 _MAX_RANK = 8
 _MAX_NAME = 128
+_MAX_ELEMENTS = 1 << 40
+# What a JSON or protobuf element of each kind of dtype may be; the first is the usual one.
+_KINDS: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "u": (int,), "f": (float, int)}
 
 
 def raw_tensor(name: str, datatype: str, shape: Sequence[int], data: bytes | memoryview) -> Tensor:
@@ -42,12 +46,21 @@ def listed_tensor(name: str, datatype: str, shape: Sequence[int], values: Any) -
     if datatype == "FP16":
         raise InvalidArgument(f"input {name!r}: FP16 has no JSON or protobuf form; send it as raw bytes")
     wanted = _elements(name, shape)
-    array = _array(name, datatype, values)
-    if array.size != wanted:
-        raise InvalidArgument(f"input {name!r}: {array.size} elements came, shape {list(shape)} needs {wanted}")
-    if dtype.kind in "iu" and array.size:
-        _check_range(name, datatype, np.iinfo(dtype.str), array)
-    return array.astype(dtype).reshape(shape)
+    values = _flat(name, values)
+    if len(values) != wanted:
+        raise InvalidArgument(f"input {name!r}: {len(values)} elements came, shape {list(shape)} needs {wanted}")
+    # Before numpy sees them: it would make room for the longest string once an element.
+    kinds = _KINDS[dtype.kind]
+    for kind in set(map(type, values)) - set(kinds):
+        raise InvalidArgument(f"input {name!r}: data holds {kind.__name__}; {datatype} wants {kinds[0].__name__}")
+    try:
+        with np.errstate(over="raise"):
+            return np.array(values, dtype).reshape(shape)
+    except (OverflowError, FloatingPointError) as error:
+        holds = np.iinfo(dtype.str) if dtype.kind in "iu" else np.finfo(dtype.str)
+        raise InvalidArgument(
+            f"input {name!r}: elements {min(values)} to {max(values)} came; {datatype} holds {holds.min} to {holds.max}"
+        ) from error
 
 
 def checked_name(kind: str, name: str) -> str:
@@ -74,29 +87,20 @@ def _dtype(name: str, datatype: str) -> np.dtype[np.generic]:
 
 
 def _elements(name: str, shape: Sequence[int]) -> int:
-    if len(shape) > _MAX_RANK or any(dim < 0 for dim in shape):
+    if len(shape) > _MAX_RANK or any(dim < 0 for dim in shape) or prod(max(dim, 1) for dim in shape) > _MAX_ELEMENTS:
         raise InvalidArgument(
-            f"input {name!r}: shape {list(shape)[: _MAX_RANK + 1]} came; "
-            f"at most {_MAX_RANK} dimensions, none negative, are wanted"
+            f"input {name!r}: shape {list(shape)[: _MAX_RANK + 1]} came; at most {_MAX_RANK} dimensions "
+            f"and {_MAX_ELEMENTS} elements, none negative, are wanted"
         )
     return prod(shape)
 
 
-def _array(name: str, datatype: str, values: Any) -> Tensor:
-    """The values with the dtype numpy finds for them, which must be of the datatype's kind."""
-    try:
-        array = np.asarray(values)
-    except (ValueError, OverflowError) as error:
-        raise InvalidArgument(f"input {name!r}: data is ragged or not all {datatype}") from error
-    kinds = "b" if datatype == "BOOL" else "iuf" if datatype.startswith("FP") else "iu"
-    if array.size and array.dtype.kind not in kinds:
-        raise InvalidArgument(f"input {name!r}: data holds elements that are not {datatype}")
-    return array
-
-
-def _check_range(name: str, datatype: str, holds: "np.iinfo[Any]", array: Tensor) -> None:
-    least, most = int(array.min()), int(array.max())
-    if least < holds.min or most > holds.max:
-        raise InvalidArgument(
-            f"input {name!r}: elements {least} to {most} came; {datatype} holds {holds.min} to {holds.max}"
-        )
+def _flat(name: str, values: Sequence[Any]) -> Sequence[Any]:
+    """The elements of ``values``, nested as deep as a tensor may be; lists of one level have one length."""
+    for _ in range(_MAX_RANK):
+        if not values or type(values[0]) is not list:
+            return values
+        if set(map(type, values)) != {list} or len(set(map(len, values))) > 1:
+            raise InvalidArgument(f"input {name!r}: data is ragged; a flat list or a regularly nested one is wanted")
+        values = list(chain.from_iterable(values))
+    raise InvalidArgument(f"input {name!r}: data is nested deeper than {_MAX_RANK} lists")

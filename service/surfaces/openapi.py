@@ -26,17 +26,16 @@ _REFS = "#/components/schemas/{model}"
 
 def document(bentoml_spec: dict[str, Any]) -> dict[str, Any]:
     """The document to serve, from the specification BentoML makes of the task service."""
-    paths = {path: operations for path, operations in bentoml_spec["paths"].items() if path != "/healthz"}
-    for path, operations in paths.items():
-        if "post" in operations:
-            paths[path] = {"post": _task(operations["post"])}
-    schemas = {**bentoml_spec["components"]["schemas"], **_card_schemas()}
+    paths = bentoml_spec["paths"]
+    tasks = {path: {"post": _task(operations["post"])} for path, operations in paths.items() if "post" in operations}
+    probes = {path: paths[path] for path in ("/livez", "/readyz", "/metrics")}
+    schemas = {name: bentoml_spec["components"]["schemas"][name] for name in ("Label", "Timing")}
     return {
         "openapi": "3.1.0",
         "info": _INFO,
         "servers": [{"url": "."}],
-        "paths": {**paths, **_card_paths()},
-        "components": {"schemas": schemas},
+        "paths": {**tasks, **_card_paths(), **probes},
+        "components": {"schemas": {**schemas, **_card_schemas()}},
     }
 
 

@@ -1,5 +1,7 @@
 """What a browser or a reader of cards asks port 3000 for: the OpenAPI page, the cards, the metrics."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -7,9 +9,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ExceptionHandler
 
 from service.engine import Engine
-from service.errors import UnknownModel
+from service.errors import LectoriumError, UnknownModel, UnknownPath, WrongVerb
 from service.surfaces.http_error import error_answer
 from service.surfaces.openapi import document
 
@@ -49,7 +52,8 @@ class Pages:
                 Route("/v1/models", self._cards),
                 Route("/v1/models/{name}", self._card),
                 Route("/metrics", self._metrics),
-            ]
+            ],
+            exception_handlers=ERROR_HANDLERS,
         )
 
     async def _metrics(self, _: Request) -> Response:
@@ -68,6 +72,24 @@ class Pages:
         try:
             model = self._engine.repository.get(request.path_params["name"], request.query_params.get("version"))
         except UnknownModel as error:
-            status, headers, body = error_answer(error)
-            return Response(body, status, {k.decode(): v.decode() for k, v in headers})
+            return _refusal(error)
         return JSONResponse(model.card.model_dump(mode="json"))
+
+
+async def _unknown_path(request: Request, _: Exception) -> Response:
+    return _refusal(UnknownPath(f"no path {request.url.path[:200]!r}"))
+
+
+async def _wrong_verb(request: Request, error: Exception) -> Response:
+    headers: dict[str, str] = getattr(error, "headers", None) or {}
+    takes = headers.get("Allow", "another verb")
+    return _refusal(WrongVerb(f"{request.method} {request.url.path[:200]}: this path takes {takes}"), headers)
+
+
+def _refusal(error: LectoriumError, more: Mapping[str, str] = MappingProxyType({})) -> Response:
+    status, headers, body = error_answer(error)
+    return Response(body, status, {**more, **{k.decode(): v.decode() for k, v in headers}})
+
+
+# Starlette's own answers to these are plain text.
+ERROR_HANDLERS: dict[Any, ExceptionHandler] = {404: _unknown_path, 405: _wrong_verb}
