@@ -1,0 +1,1 @@
+"""Image classifiers of the lecture, from a linear score to a convolutional network."""

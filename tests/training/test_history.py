@@ -1,0 +1,41 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from training.history import METRICS, History, Row, draw, write_csv
+
+ROWS: list[Row] = [
+    {"epoch": epoch, **dict.fromkeys(METRICS, 1 / epoch), "learning_rate": 0.1, "seconds": 1.0} for epoch in (1, 2, 3)
+]
+
+
+def test_the_csv_has_a_line_for_each_epoch(tmp_path: Path) -> None:
+    write_csv(ROWS, tmp_path / "history.csv")
+    with (tmp_path / "history.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [{key: float(value) for key, value in row.items()} for row in found] == ROWS
+    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
+
+
+def test_the_picture_shows_the_curve_and_is_small(tmp_path: Path) -> None:
+    draw(ROWS, "a model", tmp_path / "curve.png")
+    draw(ROWS[:2], "a model", tmp_path / "other.png")
+    with Image.open(tmp_path / "curve.png") as one, Image.open(tmp_path / "other.png") as other:
+        assert one.size == other.size
+        assert (np.asarray(one) != np.asarray(other)).any()
+    assert (tmp_path / "curve.png").stat().st_size < 40_000
+
+
+def test_the_same_history_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one.png", "two.png"):
+        draw(ROWS, "a model", tmp_path / name)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_a_checkpoint_carries_the_rows_over(tmp_path: Path) -> None:
+    before, after = History(tmp_path / "history.csv"), History(tmp_path / "history.csv")
+    before.rows = list(ROWS)
+    after.load_state_dict(before.state_dict())
+    assert after.rows == ROWS

@@ -1,0 +1,73 @@
+"""The learning curve: kept in the checkpoint, written as CSV after each epoch, drawn as a picture."""
+
+import csv
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+
+Row = dict[str, float]
+
+
+class History(Callback):
+    """One row an epoch: epoch (from 1), the four metrics, learning rate, seconds. Kept in the checkpoint."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[Row] = []
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add the row and rewrite the file."""
+        row: Row = {"epoch": trainer.current_epoch + 1}
+        row |= {name: round(float(trainer.callback_metrics[name]), 6) for name in METRICS}
+        row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        row["seconds"] = round(time.perf_counter() - self._started, 2)
+        self.rows.append(row)
+        write_csv(self.rows, self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the checkpoint keeps."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint's rows."""
+        self.rows = list(state_dict["rows"])
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """Write all ``rows``, whole or not at all."""
+    partial = path.with_name(f".{path.name}")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+def draw(rows: Sequence[Row], title: str, path: Path) -> None:
+    """The learning curve as a PNG: loss left, accuracy right, training and validation in each (I2DL VI.2)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3), dpi=90, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    epochs = [row["epoch"] for row in rows]
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for stage, colour in (("train", "tab:blue"), ("validation", "tab:orange")):
+            axes.plot(epochs, [row[f"{stage}_{metric}"] for row in rows], label=stage, color=colour, marker=".")
+        axes.set(xlabel="epoch", ylabel=metric, yscale="log" if metric == "loss" else "linear")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, metadata={"Software": None})

@@ -1,0 +1,42 @@
+"""Where weights come from: the code's commit, the libraries' versions, the data's checksums."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from service.package import Dataset
+from training.data import Source
+
+ROOT = Path(__file__).parent.parent
+# What decides the weights and the package; the packages themselves don't.
+CODE = ("pyproject.toml", "models", "training", "service", ":(exclude)models/zoo")
+LIBRARIES = ("torch", "lightning", "numpy", "onnx", "onnxscript", "onnxruntime")
+
+
+def git_commit(root: Path = ROOT) -> str:
+    """The commit of the code, with ``-dirty`` where a file of it differs from that, or ``uncommitted``."""
+    head = _git(root, "rev-parse", "HEAD")
+    if head is None:
+        return "uncommitted"
+    return f"{head}-dirty" if _git(root, "status", "--porcelain", "--", *CODE) else head
+
+
+def library_versions() -> dict[str, str]:
+    """The version of python and of every library that has a say in the numbers."""
+    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+
+
+def describe_dataset(source: Source, splits: dict[str, int]) -> Dataset:
+    """The card's word on ``source``: its files as published, each with the sha256 of its raw content."""
+    files = dict(source.files)
+    return Dataset(name=source.name, licence=source.licence, source=source.homepage, files=files, splits=splits)
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git prints, or None where there is no git, no repository or no commit."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
