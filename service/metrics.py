@@ -1,5 +1,6 @@
 """Every metric of the service, named once. Labels hold only what we serve, never what a stranger sends."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
@@ -66,15 +67,14 @@ def batch_rows(model: str, version: str) -> Histogram:
 
 
 @cache
-def in_flight(surface: str) -> Gauge:
-    """The in-flight gauge of one surface."""
-    return _in_flight.labels(surface)
-
-
-@cache
 def rejections(model: str, version: str, surface: str, reason: str) -> Counter:
     """The rejection counter of one model, surface and reason."""
     return _rejections.labels(model, version, surface, reason)
+
+
+def watch_in_flight(surface: str, count: Callable[[], int]) -> None:
+    """Read how many requests of a surface are in flight whenever the metrics are read."""
+    _in_flight.labels(surface).set_function(count)
 
 
 def watch_queue(model: str, version: str, queue: HasRows) -> None:

@@ -40,9 +40,9 @@ class Request:
     parts: dict[int, dict[str, Tensor]] = field(default_factory=dict)
 
     @property
-    def signature(self) -> tuple[tuple[int, ...], ...]:
-        """Requests of equal signature may share a batch."""
-        return tuple(tensor.shape[1:] for tensor in self.inputs.values())
+    def signature(self) -> dict[str, tuple[int, ...]]:
+        """Requests of equal signature may share a batch, whatever order they name their inputs in."""
+        return {name: tensor.shape[1:] for name, tensor in self.inputs.items()}
 
     def take(self, rows: int) -> "Part":
         """The next ``rows`` rows, for a batch."""

@@ -1,6 +1,7 @@
 """The engine: one loop owns the queues, few lanes run the graphs.
 
-Work is chosen when a lane falls free, never by a timer: what has gathered meanwhile is the batch.
+Work is chosen when a lane falls free, never by a timer: what has gathered meanwhile is the batch. A batch that
+runs quicker than two threads hand it over runs on the loop itself, in the lane's turn.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from service import metrics
 from service.config import Config
 from service.engine.batch import Answer, Batch, BatchQueue, Request
 from service.engine.cores import usable_cores
-from service.engine.lane import Lane
+from service.engine.lane import Lane, attempt
 from service.engine.repository import Model, Repository
 from service.engine.tensors import Tensors, check_inputs, check_outputs
 from service.errors import DeadlineExceeded, InternalError, QueueFull
@@ -81,7 +82,7 @@ class Engine:
             version: its version; None or "" for the highest.
             inputs: one array for each input of the graph, all with the same number of rows.
             outputs: the outputs wanted, in that order; all where empty.
-            timeout_s: the caller's deadline, from now.
+            timeout_s: the caller's deadline, from now; None for the configured one, which also is the latest.
 
         Raises:
             UnknownModel, InvalidArgument: the request names or holds what the model does not have or take.
@@ -94,10 +95,8 @@ class Engine:
         wanted = check_outputs(name, model.card.graph.outputs, tuple(outputs))
         queue = self._admit(model, rows)
         request = Request(inputs, wanted, rows, self._loop.create_future())
-        timeout_s = min(timeout_s or self._config.timeout_s, self._config.timeout_s)
-        deadline = self._loop.call_later(
-            timeout_s, request.fail, DeadlineExceeded(f"model {name!r}: no answer in {timeout_s:g} s")
-        )
+        timeout_s = self._config.timeout_s if timeout_s is None else min(timeout_s, self._config.timeout_s)
+        deadline = self._loop.call_later(timeout_s, _expire, request, name, timeout_s)
         queue.join(request)
         self._turn(model)
         try:
@@ -122,7 +121,10 @@ class Engine:
         """
         if model not in self._turns:
             self._turns.append(model)
-        if self._idle and not self._dispatching:
+        self._look()
+
+    def _look(self) -> None:
+        if self._idle and self._turns and not self._dispatching:
             self._dispatching = True
             self._loop.call_soon(self._dispatch)
 
@@ -134,15 +136,24 @@ class Engine:
             batch = queue.form()
             if queue:
                 self._turns.append(model)
-            if batch:
-                metrics.batch_rows(model.name, model.version).observe(batch.rows)
-                lane = self._idle.pop()
-                lane.submit(partial(batch.run, model.session), partial(self._finish, lane, model, batch))
+            if batch is None:
+                continue
+            metrics.batch_rows(model.name, model.version).observe(batch.rows)
+            work = partial(batch.run, model.session)
+            if batch.rows <= model.inline_rows:
+                self._answer(model, batch, attempt(work))
+                self._look()  # sockets first: what they bring shares the next batch
+                return
+            lane = self._idle.pop()
+            lane.submit(work, partial(self._finish, lane, model, batch))
 
     def _finish(self, lane: Lane, model: Model, batch: Batch, error: Exception | None) -> None:
         # The lane gets its next batch before this one's callers get their answers.
         self._idle.append(lane)
         self._dispatch()
+        self._answer(model, batch, error)
+
+    def _answer(self, model: Model, batch: Batch, error: Exception | None) -> None:
         if error is None:
             batch.answer()
         else:
@@ -154,3 +165,7 @@ class Engine:
                 exc_info=error,
             )
             batch.fail(InternalError(f"model {model.name!r} failed on this batch"))
+
+
+def _expire(request: Request, name: str, timeout_s: float) -> None:
+    request.fail(DeadlineExceeded(f"model {name!r}: no answer in {timeout_s:g} s"))

@@ -10,6 +10,14 @@ T = TypeVar("T")
 Call = Callable[[], None]
 
 
+def attempt(work: Callable[[], T]) -> T | Exception:
+    """What ``work`` returns, or the exception it ends with."""
+    try:
+        return work()
+    except Exception as error:
+        return error
+
+
 class Lane:
     """A worker thread that takes calls from the loop and hands their results back to it.
 
@@ -31,11 +39,7 @@ class Lane:
         """Run ``work`` on the lane; then ``done`` on the loop, with its result or its exception."""
 
         def call() -> None:
-            result: T | Exception
-            try:
-                result = work()
-            except Exception as error:
-                result = error
+            result = attempt(work)
             self._loop.call_soon_threadsafe(done, result)
             del result  # an exception's trace leads to this frame, and from here back to it: a cycle that holds arrays
 

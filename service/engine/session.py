@@ -25,7 +25,7 @@ _ORT_TYPES = {
 
 
 class Session:
-    """A graph loaded on the CPU. ``run`` may be called from any one thread at a time.
+    """A graph loaded on the CPU. ``run`` may be called from several lanes at once.
 
     Raises:
         InvalidPackage: the file is no ONNX graph we can run, or not the one the card describes.

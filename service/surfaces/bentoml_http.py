@@ -25,7 +25,7 @@ from service.errors import InvalidArgument, LectoriumError
 from service.surfaces.body import read_body
 from service.surfaces.disconnect import ASGIApp, CallerWatch, Message, Receive, Scope, Send
 from service.surfaces.door import Door, Visit
-from service.surfaces.http_error import error_answer
+from service.surfaces.http_error import ANSWERED, error_answer
 from service.surfaces.pages import ERROR_HANDLERS, Pages
 from service.tasks.classify import Classification, Classifier
 
@@ -119,7 +119,7 @@ class TaskDoor:
         try:
             with self._door.visit(SURFACE) as visit:
                 await self._handle(scope, receive, send, visit)
-        except LectoriumError as error:
+        except ANSWERED as error:
             status, headers, answer = error_answer(error)
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": answer})

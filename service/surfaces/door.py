@@ -6,10 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from service import metrics
 from service.engine import Engine, Model
 from service.errors import CallerGone, Draining, InternalError, LectoriumError
+
+SURFACES = ("http", "oip_rest", "oip_grpc", "vision_grpc")
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +42,13 @@ class Door:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._inside = 0
+        self._inside = dict.fromkeys(SURFACES, 0)
         self._opened = False
         self._closed = False
         self._empty = asyncio.Event()
         self._empty.set()
+        for surface in SURFACES:
+            metrics.watch_in_flight(surface, partial(self._inside.__getitem__, surface))
 
     @property
     def ready(self) -> bool:
@@ -99,18 +104,16 @@ class Door:
             async with asyncio.timeout(grace_s):
                 await self._empty.wait()
         except TimeoutError:
-            log.warning("drain: %d request(s) still in flight after %g s", self._inside, grace_s)
+            log.warning("drain: %d request(s) still in flight after %g s", sum(self._inside.values()), grace_s)
 
     def _enter(self, surface: str) -> None:
-        self._inside += 1
+        self._inside[surface] += 1
         self._empty.clear()
-        metrics.in_flight(surface).inc()
 
     def _leave(self, surface: str) -> None:
-        self._inside -= 1
-        if not self._inside:
+        self._inside[surface] -= 1
+        if not any(self._inside.values()):
             self._empty.set()
-        metrics.in_flight(surface).dec()
 
     def _rejected(self, visit: Visit, error: LectoriumError) -> str:
         metrics.rejections(visit.model, visit.version, visit.surface, error.reason).inc()

@@ -1,5 +1,7 @@
 """The gRPC server: the Open Inference Protocol, Vision, health and reflection on one port."""
 
+from typing import Any
+
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -29,14 +31,14 @@ class GrpcServer:
     def __init__(self, engine: Engine, classifier: Classifier, door: Door, config: Config) -> None:
         limit = config.max_request_bytes + _ENVELOPE_BYTES
         self._server = grpc.aio.server(
-            interceptors=[Legible()],
             # so_reuseport: a second server on the same port is an error, not a lottery.
             options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)],
         )
+        legible: Any = Legible(self._server)
         self._health = health.aio.HealthServicer()
-        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OipGrpc(engine, door), self._server)
-        vision_pb2_grpc.add_VisionServicer_to_server(VisionGrpc(classifier, door), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OipGrpc(engine, door), legible)
+        vision_pb2_grpc.add_VisionServicer_to_server(VisionGrpc(classifier, door), legible)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, legible)
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self._address = f"{config.host}:{config.grpc_port}"
 

@@ -1,15 +1,21 @@
 """How an error is answered over HTTP, on every port alike."""
 
+import asyncio
+
 import orjson
 
 from service.errors import Draining, LectoriumError, QueueFull
 
 Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
+# What ends a request, and is answered: an error of ours, or the server's end while the request was inside.
+ANSWERED = (LectoriumError, asyncio.CancelledError)
 
 
-def error_answer(error: LectoriumError) -> tuple[int, Headers, bytes]:
+def error_answer(error: LectoriumError | asyncio.CancelledError) -> tuple[int, Headers, bytes]:
     """Status, headers and the body ``{"error": "..."}``."""
+    if isinstance(error, asyncio.CancelledError):
+        error = Draining("the server ended before this request did")
     headers = [JSON]
     if isinstance(error, QueueFull):
         headers.append((b"retry-after", b"%d" % error.retry_after))

@@ -9,12 +9,12 @@ import orjson
 from service import __version__
 from service.config import Config
 from service.engine import Engine
-from service.errors import LectoriumError, UnknownPath, WrongVerb
+from service.errors import UnknownPath, WrongVerb
 from service.package import TensorSpec
 from service.surfaces.body import length_header, read_body
 from service.surfaces.disconnect import CallerWatch, Receive, Scope, Send
 from service.surfaces.door import Door, Visit
-from service.surfaces.http_error import JSON, Headers, error_answer
+from service.surfaces.http_error import ANSWERED, JSON, Headers, error_answer
 from service.surfaces.oip_json import InferRequest, read_raw_request, read_request, write_answer
 from service.surfaces.oip_tensors import EXTENSIONS, PLATFORM
 
@@ -46,7 +46,7 @@ class OipRest:
         """Answer one request."""
         try:
             status, headers, body = await self._answer(scope, receive)
-        except LectoriumError as error:
+        except ANSWERED as error:
             status, headers, body = error_answer(error)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})

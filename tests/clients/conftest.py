@@ -1,0 +1,14 @@
+"""Real clients against a real server; run in a process of its own, for tritonclient brings protos like ours."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.serving import Server, write_zoo
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    with Server(write_zoo(folder / "zoo"), folder / "home") as server:
+        yield server

@@ -1,0 +1,95 @@
+"""Callers that begin a request and do not wait for its answer: the returned function makes them leave."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+
+from protos import open_inference_pb2 as pb
+from protos.lectorium.v1 import vision_pb2
+from protos.lectorium.v1.vision_pb2_grpc import VisionStub
+from protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
+from tests.packages import MAX_BATCH, example
+from tests.pictures import png
+from tests.service.surfaces.sockets import connect
+from tests.service.surfaces.transports import JSON_LENGTH, infer_path, open_channel
+from tests.serving import Server, eventually
+
+Leave = Callable[[], None]
+# Many seconds of the slow model's time.
+LONG = 300 * MAX_BATCH
+
+
+def begin_rest(server: Server, rows: int = 1) -> Leave:
+    """Ask the slow model over REST."""
+    images = example(rows)
+    size = {"binary_data_size": images.nbytes}
+    header = orjson.dumps(
+        {"inputs": [{"name": "image", "datatype": "UINT8", "shape": images.shape, "parameters": size}]}
+    )
+    head = (
+        f"POST {infer_path('slow')} HTTP/1.1\r\nHost: x\r\n{JSON_LENGTH}: {len(header)}\r\n"
+        f"Content-Length: {len(header) + images.nbytes}\r\n\r\n"
+    )
+    connection = connect(server.rest_port)
+    connection.sendall(head.encode() + header + images.tobytes())
+    return connection.close
+
+
+def begin_grpc(server: Server, rows: int = 1) -> Leave:
+    """Ask the slow model over gRPC."""
+    images = example(rows)
+    entry = pb.ModelInferRequest.InferInputTensor(name="image", datatype="UINT8", shape=images.shape)
+    request = pb.ModelInferRequest(model_name="slow", inputs=[entry], raw_input_contents=[images.tobytes()])
+    channel = open_channel(server)
+    call = GRPCInferenceServiceStub(channel).ModelInfer.future(request)
+    return lambda: _end(call, channel)
+
+
+def begin_http(server: Server) -> Leave:
+    """Ask the slow model about an image over HTTP."""
+    body = b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nslow\r\n--x\r\n'
+    body += b'Content-Disposition: form-data; name="image"; filename="a"\r\n\r\n' + png() + b"\r\n--x--\r\n"
+    head = "POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    connection = connect(server.http_port)
+    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return connection.close
+
+
+def begin_vision(server: Server) -> Leave:
+    """Ask the slow model about an image over gRPC."""
+    channel = open_channel(server)
+    call = VisionStub(channel).Classify.future(vision_pb2.ClassifyRequest(image=png(), model="slow"))
+    return lambda: _end(call, channel)
+
+
+def _end(call: Any, channel: Any) -> None:
+    call.cancel()
+    channel.close()
+
+
+# By surface.
+BEGIN: dict[str, Callable[[Server], Leave]] = {
+    "oip_rest": begin_rest,
+    "oip_grpc": begin_grpc,
+    "http": begin_http,
+    "vision_grpc": begin_vision,
+}
+
+
+def in_flight(server: Server, surface: str) -> int:
+    """Requests that have come in on that surface and are not answered yet."""
+    return int(server.metric("lectorium_in_flight_requests", surface=surface))
+
+
+@contextmanager
+def slow_model_occupied(server: Server) -> Iterator[None]:
+    """Inside, the one lane works through a long request for `slow`; at the end, that caller leaves."""
+    leave = begin_grpc(server, LONG)
+    try:
+        assert eventually(lambda: server.metric("lectorium_queue_rows", model="slow") > MAX_BATCH)
+        yield
+    finally:
+        leave()
+        assert eventually(lambda: in_flight(server, "oip_grpc") == 0)

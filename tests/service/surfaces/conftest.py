@@ -1,0 +1,94 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from tests.packages import example
+from tests.pictures import png
+from tests.service.surfaces.echo import ECHO, write_echo
+from tests.service.surfaces.transports import Grpc, Http, ImageTransport, Rest, TensorTransport, Vision, tensor
+from tests.serving import Server, write_zoo
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of `tiny` in two versions, `slow`, `echo` and `half`."""
+    folder = write_zoo(tmp_path_factory.mktemp("zoo"))
+    write_echo(folder, "echo", ECHO)
+    write_echo(folder, "half", ["FP16"])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server most tests share; it ends well, whatever they sent it."""
+    # Room beside the requests of many rows that keep the slow model occupied.
+    with Server(zoo, tmp_path_factory.mktemp("server") / "home", max_queue_rows=100_000) as server:
+        yield server
+
+
+@pytest.fixture
+def start(zoo: Path, tmp_path: Path) -> Iterator[StartServer]:
+    """Starts a server of the test's own."""
+    with ExitStack() as stack:
+
+        def start(**settings: object) -> Server:
+            return stack.enter_context(Server(zoo, tmp_path / "home", **settings))
+
+        yield start
+
+
+TENSOR_TRANSPORTS: dict[str, Callable[[Server], TensorTransport]] = {
+    "rest_json": lambda server: Rest(server, binary=False),
+    "rest_binary": lambda server: Rest(server, binary=True),
+    "grpc_raw": lambda server: Grpc(server, raw=True),
+    "grpc_contents": lambda server: Grpc(server, raw=False),
+}
+IMAGE_TRANSPORTS: dict[str, Callable[[Server], ImageTransport]] = {"http": Http, "vision_grpc": Vision}
+
+
+@pytest.fixture(scope="session", params=TENSOR_TRANSPORTS)
+def tensors(request: pytest.FixtureRequest, server: Server) -> Iterator[TensorTransport]:
+    """Each way to ask for tensors in turn."""
+    with closing(TENSOR_TRANSPORTS[request.param](server)) as transport:
+        yield transport
+
+
+@pytest.fixture(scope="session", params=IMAGE_TRANSPORTS)
+def images(request: pytest.FixtureRequest, server: Server) -> Iterator[ImageTransport]:
+    """Each way to have an image classified in turn."""
+    with closing(IMAGE_TRANSPORTS[request.param](server)) as transport:
+        yield transport
+
+
+@pytest.fixture(scope="session")
+def rest(server: Server) -> Iterator[Rest]:
+    """The Open Inference Protocol over REST."""
+    with closing(Rest(server)) as transport:
+        yield transport
+
+
+@pytest.fixture(scope="session")
+def oip_grpc(server: Server) -> Iterator[Grpc]:
+    """The Open Inference Protocol over gRPC."""
+    with closing(Grpc(server)) as transport:
+        yield transport
+
+
+@pytest.fixture(scope="session", params=["rest", "oip_grpc"])
+def oip(request: pytest.FixtureRequest) -> Rest | Grpc:
+    """Both forms of the Open Inference Protocol in turn."""
+    transport: Rest | Grpc = request.getfixturevalue(request.param)
+    return transport
+
+
+def ask(server: Server, way: str, model: str = "tiny") -> str:
+    """One small request, the given way; the name of the model that answered."""
+    if way in IMAGE_TRANSPORTS:
+        with closing(IMAGE_TRANSPORTS[way](server)) as images:
+            return str(images.classify(png(), model=model)["model"])
+    with closing(TENSOR_TRANSPORTS[way](server)) as tensors:
+        return tensors.infer(model, [tensor(example(1))]).model

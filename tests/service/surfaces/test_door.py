@@ -1,0 +1,150 @@
+"""The door: who is inside, what becomes of them, and how it closes."""
+
+import asyncio
+from functools import partial
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from prometheus_client import REGISTRY
+
+from service.engine import Engine, Model
+from service.errors import CallerGone, Draining, InternalError, LectoriumError, QueueFull, UnknownModel
+from service.surfaces.door import Door
+
+SURFACE = "oip_grpc"
+
+
+def open_door() -> Door:
+    door = Door(cast(Engine, SimpleNamespace(ready=True)))
+    door.open()
+    return door
+
+
+def model(name: str) -> Model:
+    """A model of that name, which no other test counts."""
+    return cast(Model, SimpleNamespace(name=name, version="3"))
+
+
+def counted(name: str, model: str, **labels: str) -> float:
+    """The value of one series of that model, 0 where there is none."""
+    labels = {"surface": SURFACE, "model": model, "version": "3", **labels}
+    return REGISTRY.get_sample_value(f"lectorium_{name}", labels) or 0.0
+
+
+def inside() -> float | None:
+    return REGISTRY.get_sample_value("lectorium_in_flight_requests", {"surface": SURFACE})
+
+
+def test_it_is_ready_once_opened_while_the_engine_is_and_until_it_closes() -> None:
+    engine = SimpleNamespace(ready=True)
+    door = Door(cast(Engine, engine))
+    lost, found = partial(setattr, engine, "ready", False), partial(setattr, engine, "ready", True)
+    seen = [door.ready]
+    for change in (door.open, lost, found, door.close):
+        change()
+        seen.append(door.ready)
+    assert seen == [False, True, False, True, False]
+    assert door.closed
+
+
+def test_a_visit_is_in_flight_until_it_ends() -> None:
+    door = open_door()
+    with door.visit(SURFACE), door.visit(SURFACE):
+        assert inside() == 2
+    assert inside() == 0
+
+
+def test_a_visit_that_ends_well_is_timed_as_ok_and_rejects_nothing() -> None:
+    with open_door().visit(SURFACE) as visit:
+        visit.of(model("well"))
+    assert counted("request_duration_seconds_count", "well", code="OK") == 1
+    assert not [
+        s for m in REGISTRY.collect() for s in m.samples if "rejections" in s.name and "well" in s.labels.values()
+    ]
+
+
+def test_the_stages_that_became_known_are_counted_and_no_others() -> None:
+    with open_door().visit(SURFACE) as visit:
+        visit.of(model("staged"))
+        visit.timed(queue_s=0.25, compute_s=0.5)
+    assert counted("queue_duration_seconds_sum", "staged") == 0.25
+    assert counted("compute_duration_seconds_sum", "staged") == 0.5
+    assert counted("decode_duration_seconds_count", "staged") == 0
+
+
+def visit_that_ends_with(error: Exception, name: str) -> None:
+    with open_door().visit(SURFACE) as visit:
+        visit.of(model(name))
+        raise error
+
+
+@pytest.mark.parametrize("error", [UnknownModel("no such"), QueueFull("full"), CallerGone("left")])
+def test_an_error_meant_for_the_caller_passes_and_is_counted_by_code_and_reason(error: LectoriumError) -> None:
+    name = f"refused-{error.reason}"
+    with pytest.raises(type(error)) as caught:
+        visit_that_ends_with(error, name)
+    assert caught.value is error
+    assert counted("rejections_total", name, reason=error.reason) == 1
+    assert counted("request_duration_seconds_count", name, code=error.grpc_code) == 1
+    assert inside() == 0
+
+
+def test_a_fault_of_ours_is_logged_and_tells_the_caller_no_internals(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InternalError) as caught:
+        visit_that_ends_with(KeyError("a secret"), "faulty")
+    assert "secret" not in str(caught.value)
+    assert "a secret" in caplog.text
+    assert counted("request_duration_seconds_count", "faulty", code="INTERNAL") == 1
+    assert inside() == 0
+
+
+async def test_a_cancelled_visit_is_counted_as_such_and_stays_cancelled() -> None:
+    async def stay() -> None:
+        with open_door().visit(SURFACE) as visit:
+            visit.of(model("left"))
+            await asyncio.sleep(20)
+
+    task = asyncio.create_task(stay())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counted("request_duration_seconds_count", "left", code="CANCELLED") == 1
+    assert inside() == 0
+
+
+def test_a_closed_door_refuses_and_counts_the_refusal() -> None:
+    door = open_door()
+    door.close()
+    nobody = {"surface": SURFACE, "model": "", "version": "", "reason": "draining"}
+    before = REGISTRY.get_sample_value("lectorium_rejections_total", nobody) or 0
+    with pytest.raises(Draining, match="shutting down"), door.visit(SURFACE):
+        raise AssertionError("nobody comes in")
+    assert REGISTRY.get_sample_value("lectorium_rejections_total", nobody) == before + 1
+    assert inside() == 0
+
+
+async def test_it_is_emptied_at_once_where_nobody_is_inside() -> None:
+    door = open_door()
+    door.close()
+    await asyncio.wait_for(door.emptied(20), 5)
+
+
+async def test_it_is_emptied_when_the_last_visit_ends() -> None:
+    door = open_door()
+    with door.visit(SURFACE):
+        with door.visit(SURFACE):
+            door.close()
+            emptied = asyncio.create_task(door.emptied(20))
+        await asyncio.sleep(0.01)
+        assert not emptied.done()
+    await asyncio.wait_for(emptied, 5)
+
+
+async def test_it_waits_no_longer_than_the_grace_time_and_says_who_was_left(caplog: pytest.LogCaptureFixture) -> None:
+    door = open_door()
+    with door.visit(SURFACE):
+        door.close()
+        await asyncio.wait_for(door.emptied(0.01), 5)
+    assert "1 request(s) still in flight after 0.01 s" in caplog.text

@@ -1,0 +1,170 @@
+"""Whatever a stranger sends, the answer is a result or a refusal: never a fault of ours."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from protos import open_inference_pb2 as pb
+from tests.service.surfaces.transports import JSON_LENGTH, Grpc, Refused, Rest, infer_path
+from tests.serving import Server
+
+fuzz = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+PATH = infer_path("tiny")
+Clients = dict[str, httpx.Client]
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5),
+    max_leaves=20,
+)
+DATATYPES = ["UINT8", "FP32", "INT64", "UINT64", "BOOL", "FP16", "BYTES", "uint8", ""]
+SHAPES = st.just([1, 4, 4]) | st.lists(st.sampled_from([0, 1, 2, 4, 16, 1 << 31, 1 << 62, -1]), max_size=10)
+DATA = st.lists(st.integers(0, 255), min_size=16, max_size=16) | st.recursive(
+    st.lists(SCALARS, max_size=16), lambda inner: st.lists(inner, max_size=4), max_leaves=8
+)
+
+
+def mostly(good: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return good | good | good | ANYTHING
+
+
+INPUT = st.fixed_dictionaries(
+    {"name": mostly(st.just("image")), "datatype": mostly(st.sampled_from(DATATYPES)), "shape": mostly(SHAPES)},
+    optional={"data": mostly(DATA), "parameters": mostly(st.builds(dict, binary_data_size=st.integers(-2, 20)))},
+)
+OUTPUT = st.fixed_dictionaries(
+    {"name": mostly(st.sampled_from(["probabilities", "mean"]))},
+    optional={"parameters": mostly(st.builds(dict, binary_data=st.booleans()))},
+)
+MESSAGE = st.fixed_dictionaries(
+    {"inputs": mostly(st.lists(INPUT, max_size=3))},
+    optional={
+        "id": mostly(st.text(st.characters(exclude_categories=["Cs"]))),
+        "outputs": mostly(st.lists(OUTPUT, max_size=3)),
+        "parameters": mostly(st.builds(dict, binary_data_output=st.booleans())),
+        "else": ANYTHING,
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def clients(server: Server) -> Iterator[Clients]:
+    """A client of each port."""
+    with httpx.Client(base_url=server.http) as http, httpx.Client(base_url=server.rest) as rest:
+        yield {"http": http, "rest": rest}
+
+
+def check(response: httpx.Response) -> None:
+    """An answer, or a refusal with a message."""
+    assert response.status_code in (200, 400, 404, 405, 413), response.text
+    if response.status_code != 200:
+        assert response.json().keys() == {"error"}
+        assert 0 < len(response.json()["error"]) < 2000
+
+
+@fuzz
+@given(message=MESSAGE | ANYTHING, blob=st.binary(max_size=40), shift=st.sampled_from([0, 0, 0, -1, 1, 1 << 40]))
+@example(message={"inputs": [{"name": "image", "datatype": "UINT8", "shape": [0, 1 << 62, 4]}]}, blob=b"", shift=0)
+def test_any_json_is_answered_or_refused(rest: Rest, message: Any, blob: bytes, shift: int) -> None:
+    header = orjson.dumps(message)
+    check(rest.client.post(PATH, content=header + blob, headers={JSON_LENGTH: str(len(header) + shift)}))
+
+
+@fuzz
+@given(content=st.binary(max_size=200), length=st.none() | st.text("0123456789-+eEx.,", min_size=1, max_size=20))
+def test_any_bytes_are_answered_or_refused(rest: Rest, content: bytes, length: str | None) -> None:
+    headers = {} if length is None else {JSON_LENGTH: length}
+    check(rest.client.post(PATH, content=content, headers=headers))
+
+
+SEGMENT = st.sampled_from(["v2", "models", "tiny", "versions", "1", "infer", "ready", "health", "live", "stats", "v1"])
+
+
+@fuzz
+@given(
+    verb=st.sampled_from(["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]),
+    segments=st.lists(SEGMENT | st.text(st.characters(exclude_categories=["Cs"]), max_size=10), max_size=7),
+    port=st.sampled_from(["rest", "http"]),
+)
+def test_any_path_and_verb_are_answered_or_refused(clients: Clients, verb: str, segments: list[str], port: str) -> None:
+    path = "".join("/" + quote(segment, safe=".;=@") for segment in segments)
+    response = clients[port].request(verb, f"{clients[port].base_url}".rstrip("/") + path)
+    if port == "http" and response.status_code == 307:
+        return  # a slash too many
+    check(response)
+
+
+FORM = st.lists(
+    st.tuples(
+        st.sampled_from(["image", "model", "version", "top_k", "else"]),
+        st.binary(max_size=30) | st.sampled_from([b"", b"1", b"-1", b"null", b'"tiny"', b"tiny", b"\xff"]),
+        st.sampled_from(['; filename="a"', ""]),
+    ),
+    max_size=6,
+)
+
+
+@fuzz
+@given(form=FORM, cut=st.integers(0, 10), boundary=st.sampled_from(["x", "x", "x", "y", '"', "x" * 300]))
+def test_any_form_is_answered_or_refused(clients: Clients, form: list[Any], cut: int, boundary: str) -> None:
+    parts = [
+        b'--x\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (name.encode(), file.encode(), value)
+        for name, value, file in form
+    ]
+    body = b"".join([*parts, b"--x--\r\n"])
+    headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
+    check(clients["http"].post("/v1/classify", content=body[: len(body) - cut], headers=headers))
+
+
+WORDS = st.sampled_from(["tiny", "image", "UINT8", "mean", "2", ""]) | st.text(st.characters(exclude_categories=["Cs"]))
+TENSOR = st.builds(
+    pb.ModelInferRequest.InferInputTensor,
+    name=WORDS,
+    datatype=st.sampled_from(DATATYPES),
+    shape=SHAPES,
+    contents=st.none() | st.builds(pb.InferTensorContents, uint_contents=st.lists(st.integers(0, 300), max_size=16)),
+)
+
+
+@fuzz
+@given(
+    request=st.builds(
+        pb.ModelInferRequest,
+        model_name=st.just("tiny") | WORDS,
+        model_version=st.just("") | WORDS,
+        id=WORDS,
+        inputs=st.lists(TENSOR, max_size=3),
+        outputs=st.lists(st.builds(pb.ModelInferRequest.InferRequestedOutputTensor, name=WORDS), max_size=3),
+        raw_input_contents=st.lists(st.binary(max_size=20), max_size=3),
+    )
+)
+def test_any_grpc_message_is_answered_or_refused(oip_grpc: Grpc, request: pb.ModelInferRequest) -> None:
+    try:
+        oip_grpc.send(request)
+    except Refused as error:
+        refused = error
+    else:
+        return
+    assert refused.code in ("INVALID_ARGUMENT", "NOT_FOUND"), refused
+    assert 0 < len(refused.message) < 2000
+
+
+@fuzz
+@given(data=st.binary(max_size=100))
+def test_any_grpc_bytes_are_answered_or_refused(oip_grpc: Grpc, data: bytes) -> None:
+    call: Any = oip_grpc.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    with pytest.raises(Exception, match=r"INVALID_ARGUMENT|NOT_FOUND"):
+        call(data, timeout=10)

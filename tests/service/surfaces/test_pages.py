@@ -1,0 +1,153 @@
+"""What port 3000 shows: the cards, the OpenAPI page and its document."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.serving import Server
+
+VERBS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.http, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def document(client: httpx.Client) -> dict[str, Any]:
+    return dict(client.get("/docs.json").raise_for_status().json())
+
+
+def test_the_cards_of_all_models_and_versions_are_listed(client: httpx.Client) -> None:
+    cards = client.get("/v1/models").raise_for_status().json()["models"]
+    listed = {(card["name"], card["version"]) for card in cards}
+    assert listed == {("tiny", 1), ("tiny", 2), ("slow", 1), ("echo", 1), ("half", 1)}
+
+
+@pytest.mark.parametrize(("query", "version"), [("", 2), ("?version=", 2), ("?version=1", 1), ("?version=2", 2)])
+def test_one_models_card_is_its_model_json(client: httpx.Client, zoo: Path, query: str, version: int) -> None:
+    card = client.get(f"/v1/models/tiny{query}").raise_for_status().json()
+    written = json.loads((zoo / "tiny" / str(version) / "model.json").read_text())
+    assert {key: card[key] for key in written if key != "preprocessing"} == {
+        key: value for key, value in written.items() if key != "preprocessing"
+    }
+    # Defaults the file leaves out are shown.
+    assert card["preprocessing"] == {**card["preprocessing"], **written["preprocessing"]}
+    assert card["preprocessing"]["interpolation"] == "bilinear"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/v1/models/nope", "no model 'nope'; there are"),
+        ("/v1/models/tiny?version=9", "'tiny' has no version '9'; it has ['1', '2']"),
+        ("/v1/models/tiny?version=" + "9" * 5000, "has no version '999"),
+    ],
+)
+def test_the_card_of_an_unknown_model_or_version_is_not_found(client: httpx.Client, path: str, words: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 404
+    assert response.json().keys() == {"error"}
+    assert words in response.json()["error"]
+    assert len(response.json()["error"]) < 400
+
+
+@pytest.mark.parametrize("path", ["/nope", "/v1", "/v1/models/tiny/1", "/..%2f..%2fetc/passwd"])
+def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 404
+    assert response.json() == {"error": f"no path {response.url.path!r}"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [("GET", "/v1/classify"), ("PUT", "/v1/classify"), ("POST", "/v1/models"), ("DELETE", "/v1/models/tiny")],
+)
+def test_a_wrong_verb_is_refused_with_the_right_one(client: httpx.Client, verb: str, path: str) -> None:
+    response = client.request(verb, path)
+    assert response.status_code == 405
+    assert response.json()["error"].startswith(f"{verb} {path}: this path takes ")
+    assert set(response.headers["allow"].split(", ")) == ({"POST"} if "classify" in path else {"GET", "HEAD"})
+
+
+def test_the_page_and_all_it_loads_come_from_this_server(client: httpx.Client) -> None:
+    page = client.get("/").raise_for_status()
+    assert page.headers["content-type"].startswith("text/html")
+    assert "//" not in page.text.replace("<!--", "")
+    loaded = [link for link in re.findall(r'(?:src|href|url)[=:] ?"([^"]+)"', page.text) if link != "data:,"]
+    assert len(loaded) == 3
+    for link in loaded:
+        assert link.startswith("./")
+        assert client.get("/" + link.removeprefix("./")).raise_for_status().content
+
+
+def test_the_document_is_structurally_openapi_3_1(document: dict[str, Any]) -> None:
+    assert re.fullmatch(r"3\.1\.\d+", document["openapi"])
+    assert {"title", "version"} <= document["info"].keys()
+    for path, operations in document["paths"].items():
+        assert path.startswith("/")
+        assert operations
+        assert operations.keys() <= VERBS
+        for operation in operations.values():
+            _check_operation(path, operation)
+
+
+def _check_operation(path: str, operation: dict[str, Any]) -> None:
+    assert operation["responses"]
+    for status, response in operation["responses"].items():
+        assert re.fullmatch(r"[1-5]\d\d|default", status)
+        assert isinstance(response["description"], str)
+    for media in operation.get("requestBody", {"content": {}})["content"].values():
+        assert media["schema"]
+    named = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path" and p["required"]}
+    assert named == set(re.findall(r"{(\w+)}", path))
+
+
+def test_every_reference_in_the_document_leads_somewhere(document: dict[str, Any]) -> None:
+    references = re.findall(r'"\$ref": "([^"]+)"', json.dumps(document))
+    assert references
+    for reference in references:
+        assert reference.startswith("#/")
+        found: Any = document
+        for key in reference.removeprefix("#/").split("/"):
+            found = found[key]
+        assert found
+
+
+def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
+    ids = [
+        operation["operationId"]
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        if "operationId" in operation
+    ]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_document_points_to_no_other_host(document: dict[str, Any]) -> None:
+    assert "://" not in json.dumps(document)
+    assert document["servers"] == [{"url": "."}]
+
+
+def test_the_document_describes_the_form_and_the_answer(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/classify"]["post"]
+    fields = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert fields["properties"].keys() == {"image", "model", "version", "top_k"}
+    assert fields["required"] == ["image"]
+    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answer["properties"].keys() == {"model", "version", "labels", "timing"}
+    assert {"400", "404", "413", "429", "503", "504"} <= operation["responses"].keys()
+
+
+def test_the_documented_read_only_paths_answer(client: httpx.Client, document: dict[str, Any]) -> None:
+    paths = [path for path, operations in document["paths"].items() if "get" in operations]
+    assert {"/v1/models", "/v1/models/{name}", "/metrics", "/livez", "/readyz"} <= set(paths)
+    for path in paths:
+        client.get(path.format(name="tiny")).raise_for_status()

@@ -1,0 +1,163 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from prometheus_client import REGISTRY
+
+from service.config import Config
+from service.engine import Engine
+from service.errors import InternalError, InvalidArgument, InvalidImage, TooLarge, UnknownModel
+from service.tasks.classify import Classifier
+from tests.packages import CLASSES, example, expected
+from tests.service.engine.gate import Gate
+from tests.service.images import encoded, solid
+
+LABELS = ("zero", "one", "two")
+
+
+@asynccontextmanager
+async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple[Classifier, Engine]]:
+    """A classifier and its engine; `tiny` answers where no model is named."""
+    settings = {"repository": repository, "lanes": 1, "intra_op": 1, "default_classifier": "tiny", **settings}
+    config = Config.model_validate(settings)
+    async with Engine(config) as engine:
+        yield Classifier(engine, config), engine
+
+
+def png(seed: int) -> bytes:
+    """The image `example` makes of that seed."""
+    return encoded(Image.fromarray(example(1, seed)[0]), "PNG")
+
+
+def waiting_rows() -> float | None:
+    return REGISTRY.get_sample_value("lectorium_queue_rows", {"model": "tiny", "version": "1"})
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_labels_come_with_their_probabilities_the_most_probable_first(seed: int, repository: Path) -> None:
+    async with serving(repository) as (classify, _):
+        answer = await classify(png(seed), model="tiny", version="1", top_k=CLASSES)
+    probabilities = expected(example(1, seed))[0]
+    assert [label.index for label in answer.labels] == list(np.argsort(-probabilities))
+    assert [label.label for label in answer.labels] == [LABELS[label.index] for label in answer.labels]
+    assert [label.probability for label in answer.labels] == pytest.approx(sorted(probabilities, reverse=True))
+
+
+async def test_equally_probable_labels_keep_the_order_of_the_classes(repository: Path) -> None:
+    async with serving(repository) as (classify, _):
+        answer = await classify(encoded(solid("L", 0), "PNG"), top_k=CLASSES)
+    assert [label.index for label in answer.labels] == [0, 1, 2]
+    assert len({label.probability for label in answer.labels}) == 1
+
+
+@pytest.mark.parametrize(("top_k", "count"), [(None, 2), (1, 1), (2, 2), (3, 3)])
+async def test_as_many_labels_come_as_asked_for_and_else_the_cards_default(
+    top_k: int | None, count: int, repository: Path
+) -> None:
+    async with serving(repository) as (classify, _):
+        assert len((await classify(png(0), top_k=top_k)).labels) == count
+
+
+@pytest.mark.parametrize("top_k", [-1, 0, 4, 10**30])
+async def test_another_number_of_labels_is_refused_before_the_image_is_looked_at(top_k: int, repository: Path) -> None:
+    async with serving(repository) as (classify, _):
+        with pytest.raises(InvalidArgument, match=f"top_k {top_k} came; model 'tiny' takes 1 to 3"):
+            await classify(b"a cat", top_k=top_k)
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "answers"),
+    [
+        ("", "", ("tiny", "2")),
+        ("", "1", ("tiny", "1")),
+        ("tiny", "", ("tiny", "2")),
+        ("tiny", "1", ("tiny", "1")),
+        ("other", "", ("other", "3")),
+    ],
+)
+async def test_the_answer_names_the_model_and_version_that_gave_it(
+    model: str, version: str, answers: tuple[str, str], repository: Path
+) -> None:
+    async with serving(repository) as (classify, _):
+        answer = await classify(png(0), model, version, top_k=1)
+    assert (answer.model, answer.version) == answers
+    assert answer.labels[0].probability == pytest.approx(expected(example(1), int(answers[1])).max())
+
+
+@pytest.mark.parametrize(("model", "version"), [("huge", ""), ("tiny", "9"), ("tiny/1", "")])
+async def test_an_unknown_model_is_refused_before_the_image_is_looked_at(
+    model: str, version: str, repository: Path
+) -> None:
+    async with serving(repository) as (classify, _):
+        with pytest.raises(UnknownModel, match=r"^(no model|model 'tiny' has no version)"):
+            await classify(b"a cat", model, version)
+
+
+async def test_a_default_that_is_not_served_is_an_error_only_where_no_model_is_named(repository: Path) -> None:
+    async with serving(repository, default_classifier="lenet5") as (classify, _):
+        with pytest.raises(UnknownModel, match=r"no model named in the request, and the default is not served.*lenet5"):
+            await classify(png(0))
+        assert (await classify(png(0), model="tiny")).model == "tiny"
+
+
+async def test_the_answer_says_where_the_time_went(repository: Path) -> None:
+    async with serving(repository) as (classify, _):
+        timing = (await classify(png(0))).timing
+    assert min(timing.queue_ms, timing.decode_ms, timing.compute_ms) > 0
+    assert timing.queue_ms + timing.decode_ms + timing.compute_ms < 10_000
+
+
+async def test_images_of_any_size_and_colour_become_what_the_card_says(repository: Path) -> None:
+    grey, background = 90, 0
+    wanted = expected(np.full((1, 4, 4), grey, "u1")).max()
+    async with serving(repository) as (classify, _):
+        for image in (solid("L", grey), solid("RGB", (grey,) * 3, (50, 3)), solid("RGBA", (grey, grey, grey, 255))):
+            answer = await classify(encoded(image, "PNG"), version="1")
+            assert answer.labels[0].probability == pytest.approx(wanted, abs=1e-5)
+        transparent = await classify(encoded(solid("LA", (grey, 0)), "PNG"), version="1")
+    nothing = expected(np.full((1, 4, 4), background, "u1")).max()
+    assert transparent.labels[0].probability == pytest.approx(nothing, abs=1e-5)
+
+
+async def test_images_that_come_while_the_lane_is_busy_share_a_batch(repository: Path) -> None:
+    async with serving(repository) as (classify, engine):
+        gate = Gate(engine)
+        with gate.closed():
+            first = asyncio.create_task(classify(png(9), version="1"))
+            await gate.reached(1)
+            callers = [asyncio.create_task(classify(png(seed), version="1", top_k=1)) for seed in range(6)]
+            for _ in range(5000):  # until all are decoded and wait
+                await asyncio.sleep(0.001)
+                if waiting_rows() == 6:
+                    break
+        answers = await asyncio.gather(*callers)
+        await first
+        assert gate.rows == [1, 6]
+    for seed, answer in enumerate(answers):
+        assert answer.labels[0].probability == pytest.approx(expected(example(1, seed)).max(), abs=1e-5)
+
+
+async def test_a_bad_image_disturbs_no_other_caller(repository: Path) -> None:
+    async with serving(repository, max_image_pixels=63) as (classify, _):
+        bad, large, good = await asyncio.gather(
+            classify(b"a cat"),
+            classify(encoded(solid("L", 0, (8, 8)), "PNG")),
+            classify(png(0)),
+            return_exceptions=True,
+        )
+    assert isinstance(bad, InvalidImage)
+    assert isinstance(large, TooLarge)
+    assert not isinstance(good, BaseException)
+    assert good.model == "tiny"
+
+
+async def test_a_graph_that_fails_is_an_internal_error(repository: Path) -> None:
+    async with serving(repository) as (classify, _):
+        with pytest.raises(InternalError, match="'fragile' failed on this batch"):
+            await classify(encoded(solid("L", 255), "PNG"), model="fragile")
+        assert (await classify(png(0), model="fragile")).model == "fragile"

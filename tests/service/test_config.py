@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.config import Config, load_config
+from service.errors import InvalidConfig
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return tmp_path / "lectorium.toml"
+
+
+def test_without_settings_every_field_has_its_default() -> None:
+    assert load_config({}) == Config()
+
+
+def test_the_default_ports_are_those_of_the_design() -> None:
+    config = load_config({})
+    assert (config.http_port, config.rest_port, config.grpc_port, config.metrics_port) == (3000, 8000, 8001, 8002)
+
+
+@pytest.mark.parametrize("port", ["http_port", "rest_port", "grpc_port", "metrics_port"])
+def test_a_port_is_a_number_from_1_to_65535(port: str) -> None:
+    for number in (1, 65535):
+        assert getattr(load_config({f"LECTORIUM_{port.upper()}": str(number)}), port) == number
+    for number in (0, 65536):
+        with pytest.raises(InvalidConfig, match=f"configuration: {port}: "):
+            load_config({f"LECTORIUM_{port.upper()}": str(number)})
+
+
+@pytest.mark.parametrize("count", ["lanes", "intra_op", "max_queue_rows", "max_request_bytes", "max_image_pixels"])
+def test_a_count_is_at_least_one(count: str) -> None:
+    assert getattr(load_config({f"LECTORIUM_{count.upper()}": "1"}), count) == 1
+    with pytest.raises(InvalidConfig, match=f"configuration: {count}: "):
+        load_config({f"LECTORIUM_{count.upper()}": "0"})
+
+
+def test_other_programs_variables_are_none_of_ours() -> None:
+    assert load_config({"PATH": "/bin", "REST_PORT": "1", "MYLECTORIUM_REST_PORT": "1"}) == Config()
+
+
+def test_a_variable_sets_the_field_of_its_name_in_the_fields_type() -> None:
+    config = load_config(
+        {"LECTORIUM_REST_PORT": "9000", "LECTORIUM_TIMEOUT_S": "1.5", "LECTORIUM_REPOSITORY": "/srv/zoo"}
+    )
+    assert (config.rest_port, config.timeout_s, config.repository) == (9000, 1.5, Path("/srv/zoo"))
+
+
+def test_the_toml_file_sets_fields_and_a_variable_wins_over_it(toml: Path) -> None:
+    toml.write_text('rest_port = 9000\ngrpc_port = 9001\ndefault_classifier = "mlp"\n')
+    config = load_config({"LECTORIUM_CONFIG": str(toml), "LECTORIUM_GRPC_PORT": "9002"})
+    assert (config.rest_port, config.grpc_port, config.default_classifier) == (9000, 9002, "mlp")
+    assert config.http_port == Config().http_port
+
+
+def test_an_empty_file_name_means_no_file() -> None:
+    assert load_config({"LECTORIUM_CONFIG": ""}) == Config()
+
+
+WRONG = {
+    "unknown": ("rest_prt", "9000"),
+    "not_a_number": ("rest_port", "nine"),
+    "fraction": ("lanes", "1.5"),
+    "empty": ("lanes", ""),
+    "negative": ("max_queue_rows", "-1"),
+    "no_time": ("timeout_s", "0"),
+    "not_a_time": ("drain_s", "nan"),
+    "not_a_level": ("log_level", "loud"),
+}
+every_wrong_setting = pytest.mark.parametrize(("key", "value"), WRONG.values(), ids=list(WRONG))
+
+
+@every_wrong_setting
+def test_a_wrong_variable_is_refused_by_name(key: str, value: str) -> None:
+    with pytest.raises(InvalidConfig, match=f"configuration: {key}: "):
+        load_config({f"LECTORIUM_{key.upper()}": value})
+
+
+@every_wrong_setting
+def test_a_wrong_key_of_the_file_is_refused_by_name(key: str, value: str, toml: Path) -> None:
+    toml.write_text(f'{key} = "{value}"\n')
+    with pytest.raises(InvalidConfig, match=f"configuration: {key}: "):
+        load_config({"LECTORIUM_CONFIG": str(toml)})
+
+
+def test_all_wrong_settings_are_named_at_once(toml: Path) -> None:
+    toml.write_text("lanes = []\n[surfaces]\nrest = 1\n")
+    with pytest.raises(InvalidConfig) as refused:
+        load_config({"LECTORIUM_CONFIG": str(toml), "LECTORIUM_GRPC_PORT": "x"})
+    assert all(f"{key}: " in str(refused.value) for key in ("lanes", "surfaces", "grpc_port"))
+
+
+@pytest.mark.parametrize("content", [b"rest_port 9000", b"rest_port = 1\nrest_port = 2", b"\xff\xfe"])
+def test_a_file_that_is_not_toml_is_refused_by_name(content: bytes, toml: Path) -> None:
+    toml.write_bytes(content)
+    with pytest.raises(InvalidConfig, match=rf"LECTORIUM_CONFIG=.*{toml.name}"):
+        load_config({"LECTORIUM_CONFIG": str(toml)})
+
+
+def test_a_missing_file_is_refused_by_name(toml: Path) -> None:
+    with pytest.raises(InvalidConfig, match=rf"LECTORIUM_CONFIG=.*{toml.name}"):
+        load_config({"LECTORIUM_CONFIG": str(toml)})
+
+
+def test_a_folder_for_a_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match=rf"LECTORIUM_CONFIG=.*{tmp_path.name}"):
+        load_config({"LECTORIUM_CONFIG": str(tmp_path)})
+
+
+def test_the_configuration_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Config().rest_port = 1  # type: ignore[misc]
