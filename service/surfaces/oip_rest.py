@@ -13,9 +13,9 @@ from service.errors import UnknownPath, WrongVerb
 from service.package import TensorSpec
 from service.surfaces.body import length_header, read_body
 from service.surfaces.disconnect import CallerWatch, Receive, Scope, Send
-from service.surfaces.door import Door, Visit
+from service.surfaces.door import Door
 from service.surfaces.http_error import ANSWERED, JSON, Headers, error_answer
-from service.surfaces.oip_json import InferRequest, read_raw_request, read_request, write_answer
+from service.surfaces.oip_json import read_raw_request, read_request, write_answer
 from service.surfaces.oip_tensors import EXTENSIONS, PLATFORM
 
 SURFACE = "oip_rest"
@@ -69,14 +69,10 @@ class OipRest:
             length = length_header(scope, _JSON_LENGTH)
             request = read_raw_request(body, model) if length == 0 else read_request(body, length)
             with CallerWatch(receive):
-                return await self._run(visit, request)
-
-    async def _run(self, visit: Visit, request: InferRequest) -> Answered:
-        answer = await self._engine.infer(visit.model, visit.version, request.inputs, request.outputs)
-        visit.timed(answer.queue_s, answer.compute_s)
-        model = self._engine.repository.get(visit.model, visit.version)
-        body, length = write_answer(model, request, answer)
-        return 200, [JSON] if length is None else [_BINARY, (_JSON_LENGTH, b"%d" % length)], body
+                answer = await self._engine.infer(model.name, model.version, request.inputs, request.outputs)
+            visit.timed(answer.queue_s, answer.compute_s)
+            body, length = write_answer(model, request, answer)
+            return 200, [JSON] if length is None else [_BINARY, (_JSON_LENGTH, b"%d" % length)], body
 
     async def _model_ready(self, _scope: Scope, _receive: Receive, name: str, version: str | None) -> Answered:
         model = self._engine.repository.get(name, version)

@@ -162,7 +162,8 @@ def test_with_nothing_inside_it_ends_at_once_whoever_keeps_a_connection(
             server.process.send_signal(number)
             began = time.monotonic()
             assert server.wait() == 0
-            assert time.monotonic() - began < 3
+            # About one second; more where others use the cores, but far from the grace time of 30.
+            assert time.monotonic() - began < 5
         watch.cancel()
     assert "draining" in server.log
     assert "ERROR" not in server.log

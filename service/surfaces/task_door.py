@@ -1,0 +1,65 @@
+"""The door for BentoML's routes: ASGI middleware around what BentoML makes of them."""
+
+from service.config import Config
+from service.errors import LectoriumError
+from service.surfaces.body import read_body
+from service.surfaces.disconnect import ASGIApp, CallerWatch, Message, Receive, Scope, Send
+from service.surfaces.door import Door, Visit
+from service.surfaces.http_error import ANSWERED, error_answer
+
+SURFACE = "http"
+TASKS = frozenset({"/v1/classify"})
+
+
+class Refusal(BaseException):
+    """Carries an error past BentoML, which would hide the message of some statuses and wrap that of others."""
+
+    def __init__(self, error: LectoriumError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class TaskDoor:
+    """Middleware: task requests pass the door with their body read, within bounds, and their caller watched."""
+
+    def __init__(self, app: ASGIApp, door: Door, config: Config) -> None:
+        self._app = app
+        self._door = door
+        self._limits = (config.max_request_bytes, config.timeout_s)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["path"] not in TASKS or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            with self._door.visit(SURFACE) as visit:
+                await self._handle(scope, receive, send, visit)
+        except ANSWERED as error:
+            status, headers, answer = error_answer(error)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": answer})
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send, visit: Visit) -> None:
+        body = await read_body(scope, receive, *self._limits)
+        scope.setdefault("state", {})["visit"] = visit
+        try:
+            with CallerWatch(receive):
+                await self._app(scope, _Replay(body, receive), send)
+        except Refusal as refusal:
+            raise refusal.error from None
+
+
+class _Replay:
+    """The ASGI receive of a request whose body has been read."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if self._body is None:
+            return await self._receive()
+        message = {"type": "http.request", "body": self._body, "more_body": False}
+        self._body = None
+        return message
