@@ -14,6 +14,7 @@ from service.package import TensorSpec
 from service.surfaces.body import length_header, read_body
 from service.surfaces.disconnect import CallerWatch, Receive, Scope, Send
 from service.surfaces.door import Door
+from service.surfaces.encoding import decoded
 from service.surfaces.http_error import ANSWERED, JSON, Headers, error_answer
 from service.surfaces.oip_json import read_raw_request, read_request, write_answer
 from service.surfaces.oip_tensors import EXTENSIONS, PLATFORM
@@ -66,6 +67,7 @@ class OipRest:
             model = self._engine.repository.get(name, version)
             visit.of(model)
             body = await read_body(scope, receive, *self._limits)
+            body = decoded(scope, body, self._limits[0])
             length = length_header(scope, _JSON_LENGTH)
             request = read_raw_request(body, model) if length == 0 else read_request(body, length)
             with CallerWatch(receive):

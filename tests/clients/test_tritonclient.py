@@ -119,6 +119,13 @@ def test_an_inference_is_answered(triton: Triton, rows: int) -> None:
     check(triton.infer(images), images, 2)
 
 
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_a_compressed_request_is_answered(triton: Triton, algorithm: str) -> None:
+    images = example(3)
+    option = "request_compression_algorithm" if triton.http else "compression_algorithm"
+    check(triton.infer(images, **{option: algorithm}), images, 2)
+
+
 def test_the_version_named_answers_and_the_id_is_echoed(triton: Triton) -> None:
     images = example(1)
     answer = triton.infer(images, model_version="1", request_id="seven")

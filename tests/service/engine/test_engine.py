@@ -1,6 +1,7 @@
 import asyncio
 import random
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -395,6 +396,21 @@ async def test_one_failing_part_fails_a_large_request_and_nobody_behind_it(repos
             await large
         check_answer(await small, example(8))
         assert waiting_rows("fragile") == 0
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+async def test_nothing_of_an_answered_request_is_kept(lanes: bool, repository: Path) -> None:
+    async with serving(repository) as engine:
+        run_on(engine, lanes=lanes)
+        images = example(2)
+        answer = await engine.infer("tiny", "1", {"image": images})
+        kept = [weakref.ref(array) for array in (images, *answer.outputs.values())]
+        del images, answer
+        for _ in range(100):  # until the lane has come round to waiting
+            await asyncio.sleep(0.001)
+            if not any(array() is not None for array in kept):
+                break
+        assert [array() for array in kept] == [None, None, None]
 
 
 WRONG: dict[str, tuple[dict[str, Any], type[LectoriumError], str]] = {
