@@ -222,6 +222,8 @@ def _read_labels(folder: Path, card: Card) -> tuple[str, ...]:
     classes = next(t.shape[-1] for t in card.graph.outputs if t.name == card.classes.tensor)
     if len(labels) != classes:
         raise InvalidPackage(f"{path}: {len(labels)} labels for {classes} classes")
+    if card.parameters.top_k.minimum < 1 or card.parameters.top_k.maximum > len(labels):
+        raise InvalidPackage(f"{folder / CARD}: parameters.top_k may be 1 to {len(labels)}, one for each label")
     return labels
 
 

@@ -91,22 +91,34 @@ class Batch:
         self._outputs = tuple(dict.fromkeys(name for part in parts for name in part.request.outputs))
         self._results: list[Tensor] = []
         self._started = 0.0
+        self._input_s = 0.0
         self._compute_s = 0.0
+        self._output_s = 0.0
 
     def run(self, session: Session) -> None:
         """Join the inputs and run the graph: the lane's share of the work."""
         self._started = time.perf_counter()
-        self._results = session.run(self._outputs, self._inputs())
-        self._compute_s = time.perf_counter() - self._started
+        inputs = self._inputs()
+        joined = time.perf_counter()
+        self._results = session.run(self._outputs, inputs)
+        ended = time.perf_counter()
+        self._input_s, self._compute_s = joined - self._started, ended - self._started
 
     def answer(self) -> None:
         """Slice the results back to the requests (views, no copies)."""
+        began = time.perf_counter()
         results = dict(zip(self._outputs, self._results, strict=True))
         row = 0
         for part in self.parts:
             outputs = {name: results[name][row : row + part.rows] for name in part.request.outputs}
             part.request.answer(part, outputs, self._started, self._compute_s)
             row += part.rows
+        self._output_s = time.perf_counter() - began
+
+    @property
+    def stages_s(self) -> tuple[float, float, float]:
+        """Seconds to join the inputs, to run the graph, to slice the outputs."""
+        return self._input_s, self._compute_s - self._input_s, self._output_s
 
     def fail(self, error: Exception) -> None:
         """Answer every request of the batch with ``error``."""
@@ -144,8 +156,12 @@ class BatchQueue:
         The request itself is skipped when the next batch forms: taking it out here would cost a search.
         """
         self.rows -= request.rows - request.taken
-        request.taken = request.rows
         request.inputs = {}
+
+    def fail(self, error: Exception) -> None:
+        """Answer everyone who waits with ``error``."""
+        for request in self._live():
+            request.fail(error)
 
     def form(self) -> Batch | None:
         """The next batch: what has gathered, of the first caller's signature; None where all have gone."""

@@ -6,6 +6,7 @@ runs quicker than two threads hand it over runs on the loop itself, in the lane'
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
@@ -18,7 +19,9 @@ from service.engine.cores import usable_cores
 from service.engine.lane import Lane, attempt
 from service.engine.repository import Model, Repository
 from service.engine.tensors import Tensors, check_inputs, check_outputs
-from service.errors import DeadlineExceeded, InternalError, QueueFull
+from service.errors import DeadlineExceeded, Draining, InternalError, QueueFull
+
+_STOPPED = "the engine has stopped"
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class Engine:
         self._queues: dict[Model, BatchQueue] = {}
         self._turns: deque[Model] = deque()
         self._dispatching = False
+        self._stopped = False
 
     async def __aenter__(self) -> "Engine":
         self._loop = asyncio.get_running_loop()
@@ -58,9 +62,11 @@ class Engine:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stopped = True
+        for queue in self._queues.values():
+            queue.fail(Draining(_STOPPED))
         for lane in self._lanes:
             await asyncio.to_thread(lane.stop)
-        self._idle = []
 
     @property
     def ready(self) -> bool:
@@ -88,6 +94,7 @@ class Engine:
             UnknownModel, InvalidArgument: the request names or holds what the model does not have or take.
             QueueFull: more rows wait than ``max_queue_rows``.
             DeadlineExceeded: no answer within ``timeout_s``.
+            Draining: the engine has stopped.
             InternalError: the graph failed to run; the log says why.
         """
         model = self.repository.get(name, version)
@@ -100,12 +107,19 @@ class Engine:
         queue.join(request)
         self._turn(model)
         try:
-            return await request.future
+            answer = await request.future
+        except BaseException:  # a cancellation too: the request has failed, whoever ended it
+            model.statistics.fail.add(time.perf_counter() - request.entered)
+            raise
         finally:
             deadline.cancel()
             queue.leave(request)
+        model.statistics.succeeded(time.perf_counter() - request.entered, answer.queue_s)
+        return answer
 
     def _admit(self, model: Model, rows: int) -> BatchQueue:
+        if self._stopped:
+            raise Draining(_STOPPED)
         queue = self._queues[model]
         limit = self._config.max_queue_rows
         # A request larger than the whole queue is let in where nobody waits: else it could never be.
@@ -156,6 +170,7 @@ class Engine:
     def _answer(self, model: Model, batch: Batch, error: Exception | None) -> None:
         if error is None:
             batch.answer()
+            model.statistics.ran(batch.rows, len(batch.parts), *batch.stages_s)
         else:
             log.error(
                 "model %s/%s: a batch of %d rows failed",

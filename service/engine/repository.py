@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from service.engine.session import Session
+from service.engine.statistics import Statistics
 from service.engine.tensors import Tensors, check_inputs
 from service.errors import InvalidPackage, UnknownModel
 from service.package import Package, read_package
@@ -31,6 +32,7 @@ class Model:
         self.card = package.card
         self.name = self.card.name
         self.version = str(self.card.version)
+        self.statistics = Statistics()
         self.session = Session(package.path(self.card.graph.file), self.card.graph, intra_op)
         golden = self._check_golden()
         self.inline_rows = self._warm(golden)
@@ -121,6 +123,16 @@ class Repository:
         if version not in versions:
             raise UnknownModel(f"model {name!r} has no version {version[:80]!r}; it has {list(versions)}")
         return versions[version]
+
+    def select(self, name: str | None = None, version: str | None = None) -> list[Model]:
+        """One version of a model, all its versions where none is named, all models where none is.
+
+        Raises:
+            UnknownModel: naming what there is.
+        """
+        if not name:
+            return list(self)
+        return [self.get(name, version)] if version else list(self._versions(name).values())
 
     def _versions(self, name: str) -> dict[str, Model]:
         if name not in self._models:

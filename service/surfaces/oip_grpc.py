@@ -2,18 +2,20 @@
 
 from math import prod
 
+from google.protobuf.json_format import ParseDict
+
 from protos import open_inference_pb2 as pb
 from protos.open_inference_pb2_grpc import GRPCInferenceServiceServicer
 from service import __version__
+from service.config import Config
 from service.engine import Answer, Engine, Model
 from service.engine.tensors import Tensor
 from service.errors import InvalidArgument, LectoriumError
-from service.package import TensorSpec
 from service.surfaces.door import Door, Visit
 from service.surfaces.grpc_door import Context, refuse, through_door
+from service.surfaces.oip_model import configuration, metadata, statistics
 from service.surfaces.oip_tensors import (
     EXTENSIONS,
-    PLATFORM,
     checked_name,
     datatype_of,
     listed_tensor,
@@ -39,9 +41,10 @@ _CONTENTS = {
 class OipGrpc(GRPCInferenceServiceServicer):
     """`inference.GRPCInferenceService`."""
 
-    def __init__(self, engine: Engine, door: Door) -> None:
+    def __init__(self, engine: Engine, door: Door, config: Config) -> None:
         self._engine = engine
         self._door = door
+        self._config = config
 
     @through_door(SURFACE)
     async def ModelInfer(self, request: pb.ModelInferRequest, visit: Visit) -> pb.ModelInferResponse:  # noqa: N802
@@ -78,13 +81,22 @@ class OipGrpc(GRPCInferenceServiceServicer):
         """The model's versions and tensors."""
         model = await self._model(request.name, request.version, context)
         versions = [model.version] if request.version else self._engine.repository.versions(model.name)
-        return pb.ModelMetadataResponse(
-            name=model.name,
-            versions=versions,
-            platform=PLATFORM,
-            inputs=[_metadata(t) for t in model.card.graph.inputs],
-            outputs=[_metadata(t) for t in model.card.graph.outputs],
-        )
+        return ParseDict(metadata(model, versions), pb.ModelMetadataResponse())
+
+    async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:  # noqa: N802
+        """How the model is served."""
+        model = await self._model(request.name, request.version, context)
+        return ParseDict({"config": configuration(model, self._config)}, pb.ModelConfigResponse())
+
+    async def ModelStatistics(  # noqa: N802
+        self, request: pb.ModelStatisticsRequest, context: Context
+    ) -> pb.ModelStatisticsResponse:
+        """What the models have done since they were loaded."""
+        try:
+            models = self._engine.repository.select(request.name, request.version)
+        except LectoriumError as error:
+            await refuse(context, error)
+        return ParseDict({"model_stats": [statistics(model) for model in models]}, pb.ModelStatisticsResponse())
 
     async def _model(self, name: str, version: str, context: Context) -> Model:
         try:
@@ -153,7 +165,3 @@ def _no_parameters(where: str, parameters: object) -> None:
     names = sorted(parameters) if parameters else []  # type: ignore[call-overload]
     if names:
         raise InvalidArgument(f"{where}: unknown parameter {names[0][:80]!r}; none is known")
-
-
-def _metadata(spec: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata:
-    return pb.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.shape)

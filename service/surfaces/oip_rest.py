@@ -10,14 +10,14 @@ from service import __version__
 from service.config import Config
 from service.engine import Engine
 from service.errors import UnknownPath, WrongVerb
-from service.package import TensorSpec
 from service.surfaces.body import length_header, read_body
 from service.surfaces.disconnect import CallerWatch, Receive, Scope, Send
 from service.surfaces.door import Door
 from service.surfaces.encoding import decoded
 from service.surfaces.http_error import ANSWERED, JSON, Headers, error_answer
 from service.surfaces.oip_json import read_raw_request, read_request, write_answer
-from service.surfaces.oip_tensors import EXTENSIONS, PLATFORM
+from service.surfaces.oip_model import configuration, metadata, statistics
+from service.surfaces.oip_tensors import EXTENSIONS
 
 SURFACE = "oip_rest"
 _JSON_LENGTH = b"inference-header-content-length"
@@ -32,11 +32,15 @@ class OipRest:
     def __init__(self, engine: Engine, door: Door, config: Config) -> None:
         self._engine = engine
         self._door = door
+        self._config = config
         self._limits = (config.max_request_bytes, config.timeout_s)
         model = r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?"
         self._routes: list[tuple[re.Pattern[str], str, Callable[..., Awaitable[Answered]]]] = [
             (re.compile(model + "/infer"), "POST", self._infer),
             (re.compile(model + "/ready"), "GET", self._model_ready),
+            (re.compile(model + "/config"), "GET", self._model_config),
+            (re.compile(model + "/stats"), "GET", self._stats),
+            (re.compile("/v2/models/stats"), "GET", self._stats),
             (re.compile(model), "GET", self._model),
             (re.compile("/v2/health/live"), "GET", self._live),
             (re.compile("/v2/health/ready"), "GET", self._ready),
@@ -82,10 +86,15 @@ class OipRest:
 
     async def _model(self, _scope: Scope, _receive: Receive, name: str, version: str | None) -> Answered:
         model = self._engine.repository.get(name, version)
-        versions = [model.version] if version else self._engine.repository.versions(name)
-        graph = model.card.graph
-        inputs, outputs = [_metadata(t) for t in graph.inputs], [_metadata(t) for t in graph.outputs]
-        return _ok({"name": name, "versions": versions, "platform": PLATFORM, "inputs": inputs, "outputs": outputs})
+        return _ok(metadata(model, [model.version] if version else self._engine.repository.versions(name)))
+
+    async def _model_config(self, _scope: Scope, _receive: Receive, name: str, version: str | None) -> Answered:
+        return _ok(configuration(self._engine.repository.get(name, version), self._config))
+
+    async def _stats(
+        self, _scope: Scope, _receive: Receive, name: str | None = None, version: str | None = None
+    ) -> Answered:
+        return _ok({"model_stats": [statistics(model) for model in self._engine.repository.select(name, version)]})
 
     async def _live(self, _scope: Scope, _receive: Receive) -> Answered:
         return _ok({"live": True})
@@ -103,7 +112,3 @@ class OipRest:
 
 def _ok(message: dict[str, Any]) -> Answered:
     return 200, [JSON], orjson.dumps(message)
-
-
-def _metadata(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}

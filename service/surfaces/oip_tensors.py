@@ -11,8 +11,7 @@ from service.engine.tensors import DATATYPES, DTYPES, Tensor
 from service.errors import InvalidArgument
 from service.package import Datatype
 
-EXTENSIONS = ("binary_tensor_data",)
-PLATFORM = "onnx_onnxv1"
+EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics")
 _MAX_RANK = 8
 _MAX_NAME = 128
 _MAX_ELEMENTS = 1 << 40

@@ -100,7 +100,7 @@ def test_server_and_model_are_live_and_ready(triton: Triton) -> None:
 def test_metadata_of_the_server_is_read(triton: Triton) -> None:
     metadata = triton.json("get_server_metadata")
     assert metadata["name"] == "lectorium"
-    assert metadata["extensions"] == ["binary_tensor_data"]
+    assert metadata["extensions"] == ["binary_tensor_data", "model_configuration", "statistics"]
 
 
 def test_metadata_of_a_model_is_read(triton: Triton) -> None:
@@ -111,6 +111,23 @@ def test_metadata_of_a_model_is_read(triton: Triton) -> None:
         ("image", "UINT8", [-1, 4, 4])
     ]
     assert [t["name"] for t in metadata["outputs"]] == ["probabilities", "mean"]
+
+
+def test_the_configuration_of_a_model_is_read(triton: Triton) -> None:
+    found = triton.json("get_model_config", "tiny")
+    found = found.get("config", found)
+    assert found["max_batch_size"] == MAX_BATCH
+    assert [(i["name"], i["data_type"], [int(d) for d in i["dims"]]) for i in found["input"]] == [
+        ("image", "TYPE_UINT8", [4, 4])
+    ]
+
+
+def test_the_statistics_of_a_model_are_read(triton: Triton) -> None:
+    triton.infer(example(2))
+    (found,) = triton.json("get_inference_statistics", "tiny", "2")["model_stats"]
+    assert (found["name"], found["version"]) == ("tiny", "2")
+    assert int(found["inference_count"]) >= 2
+    assert int(found["inference_stats"]["success"]["ns"]) > 0
 
 
 @pytest.mark.parametrize("rows", [1, 3, 2 * MAX_BATCH + 1])

@@ -209,3 +209,9 @@ def test_labels_may_end_their_lines_in_any_way(labels: bytes, folder: Path) -> N
 def test_labels_in_another_encoding_than_utf_8_are_refused(folder: Path) -> None:
     replace_file(folder, "labels.txt", "Kätzchen\nHündchen\nMäuschen\n".encode("latin-1"))
     refused(folder, naming="labels.txt: ")
+
+
+@pytest.mark.parametrize(("minimum", "maximum"), [(0, CLASSES), (1, CLASSES + 1)])
+def test_a_top_k_that_could_not_be_answered_is_refused(minimum: int, maximum: int, folder: Path) -> None:
+    change_card(folder, "parameters.top_k", {"default": 1, "minimum": minimum, "maximum": maximum})
+    refused(folder, f"top_k may be 1 to {CLASSES}")

@@ -17,6 +17,7 @@ from service.engine.session import Session
 from service.engine.tensors import Tensor, Tensors
 from service.errors import (
     DeadlineExceeded,
+    Draining,
     InternalError,
     InvalidArgument,
     InvalidPackage,
@@ -330,6 +331,21 @@ async def test_a_caller_that_leaves_the_queue_gives_its_rows_back_and_disturbs_n
         assert gate.rows == [1, 8]
 
 
+async def test_a_queue_that_all_have_left_is_passed_over(repository: Path) -> None:
+    async with serving(repository, timeout_s=5) as engine:
+        gate = Gate(engine)
+        with gate.closed():
+            running = ask(engine, example(1), model="other", version=None)
+            await gate.reached(1)
+            [leaves] = await ask_in_turn(engine, 1)
+            waits = ask(engine, example(1), version="2")
+            await asyncio.sleep(0)
+            leaves.cancel()
+        check_answer(await waits, example(1), version=2)
+        await running
+        assert gate.rows == [1, 1]
+
+
 async def test_a_caller_that_leaves_a_running_batch_disturbs_no_other(repository: Path) -> None:
     async with serving(repository) as engine:
         gate = Gate(engine)
@@ -480,6 +496,22 @@ async def test_what_runs_when_the_engine_ends_is_answered(repository: Path) -> N
             asyncio.get_running_loop().call_later(0.02, gate.open)
             await engine.__aexit__(None, None, None)
         check_answer(await running, example(2))
+
+
+async def test_who_waits_when_the_engine_ends_or_comes_later_is_told_so(repository: Path) -> None:
+    async with serving(repository) as engine:
+        gate = Gate(engine)
+        with gate.closed():
+            running = ask(engine, example(2))
+            await gate.reached(1)
+            waiting = ask(engine, example(3))
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_later(0.02, gate.open)
+            await engine.__aexit__(None, None, None)
+        check_answer(await running, example(2))
+        for late in (waiting, ask(engine, example(1))):
+            with pytest.raises(Draining, match="the engine has stopped"):
+                await late
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def write_echo(repository: Path, name: str, datatypes: Sequence[str]) -> None:
         },
         preprocessing={"tensor": datatypes[-1].lower(), "colour": "grey", "height": 1, "width": 2},
         classes={"tensor": f"same_{datatypes[-1].lower()}", "labels": "labels.txt"},
+        parameters={"top_k": {"default": 1, "minimum": 1, "maximum": 2}},
         files={file: hashlib.sha256(data).hexdigest() for file, data in contents.items()},
     )
     for file, data in contents.items():

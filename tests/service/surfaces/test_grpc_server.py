@@ -104,7 +104,9 @@ def test_a_callers_deadline_ends_its_call_and_drops_its_work(oip_grpc: Grpc) -> 
     assert server.metric("lectorium_batch_rows_sum", model="slow") - run < rows / 2
 
 
-@pytest.mark.parametrize("method", ["ModelConfig", "ModelStatistics", "RepositoryIndex", "TraceSetting", "Nope"])
+@pytest.mark.parametrize(
+    "method", ["SystemSharedMemoryStatus", "CudaSharedMemoryRegister", "TraceSetting", "LogSettings", "Nope"]
+)
 def test_what_is_not_implemented_says_so(channel: grpc.Channel, method: str) -> None:
     call: Any = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
     with pytest.raises(grpc.RpcError) as caught:

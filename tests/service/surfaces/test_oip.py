@@ -4,6 +4,7 @@ import re
 from importlib.metadata import version as installed_version
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -153,9 +154,33 @@ def test_the_server_is_live_and_ready(oip: Rest | Grpc) -> None:
     assert oip.ready()
 
 
-def test_the_server_names_itself_its_version_and_exactly_its_extensions(oip: Rest | Grpc) -> None:
-    wanted = {"name": "lectorium", "version": installed_version("lectorium"), "extensions": ["binary_tensor_data"]}
-    assert oip.server_metadata() == wanted
+def test_the_server_names_itself_and_its_version(oip: Rest | Grpc) -> None:
+    metadata = oip.server_metadata()
+    assert metadata.keys() == {"name", "version", "extensions"}
+    assert (metadata["name"], metadata["version"]) == ("lectorium", installed_version("lectorium"))
+
+
+# Where each extension is asked for, over REST and over gRPC.
+EXTENSIONS = {
+    "model_configuration": ("GET", "/v2/models/tiny/config", "ModelConfig"),
+    "statistics": ("GET", "/v2/models/stats", "ModelStatistics"),
+    "model_repository": ("POST", "/v2/repository/index", "RepositoryIndex"),
+    "trace": ("GET", "/v2/trace/setting", "TraceSetting"),
+    "logging": ("GET", "/v2/logging", "LogSettings"),
+    "system_shared_memory": ("GET", "/v2/systemsharedmemory/status", "SystemSharedMemoryStatus"),
+    "cuda_shared_memory": ("GET", "/v2/cudasharedmemory/status", "CudaSharedMemoryStatus"),
+}
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_an_extension_is_listed_exactly_where_it_is_served(rest: Rest, oip_grpc: Grpc, extension: str) -> None:
+    verb, path, method = EXTENSIONS[extension]
+    assert rest.server_metadata() == oip_grpc.server_metadata()
+    listed = extension in rest.server_metadata()["extensions"]
+    assert (rest.client.request(verb, path).status_code == 200) == listed
+    call: Any = oip_grpc.channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+    found = call.future(b"", timeout=10)
+    assert (found.code() is not grpc.StatusCode.UNIMPLEMENTED) == listed
 
 
 @pytest.mark.parametrize("version", ["", "1", "2"])
@@ -180,8 +205,8 @@ def test_model_metadata_says_versions_and_tensors_with_the_batch_first(
 
 
 @pytest.mark.parametrize(("model", "version"), [("nope", ""), ("tiny", "9"), ("tiny", "one")])
-def test_readiness_and_metadata_of_an_unknown_model_are_not_found(oip: Rest | Grpc, model: str, version: str) -> None:
-    for ask in (oip.ready, oip.model_metadata):
+def test_what_is_asked_of_an_unknown_model_is_not_found(oip: Rest | Grpc, model: str, version: str) -> None:
+    for ask in (oip.ready, oip.model_metadata, oip.model_config, oip.statistics):
         with pytest.raises(Refused) as caught:
             ask(model, version)
         assert caught.value.code == "NOT_FOUND"

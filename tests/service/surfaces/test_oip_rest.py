@@ -1,12 +1,19 @@
 """What only HTTP has: header lengths, paths, verbs, body limits and callers that hang up."""
 
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import orjson
 import pytest
 
+from service.config import Config
+from service.engine import Engine
+from service.surfaces.disconnect import Message
+from service.surfaces.door import Door
+from service.surfaces.oip_rest import OipRest
 from tests.packages import example
+from tests.service.surfaces.asgi import Receive
 from tests.service.surfaces.sockets import exchange
 from tests.service.surfaces.transports import JSON_LENGTH, Refused, Rest, infer_path
 from tests.serving import MAX_REQUEST_BYTES, eventually
@@ -77,7 +84,7 @@ def test_a_raw_body_for_a_model_of_several_inputs_is_refused(rest: Rest) -> None
         "/V2",
         "/v2/models",
         "/v2/models/",
-        "/v2/models/tiny/stats",
+        "/v2/models/tiny/nope",
         "/v2/models/tiny/infer/x",
         "/v2/models/tiny/versions/",
         "/v2/models/ti%2Fny/ready",
@@ -148,3 +155,21 @@ def test_health_answers_are_json(rest: Rest) -> None:
     assert rest.client.get("/v2/health/live").json() == {"live": True}
     assert rest.client.get("/v2/health/ready").json() == {"ready": True}
     assert rest.client.get("/v2/models/tiny/ready").json() == {"name": "tiny", "version": "2", "ready": True}
+
+
+async def test_before_every_port_listens_it_is_not_ready_with_400() -> None:
+    engine = cast(Engine, SimpleNamespace(ready=True))
+    rest = OipRest(engine, door := Door(engine), Config())
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    request = {"type": "http", "method": "GET", "path": "/v2/health/ready", "headers": []}
+    await rest(request, Receive([]), send)
+    door.open()
+    await rest(request, Receive([]), send)
+    assert [(start["status"], body["body"]) for start, body in (sent[:2], sent[2:])] == [
+        (400, b'{"ready":false}'),
+        (200, b'{"ready":true}'),
+    ]

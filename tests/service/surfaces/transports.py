@@ -8,6 +8,7 @@ import grpc
 import httpx
 import numpy as np
 import orjson
+from google.protobuf.json_format import ParseDict
 from numpy.typing import NDArray
 
 from protos import open_inference_pb2 as pb
@@ -133,6 +134,15 @@ class Rest:
     def model_metadata(self, model: str, version: str = "") -> dict[str, Any]:
         return dict(refuse_unless_ok(self.client.get(model_path(model, version))).json())
 
+    def model_config(self, model: str, version: str = "") -> pb.ModelConfig:
+        found = refuse_unless_ok(self.client.get(f"{model_path(model, version)}/config")).json()
+        return ParseDict(found, pb.ModelConfig())
+
+    def statistics(self, model: str = "", version: str = "") -> list[pb.ModelStatistics]:
+        path = f"{model_path(model, version)}/stats" if model else "/v2/models/stats"
+        found = refuse_unless_ok(self.client.get(path)).json()
+        return list(ParseDict(found, pb.ModelStatisticsResponse()).model_stats)
+
     def close(self) -> None:
         self.client.close()
 
@@ -192,6 +202,14 @@ class Grpc:
             for kind in ("inputs", "outputs")
         }
         return {"name": found.name, "versions": list(found.versions), "platform": found.platform, **tensors}
+
+    def model_config(self, model: str, version: str = "") -> pb.ModelConfig:
+        found: pb.ModelConfig = self._call("ModelConfig", pb.ModelConfigRequest(name=model, version=version)).config
+        return found
+
+    def statistics(self, model: str = "", version: str = "") -> list[pb.ModelStatistics]:
+        request = pb.ModelStatisticsRequest(name=model, version=version)
+        return list(self._call("ModelStatistics", request).model_stats)
 
     def close(self) -> None:
         self.channel.close()
