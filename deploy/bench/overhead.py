@@ -19,6 +19,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+SERVER_ENVIRONMENT = dict(os.environ)
+# A lean caller, for what is measured is the server; and none that reports each server it sees leave.
+os.environ |= {"GRPC_EXPERIMENTS": "-event_engine_client", "GRPC_VERBOSITY": "ERROR"}
+
 import grpc
 import numpy as np
 import orjson
@@ -73,7 +77,12 @@ def serving(repository: Path) -> Iterator[dict[str, int]]:
     """The real server on free ports, as a child process."""
     ports = {name: free_port() for name in PORTS}
     variables = {f"LECTORIUM_{name.upper()}_PORT": str(port) for name, port in ports.items()}
-    environment = {**os.environ, **variables, "LECTORIUM_REPOSITORY": str(repository), "LECTORIUM_LOG_LEVEL": "warning"}
+    environment = {
+        **SERVER_ENVIRONMENT,
+        **variables,
+        "LECTORIUM_REPOSITORY": str(repository),
+        "LECTORIUM_LOG_LEVEL": "warning",
+    }
     command = [str(Path(sys.executable).with_name("lectorium")), "serve"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
         try:
