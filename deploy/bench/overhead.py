@@ -19,9 +19,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
-SERVER_ENVIRONMENT = dict(os.environ)
 # A lean caller, for what is measured is the server; and none that reports each server it sees leave.
-os.environ |= {"GRPC_EXPERIMENTS": "-event_engine_client", "GRPC_VERBOSITY": "ERROR"}
+os.environ["GRPC_EXPERIMENTS"] = "-event_engine_client"
+os.environ["GRPC_VERBOSITY"] = "ERROR"
 
 import grpc
 import numpy as np
@@ -78,7 +78,7 @@ def serving(repository: Path) -> Iterator[dict[str, int]]:
     ports = {name: free_port() for name in PORTS}
     variables = {f"LECTORIUM_{name.upper()}_PORT": str(port) for name, port in ports.items()}
     environment = {
-        **SERVER_ENVIRONMENT,
+        **{name: value for name, value in os.environ.items() if not name.startswith("GRPC_")},
         **variables,
         "LECTORIUM_REPOSITORY": str(repository),
         "LECTORIUM_LOG_LEVEL": "warning",
