@@ -1,5 +1,6 @@
 """The Open Inference Protocol over gRPC."""
 
+from collections.abc import Collection
 from math import prod
 
 from google.protobuf.json_format import ParseDict
@@ -13,12 +14,14 @@ from service.engine.tensors import Tensor
 from service.errors import InvalidArgument, LectoriumError
 from service.surfaces.door import Door, Visit
 from service.surfaces.grpc_door import Context, refuse, through_door
+from service.surfaces.oip_classification import PARAMETER, checked_count, classified
 from service.surfaces.oip_model import configuration, metadata, statistics
 from service.surfaces.oip_tensors import (
     EXTENSIONS,
     checked_name,
     datatype_of,
     listed_tensor,
+    raw_bytes,
     raw_tensor,
 )
 
@@ -52,9 +55,10 @@ class OipGrpc(GRPCInferenceServiceServicer):
         model = self._engine.repository.get(request.model_name, request.model_version)
         visit.of(model)
         inputs = read_inputs(request)
-        answer = await self._engine.infer(model.name, model.version, inputs, read_outputs(request))
+        outputs, classes = read_outputs(request)
+        answer = await self._engine.infer(model.name, model.version, inputs, outputs)
         visit.timed(answer.queue_s, answer.compute_s)
-        return write_answer(model, request.id, answer)
+        return write_answer(model, request.id, classified(model, answer, classes) if classes else answer)
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:  # noqa: N802
         """Always, where it can be answered at all."""
@@ -127,20 +131,22 @@ def read_inputs(request: pb.ModelInferRequest) -> dict[str, Tensor]:
     return inputs
 
 
-def read_outputs(request: pb.ModelInferRequest) -> list[str]:
-    """The names of the wanted outputs; empty: all.
+def read_outputs(request: pb.ModelInferRequest) -> tuple[list[str], dict[str, int]]:
+    """The names of the wanted outputs (empty: all), and of how many classes those wanted as classifications.
 
     Raises:
-        InvalidArgument: one is asked for twice, or with a parameter.
+        InvalidArgument: one is asked for twice, or with an unknown parameter.
     """
     names: list[str] = []
+    classes: dict[str, int] = {}
     for output in request.outputs:
         name = checked_name("output", output.name)
         if name in names:
             raise InvalidArgument(f"output {name!r} is asked for twice")
-        _no_parameters(f"output {name!r}", output.parameters)
+        if output.parameters:
+            classes[name] = _class_count(name, dict(output.parameters))
         names.append(name)
-    return names
+    return names, classes
 
 
 def write_answer(model: Model, request_id: str, answer: Answer) -> pb.ModelInferResponse:
@@ -148,7 +154,7 @@ def write_answer(model: Model, request_id: str, answer: Answer) -> pb.ModelInfer
     response = pb.ModelInferResponse(model_name=model.name, model_version=model.version, id=request_id)
     for name, tensor in answer.outputs.items():
         response.outputs.add(name=name, datatype=datatype_of(tensor), shape=tensor.shape)
-        response.raw_output_contents.append(tensor.tobytes())
+        response.raw_output_contents.append(raw_bytes(tensor))
     return response
 
 
@@ -161,7 +167,14 @@ def _from_contents(tensor: pb.ModelInferRequest.InferInputTensor) -> Tensor:
     return listed_tensor(tensor.name, tensor.datatype, tensor.shape, values)
 
 
-def _no_parameters(where: str, parameters: object) -> None:
-    names = sorted(parameters) if parameters else []  # type: ignore[call-overload]
-    if names:
-        raise InvalidArgument(f"{where}: unknown parameter {names[0][:80]!r}; none is known")
+def _class_count(output: str, parameters: dict[str, pb.InferParameter]) -> int:
+    wanted = parameters.pop(PARAMETER, None)
+    _no_parameters(f"output {output!r}", parameters, known=repr(PARAMETER))
+    if wanted is None or wanted.WhichOneof("parameter_choice") != "int64_param":
+        raise InvalidArgument(f"output {output!r}: {PARAMETER} wants an int64_param")
+    return checked_count(output, wanted.int64_param)
+
+
+def _no_parameters(where: str, parameters: Collection[str], known: str = "none") -> None:
+    if parameters:
+        raise InvalidArgument(f"{where}: unknown parameter {min(parameters)[:80]!r}; {known} is known")

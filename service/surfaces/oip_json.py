@@ -8,7 +8,8 @@ import orjson
 from service.engine import Answer, Model
 from service.engine.tensors import Tensor
 from service.errors import InvalidArgument
-from service.surfaces.oip_tensors import checked_name, datatype_of, listed_tensor, raw_tensor
+from service.surfaces.oip_classification import PARAMETER, checked_count
+from service.surfaces.oip_tensors import checked_name, datatype_of, listed_tensor, raw_bytes, raw_tensor
 
 _REQUEST_KEYS = {"id", "parameters", "inputs", "outputs"}
 _INPUT_KEYS = {"name", "shape", "datatype", "parameters", "data"}
@@ -16,12 +17,16 @@ _OUTPUT_KEYS = {"name", "parameters"}
 
 
 class InferRequest(NamedTuple):
-    """A request, read: ``binary`` says of each wanted output, or of "" for all others, how it is answered."""
+    """A request, read: ``binary`` says of each wanted output, or of "" for all others, how it is answered.
+
+    ``classes`` says of how many classes the outputs that are wanted as classifications are to be.
+    """
 
     id: str
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
     binary: dict[str, bool]
+    classes: dict[str, int]
 
 
 def read_request(body: bytes, json_length: int | None) -> InferRequest:
@@ -37,9 +42,9 @@ def read_request(body: bytes, json_length: int | None) -> InferRequest:
     request = _json_object("request", _loads(view[:length]), _REQUEST_KEYS)
     request_id = _typed("request", request, "id", str, "")
     parameters = _parameters("request", request, {"binary_data_output"})
-    outputs, binary = _read_outputs(request)
+    outputs, binary, classes = _read_outputs(request)
     binary[""] = _typed("request parameters", parameters, "binary_data_output", bool, False)
-    return InferRequest(request_id, _read_inputs(request, view[length:]), outputs, binary)
+    return InferRequest(request_id, _read_inputs(request, view[length:]), outputs, binary, classes)
 
 
 def read_raw_request(body: bytes, model: Model) -> InferRequest:
@@ -54,7 +59,7 @@ def read_raw_request(body: bytes, model: Model) -> InferRequest:
     if -1 in spec.shape[1:]:
         raise InvalidArgument(f"model {model.name!r}: input shape {list(spec.shape)} is not fixed; a raw body has none")
     return InferRequest(
-        "", {spec.name: raw_tensor(spec.name, spec.datatype, (1, *spec.shape[1:]), body)}, (), {"": True}
+        "", {spec.name: raw_tensor(spec.name, spec.datatype, (1, *spec.shape[1:]), body)}, (), {"": True}, {}
     )
 
 
@@ -65,7 +70,7 @@ def write_answer(model: Model, request: InferRequest, answer: Answer) -> tuple[b
     for name, tensor in answer.outputs.items():
         entry: dict[str, Any] = {"name": name, "datatype": datatype_of(tensor), "shape": tensor.shape}
         if request.binary.get(name, request.binary[""]):
-            blobs.append(tensor.tobytes())
+            blobs.append(raw_bytes(tensor))
             entry["parameters"] = {"binary_data_size": len(blobs[-1])}
         else:
             entry["data"] = _elements(name, tensor)
@@ -77,7 +82,10 @@ def write_answer(model: Model, request: InferRequest, answer: Answer) -> tuple[b
     return (b"".join([header, *blobs]), len(header)) if blobs else (header, None)
 
 
-def _elements(name: str, tensor: Tensor) -> Tensor:
+def _elements(name: str, tensor: Tensor) -> Tensor | list[str]:
+    if tensor.dtype.kind == "O":
+        texts: list[str] = tensor.ravel().tolist()
+        return texts
     if tensor.dtype == np.float16:
         raise InvalidArgument(f"output {name!r} is FP16, which JSON has no form for; ask for it with binary_data")
     return np.ascontiguousarray(tensor).ravel()
@@ -125,19 +133,23 @@ def _shape(where: str, entry: dict[str, Any]) -> list[int]:
     return shape
 
 
-def _read_outputs(request: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, bool]]:
+def _read_outputs(request: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, bool], dict[str, int]]:
     names: list[str] = []
     binary: dict[str, bool] = {}
+    classes: dict[str, int] = {}
     for item in _typed("request", request, "outputs", list, []):
         entry = _json_object("output", item, _OUTPUT_KEYS)
         name = checked_name("output", _typed("output", entry, "name", str))
         if name in names:
             raise InvalidArgument(f"output {name!r} is asked for twice")
         names.append(name)
-        parameters = _parameters(f"output {name!r}", entry, {"binary_data"})
+        where = f"output {name!r}"
+        parameters = _parameters(where, entry, {"binary_data", PARAMETER})
         if "binary_data" in parameters:
-            binary[name] = _typed(f"output {name!r}", parameters, "binary_data", bool)
-    return tuple(names), binary
+            binary[name] = _typed(where, parameters, "binary_data", bool)
+        if PARAMETER in parameters:
+            classes[name] = checked_count(name, _typed(where, parameters, PARAMETER, int))
+    return tuple(names), binary, classes
 
 
 def _parameters(where: str, entry: dict[str, Any], known: set[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from service.surfaces.disconnect import CallerWatch, Receive, Scope, Send
 from service.surfaces.door import Door
 from service.surfaces.encoding import decoded
 from service.surfaces.http_error import ANSWERED, JSON, Headers, error_answer
+from service.surfaces.oip_classification import classified
 from service.surfaces.oip_json import read_raw_request, read_request, write_answer
 from service.surfaces.oip_model import configuration, metadata, statistics
 from service.surfaces.oip_tensors import EXTENSIONS
@@ -77,6 +78,8 @@ class OipRest:
             with CallerWatch(receive):
                 answer = await self._engine.infer(model.name, model.version, request.inputs, request.outputs)
             visit.timed(answer.queue_s, answer.compute_s)
+            if request.classes:
+                answer = classified(model, answer, request.classes)
             body, length = write_answer(model, request, answer)
             return 200, [JSON] if length is None else [_BINARY, (_JSON_LENGTH, b"%d" % length)], body
 

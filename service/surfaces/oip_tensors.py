@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import chain
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from service.engine.tensors import DATATYPES, DTYPES, Tensor
 from service.errors import InvalidArgument
 from service.package import Datatype
 
-EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics")
+EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "statistics")
 _MAX_RANK = 8
 _MAX_NAME = 128
 _MAX_ELEMENTS = 1 << 40
@@ -73,9 +73,17 @@ def checked_name(kind: str, name: str) -> str:
     return name
 
 
-def datatype_of(tensor: Tensor) -> Datatype:
-    """The protocol's name for the tensor's dtype."""
-    return DATATYPES[tensor.dtype]
+def datatype_of(tensor: Tensor) -> Datatype | Literal["BYTES"]:
+    """The protocol's name for the tensor's dtype; BYTES for one of texts."""
+    return "BYTES" if tensor.dtype.kind == "O" else DATATYPES[tensor.dtype]
+
+
+def raw_bytes(tensor: Tensor) -> bytes:
+    """The tensor as it goes over the wire: row-major and little-endian, a text as its length in 4 bytes and itself."""
+    if tensor.dtype.kind != "O":
+        return tensor.tobytes()
+    texts = [str(text).encode() for text in tensor.ravel()]
+    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
 
 def _dtype(name: str, datatype: str) -> np.dtype[np.generic]:

@@ -100,7 +100,7 @@ def test_server_and_model_are_live_and_ready(triton: Triton) -> None:
 def test_metadata_of_the_server_is_read(triton: Triton) -> None:
     metadata = triton.json("get_server_metadata")
     assert metadata["name"] == "lectorium"
-    assert metadata["extensions"] == ["binary_tensor_data", "model_configuration", "statistics"]
+    assert metadata["extensions"] == ["binary_tensor_data", "classification", "model_configuration", "statistics"]
 
 
 def test_metadata_of_a_model_is_read(triton: Triton) -> None:
@@ -134,6 +134,15 @@ def test_the_statistics_of_a_model_are_read(triton: Triton) -> None:
 def test_an_inference_is_answered(triton: Triton, rows: int) -> None:
     images = example(rows, seed=rows)
     check(triton.infer(images), images, 2)
+
+
+def test_an_output_is_answered_as_a_classification(triton: Triton) -> None:
+    images = example(2)
+    wanted = triton.output("probabilities", class_count=2)
+    found = triton.infer(images, outputs=[wanted]).as_numpy("probabilities")
+    assert found.shape == (2, 2)
+    indices = [[int(text.decode().split(":")[1]) for text in row] for row in found]
+    assert indices == np.argsort(-expected(images, 2), axis=1)[:, :2].tolist()
 
 
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])

@@ -182,8 +182,8 @@ WRONG_JSON: dict[str, tuple[Any, list[str]]] = {
         ["output: unknown key 'shape'"],
     ),
     "unknown output parameter": (
-        {"inputs": [LISTED], "outputs": [{"name": "mean", "parameters": {"classification": 1}}]},
-        ["output 'mean' parameters: unknown key 'classification'"],
+        {"inputs": [LISTED], "outputs": [{"name": "mean", "parameters": {"top": 1}}]},
+        ["output 'mean' parameters: unknown key 'top'"],
     ),
     "binary_data a string": (
         {"inputs": [LISTED], "outputs": [{"name": "mean", "parameters": {"binary_data": "yes"}}]},

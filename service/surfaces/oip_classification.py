@@ -1,0 +1,39 @@
+"""The classification extension: an output answered as its k greatest values, each ``value:index:label``."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from service.engine import Answer, Model
+from service.engine.tensors import Tensor
+from service.errors import InvalidArgument
+
+PARAMETER = "classification"
+
+
+def checked_count(output: str, count: int) -> int:
+    """``count``, which must ask for one class at least.
+
+    Raises:
+        InvalidArgument: it does not.
+    """
+    if count < 1:
+        raise InvalidArgument(f"output {output!r}: {PARAMETER} is {count}; 1 or more is wanted")
+    return count
+
+
+def classified(model: Model, answer: Answer, counts: Mapping[str, int]) -> Answer:
+    """The answer with each output in ``counts`` as BYTES (rows, k), the greatest first; k is at most its size."""
+    labels = {model.card.classes.tensor: model.package.labels}
+    top = {name: _top(answer.outputs[name], count, labels.get(name, ())) for name, count in counts.items()}
+    return answer._replace(outputs={**answer.outputs, **top})
+
+
+def _top(tensor: Tensor, count: int, labels: Sequence[str]) -> Tensor:
+    rows = tensor.reshape(len(tensor), -1).astype("f8")  # (rows, classes)
+    best = np.argsort(-rows, axis=1, kind="stable")[:, :count]  # (rows, k)
+    texts = np.empty(best.shape, object)
+    for place, index in np.ndenumerate(best):
+        label = f":{labels[int(index)]}" if labels else ""
+        texts[place] = f"{rows[place[0], index]:f}:{index}{label}"
+    return texts
