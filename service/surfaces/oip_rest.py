@@ -63,7 +63,7 @@ class OipRest:
         for pattern, verb, handler in self._routes:
             if match := pattern.fullmatch(path):
                 if scope["method"] != verb:
-                    raise WrongVerb(f"{scope['method']} {path}: this path takes {verb}")
+                    raise WrongVerb(f"{scope['method']} {path[:200]}: this path takes {verb}")
                 return await handler(scope, receive, **match.groupdict())
         raise UnknownPath(f"no path {path[:200]!r}")
 
