@@ -59,14 +59,6 @@ class WrongVerb(LectoriumError):
     reason = "wrong_verb"
 
 
-class Unsupported(LectoriumError):
-    """Well formed, and not something this server does."""
-
-    http_status = 501
-    grpc_code = "UNIMPLEMENTED"
-    reason = "unsupported"
-
-
 class QueueFull(LectoriumError):
     """The model's queue has no room for these rows; ``retry_after`` is in whole seconds."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.packages import CLASSES, example, expected
-from tests.pictures import png, png_bomb
+from tests.pictures import claiming, png
 from tests.service.surfaces.transports import ImageTransport, Refused
 from tests.serving import MAX_REQUEST_BYTES
 
@@ -114,7 +114,7 @@ def test_an_image_over_the_size_limit_is_refused(images: ImageTransport) -> None
 
 
 def test_a_decompression_bomb_is_refused_by_its_pixels(images: ImageTransport) -> None:
-    message = refusal(images, png_bomb(30_000))
+    message = refusal(images, claiming(png(), 30_000, 30_000))
     assert "30000x30000 pixels" in message
     assert "at most 50000000 are taken" in message
 

@@ -11,7 +11,7 @@ import pytest
 
 from protos import open_inference_pb2 as pb
 from tests.packages import example, expected
-from tests.pictures import png, png_bomb
+from tests.pictures import claiming, png
 from tests.service.surfaces.conftest import IMAGE_TRANSPORTS, TENSOR_TRANSPORTS
 from tests.service.surfaces.sockets import connect, exchange
 from tests.service.surfaces.transports import JSON_LENGTH, Grpc, Input, Refused, infer_path, tensor
@@ -84,7 +84,7 @@ def wrong_tensors(server: Server) -> None:
 def wrong_images(server: Server) -> None:
     for way in IMAGE_TRANSPORTS:
         with closing(IMAGE_TRANSPORTS[way](server)) as transport:
-            for bad in (b"", b"GIF89a", png()[:30], png_bomb(20_000), bytes(100_000)) * (ROUNDS // 5):
+            for bad in (b"", b"GIF89a", png()[:30], claiming(png(), 20_000, 20_000), bytes(100_000)) * (ROUNDS // 5):
                 with pytest.raises(Refused, match="INVALID_ARGUMENT"):
                     transport.classify(bad)
 

@@ -7,30 +7,10 @@ import numpy as np
 import orjson
 import pytest
 
-from tests.packages import example, expected
+from tests.packages import expected
 from tests.service.surfaces.echo import extremes
+from tests.service.surfaces.rest_requests import BINARY, IMAGE, LISTED, PATH, PIXELS, body, refusal
 from tests.service.surfaces.transports import JSON_LENGTH, Refused, Rest, infer_path, read_answer
-
-PATH = infer_path("tiny")
-PIXELS = example(1)
-IMAGE = {"name": "image", "datatype": "UINT8", "shape": [1, 4, 4]}
-LISTED = {**IMAGE, "data": PIXELS.ravel().tolist()}
-BINARY = {**IMAGE, "parameters": {"binary_data_size": 16}}
-
-
-def body(blobs: bytes = b"", **message: Any) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of a request with those JSON keys, and those bytes behind it."""
-    header = orjson.dumps(message)
-    return header + blobs, {JSON_LENGTH: str(len(header))}
-
-
-def refusal(rest: Rest, content: bytes, headers: dict[str, str] | None = None) -> str:
-    """The message with which a wrong argument is refused."""
-    with pytest.raises(Refused) as caught:
-        rest.post(PATH, content, headers or {})
-    assert caught.value.code == "INVALID_ARGUMENT"
-    assert len(caught.value.message) < 1000
-    return caught.value.message
 
 
 @pytest.mark.parametrize(

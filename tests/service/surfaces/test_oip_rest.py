@@ -2,9 +2,8 @@
 
 import json
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
-import orjson
 import pytest
 
 from service.config import Config
@@ -12,31 +11,11 @@ from service.engine import Engine
 from service.surfaces.disconnect import Message
 from service.surfaces.door import Door
 from service.surfaces.oip_rest import OipRest
-from tests.packages import example
 from tests.service.surfaces.asgi import Receive
+from tests.service.surfaces.rest_requests import BINARY, IMAGE, PATH, PIXELS, body, refusal
 from tests.service.surfaces.sockets import exchange
 from tests.service.surfaces.transports import JSON_LENGTH, Refused, Rest, infer_path
 from tests.serving import MAX_REQUEST_BYTES, eventually
-
-PATH = infer_path("tiny")
-PIXELS = example(1)
-IMAGE = {"name": "image", "datatype": "UINT8", "shape": [1, 4, 4]}
-BINARY = {**IMAGE, "parameters": {"binary_data_size": 16}}
-
-
-def body(blobs: bytes = b"", **message: Any) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of a request with those JSON keys, and those bytes behind it."""
-    header = orjson.dumps(message)
-    return header + blobs, {JSON_LENGTH: str(len(header))}
-
-
-def refusal(rest: Rest, content: bytes, headers: dict[str, str] | None = None) -> str:
-    """The message with which a wrong argument is refused."""
-    with pytest.raises(Refused) as caught:
-        rest.post(PATH, content, headers or {})
-    assert caught.value.code == "INVALID_ARGUMENT"
-    assert len(caught.value.message) < 1000
-    return caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from service.engine import Engine
 from service.errors import InternalError, InvalidArgument, InvalidImage, TooLarge, UnknownModel
 from service.tasks.classify import Classifier
 from tests.packages import CLASSES, example, expected
+from tests.pictures import encoded, solid
 from tests.service.engine.gate import Gate
-from tests.service.images import encoded, solid
 
 LABELS = ("zero", "one", "two")
 

@@ -12,7 +12,7 @@ from service.errors import InvalidImage, QueueFull, TooLarge
 from service.package import Preprocessing
 from service.tasks import decoding
 from service.tasks.decoding import Decoder
-from tests.service.images import RED, encoded, solid
+from tests.pictures import RED, encoded, solid
 
 CARD = Preprocessing(tensor="image", colour="rgb", height=4, width=4)
 FILE = encoded(solid("RGB", RED), "PNG")
