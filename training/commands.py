@@ -66,7 +66,7 @@ def export(run: Path, repository: Path, version: int | None, replace: bool) -> N
         from training.export import export as export_run
 
         package = export_run(run, repository, version=version, replace=replace, data=load_config().data)
-        provenance = package.card.provenance
+        provenance = package.classifier.provenance
         click.echo(f"{package.folder}: test accuracy {provenance.metrics['accuracy']:.4f} through the serving engine")
         worst = max(provenance.parity.values())
         click.echo(f"parity {worst:.1e}, {provenance.parameters:,} parameters, {provenance.macs:,} MACs")

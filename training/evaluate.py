@@ -11,7 +11,7 @@ from PIL import Image
 from service.config import load_config
 from service.engine import Engine
 from service.imaging import prepare
-from service.package import Card, Package, Preprocessing, read_package
+from service.package import ClassifyCard, Package, Preprocessing, read_package
 from training.data import Bytes, Split, find_source, load_test
 from training.errors import EvaluationError
 
@@ -25,7 +25,7 @@ FLOOR = 1e-12  # keeps a probability that has underflowed to 0 out of the logari
 class Evaluation:
     """What a card says of the test split, and what was measured."""
 
-    card: Card
+    card: ClassifyCard
     metrics: dict[str, float]
 
     def check(self) -> None:
@@ -45,11 +45,11 @@ def evaluate(repository: Path, name: str, version: int | None = None, data: Path
     """
     version = version or newest(repository, name)
     package = read_package(repository / name / str(version))
-    dataset = package.card.provenance.dataset
+    dataset = package.classifier.provenance.dataset
     source = find_source(dataset.name)
     if dataset.files != dict(source.files):
         raise EvaluationError(f"{name}/{version}: its card names other files of {dataset.name} than are published")
-    return Evaluation(package.card, measure(repository, package, load_test(source, data)))
+    return Evaluation(package.classifier, measure(repository, package, load_test(source, data)))
 
 
 def newest(repository: Path, name: str) -> int:
@@ -72,14 +72,14 @@ def versions(repository: Path, name: str) -> list[int]:
 
 def measure(repository: Path, package: Package, split: Split) -> dict[str, float]:
     """``accuracy`` and mean ``cross_entropy`` (nats) of ``package`` in ``repository`` over ``split``."""
-    probabilities = asyncio.run(_answers(repository, package.card, split.images))  # (N, classes)
+    probabilities = asyncio.run(_answers(repository, package.classifier, split.images))  # (N, classes)
     likelihood = probabilities[np.arange(len(split)), split.labels]  # (N,)
     accuracy = float((probabilities.argmax(1) == split.labels).mean())
     loss = float(-np.log(np.maximum(likelihood, FLOOR), dtype=np.float64).mean())
     return {"accuracy": round(accuracy, 6), "cross_entropy": round(loss, 6)}
 
 
-async def _answers(repository: Path, card: Card, images: Bytes) -> npt.NDArray[np.float32]:
+async def _answers(repository: Path, card: ClassifyCard, images: Bytes) -> npt.NDArray[np.float32]:
     config = load_config().model_copy(update={"repository": repository})
     answers = []
     async with Engine(config) as engine:

@@ -11,8 +11,8 @@ import numpy as np
 from models.registry import find
 from service import package as contract
 from service.package import (
-    Card,
     Classes,
+    ClassifyCard,
     ClassifyParameters,
     Golden,
     Graph,
@@ -122,10 +122,10 @@ def _title(checkpoint: Checkpoint, source: Source) -> str:
     return f"{find(checkpoint.recipe.model).title} on {source.title}"
 
 
-def _card(checkpoint: Checkpoint, source: Source, provenance: Provenance, folder: Path) -> Card:
+def _card(checkpoint: Checkpoint, source: Source, provenance: Provenance, folder: Path) -> ClassifyCard:
     variant = find(checkpoint.recipe.model)
     _, height, width = variant.input_shape
-    return Card(
+    return ClassifyCard(
         name=checkpoint.recipe.name,
         version=int(folder.name),
         task="classify",
@@ -168,5 +168,5 @@ def _provenance(checkpoint: Checkpoint, served: Served, test: Split, differences
     )
 
 
-def _write_card(card: Card, folder: Path) -> None:
+def _write_card(card: ClassifyCard, folder: Path) -> None:
     (folder / contract.CARD).write_text(card.model_dump_json(indent=2) + "\n", "utf-8")

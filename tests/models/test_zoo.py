@@ -26,21 +26,21 @@ def test_every_model_is_shipped() -> None:
 
 
 def test_the_card_reaches_the_gate_of_the_recipe_in_the_tree(package: Package) -> None:
-    said = package.card.provenance
+    said = package.classifier.provenance
     recipe = parse_recipe(said.recipe, str(package))
-    assert recipe == load_recipe(package.card.name)
+    assert recipe == load_recipe(package.classifier.name)
     assert said.metrics["accuracy"] >= recipe.gate.accuracy
 
 
 def test_the_card_counts_the_parameters_of_the_model_and_the_files_of_its_data(package: Package) -> None:
-    said = package.card.provenance
+    said = package.classifier.provenance
     assert said.parameters == VARIANTS[said.recipe["model"]].parameters
     assert said.dataset.files == dict(SOURCES[said.dataset.name].files)
 
 
 def test_parity_with_torch_is_on_the_card_for_batch_1_3_and_the_largest(package: Package) -> None:
-    parity = package.card.provenance.parity
-    assert {"1", "3", str(package.card.graph.max_batch)} <= parity.keys()
+    parity = package.classifier.provenance.parity
+    assert {"1", "3", str(package.classifier.graph.max_batch)} <= parity.keys()
     assert max(parity.values()) <= 1e-5
 
 
@@ -53,6 +53,6 @@ def test_a_package_is_small_enough_for_the_repository(package: Package) -> None:
 def test_real_digits_are_read_about_as_well_as_the_card_says(package: Package) -> None:
     images, labels = digits()
     found = measure(ZOO, package, Split(images, labels))["accuracy"]
-    expected = package.card.provenance.metrics["accuracy"]
+    expected = package.classifier.provenance.metrics["accuracy"]
     # 300 of the 10,000: three standard deviations of a draw of that size.
     assert found >= expected - 3 * np.sqrt(expected * (1 - expected) / len(labels))

@@ -33,7 +33,7 @@ def test_from_recipe_to_measured_package(at_hand: Path) -> None:
     assert "next: lectorium export runs/mlp" in trained.output
     exported = cli.invoke(export, ["runs/mlp", "--repository", "zoo"], catch_exceptions=False)
     assert exported.exit_code == 0
-    card = read_package(at_hand / "zoo" / "mlp" / "1").card
+    card = read_package(at_hand / "zoo" / "mlp" / "1").classifier
     accuracy = card.provenance.metrics["accuracy"]
     assert f"zoo/mlp/1: test accuracy {accuracy:.4f}" in exported.output
     measured = cli.invoke(evaluate, ["mlp", "--repository", "zoo"], catch_exceptions=False)

@@ -25,14 +25,14 @@ def test_the_engine_measures_what_torch_does(package: Package, tiny: Tiny, finis
 
 def test_the_card_says_what_is_measured(package: Package, tiny: Tiny) -> None:
     found = evaluate(package.folder.parent.parent, "softmax", 1, tiny.folder)
-    assert found.metrics == package.card.provenance.metrics
+    assert found.metrics == package.classifier.provenance.metrics
     found.check()
 
 
 @pytest.mark.parametrize(("difference", "refused"), [(0.0004, False), (0.0006, True), (-0.0006, True)])
 def test_another_accuracy_than_the_cards_is_an_error(package: Package, difference: float, refused: bool) -> None:
-    said = package.card.provenance.metrics
-    found = Evaluation(package.card, {**said, "accuracy": said["accuracy"] + difference})
+    said = package.classifier.provenance.metrics
+    found = Evaluation(package.classifier, {**said, "accuracy": said["accuracy"] + difference})
     if refused:
         with pytest.raises(EvaluationError, match="the card of softmax says"):
             found.check()
@@ -58,4 +58,4 @@ def test_a_package_measured_on_other_files_than_the_real_ones_is_refused(package
 
 def test_a_digit_of_the_right_size_reaches_the_graph_untouched(package: Package) -> None:
     images, _ = digits()
-    assert (prepare_all(images[:20], package.card.preprocessing) == images[:20]).all()
+    assert (prepare_all(images[:20], package.classifier.preprocessing) == images[:20]).all()

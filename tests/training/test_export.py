@@ -20,8 +20,8 @@ def everything_under(folder: Path) -> list[Path]:
 
 
 def test_the_package_is_whole_and_says_where_it_comes_from(package: Package, finished_run: Path) -> None:
-    card = read_package(package.folder).card
-    assert card == package.card
+    card = read_package(package.folder).classifier
+    assert card == package.classifier
     assert {path.name for path in package.folder.iterdir()} == {"model.json", *card.files}
     assert set(card.files) == {"model.onnx", "labels.txt", "golden.npz", "card.png"}
     assert package.labels == tuple("0123456789")
@@ -36,7 +36,7 @@ def test_the_package_is_whole_and_says_where_it_comes_from(package: Package, fin
 
 
 def test_the_golden_example_is_torchs_answer_to_real_digits(package: Package, tiny: Tiny, finished_run: Path) -> None:
-    with np.load(package.path(package.card.golden.file)) as golden:
+    with np.load(package.path(package.classifier.golden.file)) as golden:
         images, probabilities = golden["image"], golden["probabilities"]
     served = Served(read_checkpoint(finished_run).model(), tiny.source.mean, tiny.source.std)
     assert images.shape == (10, 28, 28)

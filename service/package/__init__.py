@@ -1,0 +1,48 @@
+"""The package: the only thing that passes from training to serving.
+
+A package is a folder ``<repository>/<name>/<version>/`` with a ``model.json`` (the card), the ONNX graphs and
+the small files the card names. This room is the whole of what the card may say.
+"""
+
+from service.package.card import (
+    CARD,
+    Card,
+    Classes,
+    ClassifyCard,
+    ClassifyParameters,
+    Dataset,
+    Golden,
+    IntegerParameter,
+    Name,
+    Preprocessing,
+    Provenance,
+    TensorCard,
+)
+from service.package.folder import MAX_CARD_BYTES, Package, read_package, sha256
+from service.package.graph import Datatype, Graph, TensorSpec
+from service.package.loop import Loop
+from service.package.serving import Serving
+
+__all__ = [
+    "CARD",
+    "MAX_CARD_BYTES",
+    "Card",
+    "Classes",
+    "ClassifyCard",
+    "ClassifyParameters",
+    "Dataset",
+    "Datatype",
+    "Golden",
+    "Graph",
+    "IntegerParameter",
+    "Loop",
+    "Name",
+    "Package",
+    "Preprocessing",
+    "Provenance",
+    "Serving",
+    "TensorCard",
+    "TensorSpec",
+    "read_package",
+    "sha256",
+]

@@ -1,0 +1,71 @@
+"""A package without a card: ``model.onnx`` alone, served at tensor level by what the graph says of itself."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from service.errors import InvalidPackage
+from service.package.card import TensorCard
+from service.package.folder import Package, sha256
+from service.package.graph import FileName, Graph, TensorSpec
+
+GRAPH = "model.onnx"
+_FILE_NAME: TypeAdapter[str] = TypeAdapter(FileName)
+
+
+class Signature(NamedTuple):
+    """A graph's tensors; ``keeps_rows`` is false where a run was seen to answer another number of rows than it took."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    keeps_rows: bool
+
+
+def bare_package(folder: Path, signature: Signature, most_rows: int) -> Package:
+    """The package of the graph ``<folder>/model.onnx`` and the files beside it, its external data among them.
+
+    Rows of several requests share a run, ``most_rows`` at most, where the first dimension of every tensor may be of
+    any size and a run keeps them apart. Where they all are 1, a run takes one row; else one request, as it is.
+
+    Raises:
+        InvalidPackage: the graph cannot be served, or a file is a link, which may lead anywhere.
+    """
+    graph = {
+        "file": GRAPH,
+        "inputs": signature.inputs,
+        "outputs": signature.outputs,
+        "max_batch": _max_batch(signature, most_rows),
+    }
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if _is_file(path)}
+    try:
+        card = TensorCard(
+            name=folder.parent.name, version=int(folder.name), graph=Graph.model_validate(graph), files=files
+        )
+    except ValidationError as error:
+        raise InvalidPackage(f"{folder / GRAPH}: {'; '.join(e['msg'] for e in error.errors())}") from error
+    return Package(folder, card)
+
+
+def _max_batch(signature: Signature, most_rows: int) -> int:
+    rows = _first_dimensions(signature.inputs) | _first_dimensions(signature.outputs)
+    if rows == {-1} and signature.keeps_rows:
+        return most_rows
+    return 1 if rows == {1} else 0
+
+
+def _first_dimensions(specs: Sequence[TensorSpec]) -> set[int | None]:
+    return {spec.shape[0] if spec.shape else None for spec in specs}
+
+
+def _is_file(path: Path) -> bool:
+    if path.is_symlink():
+        raise InvalidPackage(f"{path}: a link came; a package without a card holds files only")
+    if not path.is_file():
+        return False
+    try:
+        _FILE_NAME.validate_python(path.name)
+    except ValidationError:
+        return False
+    return True

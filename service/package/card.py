@@ -1,0 +1,185 @@
+"""The card, ``model.json``: the whole of what a package may say of itself.
+
+It says what goes in, what comes out, and where it all came from.
+"""
+
+from abc import abstractmethod
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+
+from service.package.graph import FileName, Frozen, Graph, Positive, find
+from service.package.loop import Loop
+from service.package.serving import Serving
+
+CARD = "model.json"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Preprocessing(Frozen):
+    """How any image becomes the graph's uint8 input, (H, W) for ``grey`` and (H, W, 3) for ``rgb``.
+
+    ``fit`` says what happens to another aspect ratio: ``stretch`` ignores it, ``crop`` keeps the centre,
+    ``pad`` adds a border of ``background``, which also lies under transparent pixels.
+    """
+
+    tensor: str
+    colour: Literal["grey", "rgb"]
+    height: Positive
+    width: Positive
+    fit: Literal["stretch", "crop", "pad"] = "stretch"
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    background: Annotated[int, Field(ge=0, le=255)] = 0
+
+
+class Classes(Frozen):
+    """A classifier's answer: ``tensor`` holds probabilities (batch, classes), ``labels`` one label a line."""
+
+    tensor: str
+    labels: FileName
+
+
+class IntegerParameter(Frozen):
+    """Default and inclusive range of an integer request parameter."""
+
+    default: int
+    minimum: int
+    maximum: int
+
+    @model_validator(mode="after")
+    def _default_in_range(self) -> "IntegerParameter":
+        if not self.minimum <= self.default <= self.maximum:
+            raise ValueError(f"default {self.default} is outside {self.minimum}..{self.maximum}")
+        return self
+
+
+class ClassifyParameters(Frozen):
+    """What a caller of a classifier may set."""
+
+    top_k: IntegerParameter
+
+
+class Golden(Frozen):
+    """An ``.npz`` of inputs and the outputs they must give, within ``tolerance`` (max abs difference)."""
+
+    file: FileName
+    tolerance: Annotated[float, Field(gt=0)]
+
+
+class Dataset(Frozen):
+    """What the weights were trained and measured on; ``files`` maps each source file to its sha256."""
+
+    name: str
+    licence: str
+    source: str
+    files: dict[str, Sha256]
+    splits: dict[str, Positive] = Field(description="Examples in each split.")
+
+
+class Provenance(Frozen):
+    """Where the weights came from and what was measured of them."""
+
+    recipe: dict[str, Any]
+    seed: int
+    git_commit: str
+    created: str
+    libraries: dict[str, str]
+    dataset: Dataset
+    metrics: dict[str, float] = Field(description="Measured on the test split, through the serving engine.")
+    parity: dict[str, float] = Field(description="Max abs difference from torch, by batch size.")
+    parameters: Positive
+    macs: Positive = Field(description="Multiply-accumulates for one row.")
+
+
+class Card(Frozen):
+    """What the cards of all tasks say."""
+
+    name: Name
+    version: Positive
+    task: str
+    title: str = ""
+    lecture: str = Field("", description="Lecture section or paper the model comes from.")
+    description: str = ""
+    serving: Serving = Serving()
+    golden: Golden | None = None
+    files: dict[FileName, Sha256] = Field(description="Every file of the package but model.json.")
+    provenance: Provenance | None = None
+
+    @property
+    @abstractmethod
+    def program(self) -> Graph | Loop:
+        """What is run for a request; its ``inputs`` and ``outputs`` are the caller's."""
+
+    @property
+    def label_files(self) -> dict[str, str]:
+        """The file of labels of each output that has one, a label a line."""
+        return {}
+
+    @model_validator(mode="after")
+    def _files_are_known(self) -> "Card":
+        golden = (self.golden.file,) if self.golden else ()
+        text = self.program.text if isinstance(self.program, Loop) else None
+        vocabulary = (text.vocabulary,) if text else ()
+        for file in (*self.program.files, *self.label_files.values(), *vocabulary, *golden):
+            if file not in self.files:
+                raise ValueError(f"file {file!r} has no checksum under 'files'")
+        return self
+
+
+class TensorCard(Card):
+    """A package served at tensor level, with nothing said of what its tensors mean: a graph or a loop."""
+
+    task: Literal["tensor"] = "tensor"
+    graph: Graph | None = None
+    loop: Loop | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_program(cls, card: Any) -> Any:
+        if isinstance(card, dict) and (card.get("graph") is None) == (card.get("loop") is None):
+            raise ValueError("one of graph and loop is wanted")
+        return card
+
+    @property
+    def program(self) -> Graph | Loop:
+        """The graph or the loop."""
+        program = self.graph or self.loop
+        assert program is not None  # _one_program
+        return program
+
+
+class ClassifyCard(Card):
+    """A classifier's."""
+
+    task: Literal["classify"] = "classify"
+    title: str
+    lecture: str = Field(description="Lecture section or paper the model comes from.")
+    description: str
+    graph: Graph
+    preprocessing: Preprocessing
+    classes: Classes
+    parameters: ClassifyParameters
+    golden: Golden
+    provenance: Provenance
+
+    @property
+    def program(self) -> Graph:
+        """The graph."""
+        return self.graph
+
+    @property
+    def label_files(self) -> dict[str, str]:
+        """The classes' labels."""
+        return {self.classes.tensor: self.classes.labels}
+
+    @model_validator(mode="after")
+    def _tensors_are_there(self) -> "ClassifyCard":
+        find(self.graph.inputs, self.preprocessing.tensor, "preprocessing.tensor")
+        find(self.graph.outputs, self.classes.tensor, "classes.tensor")
+        return self
+
+
+AnyCard = Annotated[ClassifyCard | TensorCard, Field(discriminator="task")]
+CARDS: TypeAdapter[ClassifyCard | TensorCard] = TypeAdapter(AnyCard)

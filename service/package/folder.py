@@ -1,0 +1,121 @@
+"""A package on disk, read and verified."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from service.errors import InvalidPackage
+from service.package.card import CARD, CARDS, Card, ClassifyCard
+from service.package.loop import Loop
+
+MAX_CARD_BYTES = 1 << 20
+
+
+class Package:
+    """A verified package: its folder, its card, and what its small files say.
+
+    ``output_labels`` are those of each output that has some, ``vocabulary`` the pieces of a loop's text, by token.
+    """
+
+    def __init__(self, folder: Path, card: Card) -> None:
+        self.folder = folder
+        self.card = card
+        self.output_labels = {tensor: _read_labels(folder / file) for tensor, file in card.label_files.items()}
+        text = card.program.text if isinstance(card.program, Loop) else None
+        self.vocabulary = _read_vocabulary(folder / text.vocabulary) if text else ()
+
+    @property
+    def classifier(self) -> ClassifyCard:
+        """The card, of a classifier.
+
+        Raises:
+            InvalidPackage: it is of another task.
+        """
+        if not isinstance(self.card, ClassifyCard):
+            raise InvalidPackage(f"{self} does not classify: its task is {self.card.task!r}")
+        return self.card
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A classifier's labels."""
+        return self.output_labels[self.classifier.classes.tensor]
+
+    def path(self, file: str) -> Path:
+        """The path of one of the files the card names."""
+        return self.folder / file
+
+    def __repr__(self) -> str:
+        return f"Package({self.card.name}/{self.card.version})"
+
+
+def read_package(folder: Path) -> Package:
+    """Read and verify the package in ``folder``.
+
+    Raises:
+        InvalidPackage: model.json is missing, says something it may not, does not match its folder, or a file
+            is missing or has another checksum than the card says.
+    """
+    card = read_card(folder / CARD)
+    if (folder.parent.name, folder.name) != (card.name, str(card.version)):
+        raise InvalidPackage(f"{folder}: the card says {card.name}/{card.version}, the folder does not")
+    _verify_files(folder, card.files)
+    package = Package(folder, card)
+    if isinstance(card, ClassifyCard):
+        _check_labels(package, card)
+    return package
+
+
+def sha256(path: Path) -> str:
+    """The file's sha256, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_card(path: Path) -> Card:
+    """The card in the file ``path``; what it says of its folder and files is not yet verified.
+
+    Raises:
+        InvalidPackage: it is missing, too large, or says something it may not.
+    """
+    if not path.is_file():
+        raise InvalidPackage(f"{path}: no such file; a package needs its card")
+    if path.stat().st_size > MAX_CARD_BYTES:
+        raise InvalidPackage(f"{path}: {path.stat().st_size} bytes, a card has at most {MAX_CARD_BYTES}")
+    try:
+        return CARDS.validate_json(path.read_bytes())
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors())
+        raise InvalidPackage(f"{path}: {problems}") from error
+
+
+def _read_labels(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(path.read_text("utf-8").splitlines())
+    except UnicodeDecodeError as error:
+        raise InvalidPackage(f"{path}: {error}") from error
+
+
+def _read_vocabulary(path: Path) -> tuple[str, ...]:
+    try:  # no splitlines, which splits at more than ends of lines: a piece may be any of these
+        return tuple(path.read_text("utf-8").removesuffix("\n").split("\n"))
+    except UnicodeDecodeError as error:
+        raise InvalidPackage(f"{path}: {error}") from error
+
+
+def _check_labels(package: Package, card: ClassifyCard) -> None:
+    classes = next(t.shape[-1] for t in card.graph.outputs if t.name == card.classes.tensor)
+    if len(package.labels) != classes:
+        raise InvalidPackage(f"{package.path(card.classes.labels)}: {len(package.labels)} labels for {classes} classes")
+    if card.parameters.top_k.minimum < 1 or card.parameters.top_k.maximum > classes:
+        raise InvalidPackage(f"{package.path(CARD)}: parameters.top_k may be 1 to {classes}, one for each label")
+
+
+def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
+    for name, wanted in files.items():
+        path = folder / name
+        if path.is_symlink() or not path.is_file():
+            raise InvalidPackage(f"{path}: the card names this file and it is not there")
+        if (found := sha256(path)) != wanted:
+            raise InvalidPackage(f"{path}: sha256 {found}, the card says {wanted}")

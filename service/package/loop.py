@@ -1,0 +1,237 @@
+"""The loop of a step model: which output feeds which input, what is emitted, when it ends.
+
+A step graph is run again and again, one step for all rows at a time. Each of its inputs has one source:
+
+=========  ===================================================================================================
+state      the output of the row's step before; at first a number, a random draw, the request's or the encoder's
+encoder    an output of the encoder, which runs once for a request
+request    what the request brings, the same at every step
+draw       random numbers, new at every step, from the row's own generator
+schedule   ``first + (last - first) * (k + offset) / n`` at step k of the request's n, rounded for integers
+=========  ===================================================================================================
+
+So a caption's token is a state, its image features come from the encoder, a diffusion step's latent is a state
+drawn at first, its noise a draw, and its timesteps are a schedule: n steps of 1,000 where the request wants n.
+"""
+
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from service.package.graph import FileName, Frozen, Graph, TensorSpec, find
+
+Number = int | Annotated[float, Field(allow_inf_nan=False)]
+# The largest number of each floating-point type.
+_LARGEST = {"FP16": 65504.0, "FP32": 3.4028234663852886e38, "FP64": 1.7976931348623157e308}
+
+
+class Fill(Frozen):
+    """One number everywhere."""
+
+    kind: Literal["fill"]
+    value: Number = 0
+
+
+class Draw(Frozen):
+    """Numbers from the row's generator: standard normal, or uniform in [0, 1)."""
+
+    kind: Literal["draw"]
+    distribution: Literal["normal", "uniform"]
+
+
+class FromRequest(Frozen):
+    """The request's tensor of the input's name; it may be left out where there is a ``default``."""
+
+    kind: Literal["request"]
+    default: Number | None = None
+
+
+class FromEncoder(Frozen):
+    """An output of the encoder."""
+
+    kind: Literal["encoder"]
+    output: str
+
+
+class State(Frozen):
+    """The step's own ``output``, fed back."""
+
+    kind: Literal["state"]
+    output: str
+    initial: Annotated[Fill | Draw | FromRequest | FromEncoder, Field(discriminator="kind")]
+
+
+class Schedule(Frozen):
+    """A number that moves from ``first`` to ``last``; ``offset`` 1 gives the next step's."""
+
+    kind: Literal["schedule"]
+    first: Number
+    last: Number
+    offset: Literal[0, 1] = 0
+
+
+Source = Annotated[State | FromEncoder | FromRequest | Draw | Schedule, Field(discriminator="kind")]
+
+
+class Steps(Frozen):
+    """How many steps a request takes where it names no number, and what it may name."""
+
+    default: Annotated[int, Field(ge=1)]
+    minimum: Annotated[int, Field(ge=1)] = 1
+    maximum: Annotated[int, Field(ge=1, le=1_000_000)]
+
+    @model_validator(mode="after")
+    def _default_in_range(self) -> "Steps":
+        if not self.minimum <= self.default <= self.maximum:
+            raise ValueError(f"default {self.default} is outside {self.minimum}..{self.maximum}")
+        return self
+
+
+class End(Frozen):
+    """A row ends, before its steps are over, when this output of it, a single number, equals ``value``."""
+
+    output: str
+    value: Number
+
+
+class Text(Frozen):
+    """The words of an emitted ``output``: a token is its line of ``vocabulary``, counted from 0.
+
+    ``separator`` stands between two pieces; the token that ends a row is no piece.
+    """
+
+    output: str
+    vocabulary: FileName
+    separator: str = ""
+
+
+class Loop(Frozen):
+    """A step graph, its sources, and an encoder where it has one.
+
+    ``emit`` are the outputs sent to the caller at every step, ``answer`` those of a row's last step. A row that
+    has ended repeats its last values while other rows of its request go on.
+    """
+
+    encoder: Graph | None = None
+    step: Graph
+    sources: dict[str, Source] = Field(description="One for each input of the step graph.")
+    emit: tuple[str, ...] = ()
+    answer: tuple[str, ...] = ()
+    steps: Steps
+    end: End | None = None
+    text: Text | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Loop":
+        inputs = [tensor.name for tensor in self.step.inputs]
+        if sorted(inputs) != sorted(self.sources):
+            raise ValueError(f"sources are of {sorted(self.sources)}, the step graph's inputs are {sorted(inputs)}")
+        if not all(graph.max_batch for graph in (self.step, self.encoder) if graph):
+            raise ValueError("max_batch is 0; the graphs of a loop have a batch dimension")
+        for tensor in (*self.step.inputs, *self.step.outputs):
+            if -1 in tensor.shape[1:]:
+                raise ValueError(f"step tensor {tensor.name!r} is {list(tensor.shape)}; only the batch may vary")
+        for tensor in self.step.inputs:
+            self._check_source(tensor, self.sources[tensor.name])
+        fed = [source.output for source in self.sources.values() if isinstance(source, State)]
+        if len(set(fed)) < len(fed):
+            raise ValueError(f"states are fed from {sorted(fed)}; each from an output of its own is wanted")
+        self._check_outputs()
+        return self
+
+    def _check_outputs(self) -> None:
+        for name in (*self.emit, *self.answer):
+            find(self.step.outputs, name, "emit and answer: an output")
+        if not self.emit and not self.answer:
+            raise ValueError("a loop emits or answers something")
+        if self.end is not None and find(self.step.outputs, self.end.output, "end.output").shape[1:] not in ((), (1,)):
+            raise ValueError(f"end.output {self.end.output!r} is not one number a row")
+        if self.text is not None:
+            self._check_text(self.text)
+
+    def _check_text(self, text: Text) -> None:
+        tokens = find(self.step.outputs, text.output, "text.output")
+        if text.output not in self.emit or "INT" not in tokens.datatype or tokens.shape[1:] not in ((), (1,)):
+            raise ValueError(f"text.output {text.output!r} is no emitted output of one whole number a row")
+        if self.end is not None and self.end.output != text.output:
+            raise ValueError(f"end.output is {self.end.output!r}, text.output {text.output!r}; one output is wanted")
+
+    def _check_source(self, tensor: TensorSpec, source: Source) -> None:
+        where = f"the source of {tensor.name!r}"
+        initial = source.initial if isinstance(source, State) else source
+        if isinstance(source, State):
+            _same(tensor, find(self.step.outputs, source.output, where), where)
+        if isinstance(initial, FromEncoder):
+            _same(tensor, find(self.encoder.outputs if self.encoder else (), initial.output, where), where)
+        if isinstance(initial, Draw) and tensor.datatype not in ("FP32", "FP64"):
+            raise ValueError(f"{where} draws {tensor.datatype}; FP32 or FP64 is wanted")
+        if isinstance(initial, FromRequest) and tensor.name in {t.name for t in self.encoder_inputs}:
+            raise ValueError(f"{where} is the request's tensor {tensor.name!r}, which is the encoder's")
+        if isinstance(source, Schedule) and tensor.shape[1:] not in ((), (1,)):
+            raise ValueError(f"{where} is a schedule, {list(tensor.shape)} is not one number a row")
+        for value in _numbers(source) + _numbers(initial):
+            if not _holds(tensor, value):
+                raise ValueError(f"{where} says {value}, which {tensor.datatype} cannot hold")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The ONNX files."""
+        return (self.step.file,) if self.encoder is None else (self.encoder.file, self.step.file)
+
+    @property
+    def encoder_inputs(self) -> tuple[TensorSpec, ...]:
+        """What the encoder takes."""
+        return self.encoder.inputs if self.encoder else ()
+
+    @cached_property
+    def defaults(self) -> dict[str, Number | None]:
+        """The request's tensors of the step graph, with what stands for one left out; None where it may not be."""
+        found: dict[str, Number | None] = {}
+        for name, source in self.sources.items():
+            initial = source.initial if isinstance(source, State) else source
+            if isinstance(initial, FromRequest):
+                found[name] = initial.default
+        return found
+
+    @cached_property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What a request brings, or may."""
+        return (*self.encoder_inputs, *(tensor for tensor in self.step.inputs if tensor.name in self.defaults))
+
+    @cached_property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What a caller gets."""
+        return tuple(tensor for tensor in self.step.outputs if tensor.name in (*self.emit, *self.answer))
+
+    @property
+    def max_batch(self) -> int:
+        """Most rows that step together."""
+        return self.step.max_batch
+
+
+def _same(wanted: TensorSpec, found: TensorSpec, where: str) -> None:
+    if (wanted.datatype, wanted.shape) != (found.datatype, found.shape):
+        raise ValueError(
+            f"{where} is {found.name!r}, {found.datatype} {list(found.shape)}; "
+            f"{wanted.datatype} {list(wanted.shape)} is wanted"
+        )
+
+
+def _numbers(source: object) -> list[Number]:
+    """The numbers a source writes into its tensor."""
+    if isinstance(source, Schedule):
+        return [source.first, source.last]
+    if isinstance(source, Fill):
+        return [source.value]
+    return [source.default] if isinstance(source, FromRequest) and source.default is not None else []
+
+
+def _holds(tensor: TensorSpec, value: Number) -> bool:
+    if tensor.datatype in _LARGEST:
+        return abs(value) <= _LARGEST[tensor.datatype]
+    if tensor.datatype == "BOOL":
+        return value in (0, 1)
+    unsigned, bits = tensor.datatype.split("INT")
+    low, high = (0, 1 << int(bits)) if unsigned else (-1 << int(bits) - 1, 1 << int(bits) - 1)
+    return value == int(value) and low <= value < high

@@ -1,0 +1,110 @@
+"""The serving section of a card: turns, queues and versions, in the words of Triton's model configuration."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from service.package.graph import Frozen, Positive
+
+NonNegative = Annotated[int, Field(ge=0)]
+Level = Annotated[int, Field(ge=1, le=64)]
+_VERSION = "[1-9][0-9]{0,8}"
+
+
+class QueuePolicy(Frozen):
+    """How long, and how long a line, may wait for a run."""
+
+    max_queue_size: NonNegative = Field(0, description="Rows that may wait; 0: the server's max_queue_rows.")
+    default_timeout_microseconds: NonNegative = Field(0, description="Longest wait to be taken; 0: no limit.")
+    allow_timeout_override: bool = Field(True, description="Whether a request may ask for a shorter one.")
+    timeout_action: Literal["reject", "continue"] = Field(
+        "reject", description="What ends a wait too long: an error, or a place behind all that are in time."
+    )
+
+
+class DynamicBatching(Frozen):
+    """Who goes first. Level 1 is the highest; a request names none with 0."""
+
+    priority_levels: Level = 1
+    default_priority_level: Level = 1
+    default_queue_policy: QueuePolicy = QueuePolicy()
+
+    @model_validator(mode="after")
+    def _default_is_a_level(self) -> "DynamicBatching":
+        if self.default_priority_level > self.priority_levels:
+            raise ValueError(
+                f"default_priority_level is {self.default_priority_level}; priority_levels is {self.priority_levels}"
+            )
+        return self
+
+
+class Latest(Frozen):
+    """The highest versions."""
+
+    num_versions: Positive = 1
+
+
+class Specific(Frozen):
+    """These versions."""
+
+    versions: tuple[Positive, ...] = Field(min_length=1)
+
+
+class All(Frozen):
+    """Every version."""
+
+
+class VersionPolicy(Frozen):
+    """Which of a model's versions are served: one of the three."""
+
+    latest: Latest | None = None
+    specific: Specific | None = None
+    all: All | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "VersionPolicy":
+        if sum(choice is not None for choice in (self.latest, self.specific, self.all)) != 1:
+            raise ValueError("one of latest, specific and all is wanted")
+        return self
+
+    @classmethod
+    def parse(cls, text: str) -> "VersionPolicy":
+        """The policy of ``all``, ``latest:2`` or ``specific:1,3``.
+
+        Raises:
+            ValueError: ``text`` is none of these.
+        """
+        kind, _, numbers = text.partition(":")
+        if text == "all":
+            return cls(all=All())
+        if kind == "latest" and re.fullmatch(_VERSION, numbers):
+            return cls(latest=Latest(num_versions=int(numbers)))
+        if kind == "specific" and re.fullmatch(f"{_VERSION}(,{_VERSION})*", numbers):
+            return cls(specific=Specific(versions=tuple(map(int, numbers.split(",")))))
+        raise ValueError(f"{text[:80]!r} came; all, latest:<how many> or specific:<version>,<version> is wanted")
+
+    def __str__(self) -> str:
+        if self.latest is not None:
+            return f"latest:{self.latest.num_versions}"
+        return "all" if self.specific is None else f"specific:{','.join(map(str, self.specific.versions))}"
+
+    def choose(self, versions: list[int]) -> list[int]:
+        """Those of ``versions`` to serve, ascending."""
+        if self.latest is not None:
+            return sorted(versions)[-self.latest.num_versions :]
+        if self.specific is not None:
+            return sorted(set(versions) & set(self.specific.versions))
+        return sorted(versions)
+
+
+class Serving(Frozen):
+    """What may be said of serving a package; everything has a default.
+
+    ``version_policy`` is read from the highest version's card, None for the server's. ``priority`` is the
+    model's turn among models that wait for a lane: 1 goes first, equals take turns.
+    """
+
+    version_policy: VersionPolicy | None = None
+    priority: Level = 1
+    dynamic_batching: DynamicBatching = DynamicBatching()

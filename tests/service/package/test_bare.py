@@ -1,0 +1,71 @@
+"""A package without a card is what its graph says."""
+
+from pathlib import Path
+
+import pytest
+
+from service.errors import InvalidPackage
+from service.package import Graph, TensorCard, TensorSpec, sha256
+from service.package.bare import Signature, bare_package
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "own" / "3"
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(b"graph")
+    return folder
+
+
+def signature(came: tuple[int, ...], goes: tuple[int, ...], *, keeps_rows: bool = True) -> Signature:
+    inputs, outputs = (
+        (TensorSpec(name=name, datatype="FP32", shape=shape),) for name, shape in (("x", came), ("y", goes))
+    )
+    return Signature(inputs, outputs, keeps_rows)
+
+
+def test_it_is_served_at_tensor_level_with_the_checksums_of_its_files(folder: Path) -> None:
+    (folder / "model.onnx.data").write_bytes(b"weights")
+    (folder / "notes.d").mkdir()
+    (folder / ".hidden").write_bytes(b"")
+    package = bare_package(folder, signature((-1, 3), (-1,)), 32)
+    card = package.card
+    assert isinstance(card, TensorCard)
+    assert (card.name, card.version, card.task, card.golden, card.provenance) == ("own", 3, "tensor", None, None)
+    assert isinstance(card.program, Graph)
+    assert card.program.file == "model.onnx"
+    assert card.files == {file: sha256(folder / file) for file in ("model.onnx", "model.onnx.data")}
+
+
+@pytest.mark.parametrize(
+    ("came", "goes", "max_batch"),
+    [
+        ((-1, 3), (-1,), 32),
+        ((-1,), (-1, -1), 32),
+        ((1, 3), (1,), 1),
+        ((-1, 3), (1,), 0),
+        ((1, 3), (-1,), 0),
+        ((-1, 3), (), 0),
+        ((), (), 0),
+        ((2, 3), (2,), 0),
+    ],
+)
+def test_rows_share_a_run_where_the_first_dimension_of_every_tensor_is_free(
+    came: tuple[int, ...], goes: tuple[int, ...], max_batch: int, folder: Path
+) -> None:
+    assert bare_package(folder, signature(came, goes), 32).card.program.max_batch == max_batch
+
+
+def test_rows_that_a_run_does_not_keep_apart_do_not_share_one(folder: Path) -> None:
+    assert bare_package(folder, signature((-1, 3), (-1, 2), keeps_rows=False), 32).card.program.max_batch == 0
+
+
+def test_a_link_is_refused_wherever_it_leads(folder: Path) -> None:
+    (folder / "model.onnx.data").symlink_to(folder / "model.onnx")
+    with pytest.raises(InvalidPackage, match=r"model.onnx.data: a link came"):
+        bare_package(folder, signature((-1,), (-1,)), 32)
+
+
+def test_a_graph_that_takes_or_gives_nothing_is_refused(folder: Path) -> None:
+    with pytest.raises(InvalidPackage, match=r"model.onnx: .*at least 1 item"):
+        bare_package(folder, Signature((), (), True), 32)

@@ -1,0 +1,139 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from service.package import CARD, read_package
+from service.package.card import CARDS
+from tests.packages import CLASSES, change_card
+from tests.service.engine.sums import write_sums
+from tests.service.package.refusal import refused
+
+NO_SHA = "0" * 64
+
+
+@pytest.fixture(params=["folder", "chars_folder", "diffusion_folder", "sums_folder"])
+def any_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A right package of each kind: a classifier, a loop, one with an encoder, a graph alone."""
+    if request.param == "sums_folder":
+        return write_sums(tmp_path)
+    folder: Path = request.getfixturevalue(request.param)
+    return folder
+
+
+def test_a_card_of_every_kind_survives_the_way_through_json(any_folder: Path) -> None:
+    card = read_package(any_folder).card
+    assert CARDS.validate_json(card.model_dump_json()) == card
+    assert CARDS.validate_python(json.loads(json.dumps(card.model_dump(mode="json")))) == card
+    assert json.loads(card.model_dump_json(exclude_unset=True)) == json.loads((any_folder / CARD).read_text())
+
+
+def test_a_card_is_frozen(folder: Path) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        read_package(folder).card.version = 2  # type: ignore[misc]
+
+
+LIES: dict[str, tuple[str, Any]] = {
+    "unknown_key": ("colour", "red"),
+    "unknown_key_inside": ("graph.device", "cuda"),
+    "missing_title": ("title", None),
+    "missing_max_batch": ("graph.max_batch", None),
+    "no_room_for_a_row": ("graph.max_batch", -1),
+    "no_inputs": ("graph.inputs", []),
+    "no_outputs": ("graph.outputs", []),
+    "unknown_datatype": ("graph.inputs.0.datatype", "FLOAT"),
+    "dimension_below_minus_one": ("graph.inputs.0.shape", [-1, -2, 4]),
+    "version_zero": ("version", 0),
+    "version_text": ("version", "latest"),
+    "unknown_task": ("task", "guess"),
+    "unknown_colour": ("preprocessing.colour", "infrared"),
+    "no_height": ("preprocessing.height", 0),
+    "unknown_fit": ("preprocessing.fit", "bend"),
+    "unknown_interpolation": ("preprocessing.interpolation", "magic"),
+    "background_over_255": ("preprocessing.background", 256),
+    "no_tolerance": ("golden.tolerance", 0),
+    "not_a_checksum": ("files.labels.txt", "abc"),
+    "no_examples": ("provenance.dataset.splits.test", 0),
+    "missing_licence": ("provenance.dataset.licence", None),
+}
+
+
+@pytest.mark.parametrize(("key", "value"), LIES.values(), ids=list(LIES))
+def test_a_wrong_value_in_the_card_is_refused_by_its_key(key: str, value: Any, folder: Path) -> None:
+    card = json.loads((folder / CARD).read_text())
+    if key.startswith("files."):
+        card["files"][key.removeprefix("files.")] = value
+        (folder / CARD).write_text(json.dumps(card))
+    else:
+        change_card(folder, key, value)
+    refused(folder, naming=re.escape(key))
+
+
+CONTRADICTIONS: dict[str, tuple[str, Any, str]] = {
+    "image_is_no_input": ("preprocessing.tensor", "picture", "preprocessing.tensor is 'picture'.*'image'"),
+    "classes_are_no_output": ("classes.tensor", "logits", "classes.tensor is 'logits'.*'probabilities'"),
+    "graph_without_checksum": ("graph.file", "other.onnx", "'other.onnx' has no checksum"),
+    "labels_without_checksum": ("classes.labels", "other.txt", "'other.txt' has no checksum"),
+    "golden_without_checksum": ("golden.file", "other.npz", "'other.npz' has no checksum"),
+    "classes_without_their_dimension": ("classes.tensor", "mean", "labels.txt: 3 labels for -1 classes"),
+    "default_below_range": ("parameters.top_k.minimum", 3, r"parameters.top_k: .*default 2 is outside 3\.\.3"),
+    "default_above_range": ("parameters.top_k.maximum", 1, r"parameters.top_k: .*default 2 is outside 1\.\.1"),
+    "input_of_fixed_batch": ("graph.inputs.0.shape", [1, 4, 4], r"graph: .*'image'.*batch"),
+    "input_without_batch": ("graph.inputs.0.shape", [], r"graph: .*'image'.*batch"),
+    "output_without_batch": ("graph.outputs.1.shape", [], r"graph: .*'mean'.*batch"),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "naming"), CONTRADICTIONS.values(), ids=list(CONTRADICTIONS))
+def test_a_card_that_contradicts_itself_is_refused(key: str, value: Any, naming: str, folder: Path) -> None:
+    change_card(folder, key, value)
+    refused(folder, naming)
+
+
+def test_a_card_may_leave_a_single_output(folder: Path) -> None:
+    change_card(folder, "graph.outputs", [{"name": "probabilities", "datatype": "FP32", "shape": [-1, CLASSES]}])
+    assert len(read_package(folder).classifier.graph.outputs) == 1
+
+
+def test_a_default_may_lie_on_either_edge_of_its_range(folder: Path) -> None:
+    change_card(folder, "parameters.top_k", {"default": 2, "minimum": 2, "maximum": 2})
+    assert read_package(folder).classifier.parameters.top_k.default == 2
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "../tiny", ".hidden", "-o", "a b", "tiny\n", "ä", "a" * 65])
+def test_a_model_name_that_is_no_plain_word_is_refused(name: str, folder: Path) -> None:
+    change_card(folder, "name", name)
+    refused(folder, naming="name: ")
+
+
+@pytest.mark.parametrize(
+    "file", ["", "..", "../x.onnx", "/etc/passwd", "a/b.onnx", "a\\b.onnx", ".x", "x\n", "x" * 129]
+)
+def test_a_file_name_that_could_reach_outside_the_folder_is_refused(file: str, folder: Path) -> None:
+    card = json.loads((folder / CARD).read_text())
+    card["files"][file] = NO_SHA
+    card["graph"]["file"] = file
+    (folder / CARD).write_text(json.dumps(card))
+    refused(folder, naming="graph.file: ")
+    change_card(folder, "graph.file", "model.onnx")
+    refused(folder, naming="files.")
+
+
+@pytest.mark.parametrize("programs", [[], ["graph", "loop"]])
+def test_a_tensor_card_has_either_a_graph_or_a_loop(programs: list[str], chars_folder: Path) -> None:
+    card = json.loads((chars_folder / CARD).read_text())
+    both = {"loop": card.pop("loop")}
+    both["graph"] = both["loop"]["step"]
+    (chars_folder / CARD).write_text(json.dumps(card | {key: both[key] for key in programs}))
+    refused(chars_folder, "one of graph and loop is wanted")
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "encoder.onnx", "golden.npz"])
+def test_every_file_of_a_loop_has_a_checksum(file: str, diffusion_folder: Path) -> None:
+    card = json.loads((diffusion_folder / CARD).read_text())
+    del card["files"][file]
+    (diffusion_folder / CARD).write_text(json.dumps(card))
+    refused(diffusion_folder, f"file '{file}' has no checksum under 'files'")
