@@ -8,14 +8,35 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import InvalidConfig
+from service.package import Name
+from service.package.serving import All, VersionPolicy
 
 PREFIX = "LECTORIUM_"
 FILE_KEY = PREFIX + "CONFIG"
+
+
+def _policy(came: Any) -> Any:
+    return VersionPolicy.parse(came) if isinstance(came, str) else came
+
+
+def _names(came: Any) -> Any:
+    return [name.strip() for name in came.split(",") if name.strip()] if isinstance(came, str) else came
+
+
+Policy = Annotated[VersionPolicy, BeforeValidator(_policy)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_names)]
+
+
+def _numbers(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
+Gpus = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_numbers)]
 
 
 class Config(BaseModel):
@@ -23,15 +44,39 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    repository: Path = Field(Path("models/zoo"), description="Folder of packages, <name>/<version>/model.json.")
+    repository: Path = Field(Path("models/zoo"), description="Folder of packages, <name>/<version>/.")
+    model_control: Literal["none", "poll", "explicit"] = Field(
+        "none", description="What changes the models after the start: nothing, looks at the folder, or requests."
+    )
+    poll_s: float = Field(5.0, gt=0, description="poll: time between two looks; what two find alike is loaded.")
+    load_models: Names | None = Field(None, description="explicit: models loaded at the start, 'a,b'; default: all.")
+    version_policy: Policy = Field(
+        VersionPolicy(all=All()),
+        description="Versions served where no card says: 'all', 'latest:2' or 'specific:1,3'.",
+    )
+    default_max_batch: int = Field(32, ge=1, le=1024, description="Most rows in a run of a model without a card.")
     default_classifier: str = Field("lenet5", description="Model that classifies where a request names none.")
     host: str = Field("127.0.0.1", description="Address all four ports listen on.")
     http_port: int = Field(3000, ge=1, le=65535, description="BentoML: task endpoints and the OpenAPI page.")
     rest_port: int = Field(8000, ge=1, le=65535, description="Open Inference Protocol over REST.")
     grpc_port: int = Field(8001, ge=1, le=65535, description="Open Inference Protocol and Vision over gRPC.")
     metrics_port: int = Field(8002, ge=1, le=65535, description="Prometheus metrics.")
+    workers: int = Field(
+        1, ge=1, description="Processes that share the ports and divide the cores; lanes and queues are each one's own."
+    )
     lanes: int | None = Field(None, ge=1, description="Inference threads; default: cores / intra_op.")
-    intra_op: int | None = Field(None, ge=1, description="Threads inside one run; default: the cores, 4 at most.")
+    intra_op: int | None = Field(None, ge=1, description="Threads inside one run; default: half the cores, 4 at most.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where it works, else the CPU.")
+    gpus: Gpus = Field((0,), min_length=1, description="CUDA devices, as 0,1: workers take one each, in turn.")
+    gpu_memory_limit: int | None = Field(None, ge=1, description="Bytes of GPU memory a graph may take; default: all.")
+    gpu_arena: Literal["same_as_requested", "next_power_of_two"] = Field(
+        "same_as_requested", description="How GPU memory grows when more is needed."
+    )
+    gpu_tf32: bool = Field(False, description="Let CUDA round float32 to TF32: quicker, and not what the cards say.")
+    cudnn_search: Literal["exhaustive", "heuristic", "default"] = Field(
+        "exhaustive", description="How cuDNN finds its algorithm for a new batch size; all sizes are warmed at load."
+    )
+    cuda_graphs: bool = Field(False, description="Record each batch size as a CUDA graph and replay it.")
     max_queue_rows: int = Field(1024, ge=1, description="Rows that may wait for one model before 429.")
     timeout_s: float = Field(30.0, gt=0, description="A request's deadline where the caller sets none.")
     drain_s: float = Field(30.0, gt=0, description="Time for in-flight requests after SIGTERM.")
@@ -39,6 +84,12 @@ class Config(BaseModel):
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest decoded image (decompression bombs).")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     data: Path | None = Field(None, description="Folder of data sets already at hand; read by training only.")
+
+    @model_validator(mode="after")
+    def _load_models_is_for_explicit(self) -> "Config":
+        if self.load_models is not None and self.model_control != "explicit":
+            raise ValueError(f"load_models is for model_control explicit; it is {self.model_control}")
+        return self
 
 
 def load_config(environ: Mapping[str, str] = os.environ) -> Config:

@@ -59,6 +59,14 @@ class WrongVerb(LectoriumError):
     reason = "wrong_verb"
 
 
+class Unsupported(LectoriumError):
+    """What is asked for exists, but not for this model or in this way."""
+
+    http_status = 501
+    grpc_code = "UNIMPLEMENTED"
+    reason = "unsupported"
+
+
 class QueueFull(LectoriumError):
     """The model's queue has no room for these rows; ``retry_after`` is in whole seconds."""
 
@@ -66,6 +74,14 @@ class QueueFull(LectoriumError):
     grpc_code = "RESOURCE_EXHAUSTED"
     reason = "queue_full"
     retry_after: ClassVar[int] = 1
+
+
+class CallerBehind(LectoriumError):
+    """The caller reads what is emitted for it so slowly that it would fill the memory."""
+
+    http_status = 429
+    grpc_code = "RESOURCE_EXHAUSTED"
+    reason = "caller_behind"
 
 
 class DeadlineExceeded(LectoriumError):
@@ -99,7 +115,17 @@ class InternalError(LectoriumError):
 class InvalidPackage(LectoriumError):
     """A package that may not be served: its card, its files or its graph contradict each other."""
 
+    http_status = 400
+    grpc_code = "INVALID_ARGUMENT"
     reason = "invalid_package"
+
+
+class ControlRefused(LectoriumError):
+    """This server's models are not loaded and unloaded on request."""
+
+    http_status = 400
+    grpc_code = "FAILED_PRECONDITION"
+    reason = "control_refused"
 
 
 class InvalidConfig(LectoriumError):

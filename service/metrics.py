@@ -1,10 +1,11 @@
 """Every metric of the service, named once. Labels hold only what we serve, never what a stranger sends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Protocol
 
-from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.registry import Collector
 
 # A third of all series, which nobody reads.
 disable_created_metrics()
@@ -22,18 +23,16 @@ _stage_labels = ("model", "version", "surface")
 _decode = Histogram("lectorium_decode_duration_seconds", "Image bytes to tensor.", _stage_labels, buckets=_SECONDS)
 _queue = Histogram("lectorium_queue_duration_seconds", "Waiting for a lane.", _stage_labels, buckets=_SECONDS)
 _compute = Histogram("lectorium_compute_duration_seconds", "In the lane.", _stage_labels, buckets=_SECONDS)
+_first_emission = Histogram(
+    "lectorium_first_emission_seconds", "From a loop's request to its first emission.", _stage_labels, buckets=_SECONDS
+)
+_emissions = Counter("lectorium_emissions", "Emissions of loops sent to their callers.", _stage_labels)
 _batch_rows = Histogram("lectorium_batch_rows", "Rows in each batch run.", ("model", "version"), buckets=_ROWS)
 _queue_rows = Gauge("lectorium_queue_rows", "Rows waiting for a lane.", ("model", "version"))
 _in_flight = Gauge("lectorium_in_flight_requests", "Requests begun and not yet answered.", ("surface",))
 _rejections = Counter(
     "lectorium_rejections", "Requests not answered with a result, by reason.", (*_stage_labels, "reason")
 )
-
-
-class HasRows(Protocol):
-    """Something whose ``rows`` say how long it is."""
-
-    rows: int
 
 
 # Finding a labelled child costs more than observing it, hence the caches; what they are keyed by is bounded.
@@ -64,6 +63,18 @@ def compute_duration(model: str, version: str, surface: str) -> Histogram:
 
 
 @cache
+def first_emission(model: str, version: str, surface: str) -> Histogram:
+    """The histogram of how long a loop's callers waited for the first emission."""
+    return _first_emission.labels(model, version, surface)
+
+
+@cache
+def emissions(model: str, version: str, surface: str) -> Counter:
+    """How many emissions of a loop were sent."""
+    return _emissions.labels(model, version, surface)
+
+
+@cache
 def batch_rows(model: str, version: str) -> Histogram:
     """The batch-size histogram of one model."""
     return _batch_rows.labels(model, version)
@@ -80,6 +91,21 @@ def watch_in_flight(surface: str, count: Callable[[], int]) -> None:
     _in_flight.labels(surface).set_function(count)
 
 
-def watch_queue(model: str, version: str, queue: HasRows) -> None:
-    """Read the queue's length whenever the metrics are read."""
-    _queue_rows.labels(model, version).set_function(lambda: queue.rows)
+def watch_queue(model: str, version: str, rows: Callable[[], int]) -> None:
+    """Read how many rows wait whenever the metrics are read."""
+    _queue_rows.labels(model, version).set_function(rows)
+
+
+def forget_queue(model: str, version: str) -> None:
+    """The model has left."""
+    _queue_rows.remove(model, version)
+
+
+@contextmanager
+def published(collector: Collector) -> Iterator[None]:
+    """Have what the collector collects among the process's metrics inside this block."""
+    REGISTRY.register(collector)
+    try:
+        yield
+    finally:
+        REGISTRY.unregister(collector)

@@ -1,7 +1,16 @@
 """The engine: lanes, sessions, batching and the repository. It speaks no protocol and knows no task."""
 
+import os
+
+# Read when ONNX Runtime is imported, so it must be set first: nothing here calls out.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 from service.engine.batch import Answer
 from service.engine.engine import Engine
-from service.engine.repository import Model
+from service.engine.model import Model
+from service.engine.options import Options
+from service.engine.override import Override
+from service.engine.repository import Row
+from service.engine.steps import Emission
 
-__all__ = ["Answer", "Engine", "Model"]
+__all__ = ["Answer", "Emission", "Engine", "Model", "Options", "Override", "Row"]

@@ -4,24 +4,34 @@ Everything here is owned by the event loop, but `Batch.run`, which a lane calls.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
+from service.engine.line import Line
+from service.engine.model import Model
 from service.engine.session import Session
 from service.engine.tensors import Tensor, Tensors
+from service.engine.turns import Run
+from service.errors import InternalError
+
+log = logging.getLogger(__name__)
 
 
 class Answer(NamedTuple):
-    """What a caller gets: the outputs in the order asked for, and where the time went, in seconds."""
+    """What a caller gets: the outputs in the order asked for, and where the time went, in seconds.
+
+    ``seed`` is what a loop's random numbers came from; None where there are none.
+    """
 
     outputs: dict[str, Tensor]
     queue_s: float
     compute_s: float
+    seed: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +42,7 @@ class Request:
     outputs: tuple[str, ...]
     rows: int
     future: asyncio.Future[Answer]
+    level: int = 1
     entered: float = field(default_factory=time.perf_counter)
     taken: int = 0
     answered: int = 0
@@ -40,16 +51,21 @@ class Request:
     parts: dict[int, dict[str, Tensor]] = field(default_factory=dict)
 
     @property
+    def gone(self) -> bool:
+        """Whether it is answered, or its caller has left."""
+        return self.future.done()
+
+    @property
     def signature(self) -> dict[str, tuple[int, ...]]:
         """Requests of equal signature may share a batch, whatever order they name their inputs in."""
         return {name: tensor.shape[1:] for name, tensor in self.inputs.items()}
 
-    def take(self, rows: int) -> "Part":
+    def part(self, rows: int) -> "Part":
         """The next ``rows`` rows, for a batch."""
-        start, self.taken = self.taken, self.taken + rows
         if rows == self.rows:
-            return Part(self, start, rows, self.inputs)
-        return Part(self, start, rows, {n: t[start : self.taken] for n, t in self.inputs.items()})
+            return Part(self, 0, rows, self.inputs)
+        end = self.taken + rows
+        return Part(self, self.taken, rows, {n: t[self.taken : end] for n, t in self.inputs.items()})
 
     def answer(self, part: "Part", outputs: dict[str, Tensor], started: float, compute_s: float) -> None:
         """Keep the outputs of one part; the last part to come back completes the answer."""
@@ -64,6 +80,11 @@ class Request:
         """Answer with ``error``, unless the caller has gone."""
         if not self.future.done():
             self.future.set_exception(error)
+
+    def release(self) -> None:
+        """Let go of the inputs, batches have their own, and of what was answered in part."""
+        self.inputs = {}
+        self.parts = {}
 
     def _joined(self) -> dict[str, Tensor]:
         if len(self.parts) == 1:
@@ -85,22 +106,43 @@ class Part(NamedTuple):
 class Batch:
     """Parts of requests that one run answers."""
 
-    def __init__(self, parts: list[Part]) -> None:
+    def __init__(self, parts: list[Part], queue: "BatchQueue") -> None:
         self.parts = parts
         self.rows = sum(part.rows for part in parts)
+        self._queue = queue
         self._outputs = tuple(dict.fromkeys(name for part in parts for name in part.request.outputs))
+        self._inputs: Tensors = {}
         self._results: list[Tensor] = []
         self._started = 0.0
         self._input_s = 0.0
         self._compute_s = 0.0
         self._output_s = 0.0
 
-    def run(self, session: Session) -> None:
+    @property
+    def runs(self) -> list[Run]:
+        """The one run."""
+        return [Run(self.rows, len(self.parts), self._input_s, self._compute_s - self._input_s, self._output_s)]
+
+    def living(self) -> "Batch | None":
+        """The batch without the parts whose callers have gone; None where all have."""
+        parts = [part for part in self.parts if not part.request.gone]
+        if len(parts) == len(self.parts):
+            return self
+        return Batch(parts, self._queue) if parts else None
+
+    def join(self) -> None:
+        """Copy the parts' inputs together, where there are several."""
+        first = self.parts[0].inputs
+        single = len(self.parts) == 1
+        self._inputs = first if single else {n: np.concatenate([p.inputs[n] for p in self.parts]) for n in first}
+
+    def run(self) -> None:
         """Join the inputs and run the graph: the lane's share of the work."""
         self._started = time.perf_counter()
-        inputs = self._inputs()
+        if not self._inputs:
+            self.join()
         joined = time.perf_counter()
-        self._results = session.run(self._outputs, inputs)
+        self._results = self._queue.session.run(self._outputs, self._inputs)
         ended = time.perf_counter()
         self._input_s, self._compute_s = joined - self._started, ended - self._started
 
@@ -110,86 +152,106 @@ class Batch:
         results = dict(zip(self._outputs, self._results, strict=True))
         row = 0
         for part in self.parts:
-            outputs = {name: results[name][row : row + part.rows] for name in part.request.outputs}
+            end = row + part.rows
+            whole = len(self.parts) == 1
+            outputs = {name: results[name] if whole else results[name][row:end] for name in part.request.outputs}
             part.request.answer(part, outputs, self._started, self._compute_s)
-            row += part.rows
+            row = end
         self._output_s = time.perf_counter() - began
 
-    @property
-    def stages_s(self) -> tuple[float, float, float]:
-        """Seconds to join the inputs, to run the graph, to slice the outputs."""
-        return self._input_s, self._compute_s - self._input_s, self._output_s
-
     def fail(self, error: Exception) -> None:
-        """Answer every request of the batch with ``error``."""
-        for part in self.parts:
-            part.request.fail(error)
-
-    def _inputs(self) -> Tensors:
-        if len(self.parts) == 1:
-            return self.parts[0].inputs
-        return {n: np.concatenate([part.inputs[n] for part in self.parts]) for n in self.parts[0].inputs}
+        """Have each part run again by itself, so that none fails for another's rows; one alone has failed."""
+        model = self._queue.model
+        if len(self.parts) > 1:
+            log.warning("model %s: a batch of %d requests failed; each runs again alone", model, len(self.parts))
+            self._queue.again(self.parts)
+            return
+        log.error("model %s: a batch of %d rows failed", model, self.rows, exc_info=error)
+        self.parts[0].request.fail(InternalError(f"model {model.name!r} failed on this request"))
 
 
 class BatchQueue:
-    """The requests that wait for one model, first come first served.
+    """The requests that wait for one graph that runs once: a model's, or the encoder of a loop."""
 
-    ``rows`` counts the rows of those whose caller still waits; it is what admission bounds.
-    """
-
-    def __init__(self, max_batch: int) -> None:
-        self.rows = 0
-        self._max_batch = max_batch
-        self._waiting: deque[Request] = deque()
+    def __init__(self, model: Model, session: Session, max_rows: int) -> None:
+        self.model = model
+        self.session = session
+        self.line: Line[Request] = Line(model.name, model.card.serving, max_rows)
+        # A graph without a batch dimension takes one request, which counts as one row.
+        self._max_batch = session.graph.max_batch or 1
+        self._again: deque[Part] = deque()
+        self._ahead: Batch | None = None
+        self._closed: Exception | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._waiting)
+        return bool(self.line or self._ahead or self._again)
 
-    def join(self, request: Request) -> None:
-        """Enter at the end."""
-        self._waiting.append(request)
-        self.rows += request.rows
-
-    def leave(self, request: Request) -> None:
-        """Give back the places of rows no batch has taken yet; called once for every request that joined.
-
-        The request itself is skipped when the next batch forms: taking it out here would cost a search.
-        """
-        self.rows -= request.rows - request.taken
-        request.inputs = {}
-
-    def fail(self, error: Exception) -> None:
-        """Answer everyone who waits with ``error``."""
-        for request in self._live():
-            request.fail(error)
+    @property
+    def quick(self) -> bool:
+        """Whether the next batch takes less time than a hand-over to a lane."""
+        rows = min(self.line.rows, self._max_batch)
+        return not self._ahead and not self._again and rows <= self.session.inline_rows
 
     def form(self) -> Batch | None:
         """The next batch: what has gathered, of the first caller's signature; None where all have gone."""
+        if self._ahead is not None:
+            self.line.rows -= self._ahead.rows
+            ahead, self._ahead = self._ahead.living(), None
+            if ahead is not None:
+                return ahead
+        while self._again:
+            part = self._again.popleft()
+            if not part.request.gone:
+                return Batch([part], self)
+        return self._gathered()
+
+    def form_ahead(self) -> None:
+        """Where a whole batch waits already, form the next one and copy its rows together now."""
+        if self._ahead is None and not self._again and self.line.rows >= self._max_batch > 1:
+            self._ahead = self._gathered()
+            if self._ahead is not None:
+                self._ahead.join()
+                self.line.rows += self._ahead.rows  # they wait on: admission counts them
+
+    def ended(self) -> None:
+        """Nothing waits for it: turns of this queue may run side by side."""
+
+    def again(self, parts: list[Part]) -> None:
+        """Run these parts again, one by one."""
+        if self._closed is None:
+            self._again.extend(parts)
+            return
+        for part in parts:
+            part.request.fail(self._closed)
+
+    def close(self, error: Exception) -> None:
+        """Answer everyone who waits with ``error``; those who run get their answers."""
+        self._closed = error
+        self.line.fail(error)
+        ahead = self._ahead.parts if self._ahead else []
+        for part in (*ahead, *self._again):
+            part.request.fail(error)
+
+    def _gathered(self) -> Batch | None:
         parts: list[Part] = []
         passed_over: list[Request] = []
         free = self._max_batch
-        for request in self._live():
+        for request in self.line.waiting():
             rows = min(free, request.rows - request.taken)
             if parts and request.signature != parts[0].request.signature:
                 passed_over.append(request)
             elif rows and self._may_take(request, rows):
-                parts.append(request.take(rows))
-                self.rows -= rows
+                parts.append(request.part(rows))
+                self.line.took(request, rows)
                 free -= rows
                 if request.taken < request.rows:
                     passed_over.append(request)
             else:
                 passed_over.append(request)
                 break
-        self._waiting.extendleft(reversed(passed_over))
-        return Batch(parts) if parts else None
+        self.line.put_back(passed_over)
+        return Batch(parts, self) if parts else None
 
     def _may_take(self, request: Request, rows: int) -> bool:
         """Only what no single batch could hold is split; anything else waits for a batch it fits whole."""
         return rows == request.rows - request.taken or request.rows > self._max_batch
-
-    def _live(self) -> Iterator[Request]:
-        while self._waiting:
-            request = self._waiting.popleft()
-            if not request.future.done():
-                yield request

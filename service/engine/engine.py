@@ -1,29 +1,45 @@
-"""The engine: one loop owns the queues, few lanes run the graphs.
-
-Work is chosen when a lane falls free, never by a timer: what has gathered meanwhile is the batch. A batch that
-runs quicker than two threads hand it over runs on the loop itself, in the lane's turn.
-"""
+"""The engine: a request in, its answer or its emissions out; one loop owns the queues, few lanes run the graphs."""
 
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
+from weakref import WeakSet
 
 from service import metrics
 from service.config import Config
-from service.engine.batch import Answer, Batch, BatchQueue, Request
+from service.engine.batch import Answer, BatchQueue, Request
 from service.engine.cores import usable_cores
-from service.engine.lane import Lane, attempt
-from service.engine.repository import Model, Repository
-from service.engine.tensors import Tensors, check_inputs, check_outputs
-from service.errors import DeadlineExceeded, Draining, InternalError, QueueFull
+from service.engine.device import choose
+from service.engine.dispatcher import Dispatcher
+from service.engine.loader import Loader
+from service.engine.model import Model
+from service.engine.options import DEFAULTS, Options
+from service.engine.repository import Repository
+from service.engine.session import Session
+from service.engine.stay import Stay
+from service.engine.steps import Emission, StepLoop, StepRequest, random_seed
+from service.engine.tensors import Tensors, check_inputs, check_outputs, check_steps
+from service.engine.watch import Watch
+from service.errors import Draining, InvalidArgument, QueueFull, Unsupported
+from service.package import Graph, Loop
 
+MAX_SEED = 2**63 - 1
 _STOPPED = "the engine has stopped"
 
 log = logging.getLogger(__name__)
+
+
+class Queues(NamedTuple):
+    """Before one model: the queue of its graph or encoder, and that of its steps."""
+
+    once: BatchQueue | None
+    steps: StepLoop | None
 
 
 class Engine:
@@ -34,153 +50,248 @@ class Engine:
 
     Raises:
         InvalidPackage: at entry, if any package of the repository may not be served.
+        InvalidConfig: at entry, if the device that is wanted does not work here.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        cores = usable_cores()
-        self._intra_op = config.intra_op or min(cores, 4)
+        cores = max(1, usable_cores() // config.workers)
+        # Two lanes at least, where there are cores for them: one takes what comes while the other runs. A loop
+        # has one lane at a time, and more threads there.
+        self._intra_op = config.intra_op or max(1, min(cores // 2, 4))
+        self._step_intra_op = config.intra_op or min(cores, 4)
         self._lane_count = config.lanes or max(1, cores // self._intra_op)
-        self._lanes: list[Lane] = []
-        self._idle: list[Lane] = []
-        self._queues: dict[Model, BatchQueue] = {}
-        self._turns: deque[Model] = deque()
-        self._dispatching = False
+        self._queues: dict[Model, Queues] = {}
+        # Those of models that have left too, for as long as somebody is inside.
+        self._made: WeakSet[BatchQueue | StepLoop] = WeakSet()
+        self._watching: asyncio.Task[None] | None = None
+        self._dispatcher = Dispatcher()
         self._stopped = False
 
     async def __aenter__(self) -> "Engine":
         self._loop = asyncio.get_running_loop()
-        self.repository = await asyncio.to_thread(Repository, self._config.repository, self._intra_op)
-        self._queues = {model: BatchQueue(model.card.graph.max_batch) for model in self.repository}
-        self._lanes = [Lane(f"lane-{i}", self._loop) for i in range(self._lane_count)]
-        self._idle = list(self._lanes)
-        for model, queue in self._queues.items():
-            metrics.watch_queue(model.name, model.version, queue)
-        log.info("engine: %d lane(s) x %d thread(s)", self._lane_count, self._intra_op)
+        self.device = await asyncio.to_thread(choose, self._config)
+        lanes = 1 if self.device.own_memory else self._lane_count
+        self.repository = Repository()
+        self.loader = Loader(self._config, self.repository, self._session, self._open, self._close)
+        try:
+            await self._load()
+        except BaseException:
+            await self.loader.stop()
+            raise
+        self._dispatcher.start(lanes)
+        log.info("engine: %s, %d lane(s) x %d thread(s)", self.device, lanes, self._intra_op)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopped = True
-        for queue in self._queues.values():
-            queue.fail(Draining(_STOPPED))
-        for lane in self._lanes:
-            await asyncio.to_thread(lane.stop)
+        if self._watching is not None:
+            self._watching.cancel()
+        for queue in list(self._made):
+            queue.close(Draining(_STOPPED))
+        await self._dispatcher.stop()
+        await self.loader.stop()
+
+    @property
+    def alive(self) -> bool:
+        """Every lane is."""
+        return self._dispatcher.alive
 
     @property
     def ready(self) -> bool:
-        """Every package is loaded and warm, and every lane alive."""
-        return bool(self._lanes) and all(lane.alive for lane in self._lanes)
+        """Every lane is alive, and every model wanted at the start loaded and warm, or taken out since."""
+        return self.alive and self.loader.complete.is_set()
+
+    def waiting(self) -> Iterator[tuple[Model, int]]:
+        """Every model that is served, and how many requests wait for it."""
+        for model, queues in list(self._queues.items()):
+            yield model, sum(queue.line.callers for queue in queues if queue is not None)
 
     async def infer(
         self,
-        name: str,
+        model: str | Model,
         version: str | None,
         inputs: Tensors,
         outputs: Sequence[str] = (),
-        timeout_s: float | None = None,
+        options: Options = DEFAULTS,
     ) -> Answer:
         """Run the model on ``inputs``, sharing a batch with whoever comes at the same time.
 
         Args:
-            name: the model's name.
-            version: its version; None or "" for the highest.
-            inputs: one array for each input of the graph, all with the same number of rows.
+            model: its name; or itself, got from the repository: the request ends on it, whatever is loaded since.
+            version: its version, where named; None or "" for the highest.
+            inputs: one array for each input of the model, all with the same number of rows.
             outputs: the outputs wanted, in that order; all where empty.
-            timeout_s: the caller's deadline, from now; None for the configured one, which also is the latest.
+            options: deadline, priority and, for a loop, steps and seed.
 
         Raises:
             UnknownModel, InvalidArgument: the request names or holds what the model does not have or take.
-            QueueFull: more rows wait than ``max_queue_rows``.
-            DeadlineExceeded: no answer within ``timeout_s``.
+            Unsupported: the model is a loop that emits at every step; that is for `steps`.
+            QueueFull: more rows wait than may.
+            DeadlineExceeded: no answer within the deadline, or not taken within the queue timeout.
             Draining: the engine has stopped.
             InternalError: the graph failed to run; the log says why.
         """
-        model = self.repository.get(name, version)
-        rows = check_inputs(name, model.card.graph.inputs, inputs)
-        wanted = check_outputs(name, model.card.graph.outputs, tuple(outputs))
-        queue = self._admit(model, rows)
-        request = Request(inputs, wanted, rows, self._loop.create_future())
-        timeout_s = self._config.timeout_s if timeout_s is None else min(timeout_s, self._config.timeout_s)
-        deadline = self._loop.call_later(timeout_s, _expire, request, name, timeout_s)
-        queue.join(request)
-        self._turn(model)
-        try:
-            answer = await request.future
-        except BaseException:  # a cancellation too: the request has failed, whoever ended it
-            model.statistics.fail.add(time.perf_counter() - request.entered)
-            raise
-        finally:
-            deadline.cancel()
-            queue.leave(request)
-        model.statistics.succeeded(time.perf_counter() - request.entered, answer.queue_s)
-        return answer
+        model = self._found(model, version)
+        if isinstance(model.program, Loop):
+            return await self._last(model, model.program, inputs, outputs, options)
+        name, graph = model.name, model.program
+        if options.steps is not None or options.seed is not None:
+            raise InvalidArgument(f"model {name!r} runs once; it takes neither steps nor a seed")
+        rows = check_inputs(name, graph.inputs, inputs, batched=graph.max_batch > 0)
+        wanted = check_outputs(name, graph.outputs, tuple(outputs))
+        return await self._once(self._queues_of(model).once, inputs, wanted, rows, options)
 
-    def _admit(self, model: Model, rows: int) -> BatchQueue:
-        if self._stopped:
-            raise Draining(_STOPPED)
-        queue = self._queues[model]
-        limit = self._config.max_queue_rows
-        # A request larger than the whole queue is let in where nobody waits: else it could never be.
-        if queue.rows + rows > limit and queue.rows:
-            raise QueueFull(f"model {model.name!r}: {queue.rows} rows wait, {rows} came, {limit} may; try again later")
-        return queue
+    async def steps(
+        self,
+        model: str | Model,
+        version: str | None,
+        inputs: Tensors,
+        outputs: Sequence[str] = (),
+        options: Options = DEFAULTS,
+    ) -> AsyncGenerator[Emission]:
+        """What each step of a loop emits, with its answer in the last; wrap it in `contextlib.aclosing`.
 
-    def _turn(self, model: Model) -> None:
-        """Put the model in the round of those that have work, and look for a free lane.
+        Args:
+            model: its name; or itself, got from the repository: the request ends on it, whatever is loaded since.
+            version: its version, where named; None or "" for the highest.
+            inputs: one array for each tensor the loop takes; those with a default may be left out.
+            outputs: those wanted, of what is emitted and answered; all where empty.
+            options: deadline, priority, steps and seed.
 
-        The look is deferred to the end of this turn of the loop: requests read from several sockets in one
-        turn share the first batch.
+        Raises:
+            UnknownModel, InvalidArgument, QueueFull, DeadlineExceeded, Draining, InternalError: as `infer`.
+            CallerBehind: too much of what was emitted has not been read.
         """
-        if model not in self._turns:
-            self._turns.append(model)
-        self._look()
+        model = self._found(model, version)
+        name, loop = model.name, model.program
+        if not isinstance(loop, Loop):
+            raise InvalidArgument(f"model {name!r} runs once; it has no steps")
+        began = time.perf_counter()
+        rows, step_inputs = check_steps(name, loop, inputs)
+        wanted = check_outputs(name, loop.outputs, tuple(outputs))
+        steps, seed = _checked_steps(name, loop, options), _checked_seed(name, options)
+        queues = self._queues_of(model)
+        encoded: Tensors = {}
+        if loop.encoder is not None:
+            images = {spec.name: inputs[spec.name] for spec in loop.encoder.inputs}
+            features = tuple(spec.name for spec in loop.encoder.outputs)
+            encoded = (await self._once(queues.once, images, features, rows, options, ends=False)).outputs
+        queue = queues.steps
+        assert queue is not None  # a loop's
+        level = self._admit(queue, rows, options)
+        request = StepRequest(step_inputs, encoded, wanted, rows, steps, seed, level, began)
+        with Stay(queue.line, request, model.statistics, options, self._config.timeout_s):
+            self._dispatcher.add(queue)
+            emission = await request.next()
+            model.statistics.first_responses.add(time.perf_counter() - began)
+            while not emission.last:
+                yield emission
+                emission = await request.next()
+        yield emission
 
-    def _look(self) -> None:
-        if self._idle and self._turns and not self._dispatching:
-            self._dispatching = True
-            self._loop.call_soon(self._dispatch)
-
-    def _dispatch(self) -> None:
-        self._dispatching = False
-        while self._idle and self._turns:
-            model = self._turns.popleft()
-            queue = self._queues[model]
-            batch = queue.form()
-            if queue:
-                self._turns.append(model)
-            if batch is None:
-                continue
-            metrics.batch_rows(model.name, model.version).observe(batch.rows)
-            work = partial(batch.run, model.session)
-            if batch.rows <= model.inline_rows:
-                self._answer(model, batch, attempt(work))
-                self._look()  # sockets first: what they bring shares the next batch
-                return
-            lane = self._idle.pop()
-            lane.submit(work, partial(self._finish, lane, model, batch))
-
-    def _finish(self, lane: Lane, model: Model, batch: Batch, error: Exception | None) -> None:
-        # The lane gets its next batch before this one's callers get their answers.
-        self._idle.append(lane)
-        self._dispatch()
-        self._answer(model, batch, error)
-
-    def _answer(self, model: Model, batch: Batch, error: Exception | None) -> None:
-        if error is None:
-            batch.answer()
-            model.statistics.ran(batch.rows, len(batch.parts), *batch.stages_s)
-        else:
-            log.error(
-                "model %s/%s: a batch of %d rows failed",
-                model.name,
-                model.version,
-                batch.rows,
-                exc_info=error,
+    async def _last(
+        self, model: Model, loop: Loop, inputs: Tensors, outputs: Sequence[str], options: Options
+    ) -> Answer:
+        """The answer of a loop that emits nothing on its way."""
+        if loop.emit:
+            raise Unsupported(
+                f"model {model.name!r} emits {list(loop.emit)} at every step; "
+                "ask for it as a stream, by ModelStreamInfer or generate_stream"
             )
-            batch.fail(InternalError(f"model {model.name!r} failed on this batch"))
+        began = time.perf_counter()
+        async with aclosing(self.steps(model, None, inputs, outputs, options)) as emissions:
+            async for emission in emissions:
+                waited = emission.queue_s
+                return Answer(emission.outputs, waited, time.perf_counter() - began - waited, emission.seed)
+        raise AssertionError("a loop ends with an emission")
+
+    async def _once(
+        self,
+        queue: BatchQueue | None,
+        inputs: Tensors,
+        outputs: tuple[str, ...],
+        rows: int,
+        options: Options,
+        *,
+        ends: bool = True,
+    ) -> Answer:
+        assert queue is not None  # a graph's or an encoder's
+        level = self._admit(queue, rows, options)
+        request = Request(inputs, outputs, rows, self._loop.create_future(), level)
+        with Stay(queue.line, request, queue.model.statistics, options, self._config.timeout_s, ends=ends):
+            self._dispatcher.add(queue)
+            return await request.future
+
+    def _session(self, path: Path, graph: Graph, *, any_size: bool = False) -> Session:
+        intra_op = self._step_intra_op if any_size else self._intra_op
+        return Session(path, graph, intra_op, self.device, any_size=any_size)
+
+    async def _load(self) -> None:
+        if self._config.model_control != "poll":
+            await self.loader.start()
+            return
+        watch = Watch(self._config.repository, self.repository, self.loader)
+        await watch.start()
+        self._watching = asyncio.create_task(watch.run(self._config.poll_s))
+
+    def _open(self, model: Model) -> None:
+        """Take requests for the model."""
+        if model not in self._queues:
+            self._queues[model] = self._make_queues(model)
+            metrics.watch_queue(model.name, model.version, partial(self._rows, model.name, model.version))
+
+    def _close(self, model: Model) -> None:
+        """Take no more: those inside hold all that they need, and let go of it when they end."""
+        del self._queues[model]
+        if all((model.name, model.version) != (other.name, other.version) for other in self._queues):
+            metrics.forget_queue(model.name, model.version)
+
+    def _make_queues(self, model: Model) -> Queues:
+        loop = model.program if isinstance(model.program, Loop) else None
+        session = model.encoder if loop else model.session
+        limit = self._config.max_queue_rows
+        once = BatchQueue(model, session, limit) if session else None
+        steps = StepLoop(model, loop, limit, self._dispatcher.contended) if loop else None
+        self._made.update(queue for queue in (once, steps) if queue is not None)
+        return Queues(once, steps)
+
+    def _rows(self, name: str, version: str) -> int:
+        made = (queue for queue in self._made if (queue.model.name, queue.model.version) == (name, version))
+        return sum(queue.line.rows for queue in made)
+
+    def _found(self, model: str | Model, version: str | None) -> Model:
+        return model if isinstance(model, Model) else self.repository.get(model, version)
+
+    def _queues_of(self, model: Model) -> Queues:
+        # A model that left between its request's first byte and its last: the request has it to itself.
+        return self._queues.get(model) or self._make_queues(model)
+
+    def _admit(self, queue: BatchQueue | StepLoop, rows: int, options: Options) -> int:
+        """The request's level, if there is room for its rows."""
+        if self._stopped:  # while its encoder ran, perhaps
+            raise Draining(_STOPPED)
+        level = queue.line.level(options.priority)
+        try:
+            queue.line.admit(rows)
+        except QueueFull:
+            queue.model.statistics.refused()
+            raise
+        return level
 
 
-def _expire(request: Request, name: str, timeout_s: float) -> None:
-    request.fail(DeadlineExceeded(f"model {name!r}: no answer in {timeout_s:g} s"))
+def _checked_steps(model: str, loop: Loop, options: Options) -> int:
+    allowed = loop.steps
+    steps = allowed.default if options.steps is None else options.steps
+    if not allowed.minimum <= steps <= allowed.maximum:
+        raise InvalidArgument(f"model {model!r}: {steps} steps came; {allowed.minimum} to {allowed.maximum} are wanted")
+    return steps
+
+
+def _checked_seed(model: str, options: Options) -> int:
+    seed = random_seed() if options.seed is None else options.seed
+    if not 0 <= seed <= MAX_SEED:
+        raise InvalidArgument(f"model {model!r}: seed {seed} came; 0 to {MAX_SEED} are wanted")
+    return seed

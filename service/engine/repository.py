@@ -1,102 +1,35 @@
-"""The repository: a folder of packages, verified, loaded and warm."""
+"""The repository: what is served, by name and version, and what may be said of the rest."""
 
-import re
-import timeit
-from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
 
-import numpy as np
+from service.engine.model import Model
+from service.errors import UnknownModel
+from service.package.serving import VersionPolicy
 
-from service.engine.session import Session
-from service.engine.statistics import Statistics
-from service.engine.tensors import Tensors, check_inputs
-from service.errors import InvalidPackage, UnknownModel
-from service.package import Package, read_package
-
-MAX_GOLDEN_BYTES = 16 << 20
-WARM_RUNS = 3
-# A batch quicker than this is not worth waking a lane for, and being woken by it.
-HANDOVER_S = 0.0002
+State = Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
 
 
-class Model:
-    """One version of one package, loaded: its graph has given the golden answer, and every bucket is warm.
+class Row(NamedTuple):
+    """One version in the index; ``reason`` says why it is not served, or not as its files are now."""
 
-    Raises:
-        InvalidPackage: the graph is not the one the card describes, or does not give the golden answer.
-    """
-
-    def __init__(self, package: Package, intra_op: int) -> None:
-        self.package = package
-        self.card = package.card
-        self.name = self.card.name
-        self.version = str(self.card.version)
-        self.statistics = Statistics()
-        self.session = Session(package.path(self.card.graph.file), self.card.graph, intra_op)
-        golden = self._check_golden()
-        self.inline_rows = self._warm(golden)
-
-    def _check_golden(self) -> Tensors:
-        arrays = self._read_golden()
-        inputs = {spec.name: arrays[spec.name] for spec in self.card.graph.inputs}
-        for name, found in self._run(inputs).items():
-            wanted = arrays[name]
-            difference = np.abs(found.astype("f8") - wanted.astype("f8")).max() if found.shape == wanted.shape else None
-            if difference is None or not difference <= self.card.golden.tolerance:
-                raise InvalidPackage(
-                    f"{self.package}: golden output {name!r} differs by {difference} "
-                    f"(shape {found.shape}, wanted {wanted.shape}), tolerance {self.card.golden.tolerance}"
-                )
-        return inputs
-
-    def _read_golden(self) -> Tensors:
-        path = self.package.path(self.card.golden.file)
-        if path.stat().st_size > MAX_GOLDEN_BYTES:
-            raise InvalidPackage(
-                f"{path}: {path.stat().st_size} bytes, a golden example has at most {MAX_GOLDEN_BYTES}"
-            )
-        specs = (*self.card.graph.inputs, *self.card.graph.outputs)
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {spec.name: archive[spec.name] for spec in specs}
-            check_inputs(self.name, specs, arrays)
-        except Exception as error:  # numpy and zipfile raise anything on a damaged file
-            raise InvalidPackage(f"{path}: no golden example of {[spec.name for spec in specs]}: {error}") from error
-        return arrays
-
-    def _warm(self, example: Tensors) -> int:
-        """Run every bucket; the rows of the largest that takes less than `HANDOVER_S`, 0 where none does."""
-        quick = 0
-        for rows in buckets(self.card.graph.max_batch):
-            inputs = {name: np.resize(tensor, (rows, *tensor.shape[1:])) for name, tensor in example.items()}
-            run_s = min(timeit.repeat(partial(self._run, inputs), number=1, repeat=WARM_RUNS))
-            quick = rows if run_s < HANDOVER_S else quick
-        return quick
-
-    def _run(self, inputs: Tensors) -> Tensors:
-        names = [spec.name for spec in self.card.graph.outputs]
-        try:
-            return dict(zip(names, self.session.run(names, inputs), strict=True))
-        except Exception as error:  # the library's own exception classes share no narrower base
-            raise InvalidPackage(f"{self.package}: the graph fails on the golden example: {error}") from error
+    name: str
+    version: str
+    state: State
+    reason: str
 
 
 class Repository:
-    """Every package under a folder, by name and version; the highest version answers where none is named.
+    """Every model that is served; the highest version answers where none is named. It belongs to the event loop."""
 
-    Raises:
-        InvalidPackage: the folder is missing or empty, or one of its packages may not be served.
-    """
-
-    def __init__(self, folder: Path, intra_op: int) -> None:
-        packages = [read_package(path) for path in _version_folders(folder)]
-        if not packages:
-            raise InvalidPackage(f"{folder}: no package <name>/<version>/ there")
+    def __init__(self) -> None:
         self._models: dict[str, dict[str, Model]] = {}
-        for package in packages:
-            model = Model(package, intra_op)
-            self._models.setdefault(model.name, {})[model.version] = model
+        self._policies: dict[str, VersionPolicy] = {}
+        self._leaving: set[weakref.ref[Model]] = set()
+        self._loading: set[str] = set()
+        self._reasons: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Model]:
         for versions in self._models.values():
@@ -110,6 +43,11 @@ class Repository:
     def versions(self, name: str) -> list[str]:
         """The versions of one model that are served, oldest first."""
         return list(self._versions(name))
+
+    def policy(self, name: str) -> VersionPolicy:
+        """What chose the versions of one model that are served."""
+        self._versions(name)
+        return self._policies[name]
 
     def get(self, name: str, version: str | None = None) -> Model:
         """The model, in its highest version where ``version`` is None or empty.
@@ -134,19 +72,61 @@ class Repository:
             return list(self)
         return [self.get(name, version)] if version else list(self._versions(name).values())
 
+    @contextmanager
+    def loading(self, name: str) -> Iterator[None]:
+        """While the model is read and warmed."""
+        self._loading.add(name)
+        try:
+            yield
+        finally:
+            self._loading.discard(name)
+
+    def failed(self, name: str, reason: str) -> None:
+        """A load of the model has failed; what was served is."""
+        self._reasons[name] = reason
+
+    def swap(self, name: str, models: Sequence[Model], policy: VersionPolicy) -> list[Model]:
+        """Serve these versions of the model, ascending, and no others of it; those that go are returned."""
+        gone = [model for model in self._models.get(name, {}).values() if model not in models]
+        self._models = dict(sorted({**self._models, name: {model.version: model for model in models}}.items()))
+        self._policies[name] = policy
+        return self._left(name, gone)
+
+    def remove(self, name: str) -> list[Model]:
+        """Serve the model no more; the versions that go are returned."""
+        self._policies.pop(name, None)
+        return self._left(name, list(self._models.pop(name, {}).values()))
+
+    def index(self, found: Mapping[str, Iterable[int]]) -> list[Row]:
+        """A row for each version that is served or leaves, and for each of those ``found`` in the folder."""
+        models = [model for left in self._leaving if (model := left()) is not None]
+        self._leaving = {weakref.ref(model) for model in models}
+        leaving = {(model.name, model.version) for model in models}
+        known = {(model.name, model.version) for model in self} | leaving
+        known |= {(name, str(version)) for name, versions in found.items() for version in versions}
+        names = {name for name, _ in known}
+        # What is loaded from a request's files, or was wanted at the start and is not there, has no version yet.
+        known |= {(name, "") for name in self._loading | self._reasons.keys() if name not in names}
+        return [self._row(*key, key in leaving) for key in sorted(known, key=lambda key: (key[0], int(key[1] or 0)))]
+
+    def _row(self, name: str, version: str, leaving: bool) -> Row:
+        reason = self._reasons.get(name, "")
+        if version in self._models.get(name, ()):
+            return Row(name, version, "READY", reason)
+        if name in self._loading:
+            return Row(name, version, "LOADING", "")
+        if leaving:
+            return Row(name, version, "UNLOADING", "requests that came before are still inside")
+        idle = "not among the versions that were loaded" if name in self._models else "not loaded"
+        return Row(name, version, "UNAVAILABLE", reason or idle)
+
+    def _left(self, name: str, models: list[Model]) -> list[Model]:
+        """The models, known to be leaving for as long as anything holds them."""
+        self._reasons.pop(name, None)
+        self._leaving |= {weakref.ref(model) for model in models}
+        return models
+
     def _versions(self, name: str) -> dict[str, Model]:
         if name not in self._models:
             raise UnknownModel(f"no model {name[:80]!r}; there are {self.names}")
         return self._models[name]
-
-
-def buckets(max_batch: int) -> list[int]:
-    """The batch sizes run once before ready: the powers of two below ``max_batch``, and ``max_batch``."""
-    return [*(1 << i for i in range((max_batch - 1).bit_length())), max_batch]
-
-
-def _version_folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise InvalidPackage(f"repository {folder}: no such folder")
-    found = [p for p in folder.glob("*/*") if p.is_dir() and re.fullmatch("[1-9][0-9]{0,8}", p.name)]
-    return sorted(found, key=lambda p: (p.parent.name, int(p.name)))

@@ -1,15 +1,17 @@
 """One ONNX Runtime session: a graph ready to run on a lane."""
 
-import os
-from collections.abc import Sequence
+import logging
+import timeit
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-
-# Read when the library is imported, so it must be set first: nothing here calls out.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import onnxruntime as ort
 
+from service.engine.binding import NOT_RECORDED, Bucketed, Buffer, DeviceBuffer, bind, run_options
+from service.engine.device import CPU, Device
 from service.engine.tensors import DATATYPES, Tensor, Tensors
 from service.errors import InvalidPackage
 from service.package import Graph, TensorSpec
@@ -23,32 +25,140 @@ _ORT_TYPES = {
     **{f"tensor(uint{bits})": f"u{bits // 8}" for bits in (8, 16, 32, 64)},
 }
 
+_HOST_MEMORY = ("Cpu", "CudaPinned")
+
+WARM_RUNS = 3
+# A batch quicker than this is not worth waking a lane for, and being woken by it.
+HANDOVER_S = 0.0002
+
+log = logging.getLogger(__name__)
+
 
 class Session:
-    """A graph loaded on the CPU. ``run`` may be called from several lanes at once.
+    """A graph loaded on a device. On the CPU, ``run`` may be called from several lanes at once.
+
+    ``inline_rows`` are the rows of the largest bucket that `warm` found to run in less than `HANDOVER_S`.
+    ``providers`` are those that run the graph's nodes, by ONNX Runtime's names; ``on_device`` are the inputs that it
+    reads in the device's own memory. With ``any_size``, as a loop's steps are, a device warms every number of rows.
 
     Raises:
-        InvalidPackage: the file is no ONNX graph we can run, or not the one the card describes.
+        InvalidPackage: the file is no ONNX graph we can run on the device, or not the one the card describes.
     """
 
-    def __init__(self, path: Path, graph: Graph, intra_op: int) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = intra_op
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Idle pool threads would spin on the core the event loop needs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the library's own exception classes share no narrower base
-            raise InvalidPackage(f"{path}: ONNX Runtime cannot load it: {error}") from error
+    def __init__(
+        self, path: Path, graph: Graph, intra_op: int, device: Device = CPU, *, any_size: bool = False
+    ) -> None:
+        self.graph = graph
+        self.device = device
+        self.inline_rows = 0
+        self._path = path
+        self._threads = intra_op
+        self._session = _load(path, intra_op, device if _fixed_rows(graph) else replace(device, records=False))
         _match(path, "input", graph.inputs, self._session.get_inputs())
         _match(path, "output", graph.outputs, self._session.get_outputs())
+        self.providers = _providers(self._session)
+        self.on_device = _on_device(self._session, device)
+        self._plain = run_options(NOT_RECORDED)
+        every = any_size and device.own_memory
+        self._sizes = list(range(1, graph.max_batch + 1)) if every else buckets(graph.max_batch)
+        self._bucketed = self._buckets() if device.own_memory and _fixed_rows(graph) else None
+
+    def _buckets(self) -> Bucketed:
+        def make(spec: TensorSpec, capacity: int) -> Buffer:
+            return self.buffer(spec, capacity, on_device=spec.name in self.on_device or spec in self.graph.outputs)
+
+        return Bucketed(self._session, self.graph, self._sizes, make)
 
     def run(self, outputs: Sequence[str], inputs: Tensors) -> list[Tensor]:
         """The named outputs, in that order, for one batch of inputs."""
-        answers: list[Tensor] = self._session.run(outputs, inputs)
+        if self._bucketed is not None and len(next(iter(inputs.values()))) <= self.graph.max_batch:
+            return self._bucketed.run(outputs, inputs)
+        answers: list[Tensor] = self._session.run(outputs, inputs, self._plain)
         return answers
+
+    def buffer(self, spec: TensorSpec, capacity: int, *, on_device: bool) -> Buffer:
+        """So many rows of a tensor, to be bound: on the device, if it has memory of its own, or on the host."""
+        if on_device and self.device.own_memory:
+            return DeviceBuffer(spec, capacity, self.device, self._session)
+        return Buffer(spec, capacity)
+
+    def bound(
+        self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer], first: int, end: int
+    ) -> Callable[[], None]:
+        """A run of rows ``first`` to ``end`` that reads ``inputs`` and writes ``outputs`` where they are."""
+        return bind(self._session, inputs, outputs, first, end)
+
+    def warm(self, example: Tensors) -> None:
+        """Run every size with the rows of ``example``, repeated; the first run of a size is the slowest."""
+        for rows in self._sizes:
+            # A device's buffers are its lane's alone.
+            if self._run_s(example, rows) < HANDOVER_S and not self.device.own_memory:
+                self.inline_rows = rows
+
+    def reload_alone(self, example: Tensors) -> bool:
+        """Where one row runs quicker than `HANDOVER_S`, go on without helping threads; whether that is so.
+
+        To wake them for so little would cost more than they bring: half of what LeNet-5 costs the processor.
+        """
+        if self._threads == 1 or self.device.own_memory or self._run_s(example, 1) >= HANDOVER_S:
+            return False
+        self._threads = 1
+        self._session = _load(self._path, 1, self.device)
+        return True
+
+    def _run_s(self, example: Tensors, rows: int) -> float:
+        """The least seconds of a few runs on so many rows of ``example``."""
+        names = [spec.name for spec in self.graph.outputs]
+        resized = {name: np.resize(tensor, (rows, *tensor.shape[1:])) for name, tensor in example.items()}
+        inputs = resized if self.graph.max_batch else example
+        return min(timeit.repeat(partial(self.run, names, inputs), number=1, repeat=WARM_RUNS))
+
+
+def buckets(max_batch: int) -> list[int]:
+    """The batch sizes run once before ready: the powers of two below ``max_batch``, and ``max_batch``; 1 where 0."""
+    max_batch = max_batch or 1
+    return [*(1 << i for i in range((max_batch - 1).bit_length())), max_batch]
+
+
+def _load(path: Path, intra_op: int, device: Device) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = intra_op
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Idle pool threads would spin on the core the event loop needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    try:
+        session = ort.InferenceSession(str(path), options, providers=device.providers, enable_fallback=0)
+    except Exception as error:  # the library's own exception classes share no narrower base
+        if device.records:  # it records no graph of which the CPU runs a part
+            session = _load(path, intra_op, replace(device, records=False))
+            log.warning("%s: runs without CUDA graphs: %s", path, error)
+            return session
+        raise InvalidPackage(f"{path}: ONNX Runtime cannot load it on {device}: {error}") from error
+    if device.provider not in session.get_providers():
+        raise InvalidPackage(f"{path}: {device} is wanted, ONNX Runtime took {session.get_providers()}")
+    return session
+
+
+def _fixed_rows(graph: Graph) -> bool:
+    """Whether only the number of rows varies."""
+    return graph.max_batch > 0 and all(-1 not in spec.shape[1:] for spec in (*graph.inputs, *graph.outputs))
+
+
+def _providers(session: ort.InferenceSession) -> tuple[str, ...]:
+    """Those with a node to run, as the session ranks them; its first where the graph has no nodes."""
+    used = {part.ep_name for part in session.get_provider_graph_assignment_info()}
+    ranked = session.get_providers()
+    return tuple(name for name in ranked if name in used) or (ranked[0],)
+
+
+def _on_device(session: ort.InferenceSession, device: Device) -> frozenset[str]:
+    """Its inputs but those that nodes on the CPU read: these are copied to the host when bound, and never again."""
+    if not device.own_memory:
+        return frozenset()
+    places = zip(session.get_inputs(), session.get_input_memory_infos(), strict=True)
+    return frozenset(arg.name for arg, memory in places if device.kind == "cpu" or memory.name not in _HOST_MEMORY)
 
 
 def _match(path: Path, kind: str, specs: Sequence[TensorSpec], args: Sequence[ort.NodeArg]) -> None:

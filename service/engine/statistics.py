@@ -1,7 +1,15 @@
 """What one model has done since it was loaded, in the words of the protocol's statistics extension."""
 
+import asyncio
 import time
+from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass, field
+
+from service.errors import InternalError, LectoriumError
+
+# Triton's, of nv_inference_first_response_histogram_ms.
+FIRST_RESPONSE_MS = (100, 500, 2000, 5000)
 
 
 @dataclass(slots=True)
@@ -33,18 +41,38 @@ class Stages:
 
 
 @dataclass(slots=True)
+class FirstResponses:
+    """How long the callers of a loop waited for its first emission, in milliseconds.
+
+    ``counts`` has those up to each bound of `FIRST_RESPONSE_MS` and above the one before, and at its end all others.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(FIRST_RESPONSE_MS) + 1))
+    ms: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self.counts[bisect_left(FIRST_RESPONSE_MS, seconds * 1e3)] += 1
+        self.ms += seconds * 1e3
+
+
+@dataclass(slots=True)
 class Statistics:
     """Counts of requests, of rows (``inference_count``) and of batches (``execution_count``).
 
     ``stages`` counts each request of a batch with the batch's whole time, ``batches`` each batch once, by its rows.
-    ``last_inference`` is in milliseconds since the epoch, 0 before the first.
+    ``last_inference`` is in milliseconds since the epoch, 0 before the first. ``failures`` counts the failed
+    requests by Triton's reasons: REJECTED (never let in), CANCELED (the caller left), BACKEND (the graph failed)
+    and OTHER.
     """
 
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
+    failures: Counter[str] = field(default_factory=Counter)
     queue: Duration = field(default_factory=Duration)
     stages: Stages = field(default_factory=Stages)
     batches: dict[int, Stages] = field(default_factory=dict)
+    first_responses: FirstResponses = field(default_factory=FirstResponses)
     inference_count: int = 0
     execution_count: int = 0
     last_inference: int = 0
@@ -61,3 +89,20 @@ class Statistics:
         """One request was answered."""
         self.success.add(total_s)
         self.queue.add(queue_s)
+
+    def failed(self, total_s: float, error: BaseException) -> None:
+        """One request ended with ``error``."""
+        self.fail.add(total_s)
+        self.failures[_reason(error)] += 1
+
+    def refused(self) -> None:
+        """One request found no room."""
+        self.failures["REJECTED"] += 1
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return "CANCELED"
+    if isinstance(error, InternalError) or not isinstance(error, LectoriumError):
+        return "BACKEND"
+    return "OTHER"

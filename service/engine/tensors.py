@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidArgument
-from service.package import Datatype, TensorSpec
+from service.package import Datatype, Loop, TensorSpec
 
 Tensor = NDArray[np.generic]
 Tensors = Mapping[str, Tensor]
@@ -29,8 +29,10 @@ DTYPES: dict[Datatype, np.dtype[np.generic]] = {
 DATATYPES: dict[np.dtype[np.generic], Datatype] = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def check_inputs(model: str, specs: tuple[TensorSpec, ...], inputs: Tensors) -> int:
+def check_inputs(model: str, specs: tuple[TensorSpec, ...], inputs: Tensors, *, batched: bool = True) -> int:
     """The number of rows in ``inputs``, once each tensor is known to be what the graph wants.
+
+    A request for a graph without a batch dimension (not ``batched``) counts as one row.
 
     Raises:
         InvalidArgument: naming the model, the tensor, what came and what was wanted.
@@ -40,12 +42,18 @@ def check_inputs(model: str, specs: tuple[TensorSpec, ...], inputs: Tensors) -> 
     for spec in specs:
         tensor = inputs[spec.name]
         _check_tensor(model, spec, tensor)
+        if not batched:
+            continue
+        if not tensor.shape[0]:
+            raise InvalidArgument(
+                f"model {model!r} input {spec.name!r}: shape {list(tensor.shape)} came; at least one row is wanted"
+            )
         if rows not in (-1, tensor.shape[0]):
             raise InvalidArgument(
                 f"model {model!r}: inputs have {rows} and {tensor.shape[0]} rows; one batch has one size"
             )
         rows = tensor.shape[0]
-    return rows
+    return rows if batched else 1
 
 
 def check_outputs(model: str, specs: tuple[TensorSpec, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
@@ -55,6 +63,26 @@ def check_outputs(model: str, specs: tuple[TensorSpec, ...], wanted: tuple[str, 
         if name not in names:
             raise InvalidArgument(f"model {model!r} has no output {name!r}; it has {list(names)}")
     return wanted or names
+
+
+def check_steps(model: str, loop: Loop, inputs: Tensors) -> tuple[int, Tensors]:
+    """The number of rows of a request for a loop, and its inputs with those left out filled in by their defaults.
+
+    A request that brings no tensor at all, where none is needed, is one row.
+
+    Raises:
+        InvalidArgument: as `check_inputs`.
+    """
+    left_out = [spec for spec in loop.inputs if spec.name not in inputs and loop.defaults.get(spec.name) is not None]
+    brought = tuple(spec for spec in loop.inputs if spec not in left_out)
+    rows = check_inputs(model, brought, inputs) if brought or inputs else 1
+    if rows > loop.max_batch:
+        raise InvalidArgument(f"model {model!r}: {rows} rows came; a loop takes at most {loop.max_batch} at once")
+    filled = {
+        spec.name: np.full((rows, *spec.shape[1:]), loop.defaults[spec.name], DTYPES[spec.datatype])
+        for spec in left_out
+    }
+    return rows, {**inputs, **filled}
 
 
 def _check_names(model: str, wanted: list[str], came: list[str]) -> None:
@@ -73,8 +101,8 @@ def _check_tensor(model: str, spec: TensorSpec, tensor: Tensor) -> None:
     fits = len(tensor.shape) == len(spec.shape) and all(
         want in (-1, came) for want, came in zip(spec.shape, tensor.shape, strict=True)
     )
-    if not fits or tensor.shape[0] < 1:
+    if not fits:
         raise InvalidArgument(
             f"model {model!r} input {spec.name!r}: shape {list(tensor.shape)} came, "
-            f"{list(spec.shape)} wanted (-1: any size, at least one row)"
+            f"{list(spec.shape)} wanted (-1: any size)"
         )

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from service.config import Config
 from service.engine import Engine, Model
 from service.errors import InvalidArgument, UnknownModel
+from service.package import ClassifyCard
 from service.tasks.decoding import Decoder
 
 
@@ -61,13 +62,13 @@ class Classifier:
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
         """
         served = self.model(model, version)
-        card = served.card
+        card = served.package.classifier
         count = _top_k(served, top_k)
         began = time.perf_counter()
         pixels = await self._decode(image, card.preprocessing)
         decode_s = time.perf_counter() - began
         answer = await self._engine.infer(
-            served.name, served.version, {card.preprocessing.tensor: pixels[None]}, [card.classes.tensor]
+            served, served.version, {card.preprocessing.tensor: pixels[None]}, [card.classes.tensor]
         )
         probabilities = answer.outputs[card.classes.tensor][0]
         labels = [
@@ -84,15 +85,18 @@ class Classifier:
             UnknownModel: no such model or version, or none was named and the default is not served.
         """
         try:
-            return self._engine.repository.get(name or self._default, version)
+            model = self._engine.repository.get(name or self._default, version)
         except UnknownModel as error:
             if name:
                 raise
             raise UnknownModel(f"no model named in the request, and the default is not served: {error}") from error
+        if not isinstance(model.card, ClassifyCard):
+            raise UnknownModel(f"model {model.name!r} does not classify: its task is {model.card.task!r}")
+        return model
 
 
 def _top_k(model: Model, came: int | None) -> int:
-    allowed = model.card.parameters.top_k
+    allowed = model.package.classifier.parameters.top_k
     if came is None:
         return allowed.default
     if not allowed.minimum <= came <= allowed.maximum:

@@ -14,11 +14,12 @@ from service.package import Preprocessing
 
 
 class Decoder:
-    """Turns image files into graph inputs, ``usable_cores()`` at a time."""
+    """Turns image files into graph inputs, as many at a time as there are cores for this process."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode")
+        cores = max(1, usable_cores() // config.workers)
+        self._pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
         self._waiting = 0
 
     async def __call__(self, data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:

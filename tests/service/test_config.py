@@ -30,7 +30,9 @@ def test_a_port_is_a_number_from_1_to_65535(port: str) -> None:
             load_config({f"LECTORIUM_{port.upper()}": str(number)})
 
 
-@pytest.mark.parametrize("count", ["lanes", "intra_op", "max_queue_rows", "max_request_bytes", "max_image_pixels"])
+@pytest.mark.parametrize(
+    "count", ["workers", "lanes", "intra_op", "max_queue_rows", "max_request_bytes", "max_image_pixels"]
+)
 def test_a_count_is_at_least_one(count: str) -> None:
     assert getattr(load_config({f"LECTORIUM_{count.upper()}": "1"}), count) == 1
     with pytest.raises(InvalidConfig, match=f"configuration: {count}: "):
@@ -46,6 +48,27 @@ def test_a_variable_sets_the_field_of_its_name_in_the_fields_type() -> None:
         {"LECTORIUM_REST_PORT": "9000", "LECTORIUM_TIMEOUT_S": "1.5", "LECTORIUM_REPOSITORY": "/srv/zoo"}
     )
     assert (config.rest_port, config.timeout_s, config.repository) == (9000, 1.5, Path("/srv/zoo"))
+
+
+def test_a_policy_and_names_are_read_from_a_variable() -> None:
+    config = load_config(
+        {
+            "LECTORIUM_VERSION_POLICY": "specific:1,3",
+            "LECTORIUM_MODEL_CONTROL": "explicit",
+            "LECTORIUM_LOAD_MODELS": "lenet5, mlp",
+        }
+    )
+    assert str(config.version_policy) == "specific:1,3"
+    assert config.load_models == ("lenet5", "mlp")
+    assert load_config({"LECTORIUM_MODEL_CONTROL": "explicit", "LECTORIUM_LOAD_MODELS": ""}).load_models == ()
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_models_are_named_for_the_start_only_where_others_may_be_loaded_later() -> None:
+    with pytest.raises(InvalidConfig, match="load_models is for model_control explicit; it is poll"):
+        load_config({"LECTORIUM_MODEL_CONTROL": "poll", "LECTORIUM_LOAD_MODELS": "lenet5"})
+    with pytest.raises(InvalidConfig, match=r"configuration: load_models\.0: "):
+        load_config({"LECTORIUM_MODEL_CONTROL": "explicit", "LECTORIUM_LOAD_MODELS": "../lenet5"})
 
 
 def test_the_toml_file_sets_fields_and_a_variable_wins_over_it(toml: Path) -> None:
@@ -68,6 +91,10 @@ WRONG = {
     "no_time": ("timeout_s", "0"),
     "not_a_time": ("drain_s", "nan"),
     "not_a_level": ("log_level", "loud"),
+    "not_a_control": ("model_control", "sometimes"),
+    "no_time_between_looks": ("poll_s", "0"),
+    "not_a_policy": ("version_policy", "newest"),
+    "rows_without_bound": ("default_max_batch", "1025"),
 }
 every_wrong_setting = pytest.mark.parametrize(("key", "value"), WRONG.values(), ids=list(WRONG))
 

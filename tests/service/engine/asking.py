@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 from prometheus_client import REGISTRY
 
 from service.config import Config
-from service.engine import Answer, Engine
+from service.engine import Answer, Emission, Engine, Options
+from service.engine.steps import StepLoop
+from service.engine.tensors import Tensors
 from tests.packages import MAX_BATCH, assert_close, example, expected
+from tests.step_packages import chars
 
 WHITE = np.full((1, 4, 4), 255, "u1")
 
@@ -22,10 +26,62 @@ def serving(repository: Path, **settings: Any) -> Engine:
 
 
 def ask(
-    engine: Engine, images: NDArray[np.uint8], model: str = "tiny", version: str | None = "1", **options: Any
+    engine: Engine,
+    images: NDArray[np.uint8],
+    model: str = "tiny",
+    version: str | None = "1",
+    outputs: Sequence[str] = (),
+    **options: Any,
 ) -> asyncio.Task[Answer]:
     """A caller of its own."""
-    return asyncio.create_task(engine.infer(model, version, {"image": images}, **options))
+    return asyncio.create_task(engine.infer(model, version, {"image": images}, outputs, Options(**options)))
+
+
+def stream(
+    engine: Engine, model: str = "chars", inputs: Tensors | None = None, outputs: Sequence[str] = (), **options: Any
+) -> asyncio.Task[list[Emission]]:
+    """A caller of its own, who listens to a loop to its end."""
+
+    async def listen() -> list[Emission]:
+        async with aclosing(engine.steps(model, "1", inputs or {}, outputs, Options(**options))) as emissions:
+            return [emission async for emission in emissions]
+
+    return asyncio.create_task(listen())
+
+
+def token(rows: int = 1, value: int = 1) -> Tensors:
+    """What rows of a character loop begin with."""
+    return {"token": np.full(rows, value)}
+
+
+def label(*labels: int) -> Tensors:
+    """What a diffusion is asked for."""
+    return {"label": np.array(labels)}
+
+
+def check_tokens(emissions: list[Emission], seed: int, steps: int = 20, rows: int = 1, *, ends: bool = True) -> None:
+    """Each row has emitted the tokens of its seed, and its last one again until the last row had ended."""
+    wanted = [chars(seed, steps, row, ends=ends) for row in range(rows)]
+    longest = max(map(len, wanted))
+    assert [emission.step for emission in emissions] == list(range(1, longest + 1))
+    assert [emission.last for emission in emissions] == [False] * (longest - 1) + [True]
+    came = np.stack([emission.outputs["next_token"] for emission in emissions], axis=1)
+    assert came.tolist() == [tokens + tokens[-1:] * (longest - len(tokens)) for tokens in wanted]
+
+
+async def settled(engine: Engine) -> None:
+    """Wait until every lane is idle, and see that nothing of any request is left inside."""
+    for _ in range(1000):
+        if engine._dispatcher.at_rest:
+            break
+        await asyncio.sleep(0.002)
+    assert engine._dispatcher.at_rest
+    for queue in engine._made:
+        assert not queue
+        assert (queue.line.rows, queue.line.callers) == (0, 0)
+        if isinstance(queue, StepLoop):
+            assert len(queue.slots) == 0
+            assert not queue._active
 
 
 async def ask_in_turn(engine: Engine, *rows: int) -> list[asyncio.Task[Answer]]:
@@ -61,4 +117,4 @@ def batches(field: str) -> float:
 def run_on(engine: Engine, *, lanes: bool) -> None:
     """Have every batch run on the lanes, or every one on the loop, however quick it is here today."""
     for model in engine.repository:
-        model.inline_rows = 0 if lanes else MAX_BATCH
+        model.session.inline_rows = 0 if lanes else MAX_BATCH

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.config import Config
-from service.engine import Engine
+from service.engine import Engine, Options
 from service.errors import (
     DeadlineExceeded,
     Draining,
@@ -37,7 +37,7 @@ async def test_an_engine_is_ready_between_entry_and_exit_and_its_lanes_end_with_
 
 async def test_an_engine_that_lost_a_lane_is_not_ready(repository: Path) -> None:
     async with serving(repository, lanes=2) as engine:
-        engine._lanes[0].stop()
+        engine._dispatcher._lanes[0].stop()
         assert not engine.ready
 
 
@@ -82,7 +82,8 @@ async def test_who_waits_when_the_engine_ends_or_comes_later_is_told_so(reposito
     ("settings", "cores", "lanes"),
     [
         ({}, 1, 1),
-        ({}, 2, 1),
+        ({}, 2, 2),
+        ({}, 4, 2),
         ({}, 8, 2),
         ({}, 12, 3),
         ({"intra_op": 1}, 8, 8),
@@ -114,7 +115,8 @@ async def test_whoever_leaves_or_runs_late_everyone_else_gets_the_answer_to_its_
             timeout_s = draw.choice((None, None, None, 0.0005, 0.003))
             await asyncio.sleep(draw.random() * 0.03)
             try:
-                check_answer(await engine.infer("tiny", "1", {"image": images}, timeout_s=timeout_s), images)
+                options = Options(timeout_s=timeout_s)
+                check_answer(await engine.infer("tiny", "1", {"image": images}, options=options), images)
             except DeadlineExceeded:
                 assert timeout_s is not None
                 return "late"

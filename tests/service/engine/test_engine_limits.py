@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.engine import Options
 from service.errors import (
     DeadlineExceeded,
     InternalError,
@@ -16,7 +17,7 @@ from service.errors import (
     QueueFull,
     UnknownModel,
 )
-from tests.packages import example
+from tests.packages import MAX_BATCH, example
 from tests.service.engine.asking import WHITE, ask, ask_in_turn, check_all, check_answer, run_on, serving, waiting_rows
 from tests.service.engine.gate import Gate
 
@@ -74,7 +75,7 @@ async def test_a_request_whose_time_is_over_when_it_comes_is_late_at_once(timeou
     async with serving(repository) as engine:
         gate = Gate(engine)
         with gate.closed(), pytest.raises(DeadlineExceeded):
-            await engine.infer("tiny", "1", {"image": example(1)}, timeout_s=timeout_s)
+            await engine.infer("tiny", "1", {"image": example(1)}, options=Options(timeout_s=timeout_s))
         assert waiting_rows() == 0
 
 
@@ -149,40 +150,29 @@ async def test_a_caller_that_leaves_half_way_through_a_large_request_frees_the_r
             assert waiting_rows() == 74
             large.cancel()
             await asyncio.wait([large])
-            assert waiting_rows() == 2
+            assert waiting_rows() == 2 + MAX_BATCH  # those joined for the next batch leave when that is formed
         check_answer(await small, example(2, seed=1))
         assert gate.rows == [8, 2]
 
 
-async def test_a_failing_batch_fails_its_callers_alone_and_the_lane_goes_on(
-    repository: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("lanes", [0, 1, 3])
+async def test_a_request_that_makes_its_batch_fail_fails_alone(
+    lanes: int, repository: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with serving(repository) as engine:
-        gate = Gate(engine)
-        with gate.closed():
-            callers = [ask(engine, images, model="fragile") for images in (WHITE, example(2))]
-            await gate.reached(1)
-            next_batch = ask(engine, example(3), model="fragile")
-            await asyncio.sleep(0)
-        for caller in callers:
-            with pytest.raises(InternalError, match=r"^model 'fragile' failed on this batch$"):
-                await caller
-        check_answer(await next_batch, example(3))
-        assert gate.rows == [3, 3]
+    async with serving(repository, lanes=max(lanes, 1)) as engine:
+        run_on(engine, lanes=lanes > 0)
+        images = [example(2, 0), WHITE, example(3, 2)]
+        callers = [ask(engine, image, model="fragile") for image in images]
+        check_answer(await callers[0], images[0])
+        check_answer(await callers[2], images[2])
+        with pytest.raises(InternalError, match=r"^model 'fragile' failed on this request$"):
+            await callers[1]
+        check_answer(await ask(engine, example(8), model="fragile"), example(8))
         assert engine.ready
+        assert waiting_rows("fragile") == 0
     # The caller learns no internals; the log does.
-    assert "model fragile/1: a batch of 3 rows failed" in caplog.text
+    assert "model fragile/1: a batch of 1 rows failed" in caplog.text
     assert "out of data bounds" in caplog.text
-
-
-async def test_a_quick_batch_that_fails_fails_its_callers_alone_too(repository: Path) -> None:
-    async with serving(repository) as engine:
-        run_on(engine, lanes=False)
-        callers = [ask(engine, images, model="fragile") for images in (WHITE, example(2))]
-        for caller in callers:
-            with pytest.raises(InternalError, match="'fragile' failed on this batch"):
-                await caller
-        check_answer(await engine.infer("fragile", "1", {"image": example(2)}), example(2))
 
 
 async def test_one_failing_part_fails_a_large_request_and_nobody_behind_it(repository: Path) -> None:
@@ -200,7 +190,8 @@ async def test_nothing_of_an_answered_request_is_kept(lanes: bool, repository: P
     async with serving(repository) as engine:
         run_on(engine, lanes=lanes)
         images = example(2)
-        answer = await engine.infer("tiny", "1", {"image": images})
+        options = Options(timeout_s=20, queue_timeout_s=20)
+        answer = await engine.infer("tiny", "1", {"image": images}, options=options)
         kept = [weakref.ref(array) for array in (images, *answer.outputs.values())]
         del images, answer
         for _ in range(100):  # until the lane has come round to waiting
@@ -211,7 +202,7 @@ async def test_nothing_of_an_answered_request_is_kept(lanes: bool, repository: P
 
 
 WRONG: dict[str, tuple[dict[str, Any], type[LectoriumError], str]] = {
-    "unknown_model": ({"name": "huge"}, UnknownModel, "no model 'huge'"),
+    "unknown_model": ({"model": "huge"}, UnknownModel, "no model 'huge'"),
     "unknown_version": ({"version": "9"}, UnknownModel, "no version '9'"),
     "unknown_input": ({"inputs": {"picture": example(1)}}, InvalidArgument, "no input 'picture'"),
     "missing_input": ({"inputs": {}}, InvalidArgument, "needs input 'image'"),
@@ -227,7 +218,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[LectoriumError], str]] = {
 async def test_a_wrong_request_is_refused_before_it_takes_a_place(
     change: dict[str, Any], error: type[LectoriumError], message: str, repository: Path
 ) -> None:
-    request = {"name": "tiny", "version": "1", "inputs": {"image": example(1)}, **change}
+    request = {"model": "tiny", "version": "1", "inputs": {"image": example(1)}, **change}
     async with serving(repository) as engine:
         gate = Gate(engine)
         with gate.closed():

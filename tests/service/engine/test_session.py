@@ -1,18 +1,23 @@
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import helper
 
+from service.engine.device import CPU_PROVIDER, CUDA_PROVIDER, Device
+from service.engine.model import Model
 from service.engine.session import Session
 from service.engine.tensors import DTYPES
 from service.errors import InvalidPackage
 from service.package import Datatype, Graph, TensorSpec, read_package
 from tests.packages import assert_close, example, expected
+from tests.service.engine.sums import write_sums
 
 
 @pytest.fixture
@@ -22,7 +27,7 @@ def folder(repository: Path) -> Path:
 
 @pytest.fixture
 def graph(folder: Path) -> Graph:
-    return read_package(folder).card.graph
+    return read_package(folder).classifier.graph
 
 
 def changed(graph: Graph, change: Callable[[dict[str, Any]], None]) -> Graph:
@@ -38,6 +43,60 @@ def test_a_session_answers_the_outputs_asked_for_in_that_order(folder: Path, gra
     assert_close(probabilities, expected(images))
     assert_close(mean, images.mean((1, 2), dtype="f4"))
     assert len(session.run(["mean"], {"image": images})) == 1
+
+
+class OfCuda:
+    """Makes sessions as ONNX Runtime does for CUDA: on ``provider``, or on the CPU where nothing is to be recorded."""
+
+    def __init__(self, provider: str, *, records: bool = True) -> None:
+        self.asked: list[dict[str, str]] = []
+        self._real = ort.InferenceSession
+        self._provider, self._records = provider, records
+
+    def __call__(self, path: str, options: Any, *, providers: list[Any], enable_fallback: int) -> Any:
+        assert enable_fallback == 0
+        self.asked.append(providers[0][1])
+        if not self._records and providers[0][1]["enable_cuda_graph"] == "1":
+            raise RuntimeError("not all nodes are on CUDA")
+        session = self._real(path, options, providers=[CPU_PROVIDER])
+        session.get_providers = lambda: [self._provider, CPU_PROVIDER]
+        return session
+
+
+def test_a_sessions_providers_are_those_that_have_nodes_to_run(
+    folder: Path, graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Session(folder / graph.file, graph, intra_op=1).providers == (CPU_PROVIDER,)
+    # As where CUDA is there and none of the graph's nodes is on it.
+    monkeypatch.setattr(ort, "InferenceSession", OfCuda(CUDA_PROVIDER))
+    assert Session(folder / graph.file, graph, 1, Device("cuda")).providers == (CPU_PROVIDER,)
+
+
+def test_a_session_that_is_not_on_the_device_wanted_is_refused(
+    folder: Path, graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ort, "InferenceSession", OfCuda("AnotherProvider"))
+    with pytest.raises(InvalidPackage, match=r"model.onnx: CUDA device 0 is wanted, .* took .*AnotherProvider"):
+        Session(folder / graph.file, graph, 1, Device("cuda"))
+
+
+def test_a_graph_that_cannot_be_recorded_runs_unrecorded_and_the_log_says_why(
+    folder: Path, graph: Graph, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = OfCuda(CUDA_PROVIDER, records=False)
+    monkeypatch.setattr(ort, "InferenceSession", made)
+    session = Session(folder / graph.file, graph, 1, Device("cuda", records=True))
+    assert [asked["enable_cuda_graph"] for asked in made.asked] == ["1", "0"]
+    assert "model.onnx: runs without CUDA graphs: not all nodes are on CUDA" in caplog.text
+    assert_close(session.run(["probabilities"], {"image": example(2)})[0], expected(example(2)))
+
+
+def test_a_graph_of_free_dimensions_is_never_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = OfCuda(CUDA_PROVIDER)
+    package = read_package(write_sums(tmp_path))
+    monkeypatch.setattr(ort, "InferenceSession", made)
+    Model(package, partial(Session, intra_op=1, device=Device("cuda", records=True)))
+    assert [asked["enable_cuda_graph"] for asked in made.asked] == ["0"]
 
 
 def test_images_that_do_not_lie_in_one_piece_are_read_right(folder: Path, graph: Graph) -> None:

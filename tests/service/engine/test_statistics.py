@@ -1,6 +1,8 @@
 """Counting what a model has done."""
 
-from service.engine.statistics import Duration, Statistics
+import pytest
+
+from service.engine.statistics import Duration, FirstResponses, Statistics
 
 
 def test_a_duration_adds_up_in_nanoseconds() -> None:
@@ -28,3 +30,11 @@ def test_batches_of_other_rows_are_kept_apart() -> None:
 
 def test_nothing_has_run_before_the_first() -> None:
     assert Statistics().last_inference == 0
+
+
+def test_first_responses_are_counted_by_bounds_that_include_their_own_value() -> None:
+    found = FirstResponses()
+    for seconds in (0.0, 0.1, 0.101, 0.5, 2.0, 5.0, 5.1, 60.0):
+        found.add(seconds)
+    assert found.counts == [2, 2, 1, 1, 2]
+    assert found.ms == pytest.approx(72_801)

@@ -158,6 +158,6 @@ async def test_a_bad_image_disturbs_no_other_caller(repository: Path) -> None:
 
 async def test_a_graph_that_fails_is_an_internal_error(repository: Path) -> None:
     async with serving(repository) as (classify, _):
-        with pytest.raises(InternalError, match="'fragile' failed on this batch"):
+        with pytest.raises(InternalError, match="'fragile' failed on this request"):
             await classify(encoded(solid("L", 255), "PNG"), model="fragile")
         assert (await classify(png(0), model="fragile")).model == "fragile"

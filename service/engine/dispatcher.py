@@ -1,0 +1,138 @@
+"""Who runs next, and where: on a lane, in turn, or at once on the loop.
+
+Work is chosen when a lane falls free, never by a timer: what has gathered meanwhile is the batch. A batch that
+runs quicker than two threads hand it over needs no lane: it runs on the loop itself, beside whatever the lanes
+do, so that a small model never waits behind a large one.
+"""
+
+import asyncio
+import logging
+from functools import partial
+
+from service import metrics
+from service.engine.lane import Lane, attempt
+from service.engine.turns import Queue, Turn, Turns
+
+# How many turns of the loop without a newcomer a quick batch waits for each request it has, and when it waits no more.
+TURNS_A_REQUEST = 4
+ENOUGH = 32
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Its lanes run from `start` until `stop`; everything but their work belongs to the loop that starts them."""
+
+    def __init__(self) -> None:
+        self._lanes: list[Lane] = []
+        self._idle: list[Lane] = []
+        self._turns = Turns()
+        self._quick = Turns()
+        self._looking = False
+        self._gathered = 0
+        self._quiet_turns = 0
+
+    def start(self, lanes: int) -> None:
+        """Begin to look for work, on so many lanes."""
+        self._loop = asyncio.get_running_loop()
+        self._lanes = [Lane(f"lane-{i}", self._loop) for i in range(lanes)]
+        self._idle = list(self._lanes)
+
+    @property
+    def alive(self) -> bool:
+        """Whether every lane is."""
+        return bool(self._lanes) and all(lane.alive for lane in self._lanes)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+        return len(self._idle) == len(self._lanes) and not self._turns and not self._quick
+
+    def contended(self) -> bool:
+        """Whether a queue waits for a lane."""
+        return bool(self._turns)
+
+    async def stop(self) -> None:
+        """Finish what the lanes are at, and end them."""
+        for lane in self._lanes:
+            await asyncio.to_thread(lane.stop)
+
+    def add(self, queue: Queue) -> None:
+        """The queue may have work: give it a place in its round.
+
+        The look for who is next is deferred to the end of this turn of the loop: requests read from several
+        sockets in one turn share the first batch.
+        """
+        self._gathered += 1
+        self._quiet_turns = 0
+        self._place(queue)
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self._loop.call_soon(self._look)
+
+    def _place(self, queue: Queue) -> None:
+        if queue:  # a loop that takes its turn has no other one now
+            (self._quick if queue.quick else self._turns).add(queue)
+
+    def _look(self) -> None:
+        self._looking = False
+        while self._idle and self._turns:
+            self._start(self._turns.next())
+        if self._quick and self._gathering():
+            self._look_soon()
+        elif self._quick:
+            queue = self._quick.next()
+            if queue.quick:
+                self._run_here(queue)
+            else:  # more have come since
+                self._place(queue)
+            if self._quick or (self._idle and self._turns):
+                self._look_soon()  # sockets first: what they bring shares the next batch
+
+    def _gathering(self) -> bool:
+        """Whether a quick batch had better wait another turn of the loop.
+
+        A lane lets requests gather while it runs; the loop, which must read them too, reads some surfaces' requests
+        one in several turns, and would run each alone. One caller alone waits `TURNS_A_REQUEST` idle turns, some 20
+        us; the more have come in a row, the more are likely to follow.
+        """
+        self._quiet_turns += 1
+        return self._gathered < ENOUGH and self._quiet_turns <= TURNS_A_REQUEST * self._gathered
+
+    def _start(self, queue: Queue) -> None:
+        """Give the queue's next turn to an idle lane."""
+        turn = queue.form()
+        self._place(queue)
+        if turn is not None:
+            lane = self._idle.pop()
+            lane.submit(turn.run, partial(self._finish, lane, queue, turn))
+            queue.form_ahead()
+
+    def _run_here(self, queue: Queue) -> None:
+        self._gathered = 0
+        turn = queue.form()
+        self._place(queue)
+        if turn is not None:
+            self._answer(queue, turn, attempt(turn.run))
+
+    def _finish(self, lane: Lane, queue: Queue, turn: Turn, error: Exception | None) -> None:
+        # The lane gets its next turn before this one's callers get their answers.
+        self._idle.append(lane)
+        queue.ended()
+        self._place(queue)
+        self._look()
+        self._answer(queue, turn, error)
+
+    def _answer(self, queue: Queue, turn: Turn, error: Exception | None) -> None:
+        if error is None:
+            turn.answer()
+        else:
+            turn.fail(error)
+            self.add(queue)
+        model = queue.model
+        for run in turn.runs:
+            model.statistics.ran(*run)
+            metrics.batch_rows(model.name, model.version).observe(run.rows)

@@ -1,0 +1,121 @@
+"""One version of one package, loaded, proved and warm."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from service.engine.session import Session
+from service.engine.signature import zeros
+from service.engine.statistics import Statistics
+from service.engine.tensors import Tensor, Tensors, check_inputs
+from service.errors import InvalidPackage
+from service.package import Golden, Graph, Loop, Package
+
+MAX_GOLDEN_BYTES = 16 << 20
+
+# With ``any_size`` where a run may have any number of rows.
+Load = Callable[..., Session]
+
+log = logging.getLogger(__name__)
+
+
+class Model:
+    """A package whose graphs have given the golden answers, where there are some, and whose buckets are warm.
+
+    ``session`` runs the graph, or the step of a loop; ``encoder`` the encoder of a loop that has one.
+
+    Raises:
+        InvalidPackage: a graph is not the one the card describes, or does not give the golden answer.
+    """
+
+    def __init__(self, package: Package, load: Load) -> None:
+        self.package = package
+        self.card = package.card
+        self.name = self.card.name
+        self.version = str(self.card.version)
+        self.program = self.card.program
+        self.statistics = Statistics()
+        loop = self.program if isinstance(self.program, Loop) else None
+        graph = self.program.step if isinstance(self.program, Loop) else self.program
+        self.session = load(package.path(graph.file), graph, any_size=loop is not None)
+        self.encoder = load(package.path(loop.encoder.file), loop.encoder) if loop and loop.encoder else None
+        sessions = {"step.": self.session, "encoder.": self.encoder} if loop else {"": self.session}
+        for prefix, session in sessions.items():
+            if session is not None:
+                self._prove(session, prefix)
+
+    def __repr__(self) -> str:
+        return f"{self.name}/{self.version}"
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """ONNX Runtime's names of the execution providers that run the nodes of its graphs."""
+        sessions = [session for session in (self.session, self.encoder) if session is not None]
+        return tuple(dict.fromkeys(name for session in sessions for name in session.providers))
+
+    def _prove(self, session: Session, prefix: str) -> None:
+        golden = self.card.golden
+        if golden is None:
+            self._warm_on_zeros(session)
+            return
+        arrays = self._read_golden(golden, session.graph, prefix)
+        example = {spec.name: arrays[spec.name] for spec in session.graph.inputs}
+        self._check_golden(session, arrays, golden, prefix)
+        if session.reload_alone(example):
+            self._check_golden(session, arrays, golden, prefix)
+        self._warm(session, example)
+
+    def _check_golden(self, session: Session, arrays: Tensors, golden: Golden, prefix: str) -> None:
+        example = {spec.name: arrays[spec.name] for spec in session.graph.inputs}
+        for name, found in self._run(session, example).items():
+            difference = _difference(found, arrays[name])
+            if difference is None or not difference <= golden.tolerance:
+                raise InvalidPackage(
+                    f"{self.package}: golden output {prefix + name!r} differs by {difference} "
+                    f"(shape {found.shape}, wanted {arrays[name].shape}), tolerance {golden.tolerance}"
+                )
+
+    def _warm_on_zeros(self, session: Session) -> None:
+        try:
+            self._warm(session, zeros(session.graph.inputs, 1))
+        except InvalidPackage as error:
+            log.warning("%s; without a golden example its first requests will be slow", error)
+
+    def _warm(self, session: Session, example: Tensors) -> None:
+        try:
+            session.warm(example)
+        except Exception as error:  # the library's own exception classes share no narrower base
+            raise InvalidPackage(
+                f"{self.package}: the graph fails while its batch sizes are warmed: {error}"
+            ) from error
+
+    def _read_golden(self, golden: Golden, graph: Graph, prefix: str) -> Tensors:
+        """The arrays of one graph; a loop's have ``step.`` or ``encoder.`` before their names."""
+        path = self.package.path(golden.file)
+        if path.stat().st_size > MAX_GOLDEN_BYTES:
+            raise InvalidPackage(
+                f"{path}: {path.stat().st_size} bytes, a golden example has at most {MAX_GOLDEN_BYTES}"
+            )
+        specs = (*graph.inputs, *graph.outputs)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = {spec.name: archive[prefix + spec.name] for spec in specs}
+            check_inputs(self.name, specs, arrays, batched=bool(graph.max_batch))
+        except Exception as error:  # numpy and zipfile raise anything on a damaged file
+            wanted = [prefix + spec.name for spec in specs]
+            raise InvalidPackage(f"{path}: no golden example of {wanted}: {error}") from error
+        return arrays
+
+    def _run(self, session: Session, inputs: Tensors) -> Tensors:
+        names = [spec.name for spec in session.graph.outputs]
+        try:
+            return dict(zip(names, session.run(names, inputs), strict=True))
+        except Exception as error:  # the library's own exception classes share no narrower base
+            raise InvalidPackage(f"{self.package}: the graph fails on the golden example: {error}") from error
+
+
+def _difference(found: Tensor, wanted: Tensor) -> Any:
+    """The largest absolute difference; None where the shapes differ."""
+    return np.abs(found.astype("f8") - wanted.astype("f8")).max() if found.shape == wanted.shape else None

@@ -1,0 +1,78 @@
+"""What an ONNX graph says of itself, and one look at what it does with rows."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from service.engine.tensors import DATATYPES, DTYPES, Tensors
+from service.errors import InvalidPackage
+from service.package import Datatype, TensorSpec
+from service.package.bare import Signature
+
+_CODES = {"bool": "?", "float16": "f2", "float": "f4", "double": "f8"} | {
+    f"{kind}{bits}": f"{kind[0]}{bits // 8}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+}
+_DATATYPES: dict[str, Datatype] = {f"tensor({word})": DATATYPES[np.dtype(code)] for word, code in _CODES.items()}
+
+log = logging.getLogger(__name__)
+
+
+def read_signature(path: Path) -> Signature:
+    """The tensors of the graph in the file, by a session of its own that is gone on return.
+
+    Raises:
+        InvalidPackage: it is no graph we can run, or has a tensor of a datatype that is not served.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the library's own exception classes share no narrower base
+        raise InvalidPackage(f"{path}: ONNX Runtime cannot load it: {error}") from error
+    inputs, outputs = (_specs(path, args) for args in (session.get_inputs(), session.get_outputs()))
+    return Signature(inputs, outputs, _keeps_rows(path, session, inputs))
+
+
+def zeros(specs: Sequence[TensorSpec], rows: int) -> Tensors:
+    """An example of so many rows, where rows may be any; every other dimension of any size is 1."""
+    return {spec.name: np.zeros(_shape(spec.shape, rows), DTYPES[spec.datatype]) for spec in specs}
+
+
+def _shape(shape: Sequence[int], rows: int) -> list[int]:
+    sizes = [1 if dim == -1 else dim for dim in shape]
+    return [rows, *sizes[1:]] if shape[:1] == (-1,) else sizes
+
+
+def _specs(path: Path, args: Sequence[Any]) -> tuple[TensorSpec, ...]:
+    for arg in args:
+        if arg.type not in _DATATYPES:
+            raise InvalidPackage(
+                f"{path}: tensor {arg.name!r} is {arg.type}, which is not served; {', '.join(_DATATYPES.values())} are"
+            )
+    return tuple(
+        TensorSpec(
+            name=arg.name,
+            datatype=_DATATYPES[arg.type],
+            shape=tuple(dim if isinstance(dim, int) else -1 for dim in arg.shape),
+        )
+        for arg in args
+    )
+
+
+def _keeps_rows(path: Path, session: Any, inputs: Sequence[TensorSpec]) -> bool:
+    """False where a run of two rows, or of three, answers another number of them, as a detector's boxes are."""
+    for rows in (2, 3):
+        try:
+            answers = session.run(None, zeros(inputs, rows))
+        except Exception as error:  # the library's own exception classes share no narrower base
+            log.warning("%s: zeros do not run, so what it does with rows is taken on trust: %s", path, error)
+            return True
+        if any(np.shape(answer)[:1] != (rows,) for answer in answers):
+            return False
+    return True

@@ -1,0 +1,72 @@
+"""A caller's stay in a line: its timers, its places, and what the statistics learn of it."""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Any, Protocol
+
+from service.engine.line import Caller, Line
+from service.engine.options import Options
+from service.engine.statistics import Statistics
+from service.errors import DeadlineExceeded
+
+
+class Guest(Caller, Protocol):
+    """A caller whose stay is timed; ``started`` is when its first run began, 0 before."""
+
+    entered: float
+    started: float
+
+    def release(self) -> None:
+        """Nobody waits for the answer any more: let go of what was held for it."""
+
+
+class Stay:
+    """``with Stay(...):`` wait for the answer inside; whatever ends the block, the places are given back.
+
+    The deadline counts from the guest's ``entered``. A request that goes on afterwards (not ``ends``) is counted as
+    answered there.
+    """
+
+    def __init__(
+        self,
+        line: Line[Any],
+        guest: Guest,
+        statistics: Statistics,
+        options: Options,
+        latest_s: float,
+        *,
+        ends: bool = True,
+    ) -> None:
+        self._line = line
+        self._guest = guest
+        self._statistics = statistics
+        self._ends = ends
+        self._timeout_s = latest_s if options.timeout_s is None else min(options.timeout_s, latest_s)
+        self._patience_s = line.patience_s(options.queue_timeout_s)
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        spent_s = time.perf_counter() - self._guest.entered
+        self._deadline = loop.call_later(self._timeout_s - spent_s, self._expire)
+        self._overdue: asyncio.TimerHandle | None = None
+        if self._patience_s is not None:
+            self._overdue = loop.call_later(self._patience_s, self._line.overdue, self._guest, self._patience_s)
+        self._line.join(self._guest)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._deadline.cancel()
+        if self._overdue is not None:
+            self._overdue.cancel()
+        self._line.leave(self._guest)
+        self._guest.release()
+        seconds = time.perf_counter() - self._guest.entered
+        if error is not None:
+            self._statistics.failed(seconds, error)
+        elif self._ends:
+            self._statistics.succeeded(seconds, self._guest.started - self._guest.entered)
+
+    def _expire(self) -> None:
+        self._guest.fail(DeadlineExceeded(f"model {self._line.name!r}: no answer in {self._timeout_s:g} s"))

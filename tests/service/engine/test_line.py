@@ -1,0 +1,220 @@
+import gc
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from service.engine.line import SWEEP_AT, Line
+from service.errors import DeadlineExceeded, InvalidArgument, QueueFull
+from service.package import Serving
+
+LIMIT = 10
+
+
+@dataclass(eq=False)
+class Someone:
+    """A caller that notes its error."""
+
+    rows: int = 1
+    level: int = 1
+    taken: int = 0
+    gone: bool = False
+    error: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        if not self.gone:
+            self.gone, self.error = True, error
+
+
+def line(levels: int = 1, default: int = 1, **policy: Any) -> Line[Someone]:
+    """A line of a card that says so, before a server that lets `LIMIT` rows wait."""
+    batching = {"priority_levels": levels, "default_priority_level": default, "default_queue_policy": policy}
+    return Line("m", Serving.model_validate({"dynamic_batching": batching}), LIMIT)
+
+
+def join(line: Line[Someone], *callers: Someone) -> tuple[Someone, ...]:
+    for caller in callers:
+        line.join(caller)
+    return callers
+
+
+def take_all(line: Line[Someone]) -> list[Someone]:
+    """As a batch without end does."""
+    taken = []
+    for caller in line.waiting():
+        line.took(caller, caller.rows - caller.taken)
+        taken.append(caller)
+    return taken
+
+
+def leave(line: Line[Someone], caller: Someone) -> None:
+    """As a cancelled caller does."""
+    caller.gone = True
+    line.leave(caller)
+
+
+def test_level_one_goes_first_and_equals_in_the_order_they_came() -> None:
+    queue = line(levels=3)
+    low, high, middle, high_too, low_too = join(queue, *(Someone(level=level) for level in (3, 1, 2, 1, 3)))
+    assert take_all(queue) == [high, high_too, middle, low, low_too]
+    assert not queue
+
+
+@pytest.mark.parametrize(("wanted", "level"), [(0, 2), (1, 1), (2, 2), (3, 3)])
+def test_a_request_has_the_level_it_names_and_else_the_cards_default(wanted: int, level: int) -> None:
+    assert line(levels=3, default=2).level(wanted) == level
+
+
+@pytest.mark.parametrize("wanted", [-1, 4, 2**63])
+def test_a_level_the_card_does_not_have_is_refused(wanted: int) -> None:
+    with pytest.raises(InvalidArgument, match=rf"'m': priority {wanted} came; 0 \(the default\) to 3 are wanted"):
+        line(levels=3).level(wanted)
+
+
+def test_without_levels_only_the_default_and_the_first_may_be_named() -> None:
+    assert [line().level(wanted) for wanted in (0, 1)] == [1, 1]
+    with pytest.raises(InvalidArgument):
+        line().level(2)
+
+
+@pytest.mark.parametrize(("policy", "limit"), [({}, LIMIT), ({"max_queue_size": 4}, 4), ({"max_queue_size": 20}, 20)])
+def test_the_cards_queue_size_stands_in_the_place_of_the_servers(policy: dict[str, int], limit: int) -> None:
+    queue = line(**policy)
+    join(queue, Someone(rows=limit - 1))
+    queue.admit(1)
+    join(queue, Someone())
+    with pytest.raises(QueueFull, match=f"'m': {limit} rows wait, 1 came, {limit} may"):
+        queue.admit(1)
+
+
+def test_all_levels_share_the_room() -> None:
+    queue = line(levels=2)
+    join(queue, Someone(rows=LIMIT, level=2))
+    with pytest.raises(QueueFull):
+        queue.admit(1)
+
+
+def test_more_rows_than_may_wait_are_let_in_where_nobody_waits() -> None:
+    queue = line()
+    queue.admit(LIMIT + 1)
+    join(queue, Someone(rows=LIMIT + 1))
+    with pytest.raises(QueueFull):
+        queue.admit(1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "wanted_s", "patience_s"),
+    [
+        ({}, None, None),
+        ({}, 0.0, None),
+        ({}, 0.5, 0.5),
+        ({"default_timeout_microseconds": 200_000}, None, 0.2),
+        ({"default_timeout_microseconds": 200_000}, 0.1, 0.1),
+        ({"default_timeout_microseconds": 200_000}, 0.5, 0.2),
+        ({"default_timeout_microseconds": 200_000, "allow_timeout_override": False}, 0.1, 0.2),
+        ({"allow_timeout_override": False}, 0.1, None),
+    ],
+)
+def test_patience_is_the_cards_or_a_shorter_one_where_the_card_allows_it(
+    policy: dict[str, Any], wanted_s: float | None, patience_s: float | None
+) -> None:
+    assert line(**policy).patience_s(wanted_s) == patience_s
+
+
+def test_who_waits_too_long_is_refused() -> None:
+    queue = line()
+    late, patient = join(queue, Someone(), Someone())
+    queue.overdue(late, 0.25)
+    assert str(late.error) == "model 'm': not taken from the queue in 0.25 s"
+    assert isinstance(late.error, DeadlineExceeded)
+    assert take_all(queue) == [patient]
+
+
+def test_where_the_card_says_continue_who_waits_too_long_goes_behind_all_others_and_is_served() -> None:
+    queue = line(levels=2, timeout_action="continue")
+    overdue, low, overdue_too, high = join(queue, Someone(), Someone(level=2), Someone(), Someone())
+    queue.overdue(overdue, 0.1)
+    queue.overdue(overdue_too, 0.1)
+    [later] = join(queue, Someone(level=2))
+    assert take_all(queue) == [high, low, later, overdue, overdue_too]
+    assert queue.rows == 0
+
+
+def test_who_was_put_back_after_it_waited_too_long_keeps_its_place_behind_all_others() -> None:
+    queue = line(timeout_action="continue")
+    overdue, _ = join(queue, Someone(), Someone())
+    queue.overdue(overdue, 0.1)
+    callers = list(queue.waiting())
+    queue.put_back(callers)
+    assert list(queue.waiting()) == callers == [_, overdue]
+
+
+@pytest.mark.parametrize("action", ["reject", "continue"])
+def test_whose_first_rows_are_taken_waits_no_longer_to_be_taken(action: str) -> None:
+    queue = line(timeout_action=action)
+    begun, other = join(queue, Someone(rows=5), Someone())
+    queue.took(begun, 2)
+    queue.overdue(begun, 0.1)
+    assert begun.error is None
+    assert take_all(queue) == [begun, other]
+
+
+def test_who_has_gone_is_skipped() -> None:
+    queue = line()
+    stays, leaves, stays_too = join(queue, Someone(), Someone(), Someone())
+    leave(queue, leaves)
+    assert take_all(queue) == [stays, stays_too]
+
+
+def test_a_line_that_all_have_left_yields_nobody_and_is_empty() -> None:
+    queue = line(levels=2)
+    for caller in join(queue, Someone(), Someone(level=2)):
+        leave(queue, caller)
+    assert take_all(queue) == []
+    assert not queue
+
+
+def test_those_put_back_are_the_first_of_their_levels_again() -> None:
+    queue = line(levels=2)
+    callers = join(queue, Someone(), Someone(), Someone(level=2), Someone(level=2))
+    queue.put_back(list(queue.waiting()))
+    [last] = join(queue, Someone())
+    assert take_all(queue) == [*callers[:2], last, *callers[2:]]
+
+
+def test_rows_and_callers_are_those_that_wait_and_all_come_back() -> None:
+    queue = line()
+    whole, begun, waits = join(queue, Someone(rows=3), Someone(rows=6), Someone(rows=2))
+    assert (queue.rows, queue.callers) == (11, 3)
+    queue.took(whole, 3)
+    queue.took(begun, 2)
+    assert (queue.rows, queue.callers) == (6, 1)
+    queue.took(begun, 1)
+    assert (queue.rows, queue.callers) == (5, 1)
+    for caller in (whole, begun, waits):
+        leave(queue, caller)
+    assert (queue.rows, queue.callers) == (0, 0)
+
+
+def test_everyone_who_waits_can_be_failed_at_once() -> None:
+    queue = line(levels=2)
+    error = ValueError("closed")
+    callers = join(queue, Someone(), Someone(level=2))
+    queue.fail(error)
+    assert [caller.error for caller in callers] == [error, error]
+    assert not queue
+
+
+def test_a_line_whose_turn_never_comes_keeps_few_of_those_who_left() -> None:
+    queue = line(levels=2)
+    [waits] = join(queue, Someone(level=2))
+    left = []
+    for _ in range(20 * SWEEP_AT):
+        [caller] = join(queue, Someone(level=2))
+        left.append(weakref.ref(caller))
+        leave(queue, caller)
+        del caller
+    gc.collect()
+    assert sum(caller() is not None for caller in left) <= SWEEP_AT
+    assert take_all(queue) == [waits]

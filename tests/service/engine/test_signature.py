@@ -1,0 +1,73 @@
+"""What a graph without a card says of itself."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import ModelProto, TensorProto, helper
+
+from service.engine.signature import read_signature, zeros
+from service.errors import InvalidPackage
+from service.package import TensorSpec
+from service.package.bare import Signature
+from tests.bare_packages import Dims, adder, detector, graph, not_for_zeros
+
+
+def read(folder: Path, model: ModelProto) -> Signature:
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    return read_signature(folder / "model.onnx")
+
+
+def spec(name: str, shape: tuple[int, ...], datatype: str = "FP32") -> TensorSpec:
+    return TensorSpec.model_validate({"name": name, "datatype": datatype, "shape": shape})
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape"), [(("N", 4), (-1, 4)), ((None, 4), (-1, 4)), ((1, 4), (1, 4)), ((3,), (3,)), ((), ())]
+)
+def test_tensors_are_read_from_the_graph(dims: Dims, shape: tuple[int, ...], tmp_path: Path) -> None:
+    found = read(tmp_path, adder(dims))
+    assert (found.inputs, found.outputs) == ((spec("x", shape),), (spec("y", shape),))
+
+
+def test_every_datatype_is_called_as_the_protocol_calls_it(tmp_path: Path) -> None:
+    for kind, wanted in ((TensorProto.DOUBLE, "FP64"), (TensorProto.INT64, "INT64"), (TensorProto.FLOAT16, "FP16")):
+        assert read(tmp_path, adder(datatype=kind)).inputs == (spec("x", (-1, 4), wanted),)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.STRING, TensorProto.BFLOAT16])
+def test_a_datatype_that_is_not_served_is_named(kind: int, tmp_path: Path) -> None:
+    model = graph([helper.make_node("Identity", ["x"], ["y"])], ("N",), ("N",), kind)
+    with pytest.raises(InvalidPackage, match=r"tensor 'x' is tensor\((string|bfloat16)\), which is not served; BOOL"):
+        read(tmp_path, model)
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x0a" * 100])
+def test_what_is_no_graph_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(InvalidPackage, match=r"model.onnx: ONNX Runtime cannot load it"):
+        read_signature(tmp_path / "model.onnx")
+
+
+def test_a_graph_that_answers_other_rows_than_it_took_does_not_keep_them(tmp_path: Path) -> None:
+    assert read(tmp_path, adder()).keeps_rows
+    assert not read(tmp_path, detector()).keeps_rows
+
+
+def test_what_zeros_cannot_tell_is_taken_on_trust_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert read(tmp_path, not_for_zeros()).keeps_rows
+    assert "zeros do not run" in caplog.text
+
+
+def test_zeros_have_the_rows_asked_for_and_one_of_whatever_else_is_free() -> None:
+    made = zeros([spec("a", (-1, 3, -1)), spec("b", (2, -1)), spec("c", ()), spec("d", (-1,), "INT64")], 5)
+    assert {name: (array.shape, array.dtype) for name, array in made.items()} == {
+        "a": ((5, 3, 1), np.dtype("f4")),
+        "b": ((2, 1), np.dtype("f4")),
+        "c": ((), np.dtype("f4")),
+        "d": ((5,), np.dtype("i8")),
+    }

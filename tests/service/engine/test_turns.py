@@ -1,0 +1,60 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from service.engine.turns import Turns
+
+
+def queue(priority: int = 1) -> Any:
+    """What `Turns` looks at of a queue; equal to itself alone."""
+    serving = SimpleNamespace(priority=priority)
+    queue = type("Queue", (), {})()
+    queue.model = SimpleNamespace(card=SimpleNamespace(serving=serving))
+    return queue
+
+
+def all_of(turns: Turns) -> list[Any]:
+    taken = []
+    while turns:
+        taken.append(turns.next())
+    return taken
+
+
+def test_equals_take_turns() -> None:
+    turns, first, second = Turns(), queue(), queue()
+    turns.add(first)
+    turns.add(second)
+    order = []
+    for _ in range(4):
+        order.append(turns.next())
+        turns.add(order[-1])
+    assert order == [first, second, first, second]
+
+
+def test_a_model_of_a_higher_priority_goes_first_whenever_it_has_work() -> None:
+    turns, low, high, middle = Turns(), queue(3), queue(1), queue(2)
+    for one in (low, middle, high):
+        turns.add(one)
+    assert turns.next() is high
+    assert turns.next() is middle
+    turns.add(high)
+    assert all_of(turns) == [high, low]
+
+
+def test_a_queue_has_one_place_however_often_it_is_added() -> None:
+    turns, first, second = Turns(), queue(), queue()
+    for one in (first, second, first, first):
+        turns.add(one)
+    assert all_of(turns) == [first, second]
+
+
+def test_nobody_is_next_where_nobody_has_work() -> None:
+    turns = Turns()
+    with pytest.raises(IndexError):
+        turns.next()
+    turns.add(queue())
+    turns.next()
+    assert not turns
+    with pytest.raises(IndexError):
+        turns.next()
