@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import os
 from importlib.metadata import EntryPoint, entry_points
 
 import click
 
 from service import __version__
-from service.config import load_config
+from service.config import PREFIX, Config, load_config
 from service.errors import LectoriumError
 
 GROUP = "lectorium.commands"
@@ -33,22 +34,33 @@ def main() -> None:
 
 
 @click.command()
-def serve() -> None:
+@click.option("--workers", help="Processes that share the ports and divide the cores; as LECTORIUM_WORKERS.")
+def serve(workers: str | None) -> None:
     """Serve the packages of a repository over HTTP and gRPC.
 
     Configured by LECTORIUM_* variables and an optional TOML file named by LECTORIUM_CONFIG.
     """
-    import uvloop  # here, and below: `lectorium --help` needs neither
-
     try:
-        config = load_config()
+        config = load_config(os.environ if workers is None else {**os.environ, f"{PREFIX}WORKERS": workers})
         logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        from service.surfaces.process import serve as serve_process
-
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve_process(config))
+        _serve(config)
     except LectoriumError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _serve(config: Config) -> None:
+    # Imported here: `lectorium --help` needs none of it, and the supervisor of workers no engine.
+    if config.workers > 1:
+        from service.surfaces.supervisor import supervise
+
+        asyncio.run(supervise(config))
+    else:
+        import uvloop
+
+        from service.surfaces.process import serve as serve_alone
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve_alone(config))
 
 
 def _load(entry_point: EntryPoint) -> click.Command:

@@ -89,14 +89,14 @@ class TaskService:
         return self.door.ready
 
 
-def task_app(engine: Engine, classifier: Classifier, door: Door, config: Config) -> ASGIApp:
+def task_app(engine: Engine, classifier: Classifier, door: Door, config: Config, metrics: ASGIApp) -> ASGIApp:
     """The ASGI app of port 3000: the task service, with the read-only pages beside it."""
     logging.getLogger("bentoml").setLevel(logging.WARNING)
     service: Any = TaskService
     service.inner.classifier = classifier
     service.inner.door = door
     service.add_asgi_middleware(TaskDoor, door=door, config=config)
-    service.mount_asgi_app(Pages(engine, service.openapi_spec.asdict()).app(), path="/")
+    service.mount_asgi_app(Pages(engine, service.openapi_spec.asdict(), metrics).app(), path="/")
     app: Starlette = service.to_asgi()
     # The engine has deadlines; BentoML's own leaves a timer running a minute after every request.
     app.user_middleware = [m for m in app.user_middleware if m.cls is not cast(Any, TimeoutMiddleware)]

@@ -1,32 +1,21 @@
 """Read an HTTP request's body, within bounds."""
 
-import asyncio
-
-from service.errors import CallerGone, DeadlineExceeded, InvalidArgument, TooLarge
+from service.errors import CallerGone, InvalidArgument, TooLarge
 from service.surfaces.disconnect import Receive, Scope
 
 _MAX_DIGITS = 15
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int, timeout_s: float) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The whole body.
 
     Raises:
         TooLarge: it has, or says it has, more than ``limit`` bytes; what follows is not read.
-        DeadlineExceeded: it has not come within ``timeout_s``.
         CallerGone: the caller hung up before its end.
     """
     announced = length_header(scope, b"content-length")
     if announced is not None and announced > limit:
         raise TooLarge(f"the request has {announced} bytes; at most {limit} are taken")
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await _read_chunks(receive, limit)
-    except TimeoutError as error:
-        raise DeadlineExceeded(f"the request's body did not come within {timeout_s:g} s") from error
-
-
-async def _read_chunks(receive: Receive, limit: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:

@@ -1,11 +1,12 @@
-"""Cancel a request's work when its HTTP caller hangs up."""
+"""Look after HTTP callers: give up on a body that does not come, cancel the work of a caller that hangs up."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-from service.errors import CallerGone
+from service.errors import CallerGone, DeadlineExceeded, LectoriumError
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -17,39 +18,91 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 PATIENCE_S = 0.02
 
 
-class CallerWatch:
-    """Wrap the work that follows a request's body: ``with CallerWatch(receive): ...``.
+class Callers:
+    """The callers of one surface. One timer looks after all: one each would cost as much as reading a request."""
+
+    def __init__(self, body_s: float) -> None:
+        self.body_s = body_s
+        self._inside: set[Caller] = set()
+        self._looking = False
+
+    def caller(self, receive: Receive) -> "Caller":
+        """Look after one caller inside this block: ``with callers.caller(receive) as caller: ...``."""
+        return Caller(self, receive)
+
+    def enter(self, caller: "Caller") -> None:
+        """Look after ``caller`` from now on."""
+        self._inside.add(caller)
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(PATIENCE_S, self._look)
+
+    def leave(self, caller: "Caller") -> None:
+        """No more."""
+        self._inside.remove(caller)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for caller in self._inside:
+            caller.look(now)
+        self._looking = bool(self._inside)
+        if self._looking:
+            asyncio.get_running_loop().call_later(PATIENCE_S, self._look)
+
+
+class Caller:
+    """One caller: its body must come in time; once it `listens`, its hanging up ends the work.
 
     Raises:
-        CallerGone: in place of the cancellation, when the caller hung up.
+        DeadlineExceeded, CallerGone: in place of the cancellation that ended the block.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    __slots__ = ("_callers", "_error", "_listens", "_receive", "_since", "_task", "_watcher")
+
+    def __init__(self, callers: Callers, receive: Receive) -> None:
+        self._callers = callers
         self._receive = receive
-        self._gone = False
+        self._listens = False
+        self._error: LectoriumError | None = None
         self._watcher: asyncio.Task[None] | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         task = asyncio.current_task()
         assert task is not None  # an ASGI server always runs an app in one
         self._task = task
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._start)
+        self._since = time.monotonic()
+        self._callers.enter(self)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        self._callers.leave(self)
         if self._watcher is not None:
             self._watcher.cancel()
-        if self._gone and kind is asyncio.CancelledError:
+        if self._error is not None and kind is asyncio.CancelledError:
             self._task.uncancel()
-            raise CallerGone("the caller hung up") from error
+            raise self._error from error
 
-    def _start(self) -> None:
-        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+    def listens(self) -> None:
+        """The body has been read: what comes now is the end of the connection."""
+        self._listens = True
+        self._since = time.monotonic()
+
+    def look(self, now: float) -> None:
+        """End what has taken too long, listen to who has waited a while."""
+        if not self._listens:
+            if now - self._since > self._callers.body_s:
+                self._end(DeadlineExceeded(f"the request's body did not come within {self._callers.body_s:g} s"))
+        elif self._watcher is None and now - self._since > PATIENCE_S:
+            self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._gone = True
-        self._task.cancel()
+        self._end(CallerGone("the caller hung up"))
+
+    def _end(self, error: LectoriumError) -> None:
+        if self._error is None:
+            self._error = error
+            self._task.cancel()

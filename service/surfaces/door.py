@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
+from types import TracebackType
+from typing import Self
 
 from service import metrics
 from service.engine import Engine, Model
@@ -17,16 +16,26 @@ SURFACES = ("http", "oip_rest", "oip_grpc", "vision_grpc")
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
 class Visit:
-    """What became known of a request while it was handled; a stage not reached stays None."""
+    """One request inside the door, handled in this block, and what became known of it; whatever ends it is counted.
 
-    surface: str
-    model: str = ""
-    version: str = ""
-    decode_s: float | None = None
-    queue_s: float | None = None
-    compute_s: float | None = None
+    A stage not reached stays None.
+
+    Raises:
+        Draining: the door is closed.
+        InternalError: in place of any exception that is no `LectoriumError`; the log has the trace.
+    """
+
+    __slots__ = ("_began", "_door", "_emitted", "compute_s", "decode_s", "model", "queue_s", "surface", "version")
+
+    def __init__(self, door: "Door", surface: str) -> None:
+        self._door = door
+        self.surface = surface
+        self.model = self.version = ""
+        self.decode_s: float | None = None
+        self.queue_s: float | None = None
+        self.compute_s: float | None = None
+        self._emitted = False
 
     def of(self, model: Model) -> None:
         """The request is for this model."""
@@ -36,6 +45,56 @@ class Visit:
         """The answer's stages, in seconds."""
         self.queue_s, self.compute_s, self.decode_s = queue_s, compute_s, decode_s
 
+    def emitted(self) -> None:
+        """One emission more is on its way to the caller."""
+        if not self._emitted:
+            self._emitted = True
+            seconds = time.perf_counter() - self._began
+            metrics.first_emission(self.model, self.version, self.surface).observe(seconds)
+        metrics.emissions(self.model, self.version, self.surface).inc()
+
+    def __enter__(self) -> Self:
+        self._began = time.perf_counter()
+        self._door.enter(self.surface)
+        if self._door.closed:
+            refusal = Draining("the server is shutting down and takes no new requests")
+            self.__exit__(Draining, refusal, None)
+            raise refusal
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._door.leave(self.surface)
+        ended = self._ended(error)
+        if ended is not None:
+            metrics.rejections(self.model, self.version, self.surface, ended.reason).inc()
+        self._record(ended.grpc_code if ended is not None else "OK")
+        if isinstance(ended, InternalError) and ended is not error:
+            raise ended from error
+
+    def _ended(self, error: BaseException | None) -> LectoriumError | None:
+        """The error as one of ours."""
+        if error is None or isinstance(error, LectoriumError):
+            return error
+        if isinstance(error, asyncio.CancelledError):
+            return CallerGone("the caller left")
+        if not isinstance(error, Exception):  # the process ends, not the request
+            return None
+        log.error("%s request for %r failed", self.surface, self.model, exc_info=error)
+        return InternalError("internal error; the server's log has it")
+
+    def _record(self, code: str) -> None:
+        seconds = time.perf_counter() - self._began
+        metrics.request_duration(self.model, self.version, self.surface, code).observe(seconds)
+        if self.queue_s is None or self.compute_s is None:
+            return
+        labels = (self.model, self.version, self.surface)
+        metrics.queue_duration(*labels).observe(self.queue_s)
+        metrics.compute_duration(*labels).observe(self.compute_s)
+        if self.decode_s is not None:
+            metrics.decode_duration(*labels).observe(self.decode_s)
+
 
 class Door:
     """One for the whole process: knows how many requests are inside, and closes once."""
@@ -43,6 +102,7 @@ class Door:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._inside = dict.fromkeys(SURFACES, 0)
+        self._count = 0
         self._opened = False
         self._closed = False
         self._empty = asyncio.Event()
@@ -51,44 +111,23 @@ class Door:
             metrics.watch_in_flight(surface, partial(self._inside.__getitem__, surface))
 
     @property
+    def serving(self) -> bool:
+        """Whether new requests are taken, and those for a model that is loaded can be answered."""
+        return self._opened and not self._closed and self._engine.alive
+
+    @property
     def ready(self) -> bool:
-        """Whether new requests are taken and can be answered."""
-        return self._opened and not self._closed and self._engine.ready
+        """Whether new requests are taken, and every model that was wanted at the start is there."""
+        return self.serving and self._engine.ready
 
     @property
     def closed(self) -> bool:
         """Whether the server is draining."""
         return self._closed
 
-    @contextmanager
-    def visit(self, surface: str) -> Iterator[Visit]:
-        """Handle one request inside this block; whatever ends it becomes a metric.
-
-        Raises:
-            Draining: the door is closed.
-            InternalError: in place of any exception that is no `LectoriumError`; the log has the trace.
-        """
-        visit = Visit(surface)
-        began = time.perf_counter()
-        code = "OK"
-        self._enter(surface)
-        try:
-            if self._closed:
-                raise Draining("the server is shutting down and takes no new requests")
-            yield visit
-        except LectoriumError as error:
-            code = self._rejected(visit, error)
-            raise
-        except asyncio.CancelledError:
-            code = self._rejected(visit, CallerGone("the caller left"))
-            raise
-        except Exception as error:
-            code = self._rejected(visit, failure := InternalError("internal error; the server's log has it"))
-            log.exception("%s request for %r failed", surface, visit.model)
-            raise failure from error
-        finally:
-            self._leave(surface)
-            _record(visit, code, time.perf_counter() - began)
+    def visit(self, surface: str) -> Visit:
+        """Handle one request: ``with door.visit(surface) as visit: ...``."""
+        return Visit(self, surface)
 
     def open(self) -> None:
         """Every port listens: be ready."""
@@ -104,28 +143,17 @@ class Door:
             async with asyncio.timeout(grace_s):
                 await self._empty.wait()
         except TimeoutError:
-            log.warning("drain: %d request(s) still in flight after %g s", sum(self._inside.values()), grace_s)
+            log.warning("drain: %d request(s) still in flight after %g s", self._count, grace_s)
 
-    def _enter(self, surface: str) -> None:
+    def enter(self, surface: str) -> None:
+        """One request more is inside."""
         self._inside[surface] += 1
+        self._count += 1
         self._empty.clear()
 
-    def _leave(self, surface: str) -> None:
+    def leave(self, surface: str) -> None:
+        """One less."""
         self._inside[surface] -= 1
-        if not any(self._inside.values()):
+        self._count -= 1
+        if not self._count:
             self._empty.set()
-
-    def _rejected(self, visit: Visit, error: LectoriumError) -> str:
-        metrics.rejections(visit.model, visit.version, visit.surface, error.reason).inc()
-        return error.grpc_code
-
-
-def _record(visit: Visit, code: str, seconds: float) -> None:
-    metrics.request_duration(visit.model, visit.version, visit.surface, code).observe(seconds)
-    if visit.queue_s is None or visit.compute_s is None:
-        return
-    labels = (visit.model, visit.version, visit.surface)
-    metrics.queue_duration(*labels).observe(visit.queue_s)
-    metrics.compute_duration(*labels).observe(visit.compute_s)
-    if visit.decode_s is not None:
-        metrics.decode_duration(*labels).observe(visit.decode_s)

@@ -1,5 +1,6 @@
 """Undo a request body's Content-Encoding, within bounds."""
 
+import asyncio
 import zlib
 
 from service.errors import InvalidArgument, TooLarge
@@ -10,8 +11,10 @@ from service.surfaces.disconnect import Scope
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 
 
-def decoded(scope: Scope, body: bytes, limit: int) -> bytes:
+async def decoded(scope: Scope, body: bytes, limit: int) -> bytes:
     """``body`` as it was before its Content-Encoding, gzip or deflate; as it is where there is none.
+
+    The work is a thread's: zlib lets others run, and a large body takes tens of milliseconds.
 
     Raises:
         InvalidArgument: another encoding, or the body is not what the encoding says.
@@ -22,7 +25,7 @@ def decoded(scope: Scope, body: bytes, limit: int) -> bytes:
         return body
     if encoding not in _WINDOW_BITS:
         raise InvalidArgument(f"Content-Encoding {encoding[:40]!r} came; gzip, deflate or none is wanted")
-    return _decompress(encoding, body, limit)
+    return await asyncio.to_thread(_decompress, encoding, body, limit)
 
 
 def _decompress(encoding: str, body: bytes, limit: int) -> bytes:

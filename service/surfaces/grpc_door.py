@@ -1,6 +1,7 @@
 """How a gRPC method is answered: through the door, its errors as statuses."""
 
-from collections.abc import Awaitable, Callable, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
@@ -37,7 +38,10 @@ def through_door(surface: str) -> Callable[[Handler[Request, Response]], Method[
 
 async def refuse(context: Context, error: LectoriumError) -> NoReturn:
     """End the call with the error's status and message."""
-    await context.abort(grpc.StatusCode[error.grpc_code], str(error))
+    try:
+        await context.abort(grpc.StatusCode[error.grpc_code], str(error))
+    except grpc.aio.InternalError as failure:  # the caller hung up; the library takes a cancellation without a word
+        raise asyncio.CancelledError from failure
     raise AssertionError("abort always raises")
 
 
@@ -72,15 +76,36 @@ class _Handlers(grpc.GenericRpcHandler):
         handler: Any = self._handlers.service(handler_call_details)
         if handler is None:
             return None
-        return self._known.setdefault(method, _legible(handler) if handler.unary_unary else handler)
+        return self._known.setdefault(method, _legible(handler))
 
 
 def _legible(handler: Any) -> Any:
+    if handler.unary_unary:
+        return _legible_call(handler)
+    return _legible_stream(handler) if handler.stream_stream else handler
+
+
+def _legible_call(handler: Any) -> Any:
     async def method(data: bytes, context: Context) -> Any:
-        try:
-            request = handler.request_deserializer(data)
-        except DecodeError as error:
-            await refuse(context, InvalidArgument(f"the request's {len(data)} bytes cannot be read: {error}"))
+        request = _read(handler, data)
+        if isinstance(request, InvalidArgument):
+            await refuse(context, request)
         return await handler.unary_unary(request, context)
 
     return grpc.unary_unary_rpc_method_handler(method, response_serializer=handler.response_serializer)
+
+
+def _legible_stream(handler: Any) -> Any:
+    """The method gets the refusal in the request's place: it may have others to answer."""
+
+    async def method(stream: AsyncIterator[bytes], context: Context) -> None:
+        await handler.stream_stream((_read(handler, data) async for data in stream), context)
+
+    return grpc.stream_stream_rpc_method_handler(method, response_serializer=handler.response_serializer)
+
+
+def _read(handler: Any, data: bytes) -> Any:
+    try:
+        return handler.request_deserializer(data)
+    except DecodeError as error:
+        return InvalidArgument(f"the request's {len(data)} bytes cannot be read: {error}")

@@ -36,8 +36,8 @@ class GrpcServer:
     def __init__(self, engine: Engine, classifier: Classifier, door: Door, config: Config) -> None:
         limit = config.max_request_bytes + _ENVELOPE_BYTES
         self._server = grpc.aio.server(
-            # so_reuseport: a second server on the same port is an error, not a lottery.
-            options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)],
+            # so_reuseport is for workers: any other second server on the port is an error, not a lottery.
+            options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", int(config.workers > 1))],
         )
         legible: Any = Legible(self._server)
         self._health = health.aio.HealthServicer()
@@ -57,12 +57,13 @@ class GrpcServer:
             self._server.add_insecure_port(self._address)
         except RuntimeError as error:
             raise InvalidConfig(f"gRPC cannot listen on {self._address}: {error}") from error
+        # The library's own first word is that the server serves.
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
 
     async def serving(self) -> None:
         """Tell health's callers that the server is ready."""
-        for service in ("", *_SERVICES):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        await self._say(health_pb2.HealthCheckResponse.SERVING)
 
     async def not_serving(self) -> None:
         """Tell health's callers, those that watch included, that the server drains."""
@@ -71,3 +72,7 @@ class GrpcServer:
     async def stop(self) -> None:
         """Stop; calls that came while the door was closing have a second to be refused."""
         await self._server.stop(grace=1)
+
+    async def _say(self, status: Any) -> None:
+        for service in ("", *_SERVICES):
+            await self._health.set(service, status)

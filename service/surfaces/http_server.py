@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,22 +12,27 @@ import uvicorn
 from service.config import Config
 from service.errors import InvalidConfig
 from service.surfaces.disconnect import ASGIApp
+from service.surfaces.http_protocol import HttpProtocol
+from service.surfaces.ports import shared
 
 log = logging.getLogger(__name__)
 
 
 class HttpServer(uvicorn.Server):
-    """Listens from `start` until `stop`."""
+    """Listens from `start` until `stop`; ``lean`` where the cost of each request matters."""
 
-    def __init__(self, name: str, app: ASGIApp, port: int, config: Config, *, lifespan: bool = False) -> None:
+    def __init__(
+        self, name: str, app: ASGIApp, port: int, config: Config, *, lifespan: bool = False, lean: bool = False
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 host=config.host,
                 port=port,
-                http="httptools",
+                http=HttpProtocol if lean else "httptools",
                 ws="none",
                 lifespan="on" if lifespan else "off",
+                proxy_headers=False,
                 access_log=False,
                 server_header=False,
                 log_config=None,
@@ -36,7 +43,18 @@ class HttpServer(uvicorn.Server):
             )
         )
         self.name = name
+        self._head_s = config.timeout_s
+        self._shares_port = config.workers > 1
         self._task: asyncio.Task[None] | None = None
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second; once a second, close connections on which nothing happens."""
+        if counter % 10 == 0:
+            now = time.monotonic()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HttpProtocol):
+                    connection.close_if_idle(now, self._head_s)
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -50,7 +68,8 @@ class HttpServer(uvicorn.Server):
             InvalidConfig: the port is taken or the address is not ours.
             RuntimeError: the app did not start; its trace is in the log.
         """
-        self._task = asyncio.create_task(self._listen())
+        sockets = shared(self.name, self.config.host, self.config.port) if self._shares_port else None
+        self._task = asyncio.create_task(self._listen(sockets))
         while not self.started:
             if self._task.done():
                 if self.lifespan.should_exit:
@@ -64,8 +83,8 @@ class HttpServer(uvicorn.Server):
         if self._task is not None:
             await self._task
 
-    async def _listen(self) -> None:
+    async def _listen(self, sockets: list[socket.socket] | None) -> None:
         try:
-            await self.serve()
+            await self.serve(sockets)
         except SystemExit:  # uvicorn's way to say that it cannot listen
             log.error("%s: cannot listen on port %d", self.name, self.config.port)

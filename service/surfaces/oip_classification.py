@@ -24,7 +24,7 @@ def checked_count(output: str, count: int) -> int:
 
 def classified(model: Model, answer: Answer, counts: Mapping[str, int]) -> Answer:
     """The answer with each output in ``counts`` as BYTES (rows, k), the greatest first; k is at most its size."""
-    labels = {model.card.classes.tensor: model.package.labels}
+    labels = model.package.output_labels
     top = {name: _top(answer.outputs[name], count, labels.get(name, ())) for name, count in counts.items()}
     return answer._replace(outputs={**answer.outputs, **top})
 

@@ -1,7 +1,9 @@
 """The Open Inference Protocol over gRPC."""
 
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from contextlib import aclosing
 from math import prod
+from typing import Any
 
 from google.protobuf.json_format import ParseDict
 
@@ -10,12 +12,17 @@ from protos.open_inference_pb2_grpc import GRPCInferenceServiceServicer
 from service import __version__
 from service.config import Config
 from service.engine import Answer, Engine, Model
+from service.engine.options import DEFAULTS
 from service.engine.tensors import Tensor
 from service.errors import InvalidArgument, LectoriumError
 from service.surfaces.door import Door, Visit
 from service.surfaces.grpc_door import Context, refuse, through_door
 from service.surfaces.oip_classification import PARAMETER, checked_count, classified
 from service.surfaces.oip_model import configuration, metadata, statistics
+from service.surfaces.oip_parameters import read_options
+from service.surfaces.oip_repository_grpc import RepositoryMethods
+from service.surfaces.oip_responses import responses
+from service.surfaces.oip_stream import EMPTY_FINAL, FINAL, RequestStream
 from service.surfaces.oip_tensors import (
     EXTENSIONS,
     checked_name,
@@ -41,7 +48,7 @@ _CONTENTS = {
 }
 
 
-class OipGrpc(GRPCInferenceServiceServicer):
+class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
     """`inference.GRPCInferenceService`."""
 
     def __init__(self, engine: Engine, door: Door, config: Config) -> None:
@@ -54,11 +61,33 @@ class OipGrpc(GRPCInferenceServiceServicer):
         """Tensors in, tensors out."""
         model = self._engine.repository.get(request.model_name, request.model_version)
         visit.of(model)
+        options = read_options(values(request.parameters)) if request.parameters else DEFAULTS
         inputs = read_inputs(request)
         outputs, classes = read_outputs(request)
-        answer = await self._engine.infer(model.name, model.version, inputs, outputs)
+        answer = await self._engine.infer(model, model.version, inputs, outputs, options)
         visit.timed(answer.queue_s, answer.compute_s)
         return write_answer(model, request.id, classified(model, answer, classes) if classes else answer)
+
+    async def ModelStreamInfer(  # noqa: N802
+        self, requests: AsyncIterator[pb.ModelInferRequest | InvalidArgument], context: Context
+    ) -> None:
+        """Requests as they come, each answered as often as its model does."""
+        await RequestStream(SURFACE, self._door, context, self._responses, self._config.timeout_s).serve(requests)
+
+    async def _responses(self, request: pb.ModelInferRequest, visit: Visit) -> AsyncGenerator[pb.ModelInferResponse]:
+        model = self._engine.repository.get(request.model_name, request.model_version)
+        visit.of(model)
+        options = read_options(values(request.parameters), [EMPTY_FINAL])
+        inputs = read_inputs(request)
+        outputs, classes = read_outputs(request)
+        async with aclosing(responses(self._engine, model, inputs, outputs, options, visit)) as found:
+            async for answer, step, final in found:
+                counts = {name: count for name, count in classes.items() if name in answer.outputs}
+                response = write_answer(model, request.id, classified(model, answer, counts) if counts else answer)
+                response.parameters[FINAL].bool_param = final
+                if step is not None:
+                    response.parameters["step"].int64_param = step
+                yield response
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:  # noqa: N802
         """Always, where it can be answered at all."""
@@ -71,7 +100,7 @@ class OipGrpc(GRPCInferenceServiceServicer):
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:  # noqa: N802
         """Whether requests for one model are taken."""
         await self._model(request.name, request.version, context)
-        return pb.ModelReadyResponse(ready=self._door.ready)
+        return pb.ModelReadyResponse(ready=self._door.serving)
 
     async def ServerMetadata(  # noqa: N802
         self, request: pb.ServerMetadataRequest, context: Context
@@ -90,7 +119,8 @@ class OipGrpc(GRPCInferenceServiceServicer):
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:  # noqa: N802
         """How the model is served."""
         model = await self._model(request.name, request.version, context)
-        return ParseDict({"config": configuration(model, self._config)}, pb.ModelConfigResponse())
+        found = configuration(model, self._engine.repository.policy(model.name), self._config)
+        return ParseDict({"config": found}, pb.ModelConfigResponse())
 
     async def ModelStatistics(  # noqa: N802
         self, request: pb.ModelStatisticsRequest, context: Context
@@ -113,9 +143,8 @@ def read_inputs(request: pb.ModelInferRequest) -> dict[str, Tensor]:
     """The request's inputs, from raw_input_contents where there are any, else from each input's contents.
 
     Raises:
-        InvalidArgument: naming the input or parameter, what came and what was wanted.
+        InvalidArgument: naming the input, what came and what was wanted.
     """
-    _no_parameters("request", request.parameters)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidArgument(f"{len(raw)} raw_input_contents came for {len(request.inputs)} inputs")
@@ -129,6 +158,12 @@ def read_inputs(request: pb.ModelInferRequest) -> dict[str, Tensor]:
             raise InvalidArgument(f"input {name!r} has contents; with raw_input_contents no input may")
         inputs[name] = raw_tensor(name, tensor.datatype, tensor.shape, raw[i]) if raw else _from_contents(tensor)
     return inputs
+
+
+def values(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Any]:
+    """The parameters' values by name; None for one that has none."""
+    chosen = {name: parameter.WhichOneof("parameter_choice") for name, parameter in parameters.items()}
+    return {name: getattr(parameters[name], choice) if choice else None for name, choice in chosen.items()}
 
 
 def read_outputs(request: pb.ModelInferRequest) -> tuple[list[str], dict[str, int]]:
@@ -152,6 +187,8 @@ def read_outputs(request: pb.ModelInferRequest) -> tuple[list[str], dict[str, in
 def write_answer(model: Model, request_id: str, answer: Answer) -> pb.ModelInferResponse:
     """The answer with every output raw: the form every client reads."""
     response = pb.ModelInferResponse(model_name=model.name, model_version=model.version, id=request_id)
+    if answer.seed is not None:
+        response.parameters["seed"].int64_param = answer.seed
     for name, tensor in answer.outputs.items():
         response.outputs.add(name=name, datatype=datatype_of(tensor), shape=tensor.shape)
         response.raw_output_contents.append(raw_bytes(tensor))

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from service.engine import Answer, Model
+from service.engine import Answer, Model, Options
+from service.engine.options import DEFAULTS
 from service.engine.tensors import Tensor
 from service.errors import InvalidArgument
 from service.surfaces.oip_classification import PARAMETER, checked_count
+from service.surfaces.oip_parameters import read_options
 from service.surfaces.oip_tensors import checked_name, datatype_of, listed_tensor, raw_bytes, raw_tensor
 
 _REQUEST_KEYS = {"id", "parameters", "inputs", "outputs"}
@@ -27,6 +29,7 @@ class InferRequest(NamedTuple):
     outputs: tuple[str, ...]
     binary: dict[str, bool]
     classes: dict[str, int]
+    options: Options = DEFAULTS
 
 
 def read_request(body: bytes, json_length: int | None) -> InferRequest:
@@ -39,12 +42,13 @@ def read_request(body: bytes, json_length: int | None) -> InferRequest:
     length = len(body) if json_length is None else json_length
     if length > len(body):
         raise InvalidArgument(f"Inference-Header-Content-Length is {length}, the body has {len(body)} bytes")
-    request = _json_object("request", _loads(view[:length]), _REQUEST_KEYS)
-    request_id = _typed("request", request, "id", str, "")
-    parameters = _parameters("request", request, {"binary_data_output"})
+    request = json_object("request", read_json(view[:length]), _REQUEST_KEYS)
+    request_id = typed("request", request, "id", str, "")
+    parameters = typed("request", request, "parameters", dict, {})
     outputs, binary, classes = _read_outputs(request)
-    binary[""] = _typed("request parameters", parameters, "binary_data_output", bool, False)
-    return InferRequest(request_id, _read_inputs(request, view[length:]), outputs, binary, classes)
+    binary[""] = typed("request parameters", parameters, "binary_data_output", bool, False)
+    options = read_options(parameters, ["binary_data_output"])
+    return InferRequest(request_id, _read_inputs(request, view[length:]), outputs, binary, classes, options)
 
 
 def read_raw_request(body: bytes, model: Model) -> InferRequest:
@@ -53,9 +57,9 @@ def read_raw_request(body: bytes, model: Model) -> InferRequest:
     Raises:
         InvalidArgument: the model has several inputs, or the size is another.
     """
-    if len(model.card.graph.inputs) != 1:
+    if len(model.program.inputs) != 1:
         raise InvalidArgument(f"model {model.name!r} has several inputs; a raw body is for models with one")
-    spec = model.card.graph.inputs[0]
+    spec = model.program.inputs[0]
     if -1 in spec.shape[1:]:
         raise InvalidArgument(f"model {model.name!r}: input shape {list(spec.shape)} is not fixed; a raw body has none")
     return InferRequest(
@@ -64,7 +68,11 @@ def read_raw_request(body: bytes, model: Model) -> InferRequest:
 
 
 def write_answer(model: Model, request: InferRequest, answer: Answer) -> tuple[bytes, int | None]:
-    """The body, and the length of its JSON where binary outputs follow it."""
+    """The body, and the length of its JSON where binary outputs follow it.
+
+    Raises:
+        InvalidArgument: an output to be written as JSON is FP16 or holds NaN or infinity.
+    """
     outputs: list[dict[str, Any]] = []
     blobs: list[bytes] = []
     for name, tensor in answer.outputs.items():
@@ -75,9 +83,11 @@ def write_answer(model: Model, request: InferRequest, answer: Answer) -> tuple[b
         else:
             entry["data"] = _elements(name, tensor)
         outputs.append(entry)
-    message = {"model_name": model.name, "model_version": model.version, "outputs": outputs}
+    message: dict[str, Any] = {"model_name": model.name, "model_version": model.version, "outputs": outputs}
     if request.id:
         message["id"] = request.id
+    if answer.seed is not None:
+        message["parameters"] = {"seed": answer.seed}
     header = orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY)
     return (b"".join([header, *blobs]), len(header)) if blobs else (header, None)
 
@@ -88,10 +98,19 @@ def _elements(name: str, tensor: Tensor) -> Tensor | list[str]:
         return texts
     if tensor.dtype == np.float16:
         raise InvalidArgument(f"output {name!r} is FP16, which JSON has no form for; ask for it with binary_data")
+    if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+        raise InvalidArgument(
+            f"output {name!r} holds NaN or infinity, which JSON has no form for; ask for it with binary_data"
+        )
     return np.ascontiguousarray(tensor).ravel()
 
 
-def _loads(data: memoryview) -> Any:
+def read_json(data: memoryview | bytes) -> Any:
+    """The value in ``data``.
+
+    Raises:
+        InvalidArgument: it is no JSON.
+    """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -100,9 +119,9 @@ def _loads(data: memoryview) -> Any:
 
 def _read_inputs(request: dict[str, Any], blobs: memoryview) -> dict[str, Tensor]:
     inputs: dict[str, Tensor] = {}
-    for item in _typed("request", request, "inputs", list, []):
-        entry = _json_object("input", item, _INPUT_KEYS)
-        name = checked_name("input", _typed("input", entry, "name", str))
+    for item in typed("request", request, "inputs", list, []):
+        entry = json_object("input", item, _INPUT_KEYS)
+        name = checked_name("input", typed("input", entry, "name", str))
         if name in inputs:
             raise InvalidArgument(f"input {name!r} came twice")
         inputs[name], blobs = _read_input(name, entry, blobs)
@@ -114,11 +133,11 @@ def _read_inputs(request: dict[str, Any], blobs: memoryview) -> dict[str, Tensor
 def _read_input(name: str, entry: dict[str, Any], blobs: memoryview) -> tuple[Tensor, memoryview]:
     """The tensor, and what follows its bytes."""
     where = f"input {name!r}"
-    datatype = _typed(where, entry, "datatype", str)
+    datatype = typed(where, entry, "datatype", str)
     shape = _shape(where, entry)
-    size = _typed(where, _parameters(where, entry, {"binary_data_size"}), "binary_data_size", int, -1)
+    size = typed(where, _parameters(where, entry, {"binary_data_size"}), "binary_data_size", int, -1)
     if size == -1:
-        return listed_tensor(name, datatype, shape, _typed(where, entry, "data", list)), blobs
+        return listed_tensor(name, datatype, shape, typed(where, entry, "data", list)), blobs
     if "data" in entry:
         raise InvalidArgument(f"{where} has both 'data' and 'binary_data_size'")
     if not 0 <= size <= len(blobs):
@@ -127,8 +146,8 @@ def _read_input(name: str, entry: dict[str, Any], blobs: memoryview) -> tuple[Te
 
 
 def _shape(where: str, entry: dict[str, Any]) -> list[int]:
-    shape: list[Any] = _typed(where, entry, "shape", list)
-    if not all(type(dim) is int for dim in shape):
+    shape: list[Any] = typed(where, entry, "shape", list)
+    if not {int}.issuperset(map(type, shape)):
         raise InvalidArgument(f"{where}: 'shape' is a list of whole numbers")
     return shape
 
@@ -137,38 +156,48 @@ def _read_outputs(request: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, b
     names: list[str] = []
     binary: dict[str, bool] = {}
     classes: dict[str, int] = {}
-    for item in _typed("request", request, "outputs", list, []):
-        entry = _json_object("output", item, _OUTPUT_KEYS)
-        name = checked_name("output", _typed("output", entry, "name", str))
+    for item in typed("request", request, "outputs", list, []):
+        entry = json_object("output", item, _OUTPUT_KEYS)
+        name = checked_name("output", typed("output", entry, "name", str))
         if name in names:
             raise InvalidArgument(f"output {name!r} is asked for twice")
         names.append(name)
         where = f"output {name!r}"
         parameters = _parameters(where, entry, {"binary_data", PARAMETER})
         if "binary_data" in parameters:
-            binary[name] = _typed(where, parameters, "binary_data", bool)
+            binary[name] = typed(where, parameters, "binary_data", bool)
         if PARAMETER in parameters:
-            classes[name] = checked_count(name, _typed(where, parameters, PARAMETER, int))
+            classes[name] = checked_count(name, typed(where, parameters, PARAMETER, int))
     return tuple(names), binary, classes
 
 
 def _parameters(where: str, entry: dict[str, Any], known: set[str]) -> dict[str, Any]:
-    return _json_object(f"{where} parameters", _typed(where, entry, "parameters", dict, {}), known)
+    return json_object(f"{where} parameters", typed(where, entry, "parameters", dict, {}), known)
 
 
-def _json_object(where: str, value: Any, known: set[str]) -> dict[str, Any]:
+def json_object(where: str, value: Any, known: set[str]) -> dict[str, Any]:
+    """``value``, if it is an object with no other keys than ``known``.
+
+    Raises:
+        InvalidArgument: it is not; the message says ``where``.
+    """
     if type(value) is not dict:
         raise InvalidArgument(f"{where}: a JSON object is wanted, {_kind(value)} came")
-    for key in value:
-        if key not in known:
-            raise InvalidArgument(f"{where}: unknown key {key[:80]!r}; known are {sorted(known)}")
+    if not value.keys() <= known:
+        key = next(key for key in value if key not in known)
+        raise InvalidArgument(f"{where}: unknown key {key[:80]!r}; known are {sorted(known)}")
     return value
 
 
 _REQUIRED: Any = object()
 
 
-def _typed(where: str, entry: dict[str, Any], key: str, kind: type, default: Any = _REQUIRED) -> Any:
+def typed(where: str, entry: dict[str, Any], key: str, kind: type, default: Any = _REQUIRED) -> Any:
+    """The value at ``key``, of that kind; ``default`` where it is missing or null.
+
+    Raises:
+        InvalidArgument: it is of another kind, or missing where there is no default.
+    """
     value = entry.get(key, default)
     if value is None and default is not _REQUIRED:  # clients that write every optional key write null
         return default

@@ -7,8 +7,10 @@ from typing import Any
 
 from service.config import Config
 from service.engine import Model
+from service.engine.device import Device
 from service.engine.statistics import Duration, Stages
-from service.package import TensorSpec
+from service.package import Loop, TensorSpec
+from service.package.serving import DynamicBatching, VersionPolicy
 
 PLATFORM = "onnx_onnxv1"
 BACKEND = "onnxruntime"
@@ -20,32 +22,29 @@ def metadata(model: Model, versions: list[str]) -> dict[str, Any]:
         "name": model.name,
         "versions": versions,
         "platform": PLATFORM,
-        "inputs": [_tensor(spec) for spec in model.card.graph.inputs],
-        "outputs": [_tensor(spec) for spec in model.card.graph.outputs],
+        "inputs": [_tensor(spec) for spec in model.program.inputs],
+        "outputs": [_tensor(spec) for spec in model.program.outputs],
     }
 
 
-def configuration(model: Model, config: Config) -> dict[str, Any]:
-    """ModelConfig: dims without the batch."""
-    card = model.card
-    labels = {card.classes.tensor: card.classes.labels}
+def configuration(model: Model, policy: VersionPolicy, config: Config) -> dict[str, Any]:
+    """ModelConfig: dims without the batch, where there is one; ``policy`` is what chose the model's versions."""
+    card, program = model.card, model.program
+    batched = program.max_batch > 0
     return {
         "name": model.name,
         "platform": PLATFORM,
         "backend": BACKEND,
-        "version_policy": {"all": {}},
-        "max_batch_size": card.graph.max_batch,
-        "input": [_dims(spec) for spec in card.graph.inputs],
-        "output": [{**_dims(spec), "label_filename": labels.get(spec.name, "")} for spec in card.graph.outputs],
-        "dynamic_batching": {
-            "max_queue_delay_microseconds": 0,
-            "default_queue_policy": {
-                "default_timeout_microseconds": int(config.timeout_s * 1e6),
-                "max_queue_size": config.max_queue_rows,
-            },
-        },
-        "default_model_filename": card.graph.file,
-        "model_transaction_policy": {"decoupled": False},
+        "version_policy": policy.model_dump(exclude_none=True),
+        "max_batch_size": program.max_batch,
+        "input": [_dims(spec, batched) for spec in program.inputs],
+        "output": [
+            {**_dims(spec, batched), "label_filename": card.label_files.get(spec.name, "")} for spec in program.outputs
+        ],
+        "dynamic_batching": _batching(card.serving.dynamic_batching, config),
+        "instance_group": [_instances(model.session.device)],
+        "default_model_filename": program.files[-1],
+        "model_transaction_policy": {"decoupled": isinstance(program, Loop) and bool(program.emit)},
     }
 
 
@@ -64,12 +63,34 @@ def statistics(model: Model) -> dict[str, Any]:
     }
 
 
+def _instances(device: Device) -> dict[str, Any]:
+    """Where the model runs; several lanes share its one instance."""
+    if device.kind == "cuda":
+        return {"kind": "KIND_GPU", "count": 1, "gpus": [device.number]}
+    return {"kind": "KIND_CPU", "count": 1}
+
+
 def _tensor(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
 
 
-def _dims(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "data_type": f"TYPE_{spec.datatype}", "dims": list(spec.shape[1:])}
+def _dims(spec: TensorSpec, batched: bool) -> dict[str, Any]:
+    return {"name": spec.name, "data_type": f"TYPE_{spec.datatype}", "dims": list(spec.shape[batched:])}
+
+
+def _batching(batching: DynamicBatching, config: Config) -> dict[str, Any]:
+    policy = batching.default_queue_policy
+    return {
+        "max_queue_delay_microseconds": 0,
+        "priority_levels": batching.priority_levels,
+        "default_priority_level": batching.default_priority_level,
+        "default_queue_policy": {
+            "timeout_action": "DELAY" if policy.timeout_action == "continue" else "REJECT",
+            "default_timeout_microseconds": policy.default_timeout_microseconds,
+            "allow_timeout_override": policy.allow_timeout_override,
+            "max_queue_size": policy.max_queue_size or config.max_queue_rows,
+        },
+    }
 
 
 def _stages(stages: Stages) -> dict[str, Any]:

@@ -11,13 +11,15 @@ from service.config import Config
 from service.engine import Engine
 from service.errors import UnknownPath, WrongVerb
 from service.surfaces.body import length_header, read_body
-from service.surfaces.disconnect import CallerWatch, Receive, Scope, Send
+from service.surfaces.disconnect import Callers, Receive, Scope, Send
 from service.surfaces.door import Door
 from service.surfaces.encoding import decoded
 from service.surfaces.http_error import ANSWERED, JSON, Headers, error_answer
 from service.surfaces.oip_classification import classified
+from service.surfaces.oip_generate import OipGenerate, SendEvents
 from service.surfaces.oip_json import read_raw_request, read_request, write_answer
 from service.surfaces.oip_model import configuration, metadata, statistics
+from service.surfaces.oip_repository_rest import RepositoryRoutes
 from service.surfaces.oip_tensors import EXTENSIONS
 
 SURFACE = "oip_rest"
@@ -34,14 +36,19 @@ class OipRest:
         self._engine = engine
         self._door = door
         self._config = config
-        self._limits = (config.max_request_bytes, config.timeout_s)
+        self._limit = config.max_request_bytes
+        self._callers = Callers(config.timeout_s)
+        generate = OipGenerate(SURFACE, engine, door, config, self._callers)
         model = r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?"
-        self._routes: list[tuple[re.Pattern[str], str, Callable[..., Awaitable[Answered]]]] = [
+        self._routes: list[tuple[re.Pattern[str], str, Callable[..., Awaitable[Answered | SendEvents]]]] = [
             (re.compile(model + "/infer"), "POST", self._infer),
+            (re.compile(model + "/generate"), "POST", generate.once),
+            (re.compile(model + "/generate_stream"), "POST", generate.stream),
             (re.compile(model + "/ready"), "GET", self._model_ready),
             (re.compile(model + "/config"), "GET", self._model_config),
             (re.compile(model + "/stats"), "GET", self._stats),
             (re.compile("/v2/models/stats"), "GET", self._stats),
+            *RepositoryRoutes(engine, door, config).routes,
             (re.compile(model), "GET", self._model),
             (re.compile("/v2/health/live"), "GET", self._live),
             (re.compile("/v2/health/ready"), "GET", self._ready),
@@ -51,14 +58,18 @@ class OipRest:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            status, headers, body = await self._answer(scope, receive)
+            answered = await self._answer(scope, receive)
+            if callable(answered):  # events, which it sends one by one
+                await answered(send)
+                return
+            status, headers, body = answered
         except ANSWERED as error:
             status, headers, body = error_answer(error)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answered:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answered | SendEvents:
         path = scope["path"]
         for pattern, verb, handler in self._routes:
             if match := pattern.fullmatch(path):
@@ -68,15 +79,14 @@ class OipRest:
         raise UnknownPath(f"no path {path[:200]!r}")
 
     async def _infer(self, scope: Scope, receive: Receive, name: str, version: str | None) -> Answered:
-        with self._door.visit(SURFACE) as visit:
+        with self._door.visit(SURFACE) as visit, self._callers.caller(receive) as caller:
             model = self._engine.repository.get(name, version)
             visit.of(model)
-            body = await read_body(scope, receive, *self._limits)
-            body = decoded(scope, body, self._limits[0])
+            body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
+            caller.listens()
             length = length_header(scope, _JSON_LENGTH)
             request = read_raw_request(body, model) if length == 0 else read_request(body, length)
-            with CallerWatch(receive):
-                answer = await self._engine.infer(model.name, model.version, request.inputs, request.outputs)
+            answer = await self._engine.infer(model, model.version, request.inputs, request.outputs, request.options)
             visit.timed(answer.queue_s, answer.compute_s)
             if request.classes:
                 answer = classified(model, answer, request.classes)
@@ -85,14 +95,15 @@ class OipRest:
 
     async def _model_ready(self, _scope: Scope, _receive: Receive, name: str, version: str | None) -> Answered:
         model = self._engine.repository.get(name, version)
-        return self._readiness({"name": model.name, "version": model.version})
+        return self._readiness({"name": model.name, "version": model.version}, self._door.serving)
 
     async def _model(self, _scope: Scope, _receive: Receive, name: str, version: str | None) -> Answered:
         model = self._engine.repository.get(name, version)
         return _ok(metadata(model, [model.version] if version else self._engine.repository.versions(name)))
 
     async def _model_config(self, _scope: Scope, _receive: Receive, name: str, version: str | None) -> Answered:
-        return _ok(configuration(self._engine.repository.get(name, version), self._config))
+        model = self._engine.repository.get(name, version)
+        return _ok(configuration(model, self._engine.repository.policy(name), self._config))
 
     async def _stats(
         self, _scope: Scope, _receive: Receive, name: str | None = None, version: str | None = None
@@ -103,13 +114,13 @@ class OipRest:
         return _ok({"live": True})
 
     async def _ready(self, _scope: Scope, _receive: Receive) -> Answered:
-        return self._readiness({})
+        return self._readiness({}, self._door.ready)
 
     async def _server(self, _scope: Scope, _receive: Receive) -> Answered:
         return _ok({"name": "lectorium", "version": __version__, "extensions": EXTENSIONS})
 
-    def _readiness(self, what: dict[str, Any]) -> Answered:
-        status = 200 if self._door.ready else 503 if self._door.closed else 400
+    def _readiness(self, what: dict[str, Any], ready: bool) -> Answered:
+        status = 200 if ready else 503 if self._door.closed else 400
         return status, [JSON], orjson.dumps({**what, "ready": status == 200})
 
 

@@ -11,10 +11,22 @@ from service.engine.tensors import DATATYPES, DTYPES, Tensor
 from service.errors import InvalidArgument
 from service.package import Datatype
 
-EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "statistics")
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "generate",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "schedule_policy",
+    "statistics",
+)
 _MAX_RANK = 8
 _MAX_NAME = 128
 _MAX_ELEMENTS = 1 << 40
+_DTYPES: dict[str, np.dtype[np.generic]] = {
+    str(name): dtype for name, dtype in DTYPES.items()
+}  # by any name, not only the right ones
 # What a JSON or protobuf element of each kind of dtype may be; the first is the usual one.
 _KINDS: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "u": (int,), "f": (float, int)}
 
@@ -87,14 +99,15 @@ def raw_bytes(tensor: Tensor) -> bytes:
 
 
 def _dtype(name: str, datatype: str) -> np.dtype[np.generic]:
-    for known, dtype in DTYPES.items():
-        if known == datatype:
-            return dtype
-    raise InvalidArgument(f"input {name!r}: datatype {datatype[:40]!r} came; one of {', '.join(DTYPES)} is wanted")
+    dtype = _DTYPES.get(datatype)
+    if dtype is None:
+        raise InvalidArgument(f"input {name!r}: datatype {datatype[:40]!r} came; one of {', '.join(DTYPES)} is wanted")
+    return dtype
 
 
 def _elements(name: str, shape: Sequence[int]) -> int:
-    if len(shape) > _MAX_RANK or any(dim < 0 for dim in shape) or prod(max(dim, 1) for dim in shape) > _MAX_ELEMENTS:
+    # A 0 hides the other dimensions from us, but not from numpy.
+    if len(shape) > _MAX_RANK or min(shape, default=0) < 0 or prod(filter(None, shape)) > _MAX_ELEMENTS:
         raise InvalidArgument(
             f"input {name!r}: shape {list(shape)[: _MAX_RANK + 1]} came; at most {_MAX_RANK} dimensions "
             f"and {_MAX_ELEMENTS} elements, none negative, are wanted"

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -13,6 +12,7 @@ from starlette.types import ExceptionHandler
 
 from service.engine import Engine
 from service.errors import LectoriumError, UnknownModel, UnknownPath, WrongVerb
+from service.surfaces.disconnect import ASGIApp
 from service.surfaces.http_error import error_answer
 from service.surfaces.openapi import document
 
@@ -37,11 +37,12 @@ SwaggerUIBundle({url: "./docs.json", dom_id: "#swagger-ui", validatorUrl: null, 
 
 
 class Pages:
-    """The read-only routes; ``specification`` is BentoML's OpenAPI of the task service."""
+    """The read-only routes; ``specification`` is BentoML's OpenAPI of the task service, ``metrics`` is its own app."""
 
-    def __init__(self, engine: Engine, specification: dict[str, Any]) -> None:
+    def __init__(self, engine: Engine, specification: dict[str, Any], metrics: ASGIApp) -> None:
         self._engine = engine
         self._document = document(specification)
+        self._metrics = metrics
 
     def app(self) -> Starlette:
         """The routes, to be mounted at the root."""
@@ -51,13 +52,10 @@ class Pages:
                 Route("/docs.json", self._docs),
                 Route("/v1/models", self._cards),
                 Route("/v1/models/{name}", self._card),
-                Route("/metrics", self._metrics),
+                Route("/metrics", self._metrics, methods=["GET"]),
             ],
             exception_handlers=ERROR_HANDLERS,
         )
-
-    async def _metrics(self, _: Request) -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     async def _index(self, _: Request) -> Response:
         return HTMLResponse(_INDEX)

@@ -3,7 +3,7 @@
 from service.config import Config
 from service.errors import LectoriumError
 from service.surfaces.body import read_body
-from service.surfaces.disconnect import ASGIApp, CallerWatch, Message, Receive, Scope, Send
+from service.surfaces.disconnect import ASGIApp, Callers, Message, Receive, Scope, Send
 from service.surfaces.door import Door, Visit
 from service.surfaces.http_error import ANSWERED, error_answer
 
@@ -25,7 +25,8 @@ class TaskDoor:
     def __init__(self, app: ASGIApp, door: Door, config: Config) -> None:
         self._app = app
         self._door = door
-        self._limits = (config.max_request_bytes, config.timeout_s)
+        self._limit = config.max_request_bytes
+        self._callers = Callers(config.timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -41,13 +42,14 @@ class TaskDoor:
             await send({"type": "http.response.body", "body": answer})
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send, visit: Visit) -> None:
-        body = await read_body(scope, receive, *self._limits)
         scope.setdefault("state", {})["visit"] = visit
-        try:
-            with CallerWatch(receive):
+        with self._callers.caller(receive) as caller:
+            body = await read_body(scope, receive, self._limit)
+            caller.listens()
+            try:
                 await self._app(scope, _Replay(body, receive), send)
-        except Refusal as refusal:
-            raise refusal.error from None
+            except Refusal as refusal:
+                raise refusal.error from None
 
 
 class _Replay:

@@ -100,7 +100,16 @@ def test_server_and_model_are_live_and_ready(triton: Triton) -> None:
 def test_metadata_of_the_server_is_read(triton: Triton) -> None:
     metadata = triton.json("get_server_metadata")
     assert metadata["name"] == "lectorium"
-    assert metadata["extensions"] == ["binary_tensor_data", "classification", "model_configuration", "statistics"]
+    assert metadata["extensions"] == [
+        "binary_tensor_data",
+        "classification",
+        "generate",
+        "model_configuration",
+        "model_repository",
+        "model_repository(unload_dependents)",
+        "schedule_policy",
+        "statistics",
+    ]
 
 
 def test_metadata_of_a_model_is_read(triton: Triton) -> None:

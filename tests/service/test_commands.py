@@ -1,3 +1,4 @@
+import socket
 from importlib.metadata import EntryPoint, entry_points
 
 import click
@@ -30,6 +31,21 @@ def test_a_wrong_setting_ends_serve_with_its_name_and_no_traceback() -> None:
     assert result.exit_code == 1
     assert result.output.startswith("Error: configuration: rest_prt: ")
     assert "Traceback" not in result.output
+
+
+def test_workers_are_set_on_the_command_line() -> None:
+    result = CliRunner().invoke(main, ["serve", "--workers", "0"])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: configuration: workers: ")
+
+
+def test_several_workers_are_refused_a_taken_port_before_any_starts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = {"LECTORIUM_HTTP_PORT": str(port), "LECTORIUM_REPOSITORY": "nowhere"}
+        result = CliRunner(env=settings).invoke(main, ["serve", "--workers", "2"])
+    # One worker would read the repository first.
+    assert result.output == f"Error: HTTP cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,21 @@ class Queue:
 
 def test_the_queue_gauge_reads_the_queue_when_it_is_read() -> None:
     queue = Queue()
-    metrics.watch_queue("watched", "1", queue)
+    metrics.watch_queue("watched", "1", lambda: queue.rows)
     queue.rows = 5
     assert REGISTRY.get_sample_value("lectorium_queue_rows", {"model": "watched", "version": "1"}) == 5
 
 
 def test_a_model_loaded_again_is_watched_in_its_new_queue() -> None:
-    metrics.watch_queue("again", "1", Queue())
-    metrics.watch_queue("again", "1", new := Queue())
-    new.rows = 9
+    metrics.watch_queue("again", "1", lambda: 3)
+    metrics.watch_queue("again", "1", lambda: 9)
     assert REGISTRY.get_sample_value("lectorium_queue_rows", {"model": "again", "version": "1"}) == 9
+
+
+def test_a_model_that_has_left_has_no_queue() -> None:
+    metrics.watch_queue("gone", "1", lambda: 3)
+    metrics.forget_queue("gone", "1")
+    assert REGISTRY.get_sample_value("lectorium_queue_rows", {"model": "gone", "version": "1"}) is None
 
 
 def test_one_model_is_measured_apart_on_each_surface() -> None:

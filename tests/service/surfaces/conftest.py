@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages import example
+from tests.packages import example, write_package
 from tests.pictures import png
 from tests.service.surfaces.echo import ECHO, write_echo
+from tests.service.surfaces.ticks import FLOOD, write_ticks
 from tests.service.surfaces.transports import Grpc, Http, ImageTransport, Rest, TensorTransport, Vision, tensor
-from tests.serving import Server, write_zoo
+from tests.service.surfaces.words import write_words
+from tests.serving import SLOW_WORK, Server, write_zoo
+from tests.step_packages import write_chars, write_diffusion
 
 StartServer = Callable[..., Server]
 
@@ -27,6 +30,27 @@ def server(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     """The server most tests share; it ends well, whatever they sent it."""
     # Room beside the requests of many rows that keep the slow model occupied.
     with Server(zoo, tmp_path_factory.mktemp("server") / "home", max_queue_rows=100_000) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def loop_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of `tiny`, `slow` and loops: `chars`, `words` like it, `diffusion`, `ticks` and `flood`."""
+    folder = tmp_path_factory.mktemp("loop_zoo")
+    write_package(folder, "tiny", 1)
+    write_package(folder, "slow", 1, work=SLOW_WORK)
+    write_chars(folder)
+    write_words(folder)
+    write_diffusion(folder)
+    write_ticks(folder, "ticks", size=512, work=4)
+    write_ticks(folder, "flood", size=FLOOD)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loops(loop_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server of `loop_zoo` that the tests of streams share."""
+    with Server(loop_zoo, tmp_path_factory.mktemp("loops") / "home", max_queue_rows=100_000) as server:
         yield server
 
 

@@ -16,7 +16,7 @@ SURFACE = "oip_grpc"
 
 
 def open_door() -> Door:
-    door = Door(cast(Engine, SimpleNamespace(ready=True)))
+    door = Door(cast(Engine, SimpleNamespace(alive=True, ready=True)))
     door.open()
     return door
 
@@ -37,7 +37,7 @@ def inside() -> float | None:
 
 
 def test_it_is_ready_once_opened_while_the_engine_is_and_until_it_closes() -> None:
-    engine = SimpleNamespace(ready=True)
+    engine = SimpleNamespace(alive=True, ready=True)
     door = Door(cast(Engine, engine))
     lost, found = partial(setattr, engine, "ready", False), partial(setattr, engine, "ready", True)
     seen = [door.ready]
@@ -46,6 +46,15 @@ def test_it_is_ready_once_opened_while_the_engine_is_and_until_it_closes() -> No
         seen.append(door.ready)
     assert seen == [False, True, False, True, False]
     assert door.closed
+
+
+def test_while_a_model_is_missing_the_others_are_served() -> None:
+    door = Door(cast(Engine, SimpleNamespace(alive=True, ready=False)))
+    assert not door.serving
+    door.open()
+    assert (door.serving, door.ready) == (True, False)
+    door.close()
+    assert not door.serving
 
 
 def test_a_visit_is_in_flight_until_it_ends() -> None:

@@ -19,10 +19,13 @@ FAMILIES = {
     "lectorium_decode_duration_seconds": "histogram",
     "lectorium_queue_duration_seconds": "histogram",
     "lectorium_compute_duration_seconds": "histogram",
+    "lectorium_first_emission_seconds": "histogram",
+    "lectorium_emissions": "counter",
     "lectorium_batch_rows": "histogram",
     "lectorium_queue_rows": "gauge",
     "lectorium_in_flight_requests": "gauge",
     "lectorium_rejections": "counter",
+    "lectorium_model_provider_info": "gauge",
 }
 
 

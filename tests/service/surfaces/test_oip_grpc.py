@@ -97,8 +97,8 @@ def test_an_unknown_parameter_is_refused_by_name(
     oip_grpc: Grpc, parameters: Callable[[pb.ModelInferRequest], Any], where: str
 ) -> None:
     wrong = request()
-    parameters(wrong)["priority"].uint64_param = 1
-    assert f"{where}: unknown parameter 'priority'" in refusal(oip_grpc, wrong)
+    parameters(wrong)["colour"].uint64_param = 1
+    assert f"{where}: unknown parameter 'colour'" in refusal(oip_grpc, wrong)
 
 
 @pytest.mark.parametrize(

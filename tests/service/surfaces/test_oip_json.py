@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.packages import expected
-from tests.service.surfaces.echo import extremes
+from tests.service.surfaces.echo import ECHO, extremes
 from tests.service.surfaces.rest_requests import BINARY, IMAGE, LISTED, PATH, PIXELS, body, refusal
 from tests.service.surfaces.transports import JSON_LENGTH, Refused, Rest, infer_path, read_answer
 
@@ -107,6 +107,27 @@ def test_fp16_has_no_json_form_and_the_refusal_says_what_has(rest: Rest) -> None
         rest.post(infer_path("half"), *body(bytes(4), inputs=[{**half, "parameters": {"binary_data_size": 4}}]))
 
 
+def test_what_is_no_number_has_no_json_form_and_is_carried_in_binary(rest: Rest) -> None:
+    values = np.array([[np.nan, np.inf]], "f4")
+    given = {
+        "inputs": [
+            {
+                "name": datatype.lower(),
+                "datatype": datatype,
+                "shape": [1, 2],
+                "parameters": {"binary_data_size": extremes(datatype).nbytes},
+            }
+            for datatype in ECHO
+        ],
+        "outputs": [{"name": "same_fp32"}],
+    }
+    content = b"".join(values.tobytes() if datatype == "FP32" else extremes(datatype).tobytes() for datatype in ECHO)
+    with pytest.raises(Refused, match=r"INVALID_ARGUMENT: output 'same_fp32' holds NaN .* ask for it with binary_data"):
+        rest.post(infer_path("echo"), *body(content, **given))
+    answer = rest.post(infer_path("echo"), *body(content, **given, parameters={"binary_data_output": True}))
+    np.testing.assert_array_equal(answer.outputs["same_fp32"], values)
+
+
 WRONG_JSON: dict[str, tuple[Any, list[str]]] = {
     "a list": ([], ["JSON object is wanted, a list came"]),
     "a string": ("hello", ["JSON object is wanted, a string came"]),
@@ -116,8 +137,8 @@ WRONG_JSON: dict[str, tuple[Any, list[str]]] = {
     "input a string": ({"inputs": ["image"]}, ["input: a JSON object is wanted, a string came"]),
     "id a number": ({"inputs": [LISTED], "id": 7}, ["'id' wants a string, a whole number came"]),
     "unknown request parameter": (
-        {"inputs": [LISTED], "parameters": {"priority": 1}},
-        ["request parameters: unknown key 'priority'", "binary_data_output"],
+        {"inputs": [LISTED], "parameters": {"colour": 1}},
+        ["request: unknown parameter 'colour'", "binary_data_output"],
     ),
     "parameters a list": ({"inputs": [LISTED], "parameters": []}, ["'parameters' wants an object, a list came"]),
     "binary_data_output a number": (

@@ -30,9 +30,13 @@ def test_configuration_has_the_tensors_without_the_batch(oip: Rest | Grpc) -> No
 def test_configuration_says_how_requests_wait(oip: Rest | Grpc) -> None:
     found = oip.model_config("tiny")
     assert found.WhichOneof("scheduling_choice") == "dynamic_batching"
-    assert found.dynamic_batching.max_queue_delay_microseconds == 0
-    assert found.dynamic_batching.default_queue_policy.max_queue_size == 100_000
-    assert found.dynamic_batching.default_queue_policy.default_timeout_microseconds == 30_000_000
+    batching = found.dynamic_batching
+    assert batching.max_queue_delay_microseconds == 0
+    assert (batching.priority_levels, batching.default_priority_level) == (1, 1)
+    queue = batching.default_queue_policy
+    assert (queue.max_queue_size, queue.default_timeout_microseconds) == (100_000, 0)
+    assert (queue.timeout_action, queue.allow_timeout_override) == (pb.ModelQueuePolicy.REJECT, True)
+    assert found.version_policy.WhichOneof("policy_choice") == "all"
     assert not found.model_transaction_policy.decoupled
 
 

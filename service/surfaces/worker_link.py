@@ -1,0 +1,48 @@
+"""What passes between the supervisor and a worker: a socket that is the worker's standard input, and lines on it.
+
+The supervisor sends `Orders`, the worker its `Report`, the supervisor `OPEN`. When the socket closes, be it that
+the supervisor wishes so or that it was killed, the worker drains and ends.
+"""
+
+import asyncio
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from service.config import Config
+
+OPEN = b"open\n"
+
+
+class Orders(BaseModel):
+    """What a worker is told first: its number, from 1, a folder private to the workers, what all are to serve."""
+
+    number: int
+    folder: Path
+    config: Config
+
+    @property
+    def own_config(self) -> Config:
+        """The configuration, with the one GPU that is this worker's; those that there are go round."""
+        gpus = self.config.gpus
+        return self.config.model_copy(update={"gpus": (gpus[(self.number - 1) % len(gpus)],)})
+
+
+class Report(BaseModel):
+    """What a worker answers once: the models it serves, or why it cannot."""
+
+    models: list[str] = []
+    refused: str = ""
+
+
+def line(message: Orders | Report) -> bytes:
+    """The message as it is sent."""
+    return message.model_dump_json().encode() + b"\n"
+
+
+async def next_line(reader: asyncio.StreamReader) -> bytes:
+    """What came; empty when the other end has closed or died."""
+    try:
+        return await reader.readline()
+    except ConnectionError:  # it died with something unread
+        return b""

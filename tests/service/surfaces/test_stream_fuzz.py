@@ -1,0 +1,98 @@
+"""Whatever a stranger sends to generate or on a stream is answered or refused, and harms no other request."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protos import open_inference_pb2 as pb
+from tests.service.surfaces.conversation import Conversation
+from tests.service.surfaces.test_fuzz import ANYTHING, SCALARS, check, fuzz, mostly
+from tests.service.surfaces.transports import model_path
+from tests.serving import Server
+from tests.step_packages import chars
+
+NUMBERS = st.integers(-2, 12) | st.floats(-2, 2) | SCALARS
+PARAMETERS = st.dictionaries(st.sampled_from(["steps", "seed", "priority", "else"]), NUMBERS, max_size=3)
+GENERATE = st.fixed_dictionaries(
+    {},
+    optional={
+        "token": mostly(st.integers(1, 11) | st.lists(st.integers(1, 11), max_size=9)),
+        "temperature": mostly(st.floats(0.1, 2) | st.lists(st.floats(0.1, 2), max_size=9)),
+        "id": mostly(st.text(st.characters(exclude_categories=["Cs"]), max_size=9)),
+        "parameters": mostly(PARAMETERS),
+        "text_input": st.just("a"),
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def client(loops: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=loops.rest, timeout=30) as client:
+        yield client
+
+
+@fuzz
+@given(
+    message=GENERATE | ANYTHING,
+    model=st.sampled_from(["chars", "chars", "words", "tiny", "é"]),
+    call=st.sampled_from(["generate", "generate_stream"]),
+)
+def test_any_json_is_generated_from_or_refused(client: httpx.Client, message: Any, model: str, call: str) -> None:
+    response = client.post(f"{model_path(quote(model))}/{call}", content=orjson.dumps(message))
+    if response.headers["content-type"].startswith("text/event-stream"):
+        events = [orjson.loads(event.removeprefix("data: ")) for event in response.text.split("\n\n")[:-1]]
+        assert events
+        assert all("error" not in event for event in events)
+    else:
+        check(response)
+
+
+PARAMETER = st.builds(pb.InferParameter, int64_param=st.integers(-2, 12)) | st.builds(
+    pb.InferParameter, string_param=st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
+)
+REQUEST = st.builds(
+    pb.ModelInferRequest,
+    model_name=st.sampled_from(["chars", "chars", "words", "tiny", ""]),
+    id=st.sampled_from(["a", "b", ""]),
+    inputs=st.lists(
+        st.builds(
+            pb.ModelInferRequest.InferInputTensor,
+            name=st.sampled_from(["token", "temperature", "image"]),
+            datatype=st.sampled_from(["INT64", "FP32", "UINT8"]),
+            shape=st.lists(st.integers(-1, 3), max_size=3),
+        ),
+        max_size=2,
+    ),
+    raw_input_contents=st.lists(st.binary(max_size=24), max_size=2),
+    parameters=st.dictionaries(st.sampled_from(["steps", "seed", "priority", "else"]), PARAMETER, max_size=2),
+).map(pb.ModelInferRequest.SerializeToString)
+
+
+@pytest.fixture(scope="module")
+def caller(loops: Server) -> Iterator[Conversation]:
+    """All of it goes over one stream, which must stay whole."""
+    with Conversation(loops, timeout_s=120) as caller:
+        yield caller
+
+
+@fuzz
+@given(messages=st.lists(REQUEST | st.binary(max_size=60), max_size=4))
+def test_whatever_is_sent_on_a_stream_another_request_of_it_is_answered(
+    caller: Conversation, messages: list[bytes]
+) -> None:
+    for message in messages:
+        caller.send(message)
+    caller.ask("chars", "good", ["next_token"], seed=5, steps=3)
+    left, tokens = len(messages) + 1, []
+    while left:
+        answer = caller.read()
+        left -= answer.final
+        if answer.id == "good":
+            tokens.append(int(answer.outputs["next_token"][0]))
+    assert tokens == chars(5, 3)
