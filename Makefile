@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 export ORT_DISABLE_TELEMETRY = 1
 export BENTOML_DO_NOT_TRACK = True
 
-.PHONY: serve test check bench format lock protos image test-deploy clean
+.PHONY: serve test check bench bench-gpu gpu format lock protos image test-deploy clean
 
 serve: $(VENV)/serving  ## install what serving needs, then serve models/zoo
 	$(BIN)/lectorium serve
@@ -22,8 +22,19 @@ check: $(VENV)/everything
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/everything  ## latency over a bare session, in one run
-	$(BIN)/python -m deploy.bench.overhead
+bench: $(VENV)/everything  ## every figure beside its target, and build/bench; BENCH='--quick lenet' is a part, in short
+	deploy/scripts/install-tools.sh wrk h2load
+	$(BIN)/python -m deploy.bench $(BENCH)
+
+bench-gpu: $(VENV)/everything gpu  ## what a CUDA device gives: a table, and build/bench/gpu.json
+	deploy/scripts/install-tools.sh h2load
+	$(BIN)/python -m deploy.bench.gpu $(BENCH)
+
+# The two wheels hold the same files, so one is taken out before the other comes in: no list of requirements can say so.
+gpu: $(VENV)/serving  ## ONNX Runtime with CUDA in the place of that without, and NVIDIA's libraries (2 GB)
+	@command -v nvidia-smi >/dev/null || { echo "there is no NVIDIA driver here: no nvidia-smi"; exit 2; }
+	$(BIN)/python -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu
+	$(PIP) "onnxruntime-gpu[cuda,cudnn]==$$(sed -n 's/^onnxruntime==//p' requirements.lock)"
 
 format: $(VENV)/everything
 	$(BIN)/ruff check --fix

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs, on Debian, what the given commands need and is missing: podman, mmdebstrap, promtool ...
+# Installs, on Debian, what the given commands need and is missing: podman, promtool, wrk ...
 # usage: install-tools.sh COMMAND...
 set -euo pipefail
 
@@ -9,6 +9,8 @@ declare -A packages=(
   [mmdebstrap]="mmdebstrap ca-certificates"
   [prometheus]="prometheus"
   [promtool]="prometheus"
+  [wrk]="wrk"
+  [h2load]="nghttp2-client"
 )
 
 missing=()

@@ -1,0 +1,55 @@
+"""``python -m deploy.bench [--quick] [SECTION...]``: measure, print the table, write it and its picture.
+
+What is written, into build/bench: bench.json and bench.png, of a part of the sections as well.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from deploy.bench import hostile, lenet, overhead, overload, resnet, steps
+from deploy.bench.conditions import Conditions
+from deploy.bench.picture import draw
+from deploy.bench.plan import FULL, QUICK, Plan
+from deploy.bench.table import Row, markdown, verdict, write_json
+
+FOLDER = Path("build/bench")
+SECTIONS: dict[str, Callable[[Plan], Iterator[Row]]] = {
+    "lenet": lenet.rows,
+    "overhead": overhead.rows,
+    "resnet": resnet.rows,
+    "overload": overload.rows,
+    "hostile": hostile.rows,
+    "steps": steps.rows,
+}
+
+
+def main() -> None:
+    """Measure the sections asked for, all where none is."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.bench", description="Measure the running service.")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all where none")
+    parser.add_argument("--quick", action="store_true", help="short runs: does it work, not how fast is it")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - set(SECTIONS):
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    measure(arguments.sections or list(SECTIONS), QUICK if arguments.quick else FULL)
+
+
+def measure(sections: list[str], plan: Plan) -> None:
+    """Measure, print and write; what a section measured before it failed is reported too."""
+    conditions = Conditions()
+    rows: list[Row] = []
+    try:
+        for section in sections:
+            for row in SECTIONS[section](plan):
+                rows.append(row)
+                print(f"{row.what}: {row.value:.4g} {row.unit}", flush=True)
+    finally:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        write_json(FOLDER / "bench.json", conditions.found(), rows)
+        draw(FOLDER / "bench.png", rows, str(conditions))
+        print(f"\n{conditions}\n\n{markdown(rows)}\n\n{verdict(rows)}")
+
+
+if __name__ == "__main__":
+    main()

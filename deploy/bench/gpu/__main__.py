@@ -1,0 +1,62 @@
+"""``python -m deploy.bench.gpu [--quick] [SECTION...]``: measure on CUDA device 0, print the table and write it.
+
+What is written is build/bench/gpu.json. Without a device that works, one sentence and exit code 2.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from deploy.bench.conditions import Conditions
+from deploy.bench.gpu import memory, recording, served, steps, zoo
+from deploy.bench.plan import FULL, QUICK, Plan
+from deploy.bench.table import Row, markdown, verdict, write_json
+from service.config import Config
+from service.engine.device import Device, cuda, why_not
+from service.engine.nvml import readings
+
+FILE = Path("build/bench/gpu.json")
+NO_DEVICE = 2
+SECTIONS: dict[str, Callable[[Plan, Device], Iterator[Row]]] = {
+    "zoo": zoo.rows,
+    "served": served.rows,
+    "steps": steps.rows,
+    "recording": recording.rows,
+    "memory": memory.rows,
+}
+
+
+def main() -> None:
+    """Measure the sections asked for, all where none is."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.bench.gpu", description="Measure on a CUDA device.")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all where none")
+    parser.add_argument("--quick", action="store_true", help="short runs: does it work, not how fast is it")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - set(SECTIONS):
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    device = cuda(Config())
+    if reason := why_not(device):
+        print(f"bench-gpu needs a CUDA device that works, and there is none here: {reason}", file=sys.stderr)
+        sys.exit(NO_DEVICE)
+    measure(arguments.sections or list(SECTIONS), QUICK if arguments.quick else FULL, device)
+
+
+def measure(sections: list[str], plan: Plan, device: Device) -> None:
+    """Measure, print and write; what a section measured before it failed is reported too."""
+    conditions = Conditions()
+    gpus = [reading._asdict() for reading in readings(device)]
+    rows: list[Row] = []
+    try:
+        for section in sections:
+            for row in SECTIONS[section](plan, device):
+                rows.append(row)
+                print(f"{row.what}: {row.value:.4g} {row.unit}", flush=True)
+    finally:
+        FILE.parent.mkdir(parents=True, exist_ok=True)
+        write_json(FILE, {**conditions.found(), "device": str(device), "gpus before": gpus}, rows)
+        print(f"\n{device}; {conditions}\n\n{markdown(rows)}\n\n{verdict(rows)}")
+
+
+if __name__ == "__main__":
+    main()

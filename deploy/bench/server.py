@@ -1,0 +1,123 @@
+"""Child processes that serve: Lectorium itself, and the bare servers beside it."""
+
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+HOST = "127.0.0.1"
+PORTS = ("http", "rest", "grpc", "metrics")
+START_S = 60
+STOP_S = 30
+_COUNT = re.compile(r"^lectorium_request_duration_seconds_count\{(.*)\} ([\d.e+]+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+
+class Child:
+    """A process that is up while entered.
+
+    Raises:
+        RuntimeError: it ended by itself, or is not up within a minute.
+    """
+
+    def __init__(self, command: Sequence[str], settings: Mapping[str, object]) -> None:
+        self._command = command
+        # What a bench sets for its own client is not for the server.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
+        self._environment = inherited | {name: str(value) for name, value in settings.items()}
+        self.ready_s = 0.0
+
+    def __enter__(self) -> Self:
+        began = time.perf_counter()
+        self.process = subprocess.Popen(self._command, env=self._environment, stdout=subprocess.DEVNULL)
+        while not self.answers():
+            if self.process.poll() is not None or time.perf_counter() - began > START_S:
+                self.process.kill()
+                raise RuntimeError(f"{self._command}: not up, exit code {self.process.wait()}")
+            time.sleep(0.01)
+        self.ready_s = time.perf_counter() - began
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_S)
+        finally:
+            self.process.kill()
+
+    def answers(self) -> bool:
+        """Whether it is up."""
+        raise NotImplementedError
+
+
+class Bare(Child):
+    """A module of this package that serves one port, its only argument."""
+
+    def __init__(self, module: str) -> None:
+        self.port = free_port()
+        super().__init__([sys.executable, "-m", f"deploy.bench.{module}", str(self.port)], {})
+
+    def answers(self) -> bool:
+        """Whether the port takes connections."""
+        with suppress(OSError), socket.create_connection((HOST, self.port), 1):
+            return True
+        return False
+
+
+class Server(Child):
+    """`lectorium serve` on free ports; ``settings`` are configuration keys."""
+
+    def __init__(self, repository: Path, **settings: object) -> None:
+        self.ports = {name: free_port() for name in PORTS}
+        values: dict[str, object] = {"repository": repository, "log_level": "warning", **settings}
+        values |= {f"{name}_port": port for name, port in self.ports.items()}
+        super().__init__(
+            [str(Path(sys.executable).with_name("lectorium")), "serve"],
+            {f"LECTORIUM_{name.upper()}": value for name, value in values.items()},
+        )
+
+    def answers(self) -> bool:
+        """Whether it says that it is ready."""
+        with suppress(OSError):
+            return self._get("rest", "/v2/health/ready") is not None
+        return False
+
+    def outcomes(self, model: str, surface: str) -> Counter[str]:
+        """How many requests ended with each code, by the server's own count."""
+        counts: Counter[str] = Counter()
+        for labels, count in _COUNT.findall(self._get("metrics", "/metrics")):
+            found = dict(_LABEL.findall(labels))
+            if (found["model"], found["surface"]) == (model, surface):
+                counts[found["code"]] += int(float(count))
+        return counts
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * resource.getpagesize()
+
+    def _get(self, port: str, path: str) -> str:
+        with urllib.request.urlopen(f"http://{HOST}:{self.ports[port]}{path}", timeout=10) as response:
+            text: str = response.read().decode()
+            return text
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
