@@ -6,12 +6,24 @@ from typing import Any
 
 from torch import nn
 
-from models.classification import lenet5, mlp, softmax
+from models.classification import (
+    alexnet,
+    googlenet,
+    lenet5,
+    logistic,
+    mlp,
+    neighbours,
+    resnet,
+    softmax,
+    vgg,
+    xception,
+)
 from models.variant import Variant
 
-VARIANTS: Mapping[str, Variant] = {
-    variant.name: variant for family in (softmax, mlp, lenet5) for variant in family.VARIANTS
-}
+# In the order of the lecture.
+FAMILIES = (logistic, softmax, neighbours, mlp, lenet5, alexnet, vgg, resnet, googlenet, xception)
+
+VARIANTS: Mapping[str, Variant] = {variant.name: variant for family in FAMILIES for variant in family.VARIANTS}
 
 
 def find(name: str) -> Variant:

@@ -11,8 +11,10 @@ from torch import nn
 class Variant:
     """One configuration of a family, under a name of its own.
 
-    ``input_shape`` is that of one row, (C, H, W); ``parameters`` is the number of trainable values, which the
-    tests count; ``lecture`` and ``description`` are what the card of a trained package says.
+    ``input_shape`` is that of one row, (C, H, W); ``parameters`` is the number of trainable values and ``macs`` that
+    of multiply-accumulates for one row, which the tests count, as they do ``receptive_field``: the pixels, down
+    and across, that a unit of the last maps sees (None where there are no maps). ``lecture`` and ``description``
+    are what the card of a trained package says.
     """
 
     name: str
@@ -20,6 +22,8 @@ class Variant:
     config: Mapping[str, Any]
     input_shape: tuple[int, int, int]
     parameters: int
+    macs: int
     title: str
     lecture: str
     description: str
+    receptive_field: int | None = None

@@ -112,6 +112,6 @@ def test_a_fresh_model_depends_on_the_seed_and_leaves_the_global_generator_alone
 
 
 def test_an_unknown_model_is_refused_before_anything_is_written(tiny: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="no model 'alexnet'"):
-        fit(tiny_recipe("model=alexnet"), tmp_path / "run", tiny.folder)
+    with pytest.raises(RecipeError, match="no model 'transformer'"):
+        fit(tiny_recipe("model=transformer"), tmp_path / "run", tiny.folder)
     assert not (tmp_path / "run").exists()

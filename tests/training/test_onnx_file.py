@@ -13,7 +13,9 @@ from training.export import BATCHES
 from training.graph import Served
 from training.onnx_file import INPUT, OUTPUT, parity, write_onnx
 
-every_variant = pytest.mark.parametrize("name", VARIANTS)
+# Those that this room trains so far: grey digits, ten classes.
+DIGIT_MODELS = [n for n, v in VARIANTS.items() if v.input_shape == (1, 28, 28) and v.config.get("classes") == 10]
+every_variant = pytest.mark.parametrize("name", DIGIT_MODELS)
 
 
 def served(name: str) -> Served:

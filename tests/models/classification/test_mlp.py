@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.classification.mlp import MLP, rectified_layer
+from models.classification.mlp import MLP
+from models.layers.activation import ACTIVATIONS
 
 
 @pytest.mark.parametrize("hidden", [(), (5,), (300, 100), (16, 16, 16, 16)])
@@ -22,6 +23,21 @@ def test_hidden_units_are_rectified() -> None:
 
 def test_a_layer_starts_with_the_variance_of_he_et_al() -> None:
     torch.manual_seed(0)
-    layer = rectified_layer(800, 500)
+    layer = MLP(inputs=800, hidden=(500,)).layers[0]
+    assert isinstance(layer, nn.Linear)
     assert layer.weight.std().item() == pytest.approx((2 / 800) ** 0.5, rel=0.02)
     assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_any_activation_at_any_depth(activation: str) -> None:
+    model = MLP(inputs=4, hidden=(6, 5, 3), classes=2, activation=activation)
+    assert model(torch.randn(2, 1, 2, 2)).shape == (2, 2)
+    assert sum(isinstance(m, type(ACTIVATIONS[activation]())) for m in model.modules()) == 3
+
+
+def test_dropout_acts_in_training_only() -> None:
+    model, x = MLP(dropout=0.5, initialisation="torch"), torch.randn(2, 1, 28, 28)
+    assert not torch.equal(model(x), model(x))
+    model.eval()
+    assert torch.equal(model(x), model(x))

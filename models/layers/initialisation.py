@@ -1,0 +1,35 @@
+"""How weights start (I2DL VII.3)."""
+
+from torch import nn
+
+INITIALISATIONS = ("xavier", "he", "torch")
+SMALL = 1e-3  # deviation of the last layer's weights
+
+
+def initialise(network: nn.Module, name: str, *scores: nn.Linear) -> None:
+    """Draw every weight of a convolution or linear layer of ``network`` anew, and set its bias to 0.
+
+    ``xavier``: variance 2 / (fan in + fan out), Glorot and Bengio 2010, for tanh and its like. ``he``: 2 / fan in,
+    He et al. 2015 (arXiv:1502.01852), for rectifiers. The last layers, ``scores``, then start near 0, so that the
+    first loss is near log(classes) (I2DL VI, sanity checks). ``torch`` leaves the library's own start of all.
+
+    Raises:
+        KeyError: no such initialisation; the message lists the names there are.
+    """
+    if name not in INITIALISATIONS:
+        raise KeyError(f"no initialisation {name!r}; there are {', '.join(INITIALISATIONS)}")
+    if name == "torch":
+        return
+    draw = nn.init.xavier_normal_ if name == "xavier" else nn.init.kaiming_normal_
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            draw(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for layer in scores:
+        start_small(layer)
+
+
+def start_small(scores: nn.Linear) -> None:
+    """Start the weights of the last layer near 0, where no class is likelier than another."""
+    nn.init.normal_(scores.weight, std=SMALL)

@@ -1,0 +1,10 @@
+"""Layers one after the other, numbered as the published weights number them."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+
+def sequence(layers: Iterable[nn.Module]) -> nn.Sequential:
+    """``layers`` without those that do nothing (a switched-off normalisation), which therefore take no number."""
+    return nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))

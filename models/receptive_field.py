@@ -1,0 +1,69 @@
+"""What part of the image a unit sees (I2DL IX.3-5; MP 5)."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch import fx, nn
+
+Size = int | tuple[int, ...]
+
+
+def output_size(size: int, layer: nn.Module) -> int:
+    """Pixels down (or across) after a convolution or pooling ``layer`` of ``size`` pixels: (N + 2P - F) / S + 1.
+
+    The fraction is rounded down, or up where the layer has ``ceil_mode``, but no window starts in the far padding.
+    """
+    kernel, stride, padding, dilation = geometry(layer)
+    steps = (size + 2 * padding - dilation * (kernel - 1) - 1) / stride
+    if getattr(layer, "ceil_mode", False):
+        starts_inside = math.ceil(steps) * stride < size + padding
+        return math.ceil(steps) + (1 if starts_inside else 0)
+    return math.floor(steps) + 1
+
+
+def geometry(layer: nn.Module) -> tuple[int, int, int, int]:
+    """Kernel F, stride S, padding P and dilation of a convolution or pooling ``layer``, all square."""
+    kernel, stride, padding, dilation = (
+        first(getattr(layer, name, default))
+        for name, default in (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
+    )
+    return kernel, stride, padding, dilation
+
+
+def first(size: Any) -> int:
+    """torch keeps a square as one number or as two."""
+    return int(size[0] if isinstance(size, tuple) else size)
+
+
+@dataclass(frozen=True)
+class Field:
+    """The side of the square that a unit sees, and the distance of the squares of two neighbouring units (pixels)."""
+
+    side: int = 1
+    step: int = 1
+
+    def through(self, layer: nn.Module) -> "Field":
+        """The field after ``layer``: r_k = r_(k-1) + (f_k - 1) prod_(i<k) s_i."""
+        kernel, stride, _, dilation = geometry(layer)
+        return Field(self.side + dilation * (kernel - 1) * self.step, self.step * stride)
+
+
+def receptive_fields(network: nn.Module) -> dict[str, Field]:
+    """The field of the units of every convolution and pooling layer of ``network``, by its name.
+
+    Where branches meet, a unit sees the largest of their squares, all of which have the same centre. What comes
+    after an average over all of the maps sees the whole image and is left out.
+    """
+    fields: dict[fx.Node, Field] = {}
+    layers: dict[str, Field] = {}
+    for node in fx.Tracer().trace(network).nodes:
+        inputs = [fields[above] for above in node.all_input_nodes if above in fields]
+        layer = network.get_submodule(node.target) if node.op == "call_module" else None
+        if node.op == "placeholder":
+            fields[node] = Field()
+        elif inputs and not isinstance(layer, nn.AdaptiveAvgPool2d):
+            fields[node] = max(inputs, key=lambda field: field.side)
+            if layer is not None and hasattr(layer, "kernel_size"):
+                fields[node] = layers[node.target] = fields[node].through(layer)
+    return layers

@@ -1,0 +1,68 @@
+"""Every small row as an ONNX graph, beside torch."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from torch import nn
+
+from models.layers.activation import ACTIVATIONS
+from models.layers.activation_map import ClassActivationMaps
+from models.layers.normalisation import NORMALISATIONS
+from models.registry import build, find
+from models.variant import Variant
+from tests.models.rows import SMALL, each, images, seasoned
+from training.onnx_file import OPSET
+
+
+def exported(model: nn.Module, example: torch.Tensor, path: Path) -> ort.InferenceSession:
+    """``model`` written for any batch, as the export of a package writes it."""
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+        batch = torch.export.Dim("batch")
+        torch.onnx.export(
+            model, (example,), path, dynamo=True, dynamic_shapes=({0: batch},), opset_version=OPSET, verbose=False
+        )
+    return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def assert_parity(model: nn.Module, x: torch.Tensor, path: Path, batches: tuple[int, ...] = (1, 3)) -> None:
+    session = exported(model, x[:2], path)
+    for batch in batches:
+        with torch.no_grad():
+            wanted = model(x[:batch])
+        found = session.run(None, {session.get_inputs()[0].name: x[:batch].numpy()})
+        wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+        for ours, theirs in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@each(SMALL)
+def test_a_row_under_onnx_runtime_answers_as_torch_does(variant: Variant, tmp_path: Path) -> None:
+    assert_parity(seasoned(variant), images(variant, 3), tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vgg7-28", "resnet20-28"])
+def test_class_activation_maps_can_be_exported(name: str, tmp_path: Path) -> None:
+    variant = find(name)
+    assert_parity(ClassActivationMaps(seasoned(variant)).eval(), images(variant, 3), tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "option",
+    [{"activation": name} for name in ACTIVATIONS] + [{"normalisation": name} for name in NORMALISATIONS],
+    ids=lambda option: next(iter(option.values())),
+)
+def test_every_layer_can_be_exported(option: dict[str, str], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = build("lenet5", {"initialisation": "he", "cam": True, **option}).eval()
+    nn.init.normal_(model.get_parameter("fc.weight"))
+    assert_parity(model, images(find("lenet5"), 3), tmp_path / "model.onnx")

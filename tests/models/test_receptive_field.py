@@ -1,0 +1,96 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.receptive_field import Field, output_size, receptive_fields
+from models.registry import build
+from models.variant import Variant
+from tests.models.rows import CONVOLUTIONAL, each, thin
+
+
+@pytest.mark.parametrize(
+    ("layer", "before", "after"),
+    [
+        (nn.Conv2d(1, 1, 3), 7, 5),
+        (nn.Conv2d(1, 1, 3, stride=2), 7, 3),
+        (nn.Conv2d(1, 1, 5, padding=2), 32, 32),  # "same": P = (F - 1) / 2
+        (nn.Conv2d(1, 1, 3, stride=3), 7, 2),  # the fraction is rounded down
+        (nn.Conv2d(1, 1, 3, dilation=2), 7, 3),
+        (nn.Conv2d(1, 1, 11, stride=4, padding=2), 224, 55),
+        (nn.MaxPool2d(2), 5, 2),
+        (nn.MaxPool2d(2, ceil_mode=True), 5, 3),
+        (nn.MaxPool2d(3, stride=2, ceil_mode=True), 112, 56),
+        (nn.MaxPool2d(2, stride=2, padding=1, ceil_mode=True), 4, 3),
+        (nn.MaxPool2d(1, stride=3, ceil_mode=True), 3, 1),
+    ],
+)
+def test_output_size_is_the_lectures_formula(layer: nn.Module, before: int, after: int) -> None:
+    assert output_size(before, layer) == after
+    assert layer(torch.zeros(1, 1, before, before)).shape[-2:] == (after, after)
+
+
+@each(CONVOLUTIONAL)
+def test_every_layer_of_a_row_answers_maps_of_the_formulas_size(variant: Variant) -> None:
+    with torch.device("meta"):
+        model = build(variant.name).eval()
+        layers = [module for module in model.modules() if hasattr(module, "kernel_size")]
+        seen: list[nn.Module] = []
+
+        def check(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            assert output.shape[-2:] == tuple(output_size(size, layer) for size in inputs[0].shape[-2:])
+            seen.append(layer)
+
+        for layer in layers:
+            layer.register_forward_hook(check)
+        model(torch.zeros(1, *variant.input_shape))
+    assert seen
+    assert set(seen) == set(layers)
+
+
+def test_two_3x3_convolutions_see_5x5_and_pooling_doubles_the_step() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU(), nn.Conv2d(1, 1, 3), nn.MaxPool2d(2), nn.Conv2d(1, 1, 3))
+    assert receptive_fields(network) == {"0": Field(3, 1), "2": Field(5, 1), "3": Field(6, 2), "4": Field(10, 2)}
+
+
+def test_what_follows_the_average_of_all_maps_has_no_field() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 1, 3), nn.AdaptiveAvgPool2d(4), nn.Conv2d(1, 1, 1), nn.Flatten())
+    assert receptive_fields(network) == {"0": Field(3, 1)}
+
+
+@each(CONVOLUTIONAL)
+def test_the_last_maps_see_what_the_table_says(variant: Variant) -> None:
+    with torch.device("meta"):
+        fields = receptive_fields(build(variant.name).eval())
+    assert max(field.side for field in fields.values()) == variant.receptive_field
+
+
+@each(CONVOLUTIONAL)
+def test_the_gradient_of_a_unit_reaches_exactly_its_receptive_field(variant: Variant) -> None:
+    model = build(variant.name, thin(variant)).double().eval()
+    conducting(model)
+    assert variant.receptive_field is not None
+    height = 2 * variant.receptive_field + 128
+    x = torch.ones(1, variant.input_shape[0], height, 96, dtype=torch.float64, requires_grad=True)
+    maps: Any = model.maps
+    answer = maps(x)  # (1, K, h, w)
+    torch.autograd.backward(answer[0, :, answer.shape[2] // 2].sum())
+    assert x.grad is not None
+    reached = x.grad.abs().sum((0, 1, 3)).nonzero().flatten()  # (height,) -> the rows it reached
+    assert int(reached[-1] - reached[0]) + 1 == variant.receptive_field
+    assert reached[0] > 0
+    assert reached[-1] < height - 1
+
+
+def conducting(model: nn.Module) -> None:
+    """Let every connection carry some gradient: positive weights, and averages for maxima."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.MaxPool2d):
+                average = nn.AvgPool2d(child.kernel_size, child.stride, child.padding, child.ceil_mode)
+                setattr(module, name, average)
+            if isinstance(child, nn.Conv2d):
+                nn.init.constant_(child.weight, 1 / child.weight[0].numel())
+                if child.bias is not None:
+                    nn.init.zeros_(child.bias)
