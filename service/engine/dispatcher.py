@@ -13,9 +13,11 @@ from service import metrics
 from service.engine.lane import Lane, attempt
 from service.engine.turns import Queue, Turn, Turns
 
-# How many turns of the loop without a newcomer a quick batch waits for each request it has, and when it waits no more.
-TURNS_A_REQUEST = 4
+# For how many turns of the loop without a newcomer a quick batch waits for others; how many requests are enough to
+# wait no more; and how often a request that is alone waits to see whether it is.
+QUIET_TURNS = 32
 ENOUGH = 32
+PROBE_EVERY = 32
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ class Dispatcher:
         self._looking = False
         self._gathered = 0
         self._quiet_turns = 0
+        self._pressed = False
+        self._quick_runs = 0
 
     def start(self, lanes: int) -> None:
         """Begin to look for work, on so many lanes."""
@@ -95,12 +99,13 @@ class Dispatcher:
     def _gathering(self) -> bool:
         """Whether a quick batch had better wait another turn of the loop.
 
-        A lane lets requests gather while it runs; the loop, which must read them too, reads some surfaces' requests
-        one in several turns, and would run each alone. One caller alone waits `TURNS_A_REQUEST` idle turns, some 20
-        us; the more have come in a row, the more are likely to follow.
+        A lane lets requests gather while it runs; the loop, which must read them too, reads gRPC's one in several
+        turns, and would run each alone. So while requests are seen to follow each other, the first ones wait for
+        the next; one caller alone waits a few idle turns, some 20 us, now and then.
         """
         self._quiet_turns += 1
-        return self._gathered < ENOUGH and self._quiet_turns <= TURNS_A_REQUEST * self._gathered
+        patient = self._pressed or self._quick_runs % PROBE_EVERY == 0
+        return patient and self._gathered < ENOUGH and self._quiet_turns <= QUIET_TURNS
 
     def _start(self, queue: Queue) -> None:
         """Give the queue's next turn to an idle lane."""
@@ -112,7 +117,9 @@ class Dispatcher:
             queue.form_ahead()
 
     def _run_here(self, queue: Queue) -> None:
+        self._pressed = self._gathered > 1
         self._gathered = 0
+        self._quick_runs += 1
         turn = queue.form()
         self._place(queue)
         if turn is not None:
