@@ -86,6 +86,7 @@ async def test_who_waits_when_the_engine_ends_or_comes_later_is_told_so(reposito
         ({}, 4, 2),
         ({}, 8, 2),
         ({}, 12, 3),
+        ({"workers": 2}, 12, 2),
         ({"intra_op": 1}, 8, 8),
         ({"intra_op": 16}, 8, 1),
         ({"lanes": 3}, 1, 3),
