@@ -3,14 +3,14 @@
 What is written, into build/bench: bench.json and bench.png, of a part of the sections as well.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from deploy.bench import hostile, lenet, overhead, overload, resnet, steps
+from deploy.bench.command import read_arguments, told
 from deploy.bench.conditions import Conditions
 from deploy.bench.picture import draw
-from deploy.bench.plan import FULL, QUICK, Plan
+from deploy.bench.plan import Plan
 from deploy.bench.table import Row, markdown, verdict, write_json
 
 FOLDER = Path("build/bench")
@@ -26,13 +26,8 @@ SECTIONS: dict[str, Callable[[Plan], Iterator[Row]]] = {
 
 def main() -> None:
     """Measure the sections asked for, all where none is."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.bench", description="Measure the running service.")
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all where none")
-    parser.add_argument("--quick", action="store_true", help="short runs: does it work, not how fast is it")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.sections) - set(SECTIONS):
-        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    measure(arguments.sections or list(SECTIONS), QUICK if arguments.quick else FULL)
+    sections, plan = read_arguments("deploy.bench", "Measure the running service.", SECTIONS)
+    measure(sections, plan)
 
 
 def measure(sections: list[str], plan: Plan) -> None:
@@ -41,9 +36,8 @@ def measure(sections: list[str], plan: Plan) -> None:
     rows: list[Row] = []
     try:
         for section in sections:
-            for row in SECTIONS[section](plan):
+            for row in told(SECTIONS[section](plan)):
                 rows.append(row)
-                print(f"{row.what}: {row.value:.4g} {row.unit}", flush=True)
     finally:
         FOLDER.mkdir(parents=True, exist_ok=True)
         write_json(FOLDER / "bench.json", conditions.found(), rows)

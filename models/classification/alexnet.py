@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from models.layers.activation import build_activation, pieces
 from models.layers.dropout import build_spatial_dropout
-from models.layers.initialisation import initialise
+from models.layers.feature_classifier import FeatureClassifier
 from models.layers.normalisation import build_normalisation
 from models.layers.sequence import sequence
 from models.variant import Variant
@@ -14,12 +14,13 @@ from models.variant import Variant
 POOLED = (0, 1, 4)  # the convolutions that a max pooling follows
 
 
-class AlexNet(nn.Module):
+class AlexNet(FeatureClassifier):
     """Five convolutions, three of them pooled, then two full connections with dropout before the scores.
 
     ``kernels`` are the sides of the convolutions; the first has ``stride`` and ``padding``, the others keep the
     size. The last maps are averaged down to ``grid`` x ``grid`` before the full connections of ``hidden`` units;
     with ``cam``, to 1 x 1 before a single linear layer. Parameters are named as torchvision's are.
+    Images have 63x63 pixels or more with the usual stride.
     """
 
     def __init__(
@@ -40,7 +41,6 @@ class AlexNet(nn.Module):
         spatial_dropout: float = 0.0,
         initialisation: str = "he",
     ) -> None:
-        super().__init__()
         linear_maps = pieces(activation)
         layers: list[nn.Module] = []
         inputs = channels
@@ -54,39 +54,18 @@ class AlexNet(nn.Module):
             if index in POOLED:
                 layers += [nn.MaxPool2d(3, stride=2), build_spatial_dropout(spatial_dropout)]
             inputs = width
-        self.features = sequence(layers)
-        self.cam = cam
-        self.avgpool = nn.AdaptiveAvgPool2d(1 if cam else grid)
-        scores = nn.Linear(inputs if cam else hidden, classes)
-        if cam:
-            self.dropout, self.fc = nn.Dropout(dropout), scores
-        else:
-            self.classifier = full_connections(inputs * grid * grid, hidden, scores, activation, dropout)
-        initialise(self, initialisation, scores)
-
-    def maps(self, x: Tensor) -> Tensor:
-        """The last maps (B, widths[-1], h, w); of 224x224, 6x6."""
-        maps: Tensor = self.features(x)
-        return maps
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, classes) of normalised images (B, channels, H, W), of 63x63 or more with the usual stride."""
-        x = self.avgpool(self.maps(x)).flatten(1)  # (B, K, h, w) -> (B, K, grid, grid) -> (B, K * grid * grid)
-        logits: Tensor = self.fc(self.dropout(x)) if self.cam else self.classifier(x)  # (B, classes)
-        return logits
-
-
-def full_connections(inputs: int, hidden: int, scores: nn.Linear, activation: str, dropout: float) -> nn.Sequential:
-    """Two layers of ``hidden`` units, dropout before each, and ``scores``."""
-    return nn.Sequential(
-        nn.Dropout(dropout),
-        nn.Linear(inputs, hidden * pieces(activation)),
-        build_activation(activation),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, hidden * pieces(activation)),
-        build_activation(activation),
-        scores,
-    )
+        super().__init__(
+            sequence(layers),
+            inputs,
+            grid,
+            hidden,
+            classes,
+            cam=cam,
+            activation=activation,
+            dropout=dropout,
+            dropout_first=True,
+            initialisation=initialisation,
+        )
 
 
 LECTURE = "I2DL X.2, AlexNet; Krizhevsky et al. 2012"

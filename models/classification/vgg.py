@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from models.layers.activation import build_activation, pieces
 from models.layers.dropout import build_spatial_dropout
-from models.layers.initialisation import initialise
+from models.layers.feature_classifier import FeatureClassifier
 from models.layers.normalisation import build_normalisation
 from models.layers.sequence import sequence
 from models.variant import Variant
 
 
-class VGG(nn.Module):
+class VGG(FeatureClassifier):
     """Stages of 3x3 convolutions that keep the size, each closed by a max pooling that halves it; then as AlexNet.
 
     ``widths`` gives the maps of each convolution of each stage. The last maps are averaged to ``grid`` x ``grid``
@@ -35,7 +35,6 @@ class VGG(nn.Module):
         spatial_dropout: float = 0.0,
         initialisation: str = "he",
     ) -> None:
-        super().__init__()
         linear_maps = pieces(activation)
         layers: list[nn.Module] = []
         inputs = channels
@@ -48,39 +47,18 @@ class VGG(nn.Module):
                 ]
                 inputs = width
             layers += [nn.MaxPool2d(2), build_spatial_dropout(spatial_dropout)]
-        self.features = sequence(layers)
-        self.cam = cam
-        self.avgpool = nn.AdaptiveAvgPool2d(1 if cam else grid)
-        scores = nn.Linear(inputs if cam else hidden, classes)
-        if cam:
-            self.dropout, self.fc = nn.Dropout(dropout), scores
-        else:
-            self.classifier = full_connections(inputs * grid * grid, hidden, scores, activation, dropout)
-        initialise(self, initialisation, scores)
-
-    def maps(self, x: Tensor) -> Tensor:
-        """The last maps (B, widths[-1][-1], H / 2^stages, W / 2^stages)."""
-        maps: Tensor = self.features(x)
-        return maps
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, classes) of normalised images (B, channels, H, W), H and W at least 2^stages."""
-        x = self.avgpool(self.maps(x)).flatten(1)  # (B, K, h, w) -> (B, K, grid, grid) -> (B, K * grid * grid)
-        logits: Tensor = self.fc(self.dropout(x)) if self.cam else self.classifier(x)  # (B, classes)
-        return logits
-
-
-def full_connections(inputs: int, hidden: int, scores: nn.Linear, activation: str, dropout: float) -> nn.Sequential:
-    """Two layers of ``hidden`` units, dropout after each, and ``scores``."""
-    return nn.Sequential(
-        nn.Linear(inputs, hidden * pieces(activation)),
-        build_activation(activation),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, hidden * pieces(activation)),
-        build_activation(activation),
-        nn.Dropout(dropout),
-        scores,
-    )
+        super().__init__(
+            sequence(layers),
+            inputs,
+            grid,
+            hidden,
+            classes,
+            cam=cam,
+            activation=activation,
+            dropout=dropout,
+            dropout_first=False,
+            initialisation=initialisation,
+        )
 
 
 LECTURE = "I2DL X.3, VGGNet; Simonyan and Zisserman 2014"

@@ -101,7 +101,7 @@ class Dispatcher:
 
         A lane lets requests gather while it runs; the loop, which must read them too, reads gRPC's one in several
         turns, and would run each alone. So while requests are seen to follow each other, the first ones wait for
-        the next; one caller alone waits these idle turns, about 0.1 ms, only now and then.
+        the next; one caller alone waits these idle turns only now and then.
         """
         self._quiet_turns += 1
         patient = self._pressed or self._quick_runs % PROBE_EVERY == 0

@@ -12,14 +12,13 @@ from service.package.card import (
     ClassifyParameters,
     Dataset,
     Golden,
-    IntegerParameter,
     Name,
     Preprocessing,
     Provenance,
     TensorCard,
 )
 from service.package.folder import MAX_CARD_BYTES, Package, read_package, sha256
-from service.package.graph import Datatype, Graph, TensorSpec
+from service.package.graph import Datatype, Graph, IntegerParameter, TensorSpec
 from service.package.loop import Loop
 from service.package.serving import Serving
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
-from service.package.graph import FileName, Frozen, Graph, Positive, find
+from service.package.graph import FileName, Frozen, Graph, IntegerParameter, Positive, find
 from service.package.loop import Loop
 from service.package.serving import Serving
 
@@ -39,20 +39,6 @@ class Classes(Frozen):
 
     tensor: str
     labels: FileName
-
-
-class IntegerParameter(Frozen):
-    """Default and inclusive range of an integer request parameter."""
-
-    default: int
-    minimum: int
-    maximum: int
-
-    @model_validator(mode="after")
-    def _default_in_range(self) -> "IntegerParameter":
-        if not self.minimum <= self.default <= self.maximum:
-            raise ValueError(f"default {self.default} is outside {self.minimum}..{self.maximum}")
-        return self
 
 
 class ClassifyParameters(Frozen):

@@ -1,7 +1,7 @@
 """One ONNX file of a package: its tensors, and how many rows a run of it may hold."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -17,6 +17,20 @@ class Frozen(BaseModel):
     """Immutable, and an unknown key is an error that names it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IntegerParameter(Frozen):
+    """Default and inclusive range of an integer request parameter."""
+
+    default: int
+    minimum: int
+    maximum: int
+
+    @model_validator(mode="after")
+    def _default_in_range(self) -> Self:
+        if not self.minimum <= self.default <= self.maximum:
+            raise ValueError(f"default {self.default} is outside {self.minimum}..{self.maximum}")
+        return self
 
 
 class TensorSpec(Frozen):

@@ -3,14 +3,14 @@
 What is written is build/bench/gpu.json. Without a device that works, one sentence and exit code 2.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from deploy.bench.command import read_arguments, told
 from deploy.bench.conditions import Conditions
 from deploy.bench.gpu import memory, recording, served, steps, zoo
-from deploy.bench.plan import FULL, QUICK, Plan
+from deploy.bench.plan import Plan
 from deploy.bench.table import Row, markdown, verdict, write_json
 from service.config import Config
 from service.engine.device import Device, cuda, why_not
@@ -29,17 +29,12 @@ SECTIONS: dict[str, Callable[[Plan, Device], Iterator[Row]]] = {
 
 def main() -> None:
     """Measure the sections asked for, all where none is."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.bench.gpu", description="Measure on a CUDA device.")
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all where none")
-    parser.add_argument("--quick", action="store_true", help="short runs: does it work, not how fast is it")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.sections) - set(SECTIONS):
-        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    sections, plan = read_arguments("deploy.bench.gpu", "Measure on a CUDA device.", SECTIONS)
     device = cuda(Config())
     if reason := why_not(device):
         print(f"bench-gpu needs a CUDA device that works, and there is none here: {reason}", file=sys.stderr)
         sys.exit(NO_DEVICE)
-    measure(arguments.sections or list(SECTIONS), QUICK if arguments.quick else FULL, device)
+    measure(sections, plan, device)
 
 
 def measure(sections: list[str], plan: Plan, device: Device) -> None:
@@ -49,9 +44,8 @@ def measure(sections: list[str], plan: Plan, device: Device) -> None:
     rows: list[Row] = []
     try:
         for section in sections:
-            for row in SECTIONS[section](plan, device):
+            for row in told(SECTIONS[section](plan, device)):
                 rows.append(row)
-                print(f"{row.what}: {row.value:.4g} {row.unit}", flush=True)
     finally:
         FILE.parent.mkdir(parents=True, exist_ok=True)
         write_json(FILE, {**conditions.found(), "device": str(device), "gpus before": gpus}, rows)

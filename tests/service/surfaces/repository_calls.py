@@ -61,3 +61,11 @@ _FIELDS: dict[type, str] = {bool: "bool_param", int: "int64_param", str: "string
 
 def _set(parameter: pb.ModelRepositoryParameter, value: Any) -> None:
     setattr(parameter, _FIELDS[type(value)], value)
+
+
+Repository = RestRepository | GrpcRepository
+
+
+def states(models: Repository, name: str) -> dict[str, str]:
+    """The state of each version of one model."""
+    return {row["version"]: row["state"] for row in models.index() if row["name"] == name}
