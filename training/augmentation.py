@@ -1,44 +1,78 @@
-"""Random distortions of a batch of images in one resampling (I2DL VIII.1; elastic: Simard et al. 2003)."""
+"""Random distortions of a batch of images (I2DL VIII.1; elastic: Simard et al. 2003), by kornia, on their device."""
+
+import math
+from typing import Any
 
 import torch
+from kornia.augmentation import (
+    AugmentationSequential,
+    ColorJiggle,
+    RandomAffine,
+    RandomCrop,
+    RandomElasticTransform,
+    RandomErasing,
+    RandomHorizontalFlip,
+)
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from training.recipe import Augmentation
+from training.table import Fraction, NonNegative, Table
 
-CONTROL_POINTS = 5
+# The width, in pixels, of the Gaussian that makes a field of draws smooth.
+SMOOTHNESS = 4.0
+KERNEL = 15
 
 
-def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
-    """Each image (B, 1, H, W) moved, turned, sheared, scaled and bent by its own draw; outside lies 0.
+class Augmentation(Table):
+    """Random distortions of each training image; 0 leaves one out.
 
-    All randomness comes from ``generator`` (on the CPU), so the same one gives the same images on any device.
+    ``shift``, ``elastic`` and ``crop`` are in pixels, ``rotation`` and ``shear`` in degrees; ``scale``, ``brightness``
+    and ``contrast`` are fractions; all are the largest value of a uniform draw but ``elastic``, the deviation of a
+    smooth displacement field. A crop moves by whole pixels, a shift by parts. ``flip``, from left to right, and
+    ``erase``, a rectangle to black, are probabilities.
     """
-    if how == Augmentation():
+
+    shift: NonNegative = 0.0
+    rotation: NonNegative = 0.0
+    shear: NonNegative = 0.0
+    scale: Fraction = 0.0
+    elastic: NonNegative = 0.0
+    flip: Fraction = 0.0
+    crop: int = 0
+    brightness: Fraction = 0.0
+    contrast: Fraction = 0.0
+    erase: Fraction = 0.0
+
+
+def augment(images: Tensor, how: Augmentation, seed: int) -> Tensor:
+    """Each image (B, C, H, W), in 0..1, distorted by its own draw; outside lies 0.
+
+    All randomness comes from ``seed``; the process's generators are left as they were.
+    """
+    distortions = _distortions(how, *images.shape[2:])
+    if not distortions:
         return images
-    grid = affine_grid(_affine(images, how, generator), list(images.shape), align_corners=False)  # (B, H, W, 2)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        distorted: Tensor = AugmentationSequential(*distortions, data_keys=["input"])(images)
+    return distorted
+
+
+def _distortions(how: Augmentation, height: int, width: int) -> list[Any]:
+    every: list[Any] = []
+    if how.rotation or how.shift or how.shear or how.scale:
+        translate = (how.shift / width, how.shift / height)
+        every.append(RandomAffine(how.rotation, translate, (1 - how.scale, 1 + how.scale), how.shear, p=1.0))
     if how.elastic:
-        grid = grid + _elastic(images, how.elastic, generator)
-    return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-
-
-def _affine(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
-    """Matrices (B, 2, 3) from output to input coordinates, both -1..1 across the image."""
-    batch, _, height, width = images.shape
-    draws = torch.rand(5, batch, generator=generator) * 2 - 1  # (5, B)
-    angle, shear = torch.deg2rad(draws[0] * how.rotation), torch.deg2rad(draws[1] * how.shear)
-    scale = 1 + draws[2] * how.scale
-    row_x = torch.stack([angle.cos(), -angle.sin() + shear.tan(), 2 * how.shift / width * draws[3]], 1)  # (B, 3)
-    row_y = torch.stack([angle.sin(), angle.cos(), 2 * how.shift / height * draws[4]], 1)  # (B, 3)
-    matrix = torch.stack([row_x, row_y], 1)  # (B, 2, 3)
-    matrix[:, :, :2] *= scale[:, None, None]
-    return matrix.to(images)
-
-
-def _elastic(images: Tensor, pixels: float, generator: torch.Generator) -> Tensor:
-    """A smooth displacement field (B, H, W, 2): normal draws at a few control points, cubic between them."""
-    batch, _, height, width = images.shape
-    points = torch.randn(batch, 2, CONTROL_POINTS, CONTROL_POINTS, generator=generator)
-    field = interpolate(points.to(images), (height, width), mode="bicubic", align_corners=True)  # (B, 2, H, W)
-    unit = torch.tensor([2 * pixels / width, 2 * pixels / height]).to(images)
-    return field.permute(0, 2, 3, 1) * unit  # (B, 2, H, W) -> (B, H, W, 2)
+        # A Gaussian mean of uniform draws on -1..1 deviates by 1 / (sqrt(3) 2 sqrt(pi) sigma); 2 / size is a pixel.
+        unit = math.sqrt(3) * 2 * math.sqrt(math.pi) * SMOOTHNESS * how.elastic
+        alpha = (2 * unit / height, 2 * unit / width)
+        every.append(RandomElasticTransform((KERNEL, KERNEL), (SMOOTHNESS, SMOOTHNESS), alpha, p=1.0))
+    if how.flip:
+        every.append(RandomHorizontalFlip(p=how.flip))
+    if how.crop:
+        every.append(RandomCrop((height, width), padding=how.crop, p=1.0))
+    if how.brightness or how.contrast:
+        every.append(ColorJiggle(how.brightness, how.contrast, p=1.0))
+    if how.erase:
+        every.append(RandomErasing(p=how.erase))
+    return every

@@ -12,7 +12,7 @@ from service.config import load_config
 from service.engine import Engine
 from service.imaging import prepare
 from service.package import ClassifyCard, Package, Preprocessing, read_package
-from training.data import Bytes, Split, find_source, load_test
+from training.data import Bytes, Split, find_source
 from training.errors import EvaluationError
 
 ROWS = 256
@@ -49,7 +49,7 @@ def evaluate(repository: Path, name: str, version: int | None = None, data: Path
     source = find_source(dataset.name)
     if dataset.files != dict(source.files):
         raise EvaluationError(f"{name}/{version}: its card names other files of {dataset.name} than are published")
-    return Evaluation(package.classifier, measure(repository, package, load_test(source, data)))
+    return Evaluation(package.classifier, measure(repository, package, source.test(data)))
 
 
 def newest(repository: Path, name: str) -> int:

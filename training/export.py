@@ -23,7 +23,7 @@ from service.package import (
     TensorSpec,
 )
 from training.checkpoint import Checkpoint, read_checkpoint
-from training.data import Bytes, Source, Split, find_source, load_test
+from training.data import Bytes, Source, Split, find_source
 from training.errors import ExportError, RunError
 from training.evaluate import measure, versions
 from training.graph import Served, count_macs, count_parameters
@@ -60,7 +60,7 @@ def export(
     if not checkpoint.finished:
         raise RunError(f"{run}: {len(checkpoint.history)} of {checkpoint.recipe.epochs} epochs done; `train` goes on")
     source = find_source(checkpoint.recipe.dataset)
-    test = load_test(source, data)
+    test = source.test(data)
     name = checkpoint.recipe.name
     version = version or max(versions(repository, name), default=0) + 1
     target = repository / name / str(version)
@@ -78,8 +78,7 @@ def _write(checkpoint: Checkpoint, source: Source, test: Split, folder: Path) ->
     """Write the package, check it against torch, and measure it through the engine against the gate."""
     folder.mkdir(parents=True)
     served = Served(checkpoint.model(), source.mean, source.std)
-    height, width = test.images.shape[1:]
-    write_onnx(served, height, width, folder / GRAPH)
+    write_onnx(served, test.images.shape[1:], folder / GRAPH)
     differences = parity(folder / GRAPH, served, test.images, BATCHES)
     (folder / LABELS).write_text("".join(f"{label}\n" for label in source.labels), "utf-8")
     draw(checkpoint.history, _title(checkpoint, source), folder / PICTURE)
@@ -124,7 +123,7 @@ def _title(checkpoint: Checkpoint, source: Source) -> str:
 
 def _card(checkpoint: Checkpoint, source: Source, provenance: Provenance, folder: Path) -> ClassifyCard:
     variant = find(checkpoint.recipe.model)
-    _, height, width = variant.input_shape
+    channels, height, width = variant.input_shape
     return ClassifyCard(
         name=checkpoint.recipe.name,
         version=int(folder.name),
@@ -134,12 +133,20 @@ def _card(checkpoint: Checkpoint, source: Source, provenance: Provenance, folder
         description=variant.description,
         graph=Graph(
             file=GRAPH,
-            inputs=(TensorSpec(name=INPUT, datatype="UINT8", shape=(-1, height, width)),),
+            inputs=(
+                TensorSpec(
+                    name=INPUT,
+                    datatype="UINT8",
+                    shape=(-1, height, width) if channels == 1 else (-1, height, width, channels),
+                ),
+            ),
             outputs=(TensorSpec(name=OUTPUT, datatype="FP32", shape=(-1, len(source.labels))),),
             max_batch=MAX_BATCH,
         ),
         # The digits are white on black, so a border is black too.
-        preprocessing=Preprocessing(tensor=INPUT, colour="grey", height=height, width=width, fit="pad", background=0),
+        preprocessing=Preprocessing(
+            tensor=INPUT, colour="grey" if channels == 1 else "rgb", height=height, width=width, fit="pad", background=0
+        ),
         classes=Classes(tensor=OUTPUT, labels=LABELS),
         parameters=ClassifyParameters(
             top_k=IntegerParameter(default=min(5, len(source.labels)), minimum=1, maximum=len(source.labels))
@@ -153,7 +160,6 @@ def _card(checkpoint: Checkpoint, source: Source, provenance: Provenance, folder
 def _provenance(checkpoint: Checkpoint, served: Served, test: Split, differences: dict[str, float]) -> Provenance:
     """Everything but the metrics, which only the written package can have."""
     dataset = checkpoint.dataset
-    height, width = test.images.shape[1:]
     return Provenance(
         recipe=checkpoint.recipe.model_dump(mode="json"),
         seed=checkpoint.recipe.seed,
@@ -164,7 +170,7 @@ def _provenance(checkpoint: Checkpoint, served: Served, test: Split, differences
         metrics={},
         parity=differences,
         parameters=count_parameters(served),
-        macs=count_macs(served, height, width),
+        macs=count_macs(served, test.images.shape[1:]),
     )
 
 

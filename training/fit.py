@@ -14,10 +14,10 @@ from torch import nn
 from models.registry import build, find
 from training.checkpoint import FILE, Checkpoint, describe, read_checkpoint
 from training.classifier import Classifier
-from training.data import Source, Split, find_source, load_training
+from training.data import Source, Split, find_source, hold_out
+from training.data.loading import training_batches, validation_batches
 from training.errors import RecipeError, RunError
 from training.history import History, draw
-from training.loading import training_batches, validation_batches
 from training.recipe import Recipe
 
 VALIDATION_BATCH = 500
@@ -34,7 +34,7 @@ def fit(recipe: Recipe, run: Path, data: Path | None = None) -> Checkpoint:
     earlier = _earlier(recipe, run)
     if earlier is None or not earlier.finished:
         source = find_source(recipe.dataset)
-        training, validation = load_training(source, data, recipe.validation, recipe.seed)
+        training, validation = hold_out(source.training(data), recipe.validation, recipe.seed)
         _train(recipe, run, source, training, validation, resume=earlier is not None)
     done = read_checkpoint(run)
     draw(done.history, f"{find(recipe.model).title} on {find_source(recipe.dataset).title}", run / "curve.png")

@@ -1,17 +1,19 @@
 """The served form of a model: uint8 images in, probabilities out, normalisation and softmax inside."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
 class Served(nn.Module):
-    """What a package's graph computes: uint8 images (B, H, W) -> float32 probabilities (B, classes)."""
+    """What a package's graph computes: uint8 images (B, H, W) or (B, H, W, 3) -> float32 probabilities (B, classes)."""
 
-    def __init__(self, model: nn.Module, mean: float, std: float) -> None:
+    def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.model = model
-        self.mean, self.std = mean, std
+        self.mean, self.std = tuple(mean), tuple(std)
 
     def forward(self, image: Tensor) -> Tensor:
         """Softmax of the model's logits."""
@@ -20,13 +22,15 @@ class Served(nn.Module):
 
 
 def unit(images: Tensor) -> Tensor:
-    """uint8 (B, H, W) -> float32 (B, 1, H, W) in 0..1."""
-    return images.unsqueeze(1).to(torch.float32) / 255  # (B, H, W) -> (B, 1, H, W)
+    """uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, 1, H, W) or (B, 3, H, W) in 0..1."""
+    channels_first = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)  # (B, C, H, W)
+    return channels_first.to(torch.float32) / 255
 
 
-def normalise(images: Tensor, mean: float, std: float) -> Tensor:
-    """Pixels in 0..1 -> mean 0 and deviation 1 over the training split."""
-    return (images - mean) / std
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Pixels (B, C, H, W) in 0..1 -> mean 0 and deviation 1 over the training split, channel by channel."""
+    middle, deviation = (images.new_tensor(values)[:, None, None] for values in (mean, std))  # (C, 1, 1)
+    return (images - middle) / deviation
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -35,9 +39,9 @@ def count_parameters(model: nn.Module) -> int:
 
 
 @torch.no_grad()
-def count_macs(served: Served, height: int, width: int) -> int:
-    """Multiply-accumulates of the convolutions and matrix products for one row."""
+def count_macs(served: Served, shape: Sequence[int]) -> int:
+    """Multiply-accumulates of the convolutions and matrix products for one row, uint8 of ``shape``."""
     counter = FlopCounterMode(display=False)
     with counter:
-        served(torch.zeros(1, height, width, dtype=torch.uint8))
+        served(torch.zeros(1, *shape, dtype=torch.uint8))
     return int(counter.get_total_flops()) // 2  # a multiply-accumulate is two operations there

@@ -20,9 +20,9 @@ OPSET = 20
 PARITY_LIMIT = 1e-5
 
 
-def write_onnx(served: Served, height: int, width: int, path: Path) -> None:
-    """Write ``served``: weights inside, any batch size, no word on the machine it was made on."""
-    example = torch.zeros(2, height, width, dtype=torch.uint8)
+def write_onnx(served: Served, shape: Sequence[int], path: Path) -> None:
+    """Write ``served``, which takes uint8 rows of ``shape``: weights inside, any batch size, no word on the machine it was made on."""
+    example = torch.zeros(2, *shape, dtype=torch.uint8)
     # The exporter logs a line for each torchvision operator that it cannot register; we have no torchvision.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():

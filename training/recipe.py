@@ -5,61 +5,26 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from service.package import Name
+from training.augmentation import Augmentation
 from training.errors import RecipeError
+from training.loss import Loss
+from training.optimiser import Optimiser
+from training.schedule import Schedule
+from training.table import Count, Fraction, Table
 
 FOLDER = Path(__file__).parent / "recipes"
 
-Count = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-NonNegative = Annotated[float, Field(ge=0)]
 
-
-class _Frozen(BaseModel):
-    """Immutable, and an unknown key is an error that names it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Optimiser(_Frozen):
-    """``sgd`` with Nesterov's ``momentum``, or ``adamw`` (I2DL V; decoupled decay: arXiv:1711.05101)."""
-
-    name: Literal["sgd", "adamw"]
-    learning_rate: Annotated[float, Field(gt=0)]
-    momentum: Fraction = 0.9
-    weight_decay: NonNegative = 0.0
-
-
-class Schedule(_Frozen):
-    """The learning rate: a linear rise over ``warmup`` epochs, then constant or a cosine to zero."""
-
-    name: Literal["constant", "cosine"] = "constant"
-    warmup: NonNegative = 0.0
-
-
-class Augmentation(_Frozen):
-    """Random distortions of each training image; 0 leaves one out.
-
-    ``shift`` and ``elastic`` are in pixels, ``rotation`` and ``shear`` in degrees, ``scale`` is a fraction.
-    All are the largest value of a uniform draw but ``elastic``, the deviation of a smooth displacement field.
-    """
-
-    shift: NonNegative = 0.0
-    rotation: NonNegative = 0.0
-    shear: NonNegative = 0.0
-    scale: Fraction = 0.0
-    elastic: NonNegative = 0.0
-
-
-class Gate(_Frozen):
+class Gate(Table):
     """What the package must reach on the test split, through the serving engine, to be exported at all."""
 
     accuracy: Annotated[float, Field(ge=0, le=1)]
 
 
-class Recipe(_Frozen):
+class Recipe(Table):
     """One training run. ``name`` is also the package's; ``config`` replaces values of the model's row.
 
     ``validation`` is the number of training examples held out; ``ema`` the decay per step of an average of
@@ -76,7 +41,7 @@ class Recipe(_Frozen):
     optimiser: Optimiser
     schedule: Schedule = Schedule()
     augmentation: Augmentation = Augmentation()
-    label_smoothing: Fraction = 0.0
+    loss: Loss = Loss()
     ema: Fraction = 0.0
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from training.data import Split
+from training.data.split import Split
 
 
 class ShuffledBatches(Sampler[list[int]]):
@@ -33,7 +33,7 @@ class ShuffledBatches(Sampler[list[int]]):
 
 
 def training_batches(split: Split, size: int, seed: int) -> DataLoader[tuple[torch.Tensor, ...]]:
-    """Shuffled batches: uint8 images (B, H, W), int64 labels (B,)."""
+    """Shuffled batches: uint8 images (B, H, W) or (B, H, W, 3), int64 labels (B,)."""
     sampler = ShuffledBatches(len(split), size, seed)
     # The sampler yields whole batches of indices, so that a batch is one gather instead of B small copies.
     return DataLoader(_tensors(split), sampler=sampler, batch_size=None)
