@@ -4,7 +4,7 @@ It says what goes in, what comes out, and where it all came from.
 """
 
 from abc import abstractmethod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
@@ -41,10 +41,47 @@ class Classes(Frozen):
     labels: FileName
 
 
+Views = Literal["single", "flip", "ten_crop"]
+VIEWS: tuple[Views, ...] = get_args(Views)
+
+
+class ViewsParameter(Frozen):
+    """How many views of an image a caller may have averaged."""
+
+    default: Views = "single"
+    allowed: tuple[Views, ...] = VIEWS
+
+
 class ClassifyParameters(Frozen):
     """What a caller of a classifier may set."""
 
     top_k: IntegerParameter
+    views: ViewsParameter = ViewsParameter()
+
+
+class ActivationMap(Frozen):
+    """``tensor`` holds class activation maps (batch, classes, h, w): where the network saw each class."""
+
+    tensor: str
+
+
+class Deconvolution(Frozen):
+    """A graph of its own that shows what in an image drives the strongest maps of one of its ``layers``.
+
+    Its inputs are the image as the classifier takes it and ``layer`` (batch), an index into ``layers``; its outputs
+    ``reconstructions`` (batch, K, height, width) for grey and (batch, K, height, width, 3) for colour, ``maps``
+    (batch, K), which maps these are, and ``strengths`` (batch, K), their largest activations, the strongest first.
+    """
+
+    graph: Graph
+    layers: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Explain(Frozen):
+    """How the classifier can say what it looked at."""
+
+    cam: ActivationMap | None = None
+    deconv: Deconvolution | None = None
 
 
 class Golden(Frozen):
@@ -72,11 +109,13 @@ class Provenance(Frozen):
     git_commit: str
     created: str
     libraries: dict[str, str]
-    dataset: Dataset
+    dataset: Dataset | None = Field(description="None where the weights came from a file, and nothing was measured.")
     metrics: dict[str, float] = Field(description="Measured on the test split, through the serving engine.")
     parity: dict[str, float] = Field(description="Max abs difference from torch, by batch size.")
     parameters: Positive
     macs: Positive = Field(description="Multiply-accumulates for one row.")
+    weights: Literal["float32", "float16", "int8"] = "float32"
+    temperature: Annotated[float, Field(gt=0, description="What the logits are divided by, for calibration.")] = 1.0
 
 
 class Card(Frozen):
@@ -147,6 +186,7 @@ class ClassifyCard(Card):
     preprocessing: Preprocessing
     classes: Classes
     parameters: ClassifyParameters
+    explain: Explain = Explain()
     golden: Golden
     provenance: Provenance
 
@@ -164,6 +204,8 @@ class ClassifyCard(Card):
     def _tensors_are_there(self) -> "ClassifyCard":
         find(self.graph.inputs, self.preprocessing.tensor, "preprocessing.tensor")
         find(self.graph.outputs, self.classes.tensor, "classes.tensor")
+        if self.explain.cam:
+            find(self.graph.outputs, self.explain.cam.tensor, "explain.cam.tensor")
         return self
 
 
