@@ -20,20 +20,28 @@ class WeightsError(Exception):
 def load_weights(model: nn.Module, path: Path, fresh: Collection[str] = ()) -> None:
     """Give ``model`` the parameters and averages in the file ``path``, a state dictionary; nothing in it is run.
 
+    Raises:
+        WeightsError: the file cannot be read, holds no state dictionary, or, as `give_weights`, it does not fit.
+    """
+    give_weights(model, read_weights(path), str(path), fresh)
+
+
+def give_weights(model: nn.Module, found: Mapping[str, Tensor], origin: str, fresh: Collection[str] = ()) -> None:
+    """Give ``model`` the parameters and averages in the state dictionary ``found``, which came from ``origin``.
+
     Auxiliary heads that only one of the two has are passed over. So are the submodules named ``fresh``, as
     ``("fc",)`` for a new head over an old network: they keep their start.
 
     Raises:
-        WeightsError: the file cannot be read, holds no state dictionary, or it does not fit: the message names what
-            is missing, what is there besides, and what has another shape. The model is then as it was.
+        WeightsError: it does not fit: the message names what is missing, what is there besides, and what has another
+            shape. The model is then as it was.
     """
-    found = read_weights(path)
     wanted = model.state_dict()
     left_out = {*fresh, *(head for head in AUXILIARY if not (_has(found, head) and _has(wanted, head)))}
     found, wanted = _without(found, left_out), _without(wanted, left_out)
     problems = compare(found, wanted)
     if problems:
-        raise WeightsError(f"{path} does not fit {type(model).__name__}: {'; '.join(problems)}")
+        raise WeightsError(f"{origin} does not fit {type(model).__name__}: {'; '.join(problems)}")
     model.load_state_dict(found, strict=False)
 
 

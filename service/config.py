@@ -81,6 +81,7 @@ class Config(BaseModel):
     timeout_s: float = Field(30.0, gt=0, description="A request's deadline where the caller sets none.")
     drain_s: float = Field(30.0, gt=0, description="Time for in-flight requests after SIGTERM.")
     max_request_bytes: int = Field(16 << 20, ge=1, description="Largest request body, and largest image file.")
+    max_images: int = Field(64, ge=1, description="Most images in one call.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest decoded image (decompression bombs).")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     data: Path | None = Field(None, description="Folder of data sets already at hand; read by training only.")

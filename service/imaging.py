@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from service.errors import InvalidImage, TooLarge
-from service.package import Preprocessing
+from service.package import Preprocessing, Views
 
 # Formats whose decoders are in every Pillow; the rest of its plugins never see a stranger's bytes.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -19,6 +19,7 @@ _INTERPOLATION = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+VIEW_COUNTS: dict[Views, int] = {"single": 1, "flip": 2, "ten_crop": 10}
 
 # Plugins load at the first image; better here than in the first caller's time.
 Image.init()
@@ -59,6 +60,32 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint
     if image.size != size:
         image = _fit(image, size, preprocessing)
     return np.asarray(image)
+
+
+def take_views(image: Image.Image, preprocessing: Preprocessing, views: Views) -> NDArray[np.uint8]:
+    """The image as the graph wants it, ``VIEW_COUNTS[views]`` times: uint8, (views, H, W) or (views, H, W, 3).
+
+    ``flip`` is the image and its mirror image; ``ten_crop`` the four corners and the centre of the image at 8/7 of
+    the size, as 224 of 256, then their mirror images (Krizhevsky et al. 2012, ImageNet Classification, 4.1).
+    """
+    if views == "ten_crop":
+        return _with_mirrored(_crops(image, preprocessing))
+    plain = prepare(image, preprocessing)[None]
+    return plain if views == "single" else _with_mirrored(plain)
+
+
+def _crops(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """The four corners and the centre, (5, H, W) or (5, H, W, 3)."""
+    height, width = preprocessing.height, preprocessing.width
+    larger = {"height": -(-height * 8 // 7), "width": -(-width * 8 // 7)}  # rounded up
+    whole = prepare(image, preprocessing.model_copy(update=larger))
+    down, right = whole.shape[0] - height, whole.shape[1] - width
+    corners = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
+    return np.stack([whole[top : top + height, left : left + width] for top, left in corners])
+
+
+def _with_mirrored(views: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.concatenate([views, views[:, :, ::-1]])
 
 
 def _convert(image: Image.Image, mode: str, background: int) -> Image.Image:

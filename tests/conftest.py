@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from tests.packages import write_package
+
+# A busy machine is no failure: hypothesis times its examples otherwise.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 # A test that waits for an answer which never comes fails instead of hanging.
 TEST_TIMEOUT_S = 30

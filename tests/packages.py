@@ -74,7 +74,7 @@ def example(rows: int, seed: int = 0) -> NDArray[np.uint8]:
 
 def expected(images: NDArray[np.uint8], version: int = 1) -> NDArray[np.float32]:
     """What the tiny model must answer, by numpy: (rows, 3)."""
-    logits = (images.reshape(len(images), -1).astype("f4") / 255) @ _weights(version)
+    logits = (images.reshape(len(images), -1).astype("f4") / 255) @ tiny_weights(version)
     powers = np.exp(logits - logits.max(1, keepdims=True))
     probabilities: NDArray[np.float32] = (powers / powers.sum(1, keepdims=True)).astype("f4")
     return probabilities
@@ -86,7 +86,8 @@ def assert_close(came: NDArray[Any], wanted: NDArray[np.float32]) -> None:
     np.testing.assert_allclose(came, wanted, rtol=1e-4, atol=1e-5)
 
 
-def _weights(version: int) -> NDArray[np.float32]:
+def tiny_weights(version: int) -> NDArray[np.float32]:
+    """Those of the tiny model of that version, (16, 3)."""
     return np.random.default_rng(version).normal(size=(SIDE * SIDE, CLASSES)).astype("f4")
 
 
@@ -94,7 +95,7 @@ def _graph(version: int, work: int, fails_at: int | None) -> onnx.ModelProto:
     constants: dict[str, Any] = {
         "scale": np.float32(255),
         "flat": np.array([-1, SIDE * SIDE]),
-        "weights": _weights(version),
+        "weights": tiny_weights(version),
     }
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),

@@ -25,11 +25,58 @@ CORE_MESSAGES = {f"{call}{end}" for call in CORE for end in ("Request", "Respons
     "InferTensorContents",
 }
 # Ours; once released, a number keeps its meaning.
+_OPTIONS = [
+    "string model 2",
+    "string version 3",
+    "uint32 top_k 4 of _top_k",
+    "string views 5",
+    "string explain 6",
+    "string explain_label 7",
+    "string layer 8",
+    "string id 9",
+]
 VISION = {
-    "ClassifyRequest": ["bytes image 1", "string model 2", "string version 3", "uint32 top_k 4 of _top_k"],
-    "ClassifyResponse": ["string model 1", "string version 2", "repeated Label labels 3", "Timing timing 4"],
+    "ClassifyRequest": ["bytes image 1", *_OPTIONS],
+    "ClassifyResponse": [
+        "string model 1",
+        "string version 2",
+        "repeated Label labels 3",
+        "Timing timing 4",
+        "Explanation explanation 5",
+        "string id 6",
+    ],
+    "ClassifyBatchRequest": ["repeated bytes images 1", *_OPTIONS],
+    "ClassifyBatchResponse": [
+        "string model 1",
+        "string version 2",
+        "repeated ClassifyResult results 3",
+        "Timing timing 4",
+        "string id 5",
+    ],
+    "ClassifyResult": ["repeated Label labels 1", "Explanation explanation 2"],
+    "ClassifyStreamResponse": ["string id 1", "ClassifyResponse response 2 of outcome", "Error error 3 of outcome"],
+    "Error": ["string code 1", "string message 2"],
     "Label": ["string label 1", "uint32 index 2", "double probability 3"],
+    "Explanation": [
+        "string method 1",
+        "string label 2",
+        "uint32 index 3 of _index",
+        "string layer 4",
+        "repeated Evidence evidence 5",
+    ],
+    "Evidence": [
+        "uint32 map 1 of _map",
+        "double strength 2 of _strength",
+        "bytes png 3",
+        "repeated uint32 shape 4",
+        "bytes values 5",
+    ],
     "Timing": ["double queue_ms 1", "double decode_ms 2", "double compute_ms 3"],
+}
+VISION_CALLS = {
+    "Classify": "ClassifyRequest ClassifyResponse",
+    "ClassifyBatch": "ClassifyBatchRequest ClassifyBatchResponse",
+    "ClassifyStream": "stream ClassifyRequest stream ClassifyStreamResponse",
 }
 # By descriptor.proto's numbers of them.
 _NAMES = "double float int64 uint64 int32 fixed64 fixed32 bool string group message bytes uint32"
@@ -108,10 +155,9 @@ def test_package_service_and_calls_have_the_published_names() -> None:
 
 def test_visions_numbers_keep_their_meaning() -> None:
     found = messages(vision_pb2.DESCRIPTOR.message_types_by_name)
-    assert {name: fields(found[name]) for name in VISION} == VISION
-    assert call(vision_pb2.DESCRIPTOR.services_by_name["Vision"].methods_by_name["Classify"]) == (
-        "ClassifyRequest ClassifyResponse"
-    )
+    assert {name: fields(message) for name, message in found.items()} == VISION
+    calls = vision_pb2.DESCRIPTOR.services_by_name["Vision"].methods
+    assert {method.name: call(method) for method in calls} == VISION_CALLS
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Random distortions of a batch of images (I2DL VIII.1; elastic: Simard et al. 2003), by kornia, on their device."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from kornia.augmentation import (
@@ -13,6 +13,7 @@ from kornia.augmentation import (
     RandomErasing,
     RandomHorizontalFlip,
 )
+from pydantic import Field
 from torch import Tensor
 
 from training.table import Fraction, NonNegative, Table
@@ -27,8 +28,8 @@ class Augmentation(Table):
 
     ``shift``, ``elastic`` and ``crop`` are in pixels, ``rotation`` and ``shear`` in degrees; ``scale``, ``brightness``
     and ``contrast`` are fractions; all are the largest value of a uniform draw but ``elastic``, the deviation of a
-    smooth displacement field. A crop moves by whole pixels, a shift by parts. ``flip``, from left to right, and
-    ``erase``, a rectangle to black, are probabilities.
+    smooth displacement field. A crop moves by whole pixels, a shift by parts. Brightness is added, contrast multiplies.
+    ``flip``, from left to right, and ``erase``, a rectangle of 2 to 33 % to black, are probabilities.
     """
 
     shift: NonNegative = 0.0
@@ -37,7 +38,7 @@ class Augmentation(Table):
     scale: Fraction = 0.0
     elastic: NonNegative = 0.0
     flip: Fraction = 0.0
-    crop: int = 0
+    crop: Annotated[int, Field(ge=0)] = 0
     brightness: Fraction = 0.0
     contrast: Fraction = 0.0
     erase: Fraction = 0.0
@@ -63,9 +64,9 @@ def _distortions(how: Augmentation, height: int, width: int) -> list[Any]:
         translate = (how.shift / width, how.shift / height)
         every.append(RandomAffine(how.rotation, translate, (1 - how.scale, 1 + how.scale), how.shear, p=1.0))
     if how.elastic:
-        # A Gaussian mean of uniform draws on -1..1 deviates by 1 / (sqrt(3) 2 sqrt(pi) sigma); 2 / size is a pixel.
-        unit = math.sqrt(3) * 2 * math.sqrt(math.pi) * SMOOTHNESS * how.elastic
-        alpha = (2 * unit / height, 2 * unit / width)
+        pixels = how.elastic * math.sqrt(3) / _remaining()
+        # kornia's displacements are along x and y in half the image's sides.
+        alpha = (2 * pixels / width, 2 * pixels / height)
         every.append(RandomElasticTransform((KERNEL, KERNEL), (SMOOTHNESS, SMOOTHNESS), alpha, p=1.0))
     if how.flip:
         every.append(RandomHorizontalFlip(p=how.flip))
@@ -76,3 +77,9 @@ def _distortions(how: Augmentation, height: int, width: int) -> list[Any]:
     if how.erase:
         every.append(RandomErasing(p=how.erase))
     return every
+
+
+def _remaining() -> float:
+    """The deviation of a mean over the Gaussian window, as a share of that of the draws (uniform: 1 / sqrt 3)."""
+    window = [math.exp(-((i - KERNEL // 2) ** 2) / (2 * SMOOTHNESS**2)) for i in range(KERNEL)]
+    return sum(weight**2 for weight in window) / sum(window) ** 2

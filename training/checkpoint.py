@@ -1,15 +1,17 @@
 """Checkpoints that say everything needed to rebuild the model: read without running any code of theirs."""
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from pydantic import ValidationError
 from torch import Tensor, nn
 
 from models.registry import build
+from models.weights import AUXILIARY
 from service.package import Dataset
 from training.classifier import DESCRIPTION
 from training.data import Source
@@ -17,14 +19,45 @@ from training.errors import RunError
 from training.history import Row
 from training.provenance import describe_dataset, git_commit, library_versions
 from training.recipe import Recipe, parse_recipe
+from training.stopping import MODES, Metric, has_stopped
 
 FILE = "last.ckpt"
+BEST = "best.ckpt"
 PREFIX = "model."  # of the model's parameters inside the Lightning module's
+
+
+class Keeper(ModelCheckpoint):
+    """Writes the file ``name`` into the folder ``run``: after every epoch, or after each that is best by ``metric``.
+
+    A file is replaced whole, when the history already has the epoch's row. A run goes on wherever its folder is moved.
+    """
+
+    def __init__(self, run: Path, name: str, metric: Metric | None = None) -> None:
+        super().__init__(
+            run,
+            Path(name).stem,
+            monitor=metric,
+            mode=MODES[metric] if metric else "min",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint's state, whose paths are those of the folder that the run began in."""
+        folder = Path(str(self.dirpath))
+
+        def moved(path: str) -> str:
+            return str(folder / Path(path).name) if path else ""
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        best = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        here = {"dirpath": self.dirpath, "best_k_models": best, **{key: moved(state_dict[key]) for key in paths}}
+        super().load_state_dict(state_dict | here)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a run folder's checkpoint says, and its weights."""
+    """What a run folder's checkpoint says; ``weights`` are those that the recipe keeps, of the ``kept`` row's epoch."""
 
     recipe: Recipe
     config: dict[str, Any]
@@ -33,17 +66,23 @@ class Checkpoint:
     git_commit: str
     created: str
     history: list[Row]
+    kept: Row | None
     weights: dict[str, Tensor]
+    stopped: bool
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch of the recipe is done."""
-        return len(self.history) >= self.recipe.epochs
+        """Whether every epoch of the recipe is done, or early stopping has ended the run before."""
+        return self.stopped or len(self.history) >= self.recipe.epochs
 
     def model(self) -> nn.Module:
-        """The trained model, for inference."""
-        model = build(self.recipe.model, self.config)
-        model.load_state_dict(self.weights)
+        """The trained model, for inference: without the heads that only training needs."""
+        config, weights = self.config, self.weights
+        if config.get("auxiliary"):
+            config = config | {"auxiliary": False}
+            weights = {name: value for name, value in weights.items() if not name.startswith(AUXILIARY)}
+        model = build(self.recipe.model, config)
+        model.load_state_dict(weights)
         return model.eval()
 
 
@@ -61,14 +100,21 @@ def describe(recipe: Recipe, config: dict[str, Any], source: Source, splits: dic
 
 
 def read_checkpoint(run: Path) -> Checkpoint:
-    """The checkpoint in the run folder ``run``.
+    """The checkpoint in the run folder ``run``, with the weights that its recipe keeps.
 
     Raises:
         RunError: there is none, or it is none of ours.
     """
-    path = run / FILE
+    last = _read(run / FILE)
+    if last.recipe.keep == "last" or not last.recipe.epochs:
+        return last
+    best = _read(run / BEST)
+    return replace(last, kept=best.kept, weights=best.weights)
+
+
+def _read(path: Path) -> Checkpoint:
     if not path.is_file():
-        raise RunError(f"{run}: no {FILE}; is this the folder of a `lectorium train` run?")
+        raise RunError(f"{path.parent}: no {path.name}; is this the folder of a `lectorium train` run?")
     try:
         return _parse(torch.load(path, map_location="cpu", weights_only=True), path)
     except (KeyError, RuntimeError, EOFError, pickle.UnpicklingError, ValidationError) as error:
@@ -77,6 +123,7 @@ def read_checkpoint(run: Path) -> Checkpoint:
 
 def _parse(content: dict[str, Any], path: Path) -> Checkpoint:
     said = content[DESCRIPTION]
+    history: list[Row] = content["callbacks"]["History"]["rows"]
     return Checkpoint(
         recipe=parse_recipe(said["recipe"], str(path)),
         config=said["config"],
@@ -84,6 +131,8 @@ def _parse(content: dict[str, Any], path: Path) -> Checkpoint:
         libraries=said["libraries"],
         git_commit=said["git_commit"],
         created=said["created"],
-        history=content["callbacks"]["History"]["rows"],
+        history=history,
+        kept=history[-1] if history else None,
         weights={k.removeprefix(PREFIX): v for k, v in content["state_dict"].items() if k.startswith(PREFIX)},
+        stopped=has_stopped(content["callbacks"]),
     )

@@ -17,6 +17,14 @@ class RunError(TrainingError):
     """A run folder that holds no checkpoint, an unfinished one, or one of another recipe."""
 
 
+class DivergedError(RunError):
+    """A run whose loss is no number any more."""
+
+
+class SanityError(TrainingError):
+    """A run that a sanity check says will learn nothing, and that was to be strict."""
+
+
 class ExportError(TrainingError):
     """A package that may not be written: parity broken, accuracy gate missed, version taken."""
 

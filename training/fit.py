@@ -1,58 +1,124 @@
-"""One run: recipe in, run folder with checkpoint, history and learning curve out."""
+"""One run: recipe in, run folder with checkpoints, history, learning curve and sanity checks out."""
 
 import json
 import logging
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
-from torch import nn
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
 
-from models.registry import build, find
-from training.checkpoint import FILE, Checkpoint, describe, read_checkpoint
+from models.registry import find
+from training import sanity
+from training.checkpoint import BEST, FILE, Checkpoint, Keeper, describe, read_checkpoint
 from training.classifier import Classifier
-from training.data import Source, Split, find_source, hold_out
+from training.data import Source, Split, cut
 from training.data.loading import training_batches, validation_batches
+from training.diagnosis import diagnose, handicaps
 from training.errors import RecipeError, RunError
 from training.history import History, draw
+from training.memory import remember
+from training.network import check_network, complete_config, fresh_model, open_source, start_from
 from training.recipe import Recipe
+from training.stopping import Stopper
+from training.world import World, find_world
+
+__all__ = ["fit", "fresh_model", "make_classifier", "quiet", "start"]
 
 VALIDATION_BATCH = 500
+TENSORBOARD = "tensorboard"
+
+Say = Callable[[str], None]
+Batches = DataLoader[tuple[Tensor, ...]]
 
 
-def fit(recipe: Recipe, run: Path, data: Path | None = None) -> Checkpoint:
+def fit(
+    recipe: Recipe,
+    run: Path,
+    data: Path | None = None,
+    *,
+    strict: bool = False,
+    say: Say | None = None,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+) -> Checkpoint:
     """Train as ``recipe`` says, into the folder ``run``; an unfinished run of it that is there goes on.
 
+    ``say`` is told what the sanity checks found and what the learning curve says, line by line; with ``strict`` a check
+    that fails ends the run before it begins. ``callbacks`` are further ones for Lightning, ``progress`` its bar. Under
+    torchrun the processes share every batch (batch norm sees its own process's part only).
+
     Raises:
-        RecipeError: the recipe names a model or a value of it that does not exist.
+        RecipeError: the recipe names a model or a value of it that does not exist, or one that doesn't fit the data.
         DataError: the data set cannot be had or is not the one published.
         RunError: the folder holds a run of another recipe.
+        DivergedError: the loss is no finite number any more.
+        SanityError: a check failed and was to be strict.
     """
+    say = say or (lambda line: None)
     earlier = _earlier(recipe, run)
+    source = open_source(recipe, data)
+    world = find_world()
+    _check_machine(recipe, world)
     if earlier is None or not earlier.finished:
-        source = find_source(recipe.dataset)
-        training, validation = hold_out(source.training(data), recipe.validation, recipe.seed)
-        _train(recipe, run, source, training, validation, resume=earlier is not None)
+        module, training, validation = start(recipe, source, resume=earlier is not None)
+        run.mkdir(parents=True, exist_ok=True)
+        if earlier is None:
+            _check(module, training, run, world, say, strict=strict)
+        if recipe.epochs:
+            module.history = History(run / "history.csv")
+            callbacks = _callbacks(recipe, run, module.history, callbacks, progress=progress)
+            # Each step seeds the generators anew.
+            with torch.random.fork_rng(), quiet():
+                _trainer(recipe, run, world, callbacks).fit(
+                    module,
+                    *_batches(recipe, training, validation, world),
+                    ckpt_path=str(run / FILE) if earlier else None,
+                    weights_only=True,
+                )
+        elif world.leads:
+            remember(module, training, validation, run / FILE)
     done = read_checkpoint(run)
-    draw(done.history, f"{find(recipe.model).title} on {find_source(recipe.dataset).title}", run / "curve.png")
+    if world.leads:
+        _report(done, f"{find(recipe.model).title} on {source.title}", run / "curve.png", say)
     return done
 
 
-def fresh_model(recipe: Recipe) -> nn.Module:
-    """The recipe's model with the initial weights of its seed; the global generator is left as it was.
+def make_classifier(recipe: Recipe, source: Source, splits: dict[str, int], *, resume: bool = False) -> Classifier:
+    """The recipe's network, fresh or with the weights it starts from, ready to be trained.
+
+    ``splits`` has the number of examples of each; a network to ``resume`` gets its weights later.
 
     Raises:
-        RecipeError: no such model, or no such value of it.
+        RecipeError: no such model or value, weights that don't fit, or a network that doesn't fit ``source``.
+        RunError: the folder of the weights holds no checkpoint.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
-        try:
-            return build(recipe.model, recipe.config)
-        except KeyError as error:
-            raise RecipeError(f"recipe {recipe.name!r}: {error.args[0]}") from error
+    config = complete_config(recipe, source, splits["training"])
+    model = fresh_model(recipe, config)
+    check_network(recipe, model, source.shape, source.labels)
+    if recipe.transfer:
+        start_from(recipe, model, recipe.transfer, load=not resume)
+    if any(weight.requires_grad for weight in model.parameters()) != bool(recipe.epochs):
+        wanted = "1 or more" if recipe.epochs == 0 else "0: no weight of it is trained"
+        raise RecipeError(f"recipe {recipe.name!r}: {recipe.epochs} epochs of {recipe.model}, wanted {wanted}")
+    # Through JSON, so that a checkpoint holds plain values only (and no tuples).
+    said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
+    return Classifier(model, recipe, source, describe(recipe, said, source, splits))
+
+
+def _check_machine(recipe: Recipe, world: World) -> None:
+    if world.size > 1 and recipe.optimiser.full_batch:
+        raise RecipeError(f"recipe {recipe.name!r}: {recipe.optimiser.name} trains in one process, not {world.size}")
+    # Lightning would go on in another precision.
+    if recipe.precision == "16-mixed" and not torch.cuda.is_available():
+        raise RecipeError(f"recipe {recipe.name!r}: precision 16-mixed wants a GPU; bf16-mixed does not")
 
 
 def _earlier(recipe: Recipe, run: Path) -> Checkpoint | None:
@@ -64,48 +130,99 @@ def _earlier(recipe: Recipe, run: Path) -> Checkpoint | None:
     return earlier
 
 
-def _train(recipe: Recipe, run: Path, source: Source, training: Split, validation: Split, *, resume: bool) -> None:
-    module = _module(recipe, source, {"training": len(training), "validation": len(validation)})
-    run.mkdir(parents=True, exist_ok=True)
+def start(recipe: Recipe, source: Source, *, resume: bool = False) -> tuple[Classifier, Split, Split]:
+    """The recipe's network as its training starts (see `make_classifier`), and the splits for it.
+
+    Raises:
+        RecipeError: as `make_classifier`.
+        DataError: as `cut`.
+    """
+    # A mistake in it is found before the data are read.
+    fresh_model(recipe)
+    training, validation = cut(
+        source,
+        validation=recipe.validation,
+        seed=recipe.seed,
+        fold=recipe.fold,
+        bootstrap=recipe.bootstrap,
+        examples=recipe.examples,
+    )
+    splits = {"training": len(training), "validation": len(validation)}
+    return make_classifier(recipe, source, splits, resume=resume), training, validation
+
+
+def _check(module: Classifier, training: Split, run: Path, world: World, say: Say, *, strict: bool) -> None:
+    """Look at the start of the run, in every process, so that all of them stop where one does."""
+    checks = sanity.check(module, training)
+    if world.leads:
+        sanity.write(checks, run / "sanity.json")
+        for check in checks:
+            say(str(check))
+    if strict:
+        sanity.insist(checks)
+
+
+def _batches(recipe: Recipe, training: Split, validation: Split, world: World) -> tuple[Batches, Batches]:
+    size = len(training) if recipe.batch_size == "full" else recipe.batch_size
+    return (
+        training_batches(training, size, recipe.seed, world.rank, world.size),
+        validation_batches(validation, VALIDATION_BATCH, world.rank, world.size),
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what Lightning says of things that are as they shall be."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # The data lie in memory: a worker process would only copy them.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         # A resumed run's folder is not empty, and shall not be.
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+        # What is frozen is in evaluation mode, and shall be.
+        warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
         # Lightning 2.6 reads a class that torch 2.13 has deprecated.
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
-        trainer = _trainer(recipe, run)
-        trainer.fit(
-            module,
-            training_batches(training, recipe.batch_size, recipe.seed),
-            validation_batches(validation, VALIDATION_BATCH),
-            ckpt_path=str(run / FILE) if resume else None,
-            weights_only=True,
-        )
+        yield
 
 
-def _module(recipe: Recipe, source: Source, splits: dict[str, int]) -> Classifier:
-    model = fresh_model(recipe)
-    # Through JSON, so that a checkpoint holds plain values only (and no tuples).
-    config: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **recipe.config}))
-    return Classifier(model, recipe, source.mean, source.std, describe(recipe, config, source, splits))
-
-
-def _trainer(recipe: Recipe, run: Path) -> pl.Trainer:
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
-    # One file, replaced whole after each epoch, when the history already has the epoch's row.
-    keep = ModelCheckpoint(run, FILE.removesuffix(".ckpt"), save_on_train_epoch_end=True, enable_version_counter=False)
-    callbacks: list[Callback] = [TQDMProgressBar(refresh_rate=20), History(run / "history.csv"), keep]
+def _callbacks(
+    recipe: Recipe, run: Path, history: History, further: Sequence[Callback], *, progress: bool
+) -> list[Callback]:
+    callbacks: list[Callback] = [history, *further]
+    if recipe.early_stopping.patience:
+        callbacks.append(Stopper(recipe.early_stopping))
     if recipe.ema:
         callbacks.append(EMAWeightAveraging(decay=recipe.ema))
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=20))
+    # The last one last: it says which was the best.
+    return [*callbacks, Keeper(run, BEST, recipe.early_stopping.metric), Keeper(run, FILE)]
+
+
+def _trainer(recipe: Recipe, run: Path, world: World, callbacks: list[Callback]) -> pl.Trainer:
     return pl.Trainer(
         max_epochs=recipe.epochs,
         precision=recipe.precision,
         accelerator="auto",
-        devices=1,
+        devices=world.local_size,
+        num_nodes=world.machines,
+        strategy="ddp" if world.size > 1 else "auto",
+        use_distributed_sampler=False,
+        gradient_clip_val=recipe.clipping.at or None,
+        gradient_clip_algorithm=recipe.clipping.by,
         callbacks=callbacks,
-        logger=False,
+        enable_progress_bar=any(isinstance(callback, TQDMProgressBar) for callback in callbacks),
+        logger=TensorBoardLogger(run, TENSORBOARD, version=""),
+        log_every_n_steps=1,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         default_root_dir=run,
     )
+
+
+def _report(done: Checkpoint, title: str, picture: Path, say: Say) -> None:
+    findings = [str(finding) for finding in diagnose(done.history, handicaps(done.recipe, done.model()))]
+    draw(done.history, title, picture, findings)
+    for finding in findings:
+        say(finding)

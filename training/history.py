@@ -1,7 +1,9 @@
-"""The learning curve: kept in the checkpoint, written as CSV after each epoch, drawn as a picture."""
+"""The learning curve: kept in the checkpoint, written as CSV and for TensorBoard each epoch, drawn as a picture."""
 
 import csv
+import math
 import os
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +12,19 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
+from training.errors import DivergedError
+
 METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 Row = dict[str, float]
 
 
 class History(Callback):
-    """One row an epoch: epoch (from 1), the four metrics, learning rate, seconds. Kept in the checkpoint."""
+    """One row an epoch: epoch (from 1), the four metrics, learning rate, seconds. Kept in the checkpoint.
+
+    Raises:
+        DivergedError: a loss is no finite number any more.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,8 +41,12 @@ class History(Callback):
         row |= {name: round(float(trainer.callback_metrics[name]), 6) for name in METRICS}
         row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         row["seconds"] = round(time.perf_counter() - self._started, 2)
+        _check(row)
         self.rows.append(row)
-        write_csv(self.rows, self.path)
+        if trainer.is_global_zero:
+            write_csv(self.rows, self.path)
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=trainer.current_epoch + 1)
 
     def state_dict(self) -> dict[str, Any]:
         """What the checkpoint keeps."""
@@ -43,6 +55,15 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint's rows."""
         self.rows = list(state_dict["rows"])
+
+
+def _check(row: Row) -> None:
+    for name in ("train_loss", "validation_loss"):
+        if not math.isfinite(row[name]):
+            raise DivergedError(
+                f"epoch {row['epoch']:.0f}: the {name.replace('_', ' ')} is {row[name]}; "
+                "a lower learning rate, a warm-up or clipping keeps it finite"
+            )
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
@@ -55,14 +76,20 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
     os.replace(partial, path)
 
 
-def draw(rows: Sequence[Row], title: str, path: Path) -> None:
-    """The learning curve as a PNG: loss left, accuracy right, training and validation in each (I2DL VI.2)."""
+def draw(rows: Sequence[Row], title: str, path: Path, words: Sequence[str] = ()) -> None:
+    """The learning curve as a PNG: loss left, accuracy right, training and validation in each (I2DL VI.2).
+
+    ``words``, such as a diagnosis, stand below it, a line each.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 3), dpi=90, layout="constrained")
+    lines = [line for each in words for line in textwrap.wrap(each, 120)]
+    figure = Figure(figsize=(8, 3 + 0.17 * len(lines)), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
+    if lines:
+        figure.supxlabel("\n".join(lines), x=0.01, ha="left", size="small")
     epochs = [row["epoch"] for row in rows]
     for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for stage, colour in (("train", "tab:blue"), ("validation", "tab:orange")):

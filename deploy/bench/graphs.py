@@ -87,17 +87,22 @@ def card(folder: Path) -> TensorCard:
     return TensorCard(name=NAME, version=1, graph=graph, files={FILE: sha256(folder / FILE)})
 
 
-@torch.no_grad()
 def random_weights() -> ResNet18:
-    """The network as it is before training, from a fixed seed; its normalisation has seen noise of many strengths."""
+    """The network as it is before training, from a fixed seed."""
     torch.manual_seed(0)
     model = ResNet18()
+    show_noise(model)
+    return model.eval()
+
+
+@torch.no_grad()
+def show_noise(model: nn.Module) -> None:
+    """Let the normalisation of ``model``, which takes uint8 images (B, 224, 224, 3), see noise of many strengths."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
     strengths = torch.linspace(0.1, 1, 16).view(-1, 1, 1, 1)
-    model((torch.randint(0, 256, (16, SIDE, SIDE, 3)) * strengths).to(torch.uint8))
-    return model.eval()
+    model.train()((torch.randint(0, 256, (16, SIDE, SIDE, 3)) * strengths).to(torch.uint8))
 
 
 def write_onnx(path: Path) -> None:

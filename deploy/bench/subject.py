@@ -1,6 +1,7 @@
 """A model under measurement: one row, the requests that carry it, the answer they must get."""
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,18 @@ TOLERANCE = 1e-4
 class Subject:
     """The highest version of ``name`` in ``repository``, a graph of one uint8 input; and one random row for it.
 
-    ``outputs`` is what bare ONNX Runtime answers for the row.
+    ``outputs`` is what bare ONNX Runtime answers for the row: to the names in ``wanted``, all where there is none.
     """
 
-    def __init__(self, repository: Path, name: str, seed: int = 0) -> None:
+    def __init__(self, repository: Path, name: str, seed: int = 0, wanted: Sequence[str] = ()) -> None:
         version = max((repository / name).iterdir(), key=lambda folder: int(folder.name))
-        self.repository, self.name, self._seed = repository, name, seed
+        self.repository, self.name, self._seed, self._wanted = repository, name, seed, wanted
         self.graph = version / "model.onnx"
         session = self.session(1)
         (tensor,) = session.get_inputs()
         self.input = str(tensor.name)
         self.row = patches(seed, tensor.shape[1:])
-        names = [output.name for output in session.get_outputs()]
+        names = list(wanted) or [output.name for output in session.get_outputs()]
         self.outputs: dict[str, Array] = dict(zip(names, session.run(names, {self.input: self.row}), strict=True))
 
     def session(self, threads: int, *, spin: bool = True) -> Any:
@@ -48,7 +49,7 @@ class Subject:
     @cached_property
     def another(self) -> "Subject":
         """The same model with another row, and so another answer."""
-        return Subject(self.repository, self.name, self._seed + 1)
+        return Subject(self.repository, self.name, self._seed + 1, self._wanted)
 
     @property
     def path(self) -> str:

@@ -1,6 +1,6 @@
 """Activations by name (I2DL III and VII.2; DL 8.5)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from torch import Tensor, maximum, nn
 
@@ -25,7 +25,7 @@ class ScaledTanh(nn.Module):
         return 1.7159 * (x * (2 / 3)).tanh()
 
 
-ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
+ACTIVATIONS: Mapping[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "scaled_tanh": ScaledTanh,

@@ -171,7 +171,7 @@ class Batch:
 
 
 class BatchQueue:
-    """The requests that wait for one graph that runs once: a model's, or the encoder of a loop."""
+    """The requests that wait for one graph that runs once: a model's, the encoder of a loop, or a part."""
 
     def __init__(self, model: Model, session: Session, max_rows: int) -> None:
         self.model = model

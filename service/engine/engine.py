@@ -8,7 +8,6 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 from weakref import WeakSet
 
 from service import metrics
@@ -20,6 +19,7 @@ from service.engine.dispatcher import Dispatcher
 from service.engine.loader import Loader
 from service.engine.model import Model
 from service.engine.options import DEFAULTS, Options
+from service.engine.queues import Queues
 from service.engine.repository import Repository
 from service.engine.session import Session
 from service.engine.stay import Stay
@@ -33,13 +33,6 @@ MAX_SEED = 2**63 - 1
 _STOPPED = "the engine has stopped"
 
 log = logging.getLogger(__name__)
-
-
-class Queues(NamedTuple):
-    """Before one model: the queue of its graph or encoder, and that of its steps."""
-
-    once: BatchQueue | None
-    steps: StepLoop | None
 
 
 class Engine:
@@ -107,7 +100,7 @@ class Engine:
     def waiting(self) -> Iterator[tuple[Model, int]]:
         """Every model that is served, and how many requests wait for it."""
         for model, queues in list(self._queues.items()):
-            yield model, sum(queue.line.callers for queue in queues if queue is not None)
+            yield model, sum(queue.line.callers for queue in queues.all)
 
     async def infer(
         self,
@@ -116,6 +109,7 @@ class Engine:
         inputs: Tensors,
         outputs: Sequence[str] = (),
         options: Options = DEFAULTS,
+        part: str = "",
     ) -> Answer:
         """Run the model on ``inputs``, sharing a batch with whoever comes at the same time.
 
@@ -125,6 +119,7 @@ class Engine:
             inputs: one array for each input of the model, all with the same number of rows.
             outputs: the outputs wanted, in that order; all where empty.
             options: deadline, priority and, for a loop, steps and seed.
+            part: the graph beside the model's program to run in its place; its line is its own.
 
         Raises:
             UnknownModel, InvalidArgument: the request names or holds what the model does not have or take.
@@ -135,14 +130,16 @@ class Engine:
             InternalError: the graph failed to run; the log says why.
         """
         model = self._found(model, version)
-        if isinstance(model.program, Loop):
-            return await self._last(model, model.program, inputs, outputs, options)
-        name, graph = model.name, model.program
+        program = _part(model, part) if part else model.program
+        if isinstance(program, Loop):
+            return await self._last(model, program, inputs, outputs, options)
+        name, graph = model.name, program
         if options.steps is not None or options.seed is not None:
             raise InvalidArgument(f"model {name!r} runs once; it takes neither steps nor a seed")
         rows = check_inputs(name, graph.inputs, inputs, batched=graph.max_batch > 0)
         wanted = check_outputs(name, graph.outputs, tuple(outputs))
-        return await self._once(self._queues_of(model).once, inputs, wanted, rows, options)
+        queues = self._queues_of(model)
+        return await self._once(queues.parts[part] if part else queues.once, inputs, wanted, rows, options)
 
     async def steps(
         self,
@@ -250,13 +247,9 @@ class Engine:
             metrics.forget_queue(model.name, model.version)
 
     def _make_queues(self, model: Model) -> Queues:
-        loop = model.program if isinstance(model.program, Loop) else None
-        session = model.encoder if loop else model.session
-        limit = self._config.max_queue_rows
-        once = BatchQueue(model, session, limit) if session else None
-        steps = StepLoop(model, loop, limit, self._dispatcher.contended) if loop else None
-        self._made.update(queue for queue in (once, steps) if queue is not None)
-        return Queues(once, steps)
+        queues = Queues.before(model, self._config.max_queue_rows, self._dispatcher.contended)
+        self._made.update(queues.all)
+        return queues
 
     def _rows(self, name: str, version: str) -> int:
         made = (queue for queue in self._made if (queue.model.name, queue.model.version) == (name, version))
@@ -280,6 +273,12 @@ class Engine:
             queue.model.statistics.refused()
             raise
         return level
+
+
+def _part(model: Model, name: str) -> Graph:
+    if name not in model.card.parts:
+        raise InvalidArgument(f"model {model.name!r} has no part {name[:80]!r}; it has {list(model.card.parts)}")
+    return model.card.parts[name]
 
 
 def _checked_steps(model: str, loop: Loop, options: Options) -> int:

@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 class Model:
     """A package whose graphs have given the golden answers, where there are some, and whose buckets are warm.
 
-    ``session`` runs the graph, or the step of a loop; ``encoder`` the encoder of a loop that has one.
+    ``session`` runs the graph, or the step of a loop; ``encoder`` the encoder of a loop that has one; ``parts`` the
+    graphs beside it, by their names.
 
     Raises:
         InvalidPackage: a graph is not the one the card describes, or does not give the golden answer.
@@ -41,8 +42,9 @@ class Model:
         graph = self.program.step if isinstance(self.program, Loop) else self.program
         self.session = load(package.path(graph.file), graph, any_size=loop is not None)
         self.encoder = load(package.path(loop.encoder.file), loop.encoder) if loop and loop.encoder else None
+        self.parts = {name: load(package.path(part.file), part) for name, part in self.card.parts.items()}
         sessions = {"step.": self.session, "encoder.": self.encoder} if loop else {"": self.session}
-        for prefix, session in sessions.items():
+        for prefix, session in {**sessions, **{f"{name}.": part for name, part in self.parts.items()}}.items():
             if session is not None:
                 self._prove(session, prefix)
 
@@ -52,7 +54,7 @@ class Model:
     @property
     def providers(self) -> tuple[str, ...]:
         """ONNX Runtime's names of the execution providers that run the nodes of its graphs."""
-        sessions = [session for session in (self.session, self.encoder) if session is not None]
+        sessions = [session for session in (self.session, self.encoder, *self.parts.values()) if session is not None]
         return tuple(dict.fromkeys(name for session in sessions for name in session.providers))
 
     def _prove(self, session: Session, prefix: str) -> None:
@@ -71,7 +73,7 @@ class Model:
         example = {spec.name: arrays[spec.name] for spec in session.graph.inputs}
         for name, found in self._run(session, example).items():
             difference = _difference(found, arrays[name])
-            if difference is None or not difference <= golden.tolerance:
+            if difference is None or not difference <= golden.tolerance * _scale(arrays[name]):
                 raise InvalidPackage(
                     f"{self.package}: golden output {prefix + name!r} differs by {difference} "
                     f"(shape {found.shape}, wanted {arrays[name].shape}), tolerance {golden.tolerance}"
@@ -92,7 +94,7 @@ class Model:
             ) from error
 
     def _read_golden(self, golden: Golden, graph: Graph, prefix: str) -> Tensors:
-        """The arrays of one graph; a loop's have ``step.`` or ``encoder.`` before their names."""
+        """The arrays of one graph; a loop's have ``step.`` or ``encoder.`` before their names, a part's its name."""
         path = self.package.path(golden.file)
         if path.stat().st_size > MAX_GOLDEN_BYTES:
             raise InvalidPackage(
@@ -119,3 +121,9 @@ class Model:
 def _difference(found: Tensor, wanted: Tensor) -> Any:
     """The largest absolute difference; None where the shapes differ."""
     return np.abs(found.astype("f8") - wanted.astype("f8")).max() if found.shape == wanted.shape else None
+
+
+def _scale(wanted: Tensor) -> Any:
+    """The largest absolute value, where it is over 1: probabilities are not, what a network sees in an image may be."""
+    largest = np.abs(wanted.astype("f8")).max()
+    return max(1.0, largest) if np.isfinite(largest) else 1.0

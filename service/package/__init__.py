@@ -16,7 +16,9 @@ from service.package.card import (
     Preprocessing,
     Provenance,
     TensorCard,
+    Views,
 )
+from service.package.explain import ActivationMap, Deconvolution, Explain
 from service.package.folder import MAX_CARD_BYTES, Package, read_package, sha256
 from service.package.graph import Datatype, Graph, IntegerParameter, TensorSpec
 from service.package.loop import Loop
@@ -25,12 +27,15 @@ from service.package.serving import Serving
 __all__ = [
     "CARD",
     "MAX_CARD_BYTES",
+    "ActivationMap",
     "Card",
     "Classes",
     "ClassifyCard",
     "ClassifyParameters",
     "Dataset",
     "Datatype",
+    "Deconvolution",
+    "Explain",
     "Golden",
     "Graph",
     "IntegerParameter",
@@ -42,6 +47,7 @@ __all__ = [
     "Serving",
     "TensorCard",
     "TensorSpec",
+    "Views",
     "read_package",
     "sha256",
 ]

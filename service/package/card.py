@@ -4,10 +4,12 @@ It says what goes in, what comes out, and where it all came from.
 """
 
 from abc import abstractmethod
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
+from service.package.explain import Explain
 from service.package.graph import FileName, Frozen, Graph, IntegerParameter, Positive, find
 from service.package.loop import Loop
 from service.package.serving import Serving
@@ -51,6 +53,12 @@ class ViewsParameter(Frozen):
     default: Views = "single"
     allowed: tuple[Views, ...] = VIEWS
 
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> Self:
+        if self.default not in self.allowed or len(set(self.allowed)) < len(self.allowed):
+            raise ValueError(f"default is {self.default!r}, allowed are {list(self.allowed)}; it once, and none twice")
+        return self
+
 
 class ClassifyParameters(Frozen):
     """What a caller of a classifier may set."""
@@ -59,33 +67,12 @@ class ClassifyParameters(Frozen):
     views: ViewsParameter = ViewsParameter()
 
 
-class ActivationMap(Frozen):
-    """``tensor`` holds class activation maps (batch, classes, h, w): where the network saw each class."""
-
-    tensor: str
-
-
-class Deconvolution(Frozen):
-    """A graph of its own that shows what in an image drives the strongest maps of one of its ``layers``.
-
-    Its inputs are the image as the classifier takes it and ``layer`` (batch), an index into ``layers``; its outputs
-    ``reconstructions`` (batch, K, height, width) for grey and (batch, K, height, width, 3) for colour, ``maps``
-    (batch, K), which maps these are, and ``strengths`` (batch, K), their largest activations, the strongest first.
-    """
-
-    graph: Graph
-    layers: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-class Explain(Frozen):
-    """How the classifier can say what it looked at."""
-
-    cam: ActivationMap | None = None
-    deconv: Deconvolution | None = None
-
-
 class Golden(Frozen):
-    """An ``.npz`` of inputs and the outputs they must give, within ``tolerance`` (max abs difference)."""
+    """An ``.npz`` of inputs and the outputs they must give.
+
+    ``tolerance`` is the largest absolute difference, in parts of an output's largest value where that is over 1. Of a
+    graph beside the program, the arrays have its name before theirs, as ``deconv.image``.
+    """
 
     file: FileName
     tolerance: Annotated[float, Field(gt=0)]
@@ -112,7 +99,7 @@ class Provenance(Frozen):
     dataset: Dataset | None = Field(description="None where the weights came from a file, and nothing was measured.")
     metrics: dict[str, float] = Field(description="Measured on the test split, through the serving engine.")
     parity: dict[str, float] = Field(description="Max abs difference from torch, by batch size.")
-    parameters: Positive
+    parameters: Annotated[int, Field(ge=0, description="Trainable values.")]
     macs: Positive = Field(description="Multiply-accumulates for one row.")
     weights: Literal["float32", "float16", "int8"] = "float32"
     temperature: Annotated[float, Field(gt=0, description="What the logits are divided by, for calibration.")] = 1.0
@@ -138,6 +125,11 @@ class Card(Frozen):
         """What is run for a request; its ``inputs`` and ``outputs`` are the caller's."""
 
     @property
+    def parts(self) -> Mapping[str, Graph]:
+        """Graphs beside the program, each run once for a request that names it."""
+        return {}
+
+    @property
     def label_files(self) -> dict[str, str]:
         """The file of labels of each output that has one, a label a line."""
         return {}
@@ -147,7 +139,8 @@ class Card(Frozen):
         golden = (self.golden.file,) if self.golden else ()
         text = self.program.text if isinstance(self.program, Loop) else None
         vocabulary = (text.vocabulary,) if text else ()
-        for file in (*self.program.files, *self.label_files.values(), *vocabulary, *golden):
+        parts = tuple(part.file for part in self.parts.values())
+        for file in (*self.program.files, *parts, *self.label_files.values(), *vocabulary, *golden):
             if file not in self.files:
                 raise ValueError(f"file {file!r} has no checksum under 'files'")
         return self
@@ -196,16 +189,24 @@ class ClassifyCard(Card):
         return self.graph
 
     @property
+    def parts(self) -> Mapping[str, Graph]:
+        """``deconv``, where it explains itself so."""
+        deconv = self.explain.deconv
+        return {"deconv": deconv.graph} if deconv else {}
+
+    @property
     def label_files(self) -> dict[str, str]:
         """The classes' labels."""
         return {self.classes.tensor: self.classes.labels}
 
     @model_validator(mode="after")
     def _tensors_are_there(self) -> "ClassifyCard":
-        find(self.graph.inputs, self.preprocessing.tensor, "preprocessing.tensor")
-        find(self.graph.outputs, self.classes.tensor, "classes.tensor")
+        image = find(self.graph.inputs, self.preprocessing.tensor, "preprocessing.tensor")
+        classes = find(self.graph.outputs, self.classes.tensor, "classes.tensor")
         if self.explain.cam:
-            find(self.graph.outputs, self.explain.cam.tensor, "explain.cam.tensor")
+            self.explain.cam.check(self.graph.outputs, classes.shape[-1])
+        if self.explain.deconv:
+            self.explain.deconv.check(image)
         return self
 
 

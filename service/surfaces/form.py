@@ -1,9 +1,11 @@
 """Read a multipart form strictly: every field known, none twice, and each of its kind."""
 
 import sys
-from collections import Counter
+from collections import defaultdict
+from contextlib import suppress
 from typing import Any
 
+import orjson
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -11,6 +13,8 @@ from starlette.requests import Request
 from service.errors import InvalidArgument
 
 _MAX_DIGITS = 9
+# Files that are read, for each that is wanted: what is said of too many is the task's to say, while they are few.
+_SPARE = 4
 
 
 class _InMemory(MultiPartParser):
@@ -20,47 +24,49 @@ class _InMemory(MultiPartParser):
 
 
 class Form:
-    """A form's fields, by name."""
+    """A form's fields, by name; each came as often as the list is long."""
 
-    def __init__(self, fields: dict[str, Any]) -> None:
+    def __init__(self, fields: dict[str, list[Any]]) -> None:
         self._fields = fields
 
     @classmethod
-    async def read(cls, request: Request, known: set[str]) -> "Form":
+    async def read(cls, request: Request, known: set[str], max_files: int = 1) -> "Form":
         """The form in the request's body.
 
         Raises:
-            InvalidArgument: it is no multipart form, or a field is unknown or came twice.
+            InvalidArgument: it is no multipart form, a field is unknown, or far more files came than ``max_files``.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "multipart/form-data":
             raise InvalidArgument(f"a multipart/form-data body is wanted, {kind[:80] or 'no content type'} came")
-        parser = _InMemory(request.headers, request.stream(), max_files=1, max_fields=len(known))
+        parser = _InMemory(request.headers, request.stream(), max_files=_SPARE * max_files, max_fields=len(known))
         try:
             items = (await parser.parse()).multi_items()
         except MultiPartException as error:
+            if error.message.startswith("Too many files"):
+                raise InvalidArgument(f"over {parser.max_files} files came; {max_files} at most") from error
             raise InvalidArgument(f"the form cannot be read: {error.message}") from error
-        for name, times in Counter(name for name, _ in items).items():
+        fields: dict[str, list[Any]] = defaultdict(list)
+        for name, value in items:
             if name not in known:
                 raise InvalidArgument(f"unknown form field {name[:80]!r}; known are {sorted(known)}")
-            if times > 1:
-                raise InvalidArgument(f"form field {name!r} came {times} times, once is wanted")
-        return cls(dict(items))
+            fields[name].append(value)
+        return cls(fields)
 
     async def file(self, name: str) -> bytes:
         """The content of a file, which must be there."""
-        value = self._fields.get(name)
-        if not isinstance(value, UploadFile):
-            raise InvalidArgument(f"form field {name!r} wants a file, {'text' if value else 'nothing'} came")
-        return await value.read()
+        return await _content(name, self._once(name))
+
+    async def files(self, name: str) -> list[bytes]:
+        """The contents of all files of that name, in the order they came."""
+        return [await _content(f"{name}[{i}]", value) for i, value in enumerate(self._fields.get(name, ()))]
 
     def text(self, name: str) -> str:
         """A text, "" where it is not there."""
-        value = self._fields.get(name, "")
+        value = self._once(name) or ""
         if not isinstance(value, str):
             raise InvalidArgument(f"form field {name!r} wants text, a file came")
-        # BentoML's own client sends "lenet5" in quotes and null for None, as JSON; no name we serve has a quote.
-        return "" if value == "null" else value.strip('"')
+        return _plain(value)
 
     def whole_number(self, name: str) -> int | None:
         """A number, None where it is not there."""
@@ -68,3 +74,24 @@ class Form:
         if value and not (value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS):
             raise InvalidArgument(f"form field {name!r} wants a whole number, {value[:40]!r} came")
         return int(value) if value else None
+
+    def _once(self, name: str) -> Any:
+        """The field's value, None where it is not there."""
+        values = self._fields.get(name, [None])
+        if len(values) > 1:
+            raise InvalidArgument(f"form field {name!r} came {len(values)} times, once is wanted")
+        return values[0]
+
+
+async def _content(name: str, value: Any) -> bytes:
+    if not isinstance(value, UploadFile):
+        raise InvalidArgument(f"form field {name!r} wants a file, {'text' if value else 'nothing'} came")
+    return await value.read()
+
+
+def _plain(value: str) -> str:
+    """BentoML's own client sends each text as JSON: "lenet5" in quotes, null for None."""
+    if value.startswith('"'):
+        with suppress(orjson.JSONDecodeError):
+            return str(orjson.loads(value))
+    return "" if value == "null" else value

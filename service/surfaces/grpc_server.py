@@ -42,7 +42,7 @@ class GrpcServer:
         legible: Any = Legible(self._server)
         self._health = health.aio.HealthServicer()
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OipGrpc(engine, door, config), legible)
-        vision_pb2_grpc.add_VisionServicer_to_server(VisionGrpc(classifier, door), legible)
+        vision_pb2_grpc.add_VisionServicer_to_server(VisionGrpc(classifier, door, config), legible)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, legible)
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self._address = f"{config.host}:{config.grpc_port}"

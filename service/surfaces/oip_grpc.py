@@ -22,7 +22,7 @@ from service.surfaces.oip_model import configuration, metadata, statistics
 from service.surfaces.oip_parameters import read_options
 from service.surfaces.oip_repository_grpc import RepositoryMethods
 from service.surfaces.oip_responses import responses
-from service.surfaces.oip_stream import EMPTY_FINAL, FINAL, RequestStream
+from service.surfaces.oip_stream import EMPTY_FINAL, FINAL, StreamRequest, infer_stream
 from service.surfaces.oip_tensors import (
     EXTENSIONS,
     checked_name,
@@ -69,12 +69,14 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
         return write_answer(model, request.id, classified(model, answer, classes) if classes else answer)
 
     async def ModelStreamInfer(  # noqa: N802
-        self, requests: AsyncIterator[pb.ModelInferRequest | InvalidArgument], context: Context
+        self, requests: AsyncIterator[StreamRequest], context: Context
     ) -> None:
         """Requests as they come, each answered as often as its model does."""
-        await RequestStream(SURFACE, self._door, context, self._responses, self._config.timeout_s).serve(requests)
+        await infer_stream(SURFACE, self._door, context, self._responses, self._config.timeout_s).serve(requests)
 
-    async def _responses(self, request: pb.ModelInferRequest, visit: Visit) -> AsyncGenerator[pb.ModelInferResponse]:
+    async def _responses(self, request: StreamRequest, visit: Visit) -> AsyncGenerator[pb.ModelStreamInferResponse]:
+        if isinstance(request, InvalidArgument):
+            raise request
         model = self._engine.repository.get(request.model_name, request.model_version)
         visit.of(model)
         options = read_options(values(request.parameters), [EMPTY_FINAL])
@@ -87,7 +89,7 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
                 response.parameters[FINAL].bool_param = final
                 if step is not None:
                     response.parameters["step"].int64_param = step
-                yield response
+                yield pb.ModelStreamInferResponse(infer_response=response)
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:  # noqa: N802
         """Always, where it can be answered at all."""

@@ -1,5 +1,7 @@
 """The OpenAPI document of port 3000: BentoML's own, in our words, with the read-only routes added."""
 
+import json
+import re
 from typing import Any
 
 from service import __version__
@@ -22,6 +24,7 @@ _ERROR = {
 }
 _ERRORS = (400, 404, 413, 429, 500, 503, 504)
 _REFS = "#/components/schemas/{model}"
+_NAME = re.compile(re.escape(_REFS).replace(r"\{model\}", r"(\w+)"))
 
 
 def document(bentoml_spec: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def document(bentoml_spec: dict[str, Any]) -> dict[str, Any]:
     paths = bentoml_spec["paths"]
     tasks = {path: {"post": _task(operations["post"])} for path, operations in paths.items() if "post" in operations}
     probes = {path: paths[path] for path in ("/livez", "/readyz", "/metrics")}
-    schemas = {name: bentoml_spec["components"]["schemas"][name] for name in ("Label", "Timing")}
+    schemas = _referred_to(tasks, bentoml_spec["components"]["schemas"])
     return {
         "openapi": "3.1.0",
         "info": _INFO,
@@ -50,6 +53,15 @@ def _task(operation: dict[str, Any]) -> dict[str, Any]:
         "requestBody": {"required": True, "content": body},
         "responses": {200: operation["responses"][200], **dict.fromkeys(_ERRORS, _ERROR)},
     }
+
+
+def _referred_to(description: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Those of the schemas that the description refers to, and those that they refer to in turn."""
+    found: dict[str, Any] = {}
+    for name in _NAME.findall(json.dumps(description)):
+        if name not in found:
+            found |= {name: schemas[name], **_referred_to(schemas[name], schemas)}
+    return found
 
 
 def _card_schemas() -> dict[str, Any]:

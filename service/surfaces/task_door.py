@@ -8,7 +8,7 @@ from service.surfaces.door import Door, Visit
 from service.surfaces.http_error import ANSWERED, error_answer
 
 SURFACE = "http"
-TASKS = frozenset({"/v1/classify"})
+TASKS = frozenset({"/v1/classify", "/v1/classify/batch"})
 
 
 class Refusal(BaseException):

@@ -2,9 +2,13 @@
 
 from protos.lectorium.v1 import vision_pb2 as pb
 from protos.lectorium.v1.vision_pb2_grpc import VisionServicer
+from service.config import Config
+from service.surfaces.classify_visit import ClassifyVisits
 from service.surfaces.door import Door, Visit
-from service.surfaces.grpc_door import through_door
-from service.tasks.classify import Classification, Classifier
+from service.surfaces.grpc_door import Context, through_door
+from service.surfaces.vision_stream import Incoming, classify_stream
+from service.tasks.classification import Classification, ClassificationBatch, ClassifyOptions
+from service.tasks.classify import Classifier
 
 SURFACE = "vision_grpc"
 
@@ -12,27 +16,44 @@ SURFACE = "vision_grpc"
 class VisionGrpc(VisionServicer):
     """Image files in, answers in words."""
 
-    def __init__(self, classifier: Classifier, door: Door) -> None:
-        self._classify = classifier
+    def __init__(self, classifier: Classifier, door: Door, config: Config) -> None:
+        self._classify = ClassifyVisits(classifier)
         self._door = door
+        self._config = config
 
     @through_door(SURFACE)
     async def Classify(self, request: pb.ClassifyRequest, visit: Visit) -> pb.ClassifyResponse:  # noqa: N802
         """The most probable labels of one image."""
-        model = self._classify.model(request.model, request.version)
-        visit.of(model)
-        top_k = request.top_k if request.HasField("top_k") else None
-        answer = await self._classify(request.image, model.name, model.version, top_k)
-        timing = answer.timing
-        visit.timed(timing.queue_ms / 1e3, timing.compute_ms / 1e3, timing.decode_ms / 1e3)
-        return write_answer(answer)
+        return await self._answer(request, visit)
+
+    @through_door(SURFACE)
+    async def ClassifyBatch(  # noqa: N802
+        self, request: pb.ClassifyBatchRequest, visit: Visit
+    ) -> pb.ClassifyBatchResponse:
+        """Those of each of several."""
+        asked = (request.model, request.version, read_options(request))
+        return write_batch(await self._classify.batch(visit, request.images, *asked), request.id)
+
+    async def ClassifyStream(self, requests: Incoming, context: Context) -> None:  # noqa: N802
+        """Images as they come, each answered when it is done."""
+        await classify_stream(SURFACE, self._door, context, requests, self._answer, self._config.timeout_s)
+
+    async def _answer(self, request: pb.ClassifyRequest, visit: Visit) -> pb.ClassifyResponse:
+        asked = (request.model, request.version, read_options(request))
+        return write_answer(await self._classify.one(visit, request.image, *asked), request.id)
 
 
-def write_answer(answer: Classification) -> pb.ClassifyResponse:
-    """The answer as a message: field for field the same."""
-    return pb.ClassifyResponse(
-        model=answer.model,
-        version=answer.version,
-        labels=[pb.Label(**label.model_dump()) for label in answer.labels],
-        timing=pb.Timing(**answer.timing.model_dump()),
-    )
+def read_options(request: pb.ClassifyRequest | pb.ClassifyBatchRequest) -> ClassifyOptions:
+    """What is asked beside the images."""
+    top_k = request.top_k if request.HasField("top_k") else None
+    return ClassifyOptions(top_k, request.views, request.explain, request.explain_label, request.layer)
+
+
+def write_answer(answer: Classification, id: str) -> pb.ClassifyResponse:
+    """The answer as a message: field for field the same, and what is None is not set."""
+    return pb.ClassifyResponse(**answer.model_dump(exclude_none=True), id=id)
+
+
+def write_batch(answer: ClassificationBatch, id: str) -> pb.ClassifyBatchResponse:
+    """The answers as a message."""
+    return pb.ClassifyBatchResponse(**answer.model_dump(exclude_none=True), id=id)

@@ -1,39 +1,34 @@
-"""Classification: an image file in, its most probable labels out."""
+"""Classification: image files in, their most probable labels out, and what the network looked at."""
 
+import asyncio
 import time
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field
+import numpy as np
+from numpy.typing import NDArray
 
 from service.config import Config
-from service.engine import Engine, Model
-from service.errors import InvalidArgument, UnknownModel
+from service.engine import Answer, Engine, Model
+from service.errors import UnknownModel
+from service.imaging import VIEW_COUNTS
 from service.package import ClassifyCard
+from service.tasks.choice import Choice
+from service.tasks.classification import (
+    Classification,
+    ClassificationBatch,
+    Classified,
+    ClassifyOptions,
+    Label,
+    Timing,
+)
 from service.tasks.decoding import Decoder
+from service.tasks.explanation import Explainer
 
+DEFAULTS = ClassifyOptions()
 
-class Label(BaseModel):
-    """One class and how probable the model finds it."""
-
-    label: str
-    index: int
-    probability: float
-
-
-class Timing(BaseModel):
-    """Where the time went, in milliseconds."""
-
-    queue_ms: float = Field(description="Waiting for a lane.")
-    decode_ms: float = Field(description="Image bytes to tensor, waiting for a decoder included.")
-    compute_ms: float = Field(description="In the lane; shared with the rows of the same batch.")
-
-
-class Classification(BaseModel):
-    """The answer, with the model and version that gave it."""
-
-    model: str
-    version: str
-    labels: list[Label] = Field(description="The most probable first.")
-    timing: Timing
+T = TypeVar("T")
 
 
 class Classifier:
@@ -41,42 +36,59 @@ class Classifier:
 
     def __init__(self, engine: Engine, config: Config) -> None:
         self._engine = engine
-        self._default = config.default_classifier
+        self._config = config
         self._decode = Decoder(config)
 
     async def __call__(
-        self, image: bytes, model: str = "", version: str = "", top_k: int | None = None
+        self, image: bytes, model: str = "", version: str = "", options: ClassifyOptions = DEFAULTS
     ) -> Classification:
-        """The ``top_k`` most probable labels of ``image``.
+        """The most probable labels of ``image``.
 
         Args:
             image: an image file of one of `service.imaging.FORMATS`, any size and colour mode.
             model: the model's name; "" for the configured default.
             version: its version; "" for the highest.
-            top_k: how many labels; None for the card's default.
+            options: how many labels, over which views, explained how.
 
         Raises:
             UnknownModel: no such model or version, or it does not classify.
-            InvalidArgument: ``top_k`` is outside the card's range.
+            InvalidArgument: an option is none the model has.
             InvalidImage, TooLarge, QueueFull: as `Decoder`.
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
         """
         served = self.model(model, version)
-        card = served.package.classifier
-        count = _top_k(served, top_k)
+        card, choice = served.package.classifier, Choice.of(served, options)
         began = time.perf_counter()
-        pixels = await self._decode(image, card.preprocessing)
+        rows = await self._decode(image, card.preprocessing, choice.views, plain=bool(choice.explain))
         decode_s = time.perf_counter() - began
-        answer = await self._engine.infer(
-            served, served.version, {card.preprocessing.tensor: pixels[None]}, [card.classes.tensor]
+        (result,), timing = await self._answer(served, choice, [rows], decode_s)
+        return Classification(
+            model=served.name,
+            version=served.version,
+            labels=result.labels,
+            explanation=result.explanation,
+            timing=timing,
         )
-        probabilities = answer.outputs[card.classes.tensor][0]
-        labels = [
-            Label(label=served.package.labels[i], index=int(i), probability=float(probabilities[i]))
-            for i in (-probabilities).argsort(kind="stable")[:count]
-        ]
-        timing = Timing(queue_ms=answer.queue_s * 1e3, decode_ms=decode_s * 1e3, compute_ms=answer.compute_s * 1e3)
-        return Classification(model=served.name, version=served.version, labels=labels, timing=timing)
+
+    async def batch(
+        self, images: Sequence[bytes], model: str = "", version: str = "", options: ClassifyOptions = DEFAULTS
+    ) -> ClassificationBatch:
+        """The same of several images, all of them or none.
+
+        Raises:
+            InvalidArgument: there are none, or too many, for what is to be explained of them too.
+            InvalidImage, TooLarge: of one of them, whose index it says; or together they are too long.
+            UnknownModel, QueueFull, DeadlineExceeded, InternalError: as above.
+        """
+        served = self.model(model, version)
+        card, choice = served.package.classifier, Choice.of(served, options)
+        if choice.explain:
+            Explainer(self._engine, served, choice).check_size(len(images), self._config.max_request_bytes)
+        began = time.perf_counter()
+        rows = await self._decode.many(images, card.preprocessing, choice.views, plain=bool(choice.explain))
+        decode_s = time.perf_counter() - began
+        results, timing = await self._answer(served, choice, rows, decode_s)
+        return ClassificationBatch(model=served.name, version=served.version, results=results, timing=timing)
 
     def model(self, name: str, version: str) -> Model:
         """The served model, the configured default where ``name`` is "".
@@ -85,7 +97,7 @@ class Classifier:
             UnknownModel: no such model or version, or none was named and the default is not served.
         """
         try:
-            model = self._engine.repository.get(name or self._default, version)
+            model = self._engine.repository.get(name or self._config.default_classifier, version)
         except UnknownModel as error:
             if name:
                 raise
@@ -94,11 +106,69 @@ class Classifier:
             raise UnknownModel(f"model {model.name!r} does not classify: its task is {model.card.task!r}")
         return model
 
+    async def _answer(
+        self, model: Model, choice: Choice, rows: list[NDArray[np.uint8]], decode_s: float
+    ) -> tuple[list[Classified], Timing]:
+        """What is said of each image, given its rows, and where the time went."""
+        explainer = Explainer(self._engine, model, choice) if choice.explain else None
+        answers = await self._ask(model, choice, rows, explainer)
+        probabilities: NDArray[Any] = answers[0].outputs[model.package.classifier.classes.tensor]
+        views = VIEW_COUNTS[choice.views]
+        if views > 1:
+            probabilities = probabilities.reshape(len(rows), views, -1).mean(1)  # (N * views, C) -> (N, C)
+        results = [Classified(labels=_labels(model, each, choice.top_k)) for each in probabilities]
+        if explainer is not None:
+            await self._explain(explainer, answers[-1], rows, results)
+        timing = Timing(
+            queue_ms=max([answer.queue_s for answer in answers]) * 1e3,
+            decode_ms=decode_s * 1e3,
+            compute_ms=sum([answer.compute_s for answer in answers]) * 1e3,
+        )
+        return results, timing
 
-def _top_k(model: Model, came: int | None) -> int:
-    allowed = model.package.classifier.parameters.top_k
-    if came is None:
-        return allowed.default
-    if not allowed.minimum <= came <= allowed.maximum:
-        raise InvalidArgument(f"top_k {came} came; model {model.name!r} takes {allowed.minimum} to {allowed.maximum}")
-    return came
+    async def _ask(
+        self, model: Model, choice: Choice, rows: list[NDArray[np.uint8]], explainer: Explainer | None
+    ) -> list[Answer]:
+        """The probabilities of every view; where a run of its own explains them, its answer is the last."""
+        card, views = model.package.classifier, VIEW_COUNTS[choice.views]
+        seen = _joined([each[-views:] for each in rows])
+        infer = partial(self._engine.infer, model, None, {card.preprocessing.tensor: seen})
+        if explainer is None:
+            return [await infer([card.classes.tensor])]
+        if views == 1 and explainer.output:
+            return [await infer([card.classes.tensor, explainer.output])]
+        plain = _joined([each[:1] for each in rows])
+        return await _together(infer([card.classes.tensor]), explainer.ask(plain))
+
+    async def _explain(
+        self, explainer: Explainer, answer: Answer, rows: list[NDArray[np.uint8]], results: list[Classified]
+    ) -> None:
+        """Add the explanation of each image to what is said of it."""
+        drawings = [
+            partial(explainer.explain, each[0], answer.outputs, i, result.labels[0].index)
+            for i, (each, result) in enumerate(zip(rows, results, strict=True))
+        ]
+        for result, explanation in zip(results, await self._decode.each(drawings), strict=True):
+            result.explanation = explanation
+
+
+def _labels(model: Model, probabilities: NDArray[Any], count: int) -> list[Label]:
+    names = model.package.labels
+    top = (-probabilities).argsort(kind="stable")[:count]
+    # Python's numbers at once: taking numpy's out one by one is several times as slow.
+    pairs = zip(top.tolist(), probabilities[top].tolist(), strict=True)
+    return [Label(label=names[i], index=i, probability=probability) for i, probability in pairs]
+
+
+def _joined(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+
+async def _together(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """What each returns; where one fails or the caller leaves, the others are cancelled and have ended."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]

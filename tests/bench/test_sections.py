@@ -8,14 +8,22 @@ from pathlib import Path
 import pytest
 
 from deploy.bench import __main__ as bench
-from deploy.bench import bare, resnet
+from deploy.bench import bare, int8, resnet
 from deploy.bench.plan import Plan
 from deploy.bench.table import Row
 from deploy.bench.throughput import GRPC, SLOW_REST
 from tests.bench.tools import needs_generators
 
 SHORTEST = Plan(rounds=1, block_s=1, slow_s=2, warm_s=0, calls=50, overload_s=6, hostile_s=1)
-ROWS = {"lenet": 14, "overhead": 5, "resnet": 3, "overload": 4, "hostile": 2, "steps": 5}
+ROWS = {
+    "lenet": 14,
+    "overhead": 5,
+    "resnet": 3,
+    "overload": 4,
+    "hostile": 2,
+    "steps": 5,
+    "int8": 1 + 2 * len(int8.pairs(int8.ZOO)),
+}
 
 
 @pytest.mark.slow

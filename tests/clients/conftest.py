@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.explaining_packages import write_explaining_package
 from tests.serving import Server, write_zoo
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
-    with Server(write_zoo(folder / "zoo"), folder / "home") as server:
+    write_explaining_package(write_zoo(folder / "zoo"))
+    with Server(folder / "zoo", folder / "home") as server:
         yield server

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import warnings
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
     from bentoml import AsyncHTTPClient, SyncHTTPClient
     from bentoml.exceptions import BentoMLException, InvalidArgument, NotFound
 
+from tests.explaining_packages import activation_maps
 from tests.packages import CLASSES, example, expected
 from tests.pictures import png
 from tests.serving import Server
@@ -40,19 +42,19 @@ def _no_client_left() -> Iterator[None]:
 
 @pytest.fixture(params=["sync", "async"])
 def classify(request: pytest.FixtureRequest, server: Server) -> Classify:
-    """``classify`` of a client that lives for one call."""
+    """An endpoint of a client that lives for one call, ``classify`` where none is named."""
 
-    def call(**arguments: Any) -> Any:
+    def call(endpoint: str = "classify", **arguments: Any) -> Any:
         with SyncHTTPClient(server.http) as client:
-            return client.classify(**arguments)
+            return client.call(endpoint, **arguments)
 
-    async def call_async(**arguments: Any) -> Any:
+    async def call_async(endpoint: str, **arguments: Any) -> Any:
         async with AsyncHTTPClient(server.http) as client:
-            return await client.classify(**arguments)
+            return await client.call(endpoint, **arguments)
 
-    def run(**arguments: Any) -> Any:
+    def run(endpoint: str = "classify", **arguments: Any) -> Any:
         with asyncio.Runner() as runner:
-            return runner.run(call_async(**arguments))
+            return runner.run(call_async(endpoint, **arguments))
 
     return call if request.param == "sync" else run
 
@@ -102,4 +104,32 @@ def test_a_file_that_is_no_image_is_refused(classify: Classify, tmp_path: Path) 
 def test_the_client_knows_the_endpoint_and_that_the_server_is_ready(server: Server) -> None:
     with SyncHTTPClient(server.http) as client:
         assert client.is_ready()
-        assert list(client.endpoints) == ["classify"]
+        assert list(client.endpoints) == ["classify", "classify_batch"]
+
+
+def test_views_and_explanation_are_understood(classify: Classify, picture: Path) -> None:
+    answer = classify(image=picture, model="seeing", views="flip", explain="cam", explain_label="one", layer=None)
+    seen = np.concatenate([example(1), example(1)[:, :, ::-1]])
+    assert answer["labels"][0]["probability"] == pytest.approx(expected(seen).mean(0).max(), abs=1e-6)
+    explanation = answer["explanation"]
+    assert (explanation["method"], explanation["label"], explanation["index"]) == ("cam", "one", 1)
+    (evidence,) = explanation["evidence"]
+    values = np.frombuffer(b64decode(evidence["values"]), "<f4").reshape(evidence["shape"])
+    np.testing.assert_allclose(values, activation_maps(example(1))[0, 1], rtol=1e-4, atol=1e-5)
+
+
+def test_several_images_are_classified_at_once(classify: Classify, tmp_path: Path) -> None:
+    pictures = example(3, seed=9)
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    for file, pixels in zip(files, pictures, strict=True):
+        file.write_bytes(png(pixels))
+    answer = classify(endpoint="classify_batch", images=files, version="1", top_k=1)
+    tops = [result["labels"][0]["index"] for result in answer["results"]]
+    assert (answer["version"], tops) == ("1", list(expected(pictures).argmax(1)))
+
+
+def test_an_image_of_several_that_is_refused_is_named(classify: Classify, picture: Path, tmp_path: Path) -> None:
+    text = tmp_path / "hello.txt"
+    text.write_text("hello")
+    with pytest.raises(InvalidArgument, match=r"images\[1\]: the 5 bytes are no image"):
+        classify(endpoint="classify_batch", images=[picture, text])

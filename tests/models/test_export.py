@@ -16,7 +16,7 @@ from models.layers.normalisation import NORMALISATIONS
 from models.registry import build, find
 from models.variant import Variant
 from tests.models.rows import SMALL, each, images, seasoned
-from training.onnx_file import OPSET
+from training.export.onnx_file import OPSET
 
 
 def exported(model: nn.Module, example: torch.Tensor, path: Path) -> ort.InferenceSession:

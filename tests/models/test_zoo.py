@@ -6,54 +6,93 @@ import numpy as np
 import pytest
 
 from models.registry import VARIANTS
-from service.package import Package, read_package
+from service.package import Package, Provenance, read_package
 from tests.training.tiny import digits
-from training.data import SOURCES, Split
+from training.data import Split
+from training.data.catalogue import SOURCES
 from training.evaluate import measure
-from training.recipe import FOLDER as RECIPES
-from training.recipe import load_recipe, parse_recipe
+from training.export.export import INT8_LOSS, INT8_SUFFIX
+from training.recipe import load_recipe, parse_recipe, shipped
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"
 FOLDERS = sorted(card.parent for card in ZOO.glob("*/*/model.json"))
+EARLIER = ("lenet5", "mlp", "softmax")  # of the first issue
+WHOLE, CLASSIFICATION = 28_000_000, 8_000_000  # bytes
 
 
-@pytest.fixture(params=FOLDERS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
+def named(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"
+
+
+@pytest.fixture(params=FOLDERS, ids=named)
 def package(request: pytest.FixtureRequest) -> Package:
     return read_package(request.param)
 
 
-def test_every_recipe_is_shipped() -> None:
-    assert {folder.parent.name for folder in FOLDERS} == {path.stem for path in RECIPES.glob("*.toml")}
+def said(package: Package) -> Provenance:
+    return package.classifier.provenance
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_every_recipe_with_a_gate_is_shipped_and_nothing_without_one() -> None:
+    names = {folder.parent.name.removesuffix(INT8_SUFFIX) for folder in FOLDERS}
+    assert names == {recipe.name for recipe in shipped() if recipe.gate}
+
+
+def test_an_int8_variant_lies_beside_its_float_network() -> None:
+    names = {folder.parent.name for folder in FOLDERS}
+    assert {name.removesuffix(INT8_SUFFIX) for name in names} <= names
 
 
 def test_the_card_reaches_the_gate_of_the_recipe_in_the_tree(package: Package) -> None:
-    said = package.classifier.provenance
-    recipe = parse_recipe(said.recipe, str(package))
-    assert recipe == load_recipe(package.classifier.name)
-    assert said.metrics["accuracy"] >= recipe.gate.accuracy
+    recipe = parse_recipe(said(package).recipe, str(package))
+    assert recipe == load_recipe(package.classifier.name.removesuffix(INT8_SUFFIX))
+    assert recipe.gate is not None
+    lost = INT8_LOSS if said(package).weights == "int8" else 0
+    assert said(package).metrics["accuracy"] >= recipe.gate.accuracy - lost
+
+
+def test_int8_loses_at_most_half_a_point_on_the_test_split(package: Package) -> None:
+    if said(package).weights == "int8":
+        whole = read_package(max((ZOO / package.card.name.removesuffix(INT8_SUFFIX)).iterdir()))
+        assert said(package).metrics["accuracy"] >= said(whole).metrics["accuracy"] - INT8_LOSS
 
 
 def test_the_card_counts_the_parameters_of_the_model_and_the_files_of_its_data(package: Package) -> None:
-    said = package.classifier.provenance
-    assert said.parameters == VARIANTS[said.recipe["model"]].parameters
-    assert said.dataset.files == dict(SOURCES[said.dataset.name].files)
+    dataset = said(package).dataset
+    assert dataset is not None
+    assert said(package).parameters == VARIANTS[said(package).recipe["model"]].parameters
+    assert dataset.files == dict(SOURCES[dataset.name].files)
 
 
 def test_parity_with_torch_is_on_the_card_for_batch_1_3_and_the_largest(package: Package) -> None:
-    parity = package.classifier.provenance.parity
+    parity = said(package).parity
     assert {"1", "3", str(package.classifier.graph.max_batch)} <= parity.keys()
-    assert max(parity.values()) <= 1e-5
+    # Torch computes nothing in 8 bits: there it says how far that is from 32.
+    assert max(parity.values()) <= (0.2 if said(package).weights == "int8" else 1e-5)
 
 
 def test_a_package_is_small_enough_for_the_repository(package: Package) -> None:
-    sizes = {path.name: path.stat().st_size for path in package.folder.iterdir()}
-    assert sum(sizes.values()) < 1_500_000
-    assert sizes["card.png"] < 40_000
+    assert size(package.folder) < 2_000_000
+    assert (package.folder / "card.png").stat().st_size < 40_000
+
+
+def test_the_zoo_is_small_enough_for_the_repository() -> None:
+    sizes = {named(folder): size(folder) for folder in FOLDERS}
+    assert sum(sizes.values()) < WHOLE
+    classifiers = [folder for folder in FOLDERS if read_package(folder).card.task == "classify"]
+    assert sum(sizes[named(folder)] for folder in classifiers if folder.parent.name not in EARLIER) < CLASSIFICATION
 
 
 def test_real_digits_are_read_about_as_well_as_the_card_says(package: Package) -> None:
+    dataset = said(package).dataset
+    if dataset is None or dataset.name != "mnist":
+        pytest.skip("reads no digits")
     images, labels = digits()
     found = measure(ZOO, package, Split(images, labels))["accuracy"]
-    expected = package.classifier.provenance.metrics["accuracy"]
+    expected = said(package).metrics["accuracy"]
     # 300 of the 10,000: three standard deviations of a draw of that size.
     assert found >= expected - 3 * np.sqrt(expected * (1 - expected) / len(labels))

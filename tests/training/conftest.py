@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from service.package import Package
-from tests.training.tiny import Tiny, make_tiny, tiny_recipe
-from training import data
+from tests.training.tiny import Tiny, make_folder, make_tiny, make_tiny_colour, tiny_recipe
+from training.data import catalogue
 from training.export import export
 from training.fit import fit
 
@@ -14,11 +14,29 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return make_tiny(tmp_path_factory.mktemp("data"))
 
 
+@pytest.fixture(scope="session")
+def tiny_colour_data(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return make_tiny_colour(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 digits as PNG files by class; read it only."""
+    return make_folder(tmp_path_factory.mktemp("folders") / "digits")
+
+
 @pytest.fixture
 def tiny(tiny_data: Tiny, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     """The tiny set in the place of MNIST."""
-    monkeypatch.setattr(data, "SOURCES", {"mnist": tiny_data.source})
+    monkeypatch.setattr(catalogue, "SOURCES", {"mnist": tiny_data.source})
     return tiny_data
+
+
+@pytest.fixture
+def tiny_colour(tiny_colour_data: Tiny, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    """The tiny set in the place of CIFAR-10."""
+    monkeypatch.setattr(catalogue, "SOURCES", {"cifar10-jpeg": tiny_colour_data.source})
+    return tiny_colour_data
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +44,7 @@ def finished_run(tiny_data: Tiny, tmp_path_factory: pytest.TempPathFactory) -> P
     """The folder of a finished run of softmax regression on the tiny set; read it only."""
     run = tmp_path_factory.mktemp("runs") / "softmax"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(data, "SOURCES", {"mnist": tiny_data.source})
+        monkeypatch.setattr(catalogue, "SOURCES", {"mnist": tiny_data.source})
         fit(tiny_recipe(), run, tiny_data.folder)
     return run
 
@@ -35,5 +53,5 @@ def finished_run(tiny_data: Tiny, tmp_path_factory: pytest.TempPathFactory) -> P
 def package(tiny_data: Tiny, finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
     """The package of `finished_run`, alone in its repository; read it only."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(data, "SOURCES", {"mnist": tiny_data.source})
+        monkeypatch.setattr(catalogue, "SOURCES", {"mnist": tiny_data.source})
         return export(finished_run, tmp_path_factory.mktemp("zoo"), data=tiny_data.folder)

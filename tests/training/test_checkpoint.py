@@ -55,6 +55,28 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
         read_checkpoint(tmp_path)
 
 
+def test_a_run_from_before_todays_keys_is_read(tiny: Tiny, finished_run: Path, tmp_path: Path) -> None:
+    content = torch.load(finished_run / FILE, weights_only=True)
+    said = content[DESCRIPTION]
+    said["recipe"] = {key: value for key, value in said["recipe"].items() if key in FIRST_KEYS}
+    content["callbacks"] = {"History": content["callbacks"]["History"]}
+    torch.save(content, tmp_path / FILE)
+    checkpoint = read_checkpoint(tmp_path)
+    assert (checkpoint.finished, checkpoint.stopped) == (True, False)
+    assert checkpoint.kept == checkpoint.history[-1]
+
+
+FIRST_KEYS = ("name", "model", "dataset", "epochs", "batch_size", "optimiser", "schedule", "gate")
+
+
+def test_the_best_epoch_must_be_there_where_it_is_wanted(finished_run: Path, tmp_path: Path) -> None:
+    content = torch.load(finished_run / FILE, weights_only=True)
+    content[DESCRIPTION]["recipe"]["keep"] = "best"
+    torch.save(content, tmp_path / FILE)
+    with pytest.raises(RunError, match=r"no best\.ckpt"):
+        read_checkpoint(tmp_path)
+
+
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return (pytest.fail, ("the checkpoint ran its own code",))

@@ -34,6 +34,23 @@ def test_the_same_history_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
+def test_words_stand_below_the_picture_and_long_ones_are_broken(tmp_path: Path) -> None:
+    draw(ROWS, "a model", tmp_path / "plain.png")
+    draw(ROWS, "a model", tmp_path / "words.png", ["good fit: " + "both losses have levelled off, " * 8])
+    with Image.open(tmp_path / "plain.png") as plain, Image.open(tmp_path / "words.png") as words:
+        assert words.width == plain.width
+        assert words.height > plain.height
+        below = np.asarray(words.convert("L"))[plain.height + 5 :]
+        assert (below < 128).any()  # ink
+        assert (below[:, -10:] > 250).all()  # and none of it runs over the edge
+    assert (tmp_path / "words.png").stat().st_size < 40_000
+
+
+def test_one_epoch_can_be_drawn(tmp_path: Path) -> None:
+    draw(ROWS[:1], "a model", tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").stat().st_size > 0
+
+
 def test_a_checkpoint_carries_the_rows_over(tmp_path: Path) -> None:
     before, after = History(tmp_path / "history.csv"), History(tmp_path / "history.csv")
     before.rows = list(ROWS)

@@ -1,14 +1,20 @@
-"""A tiny MNIST of 300 real digits, in the layout and format of the real one: tests need no download."""
+"""Tiny sets of 300 real digits, in the layouts and formats of real ones: tests need no download."""
 
 import gzip
 import hashlib
+import io
+import lzma
 import struct
+import tarfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from training.data import SOURCES, TEST, TRAIN, Bytes, Source
+from training.data import Bytes, Labels
+from training.data.catalogue import SOURCES
+from training.data.published import TEST, TRAIN, PublishedSource
 from training.recipe import Recipe, load_recipe
 
 DIGITS = Path(__file__).parent.parent / "data" / "digits.npz"
@@ -19,15 +25,23 @@ TRAINING = 220
 class Tiny:
     """A source and the data folder that holds its files, whose raw contents are ``files``."""
 
-    source: Source
+    source: PublishedSource
     folder: Path
     files: dict[str, bytes]
 
 
-def digits() -> tuple[Bytes, Bytes]:
+def digits() -> tuple[Bytes, Labels]:
     """300 images (300, 28, 28) of MNIST's test split, 30 of each class in turn, and their classes (300,)."""
     with np.load(DIGITS) as file:
-        return file["images"], file["labels"]
+        return file["images"], file["labels"].astype(np.int64)
+
+
+def coloured() -> tuple[Bytes, Labels]:
+    """The digits in colour, (300, 28, 28, 3): each in a colour of its own on another."""
+    images, labels = digits()
+    inks = np.random.default_rng(0).integers(0, 256, (len(images), 2, 1, 1, 3)) / 255
+    white = images[..., None] / 255  # (300, 28, 28, 1)
+    return (255 * (white * inks[:, 0] + (1 - white) * inks[:, 1])).astype(np.uint8), labels
 
 
 def idx(array: Bytes) -> bytes:
@@ -39,13 +53,57 @@ def idx(array: Bytes) -> bytes:
 def make_tiny(folder: Path) -> Tiny:
     """Write ``<folder>/mnist/*.gz``: 220 digits to train on, 80 to test on."""
     images, labels = digits()
-    arrays = (images[:TRAINING], labels[:TRAINING], images[TRAINING:], labels[TRAINING:])
+    classes = labels.astype(np.uint8)
+    arrays = (images[:TRAINING], classes[:TRAINING], images[TRAINING:], classes[TRAINING:])
     files = {name: idx(array) for name, array in zip((*TRAIN, *TEST), arrays, strict=True)}
     (folder / "mnist").mkdir(parents=True)
     for name, content in files.items():
         (folder / "mnist" / f"{name}.gz").write_bytes(gzip.compress(content))
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    return Tiny(replace(SOURCES["mnist"], files=checksums, mirrors=()), folder, files)
+    return Tiny(replace(SOURCES["mnist"], files=checksums, mirrors=(), folder=folder), folder, files)
+
+
+def archive(images: Bytes, labels: Labels, classes: tuple[str, ...], split: str) -> bytes:
+    """A tar of ``<split>/<class>/<number>.png``."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            file = encoded(image)
+            member = tarfile.TarInfo(f"{split}/{classes[label]}/{number:05}.png")
+            member.size = len(file)
+            tar.addfile(member, io.BytesIO(file))
+    return buffer.getvalue()
+
+
+def make_tiny_colour(folder: Path) -> Tiny:
+    """Write ``<folder>/cifar10-jpeg/*.xz``: coloured digits under CIFAR's labels, in archives like its own."""
+    source = SOURCES["cifar10-jpeg"]
+    images, labels = coloured()
+    images = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")  # (300, 32, 32, 3)
+    parts = {"train": slice(TRAINING), "test": slice(TRAINING, None)}
+    files = {f"{name}.tar": archive(images[part], labels[part], source.labels, name) for name, part in parts.items()}
+    (folder / source.name).mkdir(parents=True)
+    for name, content in files.items():
+        (folder / source.name / f"{name}.xz").write_bytes(lzma.compress(content, preset=0))
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return Tiny(replace(source, files=checksums, folder=folder), folder, files)
+
+
+def encoded(image: Bytes, format_: str = "PNG") -> bytes:
+    """The image, (H, W) or (H, W, 3), as a file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format_)
+    return buffer.getvalue()
+
+
+def make_folder(folder: Path, *, per_class: int = 30, classes: int = 10, colour: bool = False) -> Path:
+    """Write ``<folder>/<digit>/<number>.png``, for the first ``per_class`` of each of the first ``classes`` digits."""
+    images, labels = coloured() if colour else digits()
+    for label in range(classes):
+        (folder / str(label)).mkdir(parents=True)
+        for number, image in enumerate(images[labels == label][:per_class]):
+            (folder / str(label) / f"{number:02}.png").write_bytes(encoded(image))
+    return folder
 
 
 def tiny_recipe(*changes: str, model: str = "softmax") -> Recipe:

@@ -1,28 +1,113 @@
 """`lectorium export`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import click
 
 from service.config import load_config
 from training.commands.frame import FOLDER, ZOO, plain_errors
 
+if TYPE_CHECKING:
+    from service.package import Package
+    from training.export import Subject
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class FromFile(TypedDict):
+    """What says where weights come from that no run of ours trained."""
+
+    model: str | None
+    weights: Path | None
+    labels: Path | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    data: str | None
+
+
+def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if value is None else tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of numbers, as in 0.485,0.456,0.406") from None
+
 
 @click.command()
-@click.argument("run", type=FOLDER)
+@click.argument("runs", nargs=-1, type=FOLDER, metavar="[RUN]...")
+@click.option("--name", help="The package's name. [default: the run's]")
+@click.option("--weights-as", type=click.Choice(["float16", "float32"]), help="On disk. [default: float16]")
+@click.option("--int8", is_flag=True, help="Quantise to 8 bits, calibrated on training images, as <name>-int8.")
+@click.option(
+    "--temperature/--no-temperature",
+    default=None,
+    help="Calibrate the probabilities on the validation split. [default: as the recipe says]",
+)
+@click.option("--deconv/--no-deconv", default=True, show_default=True, help="With the graph behind explain=deconv.")
+@click.option("--model", help="In the place of a RUN: the architecture that --weights are of, as resnet50.")
+@click.option("--weights", type=FILE, help="A state dictionary by torchvision's names; nothing in it is run.")
+@click.option("--labels", type=FILE, help="What its classes are called, one a line.")
+@click.option("--mean", callback=_numbers, help="What --weights want taken off pixels of 0..1. [default: as published]")
+@click.option("--std", callback=_numbers, help="And what they want them divided by. [default: as published]")
+@click.option("--data", help="What --weights are measured on: a folder of images by class, or a published set's name.")
 @click.option("--repository", type=FOLDER, default=ZOO, show_default=True, help="Where packages live.")
 @click.option("--version", type=click.IntRange(1), help="[default: the next free one]")
 @click.option("--replace", is_flag=True, help="Replace the version if it exists.")
-def export(run: Path, repository: Path, version: int | None, replace: bool) -> None:
-    """Write the package of a finished RUN.
+def export(
+    runs: tuple[Path, ...],
+    name: str | None,
+    weights_as: Literal["float16", "float32"] | None,
+    int8: bool,
+    temperature: bool | None,
+    deconv: bool,
+    repository: Path,
+    version: int | None,
+    replace: bool,
+    **from_file: Unpack[FromFile],
+) -> None:
+    """Write the package of a finished RUN, of several as one ensemble, or of a file of weights.
 
     Refuses where the graph differs from torch, or the package misses the accuracy gate.
     """
+    if int8 and weights_as:
+        raise click.UsageError("--int8 is another way to store weights than --weights-as")
     with plain_errors():
-        from training.export import export as export_run
+        from training.export import How, write_package
 
-        package = export_run(run, repository, version=version, replace=replace, data=load_config().data)
-        provenance = package.classifier.provenance
-        click.echo(f"{package.folder}: test accuracy {provenance.metrics['accuracy']:.4f} through the serving engine")
-        worst = max(provenance.parity.values())
-        click.echo(f"parity {worst:.1e}, {provenance.parameters:,} parameters, {provenance.macs:,} MACs")
+        how = How("int8" if int8 else weights_as or "float16", temperature, deconv)
+        subject = _subject(runs, name, from_file)
+        _report(write_package(subject, repository, how=how, version=version, replace=replace))
+
+
+def _subject(runs: tuple[Path, ...], name: str | None, from_file: FromFile) -> "Subject":
+    given = [f"--{key}" for key, value in from_file.items() if value is not None]
+    if bool(runs) == bool(given):
+        raise click.UsageError("give one RUN or more, or --model, --weights and --labels")
+    from training.export import from_runs
+
+    return from_runs(runs, name, load_config().data) if runs else _from_file(name, from_file)
+
+
+def _from_file(name: str | None, from_file: FromFile) -> "Subject":
+    from training.export import Weights, from_weights, read_labels
+
+    model, file, labels = from_file["model"], from_file["weights"], from_file["labels"]
+    if not (model and file and labels and name):
+        raise click.UsageError("weights from a file need --model, --weights, --labels and --name")
+    weights = Weights(model, file, read_labels(labels), name, from_file["mean"], from_file["std"])
+    return from_weights(weights, from_file["data"], load_config().data)
+
+
+def _report(package: "Package") -> None:
+    from training.evaluate import size
+
+    said = package.classifier.provenance
+    if said.metrics:
+        metrics = ", ".join(f"{name} {value:.4f}" for name, value in said.metrics.items())
+        click.echo(f"{package.folder}: test {metrics}, through the serving engine")
+    else:
+        click.echo(f"{package.folder}: not measured, for there are no images; give some with --data")
+    click.echo(
+        f"{size(package):,} bytes, {said.parameters:,} parameters as {said.weights}, {said.macs:,} MACs, "
+        f"parity {max(said.parity.values()):.1e}"
+    )

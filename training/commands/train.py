@@ -1,5 +1,6 @@
 """`lectorium train`."""
 
+import json
 from pathlib import Path
 
 import click
@@ -9,10 +10,22 @@ from training.commands.frame import FOLDER, plain_errors
 
 
 @click.command()
-@click.argument("recipe")
+@click.argument("recipe", required=False)
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value, as in epochs=3.")
+@click.option("--data", type=FOLDER, help="Train on this folder of images by class, and name the run after it.")
+@click.option("--weights", metavar="PATH", help="Start from this file of weights, or from the run in this folder.")
 @click.option("--output", type=FOLDER, help="Folder of the run. [default: runs/<name of the recipe>]")
-def train(recipe: str, changes: tuple[str, ...], output: Path | None) -> None:
+@click.option("--strict", is_flag=True, help="Stop where a sanity check fails.")
+@click.option("--list", "listing", is_flag=True, help="List the recipes there are.")
+def train(
+    recipe: str | None,
+    changes: tuple[str, ...],
+    data: Path | None,
+    weights: str | None,
+    output: Path | None,
+    strict: bool,
+    listing: bool,
+) -> None:
     """Train RECIPE, a shipped one (lenet5) or a .toml file.
 
     The same command goes on with a run that was killed.
@@ -21,9 +34,26 @@ def train(recipe: str, changes: tuple[str, ...], output: Path | None) -> None:
         from training.fit import fit
         from training.recipe import load_recipe
 
-        settings = load_recipe(recipe, changes)
+        if listing:
+            _list()
+            return
+        if recipe is None:
+            raise click.UsageError("RECIPE is missing; --list names those there are")
+        start = [f"transfer.weights={json.dumps(weights)}"] if weights else []
+        settings = load_recipe(recipe, (*start, *changes), folder=data)
         run = output or Path("runs") / settings.name
-        done = fit(settings, run, load_config().data)
+        done = fit(settings, run, load_config().data, strict=strict, say=click.echo)
         last = done.history[-1]
         click.echo(f"{run}: validation accuracy {last['validation_accuracy']:.4f} after {len(done.history)} epochs")
         click.echo(f"next: lectorium export {run}")
+
+
+def _list() -> None:
+    """One line a recipe: its name, what it trains on what, and the accuracy it must reach on the test split."""
+    from models.registry import find
+    from training.recipe import shipped
+
+    for recipe in shipped():
+        target = f"{recipe.gate.accuracy:.1%}" if recipe.gate else ""
+        start = f" from {recipe.transfer.weights}" if recipe.transfer else ""
+        click.echo(f"{recipe.name:24} {target:6} {find(recipe.model).title} on {recipe.dataset}{start}")

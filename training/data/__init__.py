@@ -1,7 +1,9 @@
 """Data sets: where they come from, what they must be, how they are split, and batches of them."""
 
 from training.data.catalogue import find_source
-from training.data.source import Source
-from training.data.split import Bytes, Split, hold_out
+from training.data.composition import Summary, summary
+from training.data.cutting import Fold, cut
+from training.data.source import Shape, Source
+from training.data.split import Bytes, Labels, Split
 
-__all__ = ["Bytes", "Source", "Split", "find_source", "hold_out"]
+__all__ = ["Bytes", "Fold", "Labels", "Shape", "Source", "Split", "Summary", "cut", "find_source", "summary"]

@@ -1,11 +1,16 @@
 """The data sets there are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from training.data.source import TEST, TRAIN, ArchiveSource, IdxSource, Source
+from training.data.folder import FolderSource
+from training.data.published import TEST, TRAIN, ArchiveSource, IdxSource, PublishedSource
+from training.data.source import Shape, Source
+from training.data.view import View
 from training.errors import DataError
 
-SOURCES: Mapping[str, Source] = {
+SOURCES: Mapping[str, PublishedSource] = {
     "mnist": IdxSource(
         name="mnist",
         title="MNIST",
@@ -22,6 +27,7 @@ SOURCES: Mapping[str, Source] = {
             TEST[1]: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         },
         labels=tuple("0123456789"),
+        shape=(1, 28, 28),
         mean=(0.1307,),
         std=(0.3081,),
     ),
@@ -49,6 +55,7 @@ SOURCES: Mapping[str, Source] = {
             "bag",
             "ankle boot",
         ),
+        shape=(1, 28, 28),
         mean=(0.2860,),
         std=(0.3530,),
     ),
@@ -75,18 +82,35 @@ SOURCES: Mapping[str, Source] = {
             "ship",
             "truck",
         ),
+        shape=(3, 32, 32),
         mean=(0.4913, 0.4821, 0.4465),
         std=(0.2452, 0.2428, 0.2606),
     ),
 }
 
 
-def find_source(name: str) -> Source:
-    """The data set called ``name``.
+def find_source(
+    dataset: str, shape: Shape | None = None, folder: Path | None = None, classes: Sequence[str] = ()
+) -> Source:
+    """The data set ``dataset``, its images as a network of input ``shape`` (C, H, W) takes them.
+
+    ``dataset`` is a name of `SOURCES`, whose files lie in ``folder``, or the path of a folder of images by class.
+    ``shape`` is the published images' where it is not given, and ``classes`` chooses some of the labels, which are
+    then numbered in that order.
 
     Raises:
-        DataError: there is none; the message lists those there are.
+        DataError: there is no such data set, a folder has no classes, or a label of ``classes`` is not its own.
     """
-    if name not in SOURCES:
-        raise DataError(f"no data set {name!r}; there are {', '.join(SOURCES)}")
-    return SOURCES[name]
+    source: Source
+    if dataset in SOURCES:
+        published = source = replace(SOURCES[dataset], folder=folder)
+        shape = shape or published.shape
+    elif Path(dataset).is_dir():
+        if shape is None:
+            raise DataError(f"{dataset}: the images of a folder have no size of their own; give a shape")
+        source = FolderSource(Path(dataset), shape)
+    else:
+        names = ", ".join(SOURCES)
+        raise DataError(f"no data set {dataset!r}: it is no folder of images by class, and none of {names}")
+    classes = tuple(classes) or source.labels
+    return source if (shape, classes) == (source.shape, source.labels) else View(source, shape, classes)

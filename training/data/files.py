@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +19,23 @@ from training.errors import DataError
 
 DEFAULT_FOLDER = Path("data")
 READ_ONLY = "set LECTORIUM_DATA to a folder that can be written to, or that has the file"
-DECOMPRESS: Mapping[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress}
+OPEN: Mapping[str, type[gzip.GzipFile] | type[lzma.LZMAFile]] = {".gz": gzip.GzipFile, ".xz": lzma.LZMAFile}
+MAX_CONTENT = 1 << 30  # bytes; the largest set there is has a tenth of it, and a small file may unpack to anything
 
 
 @dataclass(frozen=True)
 class Published:
-    """A compressed file as its hosts publish it; ``sha256`` is that of its decompressed content."""
+    """A compressed file as its hosts publish it.
+
+    ``sha256`` is that of its decompressed content, and ``contents`` says what that is.
+    """
 
     dataset: str
     title: str
     mirrors: tuple[str, ...]
     name: str
     suffix: str
+    contents: str
     sha256: str
 
 
@@ -42,6 +47,11 @@ def read_file(file: Published, folder: Path | None) -> bytes:
     """
     path = (folder or DEFAULT_FOLDER) / file.dataset / (file.name + file.suffix)
     if not path.is_file():
+        if not file.mirrors:
+            raise DataError(
+                f"{path} is not there and {file.title} has no public host: put it there, {file.contents} with sha256"
+                f" {file.sha256}, compressed as {file.suffix}; or let LECTORIUM_DATA name the folder of {file.dataset}/"
+            )
         _download(file, path)
     return _verified(path, file.sha256, str(path))
 
@@ -64,8 +74,6 @@ def _fetch(file: Published, path: Path) -> str:
     import requests
 
     name = file.name + file.suffix
-    if not file.mirrors:
-        raise DataError(f"{path.name}: {file.title} has no public host; put the file where LECTORIUM_DATA says")
     failures = []
     for mirror in file.mirrors:
         print(f"{file.title}: {mirror}{name}", file=sys.stderr)
@@ -80,9 +88,12 @@ def _fetch(file: Published, path: Path) -> str:
 
 def _verified(path: Path, wanted: str, name: str) -> bytes:
     try:
-        content = DECOMPRESS[path.suffix](path.read_bytes())
+        with OPEN[path.suffix](path) as stream:
+            content = stream.read(MAX_CONTENT + 1)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DataError(f"{name}: not a whole {path.suffix} file ({error})") from error
+    if len(content) > MAX_CONTENT:
+        raise DataError(f"{name}: more than {MAX_CONTENT} bytes of content")
     if (found := hashlib.sha256(content).hexdigest()) != wanted:
         raise DataError(f"{name}: the content has sha256 {found}, wanted {wanted}")
     return content

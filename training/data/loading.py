@@ -1,4 +1,8 @@
-"""Batches of a split for Lightning, in an order that is a function of seed and epoch alone."""
+"""Batches of a split for Lightning, in an order that is a function of seed and epoch alone.
+
+Of several processes (``world``, as torchrun starts them) each takes its own share of every batch, its ``rank``'s, and
+all have as many batches: a process that had one less would leave the others waiting for ever.
+"""
 
 from collections.abc import Iterator
 
@@ -6,16 +10,25 @@ import torch
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from training.data.split import Split
+from training.errors import DataError
+
+LEAST = 2  # rows of a batch to train on, in each process: batch norm has no variance of one
 
 
 class ShuffledBatches(Sampler[list[int]]):
-    """Indices of one shuffled pass, ``size`` at a time.
+    """Indices of one shuffled pass, ``size`` at a time over all processes, every index once.
 
     Lightning tells it the epoch, so a resumed run sees the batches that an unbroken one would have.
+
+    Raises:
+        DataError: some process would have nothing to do.
     """
 
-    def __init__(self, examples: int, size: int, seed: int) -> None:
-        self.examples, self.size, self.seed = examples, size, seed
+    def __init__(self, examples: int, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        if min(examples, size) < world:
+            raise DataError(f"batches of {size} from {examples} examples cannot be shared by {world} processes")
+        self.bounds = _bounds(examples, size, min(LEAST * world, size))
+        self.examples, self.seed, self.rank, self.world = examples, seed, rank, world
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -23,27 +36,47 @@ class ShuffledBatches(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.examples // self.size)
+        return len(self.bounds)
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = torch.Generator().manual_seed((self.seed << 16) + self.epoch)
         order: list[int] = torch.randperm(self.examples, generator=generator).tolist()
-        for start in range(0, self.examples, self.size):
-            yield order[start : start + self.size]
+        for start, stop in self.bounds:
+            yield order[start + self.rank : stop : self.world]
 
 
-def training_batches(split: Split, size: int, seed: int) -> DataLoader[tuple[torch.Tensor, ...]]:
-    """Shuffled batches: uint8 images (B, H, W) or (B, H, W, 3), int64 labels (B,)."""
-    sampler = ShuffledBatches(len(split), size, seed)
+def training_batches(
+    split: Split, size: int, seed: int, rank: int = 0, world: int = 1
+) -> DataLoader[tuple[torch.Tensor, ...]]:
+    """Shuffled batches: uint8 images (B, H, W) or (B, H, W, 3), int64 labels (B,); ``size`` is of all processes.
+
+    Raises:
+        DataError: there are fewer examples, or rows in a batch, than processes.
+    """
+    sampler = ShuffledBatches(len(split), size, seed, rank, world)
     # The sampler yields whole batches of indices, so that a batch is one gather instead of B small copies.
     return DataLoader(_tensors(split), sampler=sampler, batch_size=None)
 
 
-def validation_batches(split: Split, size: int) -> DataLoader[tuple[torch.Tensor, ...]]:
-    """The split in its own order."""
-    batches = [list(range(i, min(i + size, len(split)))) for i in range(0, len(split), size)]
+def validation_batches(split: Split, size: int, rank: int = 0, world: int = 1) -> DataLoader[tuple[torch.Tensor, ...]]:
+    """The split in its own order, ``size`` rows in each process.
+
+    Raises:
+        DataError: there are fewer examples than processes.
+    """
+    if len(split) < world:
+        raise DataError(f"{len(split)} examples to validate on cannot be shared by {world} processes")
+    batches = [list(range(start + rank, stop, world)) for start, stop in _bounds(len(split), size * world, world)]
     return DataLoader(_tensors(split), sampler=batches, batch_size=None)
 
 
+def _bounds(examples: int, size: int, least: int) -> list[tuple[int, int]]:
+    """First and last row of each batch; a rest of fewer than ``least`` is joined to the batch before it."""
+    starts = list(range(0, examples, size))
+    if len(starts) > 1 and examples - starts[-1] < least:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], examples], strict=True))
+
+
 def _tensors(split: Split) -> TensorDataset:
-    return TensorDataset(torch.from_numpy(split.images), torch.from_numpy(split.labels).long())
+    return TensorDataset(torch.from_numpy(split.images), torch.from_numpy(split.labels))

@@ -1,93 +1,81 @@
-"""What a data set says of itself, and reading it from the files that its source publishes."""
+"""What every data set of images by class says of itself, whatever it lies in."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal, Protocol
 
-from training.data.files import Published, read_file
-from training.data.idx import parse_idx
-from training.data.image_archive import parse_images
+from service.package import Preprocessing
 from training.data.split import Split
 from training.errors import DataError
 
+Shape = tuple[int, int, int]
 
-@dataclass(frozen=True)
-class Source(ABC):
-    """A data set of images by class.
 
-    ``files`` maps the name of each published file, without its compression, to the sha256 of its decompressed
-    content (the compressed bytes may differ from mirror to mirror). ``mean`` and ``std`` are the training pixels',
-    scaled to 0..1, one for each channel.
+class Source(Protocol):
+    """A data set whose images come as a network of input ``shape`` (C, H, W) takes them, in uint8.
+
+    ``files`` maps the name of each file that was read to the sha256 of its content. ``mean`` and ``std`` are the
+    training pixels', scaled to 0..1, one for each channel. Everything that reads raises `DataError` where a file
+    cannot be had or does not hold what it should.
     """
 
-    name: str
-    title: str
-    licence: str
-    homepage: str
-    mirrors: tuple[str, ...]
-    files: Mapping[str, str]
-    labels: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    @property
+    def name(self) -> str:
+        """What the card calls it."""
 
-    @abstractmethod
-    def training(self, folder: Path | None) -> Split:
-        """The official training examples, from the files in ``<folder>/<name>/``.
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
 
-        Raises:
-            DataError: a file cannot be had, has another checksum, or does not hold what it should.
-        """
+    @property
+    def licence(self) -> str:
+        """As its source states it."""
 
-    @abstractmethod
-    def test(self, folder: Path | None) -> Split:
-        """The official test examples: for `evaluate`, and for nothing that chooses weights or settings.
+    @property
+    def homepage(self) -> str:
+        """Where it comes from."""
 
-        Raises:
-            DataError: as `training`.
-        """
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes' names; a label in a `Split` is an index into them."""
 
-    def read(self, folder: Path | None, name: str, suffix: str) -> bytes:
-        """The decompressed, verified content of the published file ``name + suffix``.
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Name of each file and the sha256 of its content."""
 
-        Raises:
-            DataError: it cannot be had, or has another checksum.
-        """
-        return read_file(Published(self.name, self.title, self.mirrors, name, suffix, self.files[name]), folder)
+    @property
+    def shape(self) -> Shape:
+        """Channels, height and width of the images."""
 
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Of the training pixels."""
 
-TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
-TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Of the training pixels."""
 
+    def training(self) -> Split:
+        """The examples to learn from."""
 
-class IdxSource(Source):
-    """Grey images in MNIST's four idx files."""
+    def validation(self) -> Split | None:
+        """The examples that the source itself holds out to choose by; None where it leaves that to `cut`."""
 
-    def training(self, folder: Path | None) -> Split:  # noqa: D102
-        return self._split(folder, TRAIN)
+    def test(self) -> Split:
+        """The test examples: for `evaluate`, and for nothing that chooses weights or settings."""
 
-    def test(self, folder: Path | None) -> Split:  # noqa: D102
-        return self._split(folder, TEST)
-
-    def _split(self, folder: Path | None, names: tuple[str, str]) -> Split:
-        images, labels = (parse_idx(self.read(folder, name, ".gz"), f"{name}.gz") for name in names)
-        if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
-            raise DataError(
-                f"{names[0]} is {images.shape} and {names[1]} is {labels.shape}: not images and their labels"
-            )
-        if labels.size and labels.max() >= len(self.labels):
-            raise DataError(f"{names[1]}: label {labels.max()}, {self.title} has {len(self.labels)} classes")
-        return Split(images, labels)
+    def preprocessing(self, tensor: str) -> Preprocessing:
+        """How any image becomes the input ``tensor``; the training images became theirs the same way."""
 
 
-class ArchiveSource(Source):
-    """Colour images in a tar archive a split, ``train.tar`` and ``test.tar``, a folder a class."""
+def preprocessing(shape: Shape, tensor: str, fit: Literal["stretch", "crop", "pad"]) -> Preprocessing:
+    """The card's word for images of ``shape`` (C, H, W).
 
-    def training(self, folder: Path | None) -> Split:  # noqa: D102
-        return self._split(folder, "train.tar")
-
-    def test(self, folder: Path | None) -> Split:  # noqa: D102
-        return self._split(folder, "test.tar")
-
-    def _split(self, folder: Path | None, name: str) -> Split:
-        return parse_images(self.read(folder, name, ".xz"), self.labels, name)
+    Raises:
+        DataError: images have one channel or three.
+    """
+    channels, height, width = shape
+    if channels not in (1, 3):
+        raise DataError(f"images of {channels} channels; grey ones have 1 and colour ones 3")
+    return Preprocessing(
+        tensor=tensor, colour="grey" if channels == 1 else "rgb", height=height, width=width, fit=fit, background=0
+    )

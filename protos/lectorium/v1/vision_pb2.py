@@ -24,21 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n protos/lectorium/v1/vision.proto\x12\x0clectorium.v1\"^\n\x0f\x43lassifyRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x12\n\x05top_k\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x08\n\x06_top_k\"}\n\x10\x43lassifyResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12#\n\x06labels\x18\x03 \x03(\x0b\x32\x13.lectorium.v1.Label\x12$\n\x06timing\x18\x04 \x01(\x0b\x32\x14.lectorium.v1.Timing\":\n\x05Label\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\"A\n\x06Timing\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x11\n\tdecode_ms\x18\x02 \x01(\x01\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\x32U\n\x06Vision\x12K\n\x08\x43lassify\x12\x1d.lectorium.v1.ClassifyRequest\x1a\x1e.lectorium.v1.ClassifyResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n protos/lectorium/v1/vision.proto\x12\x0clectorium.v1\"\xb0\x01\n\x0f\x43lassifyRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x12\n\x05top_k\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\r\n\x05views\x18\x05 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x06 \x01(\t\x12\x15\n\rexplain_label\x18\x07 \x01(\t\x12\r\n\x05layer\x18\x08 \x01(\t\x12\n\n\x02id\x18\t \x01(\tB\x08\n\x06_top_k\"\xb9\x01\n\x10\x43lassifyResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12#\n\x06labels\x18\x03 \x03(\x0b\x32\x13.lectorium.v1.Label\x12$\n\x06timing\x18\x04 \x01(\x0b\x32\x14.lectorium.v1.Timing\x12.\n\x0b\x65xplanation\x18\x05 \x01(\x0b\x32\x19.lectorium.v1.Explanation\x12\n\n\x02id\x18\x06 \x01(\t\"\xb6\x01\n\x14\x43lassifyBatchRequest\x12\x0e\n\x06images\x18\x01 \x03(\x0c\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x12\n\x05top_k\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\r\n\x05views\x18\x05 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x06 \x01(\t\x12\x15\n\rexplain_label\x18\x07 \x01(\t\x12\r\n\x05layer\x18\x08 \x01(\t\x12\n\n\x02id\x18\t \x01(\tB\x08\n\x06_top_k\"\x98\x01\n\x15\x43lassifyBatchResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12-\n\x07results\x18\x03 \x03(\x0b\x32\x1c.lectorium.v1.ClassifyResult\x12$\n\x06timing\x18\x04 \x01(\x0b\x32\x14.lectorium.v1.Timing\x12\n\n\x02id\x18\x05 \x01(\t\"e\n\x0e\x43lassifyResult\x12#\n\x06labels\x18\x01 \x03(\x0b\x32\x13.lectorium.v1.Label\x12.\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32\x19.lectorium.v1.Explanation\"\x89\x01\n\x16\x43lassifyStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x32\n\x08response\x18\x02 \x01(\x0b\x32\x1e.lectorium.v1.ClassifyResponseH\x00\x12$\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x13.lectorium.v1.ErrorH\x00\x42\t\n\x07outcome\"&\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\":\n\x05Label\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\"\x83\x01\n\x0b\x45xplanation\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x12\n\x05index\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\r\n\x05layer\x18\x04 \x01(\t\x12(\n\x08\x65vidence\x18\x05 \x03(\x0b\x32\x16.lectorium.v1.EvidenceB\x08\n\x06_index\"t\n\x08\x45vidence\x12\x10\n\x03map\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x15\n\x08strength\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x0b\n\x03png\x18\x03 \x01(\x0c\x12\r\n\x05shape\x18\x04 \x03(\r\x12\x0e\n\x06values\x18\x05 \x01(\x0c\x42\x06\n\x04_mapB\x0b\n\t_strength\"A\n\x06Timing\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x11\n\tdecode_ms\x18\x02 \x01(\x01\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\x32\x8e\x02\n\x06Vision\x12K\n\x08\x43lassify\x12\x1d.lectorium.v1.ClassifyRequest\x1a\x1e.lectorium.v1.ClassifyResponse\"\x00\x12Z\n\rClassifyBatch\x12\".lectorium.v1.ClassifyBatchRequest\x1a#.lectorium.v1.ClassifyBatchResponse\"\x00\x12[\n\x0e\x43lassifyStream\x12\x1d.lectorium.v1.ClassifyRequest\x1a$.lectorium.v1.ClassifyStreamResponse\"\x00(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.lectorium.v1.vision_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CLASSIFYREQUEST']._serialized_start=50
-  _globals['_CLASSIFYREQUEST']._serialized_end=144
-  _globals['_CLASSIFYRESPONSE']._serialized_start=146
-  _globals['_CLASSIFYRESPONSE']._serialized_end=271
-  _globals['_LABEL']._serialized_start=273
-  _globals['_LABEL']._serialized_end=331
-  _globals['_TIMING']._serialized_start=333
-  _globals['_TIMING']._serialized_end=398
-  _globals['_VISION']._serialized_start=400
-  _globals['_VISION']._serialized_end=485
+  _globals['_CLASSIFYREQUEST']._serialized_start=51
+  _globals['_CLASSIFYREQUEST']._serialized_end=227
+  _globals['_CLASSIFYRESPONSE']._serialized_start=230
+  _globals['_CLASSIFYRESPONSE']._serialized_end=415
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_start=418
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_end=600
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_start=603
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_end=755
+  _globals['_CLASSIFYRESULT']._serialized_start=757
+  _globals['_CLASSIFYRESULT']._serialized_end=858
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=861
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=998
+  _globals['_ERROR']._serialized_start=1000
+  _globals['_ERROR']._serialized_end=1038
+  _globals['_LABEL']._serialized_start=1040
+  _globals['_LABEL']._serialized_end=1098
+  _globals['_EXPLANATION']._serialized_start=1101
+  _globals['_EXPLANATION']._serialized_end=1232
+  _globals['_EVIDENCE']._serialized_start=1234
+  _globals['_EVIDENCE']._serialized_end=1350
+  _globals['_TIMING']._serialized_start=1352
+  _globals['_TIMING']._serialized_end=1417
+  _globals['_VISION']._serialized_start=1420
+  _globals['_VISION']._serialized_end=1690
 # @@protoc_insertion_point(module_scope)

@@ -39,13 +39,38 @@ class VisionStub(object):
                 request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyRequest.SerializeToString,
                 response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyResponse.FromString,
                 _registered_method=True)
+        self.ClassifyBatch = channel.unary_unary(
+                '/lectorium.v1.Vision/ClassifyBatch',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyBatchRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyBatchResponse.FromString,
+                _registered_method=True)
+        self.ClassifyStream = channel.stream_stream(
+                '/lectorium.v1.Vision/ClassifyStream',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyStreamResponse.FromString,
+                _registered_method=True)
 
 
 class VisionServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Classify(self, request, context):
-        """The most probable labels of one image.
+        """The most probable labels of one image, and what the network looked at.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClassifyBatch(self, request, context):
+        """The same of several images at once, with the same options for all: one that is refused refuses them all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClassifyStream(self, request_iterator, context):
+        """Images as they come, each answered as soon as it is done: an answer may overtake another, and `id` says whose it
+        is. One that is refused is answered with an error, and the stream goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -58,6 +83,16 @@ def add_VisionServicer_to_server(servicer, server):
                     servicer.Classify,
                     request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyRequest.FromString,
                     response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyResponse.SerializeToString,
+            ),
+            'ClassifyBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClassifyBatch,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyBatchRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyBatchResponse.SerializeToString,
+            ),
+            'ClassifyStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ClassifyStream,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyStreamResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,6 +122,60 @@ class Vision(object):
             '/lectorium.v1.Vision/Classify',
             protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyRequest.SerializeToString,
             protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectorium.v1.Vision/ClassifyBatch',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyBatchRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/lectorium.v1.Vision/ClassifyStream',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

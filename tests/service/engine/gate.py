@@ -16,10 +16,14 @@ PATIENCE_S = 10
 
 
 class Run(NamedTuple):
-    """One run that reached a lane; ``input`` is the first of its inputs, for a step how many each row has taken."""
+    """One run that reached a lane; ``input`` is the first of its inputs, for a step how many each row has taken.
+
+    ``model`` is its name, with the part's behind a dot where one runs; ``outputs`` are those it fetches.
+    """
 
     model: str
     input: Tensor
+    outputs: Sequence[str] = ()
 
 
 class Gate:
@@ -30,11 +34,13 @@ class Gate:
         self._changed = threading.Condition()
         self._may_pass = math.inf
         for model in [model for model in engine.repository if not models or model.name in models]:
-            once, steps = engine._queues[model]
+            once, steps, parts = engine._queues[model]
             if once is not None:
                 model.session = once.session = _GatedSession(self, model.name, once.session)
             if steps is not None:
                 self._guard(model.name, steps.slots)
+            for name, part in parts.items():
+                part.session = _GatedSession(self, f"{model.name}.{name}", part.session)
 
     @property
     def rows(self) -> list[int]:
@@ -104,5 +110,5 @@ class _GatedSession(Session):
         self.inline_rows = 0  # what may be held is not quick: on the loop, it would hold us all
 
     def run(self, outputs: Sequence[str], inputs: Tensors) -> list[Tensor]:
-        self._gate.passed(Run(self._model, next(iter(inputs.values()))))
+        self._gate.passed(Run(self._model, next(iter(inputs.values())), tuple(outputs)))
         return self._real.run(outputs, inputs)

@@ -49,9 +49,23 @@ def begin_grpc(server: Server, rows: int = 1) -> Leave:
 
 def begin_http(server: Server) -> Leave:
     """Ask the slow model about an image over HTTP."""
-    body = b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nslow\r\n--x\r\n'
-    body += b'Content-Disposition: form-data; name="image"; filename="a"\r\n\r\n' + png() + b"\r\n--x--\r\n"
-    head = "POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    return _post(server, "/v1/classify", _part("model", b"slow") + _part("image", png(), "a"))
+
+
+def begin_http_batch(server: Server, images: int, **fields: str) -> Leave:
+    """Ask a model about several."""
+    parts = [*(_part(name, value.encode()) for name, value in fields.items()), *[_part("images", png(), "a")] * images]
+    return _post(server, "/v1/classify/batch", b"".join(parts))
+
+
+def _part(name: str, value: bytes, file: str = "") -> bytes:
+    named = f'name="{name}"' + (f'; filename="{file}"' if file else "")
+    return f"--x\r\nContent-Disposition: form-data; {named}\r\n\r\n".encode() + value + b"\r\n"
+
+
+def _post(server: Server, path: str, parts: bytes) -> Leave:
+    body = parts + b"--x--\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
     connection = connect(server.http_port)
     connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     return connection.close
@@ -61,6 +75,13 @@ def begin_vision(server: Server) -> Leave:
     """Ask the slow model about an image over gRPC."""
     channel = open_channel(server)
     call = VisionStub(channel).Classify.future(vision_pb2.ClassifyRequest(image=png(), model="slow"))
+    return lambda: _end(call, channel)
+
+
+def begin_vision_batch(server: Server, images: int, **fields: Any) -> Leave:
+    """Ask a model about several."""
+    channel = open_channel(server)
+    call = VisionStub(channel).ClassifyBatch.future(vision_pb2.ClassifyBatchRequest(images=[png()] * images, **fields))
     return lambda: _end(call, channel)
 
 
@@ -76,6 +97,7 @@ BEGIN: dict[str, Callable[[Server], Leave]] = {
     "http": begin_http,
     "vision_grpc": begin_vision,
 }
+BEGIN_BATCH: dict[str, Callable[..., Leave]] = {"http": begin_http_batch, "vision_grpc": begin_vision_batch}
 
 
 def in_flight(server: Server, surface: str) -> int:

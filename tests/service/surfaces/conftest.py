@@ -4,11 +4,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.explaining_packages import write_explaining_package
 from tests.packages import example, write_package
 from tests.pictures import png
 from tests.service.surfaces.echo import ECHO, write_echo
 from tests.service.surfaces.ticks import FLOOD, write_ticks
-from tests.service.surfaces.transports import Grpc, Http, ImageTransport, Rest, TensorTransport, Vision, tensor
+from tests.service.surfaces.transports import (
+    Grpc,
+    Http,
+    HttpBatch,
+    ImageTransport,
+    Rest,
+    TensorTransport,
+    Vision,
+    VisionBatch,
+    VisionStream,
+    tensor,
+)
 from tests.service.surfaces.words import write_words
 from tests.serving import SLOW_WORK, Server, write_zoo
 from tests.step_packages import write_chars, write_diffusion
@@ -18,8 +30,9 @@ StartServer = Callable[..., Server]
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository of `tiny` in two versions, `slow`, `echo` and `half`."""
+    """A repository of `tiny` in two versions, `slow`, `seeing`, which can explain itself, `echo` and `half`."""
     folder = write_zoo(tmp_path_factory.mktemp("zoo"))
+    write_explaining_package(folder)
     write_echo(folder, "echo", ECHO)
     write_echo(folder, "half", ["FP16"])
     return folder
@@ -71,7 +84,13 @@ TENSOR_TRANSPORTS: dict[str, Callable[[Server], TensorTransport]] = {
     "grpc_raw": lambda server: Grpc(server, raw=True),
     "grpc_contents": lambda server: Grpc(server, raw=False),
 }
-IMAGE_TRANSPORTS: dict[str, Callable[[Server], ImageTransport]] = {"http": Http, "vision_grpc": Vision}
+IMAGE_TRANSPORTS: dict[str, Callable[[Server], ImageTransport]] = {
+    "http": Http,
+    "vision_grpc": Vision,
+    "vision_stream": VisionStream,
+    "http_batch": HttpBatch,
+    "vision_batch": VisionBatch,
+}
 
 
 @pytest.fixture(scope="session", params=TENSOR_TRANSPORTS)

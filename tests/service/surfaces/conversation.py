@@ -1,9 +1,9 @@
-"""A caller of ModelStreamInfer that sends and reads when the test says so."""
+"""Callers of gRPC streams that send and read when the test says so."""
 
 import queue
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType, TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import grpc
 import numpy as np
@@ -16,6 +16,7 @@ from tests.serving import Server
 
 Inputs = Mapping[str, NDArray[Any]]
 NONE: Inputs = MappingProxyType({})
+Response = TypeVar("Response")
 METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 
 
@@ -32,14 +33,24 @@ class Said(NamedTuple):
         return bool(self.parameters["triton_final_response"])
 
 
-class Conversation:
-    """One call on a connection of its own; leaving the block cancels it, if it has not ended."""
+class StreamCall(Generic[Response]):
+    """A call whose requests and responses are streams, on a connection of its own.
 
-    def __init__(self, server: Server, timeout_s: float = TIMEOUT_S, **metadata: str) -> None:
+    Leaving the block cancels it, if it has not ended; ``read_response`` makes a response of its bytes.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        method: str,
+        read_response: Callable[[bytes], Response],
+        timeout_s: float = TIMEOUT_S,
+        **metadata: str,
+    ) -> None:
         self._requests: queue.Queue[bytes | None] = queue.Queue()
         self._channel = open_channel(server)
-        method: Any = self._channel.stream_stream(METHOD, response_deserializer=pb.ModelStreamInferResponse.FromString)
-        self.call: Any = method(iter(self._requests.get, None), timeout=timeout_s, metadata=tuple(metadata.items()))
+        called: Any = self._channel.stream_stream(method, response_deserializer=read_response)
+        self.call: Any = called(iter(self._requests.get, None), timeout=timeout_s, metadata=tuple(metadata.items()))
 
     def __enter__(self) -> Self:
         return self
@@ -51,12 +62,6 @@ class Conversation:
         self.call.cancel()
         self._channel.close()
 
-    def ask(
-        self, model: str, id: str = "", outputs: Sequence[str] = (), *, inputs: Inputs = NONE, **parameters: Any
-    ) -> None:
-        """Send one request; ``inputs`` are arrays by name."""
-        self.send(request(model, id, outputs, inputs=inputs, **parameters).SerializeToString())
-
     def send(self, data: bytes) -> None:
         self._requests.put(data)
 
@@ -64,18 +69,19 @@ class Conversation:
         """Half-close."""
         self._requests.put(None)
 
-    def read(self) -> Said:
+    def read(self) -> Response:
         """The next response.
 
         Raises:
             Refused: the call has ended with a status.
         """
         try:
-            return said(next(self.call))
+            response: Response = next(self.call)
         except grpc.RpcError as error:
             refuse(error)
+        return response
 
-    def read_all(self) -> list[Said]:
+    def read_all(self) -> list[Response]:
         """Half-close, and read to the end."""
         self.hang_up_sending()
         return list(self)
@@ -85,12 +91,25 @@ class Conversation:
         for _ in self:
             pass
 
-    def __iter__(self) -> Iterator[Said]:
+    def __iter__(self) -> Iterator[Response]:
         while True:
             try:
                 yield self.read()
             except StopIteration:
                 return
+
+
+class Conversation(StreamCall[Said]):
+    """A call of ModelStreamInfer."""
+
+    def __init__(self, server: Server, timeout_s: float = TIMEOUT_S, **metadata: str) -> None:
+        super().__init__(server, METHOD, read_said, timeout_s, **metadata)
+
+    def ask(
+        self, model: str, id: str = "", outputs: Sequence[str] = (), *, inputs: Inputs = NONE, **parameters: Any
+    ) -> None:
+        """Send one request; ``inputs`` are arrays by name."""
+        self.send(request(model, id, outputs, inputs=inputs, **parameters).SerializeToString())
 
 
 def request(
@@ -109,7 +128,8 @@ def request(
     return asked
 
 
-def said(response: pb.ModelStreamInferResponse) -> Said:
+def read_said(data: bytes) -> Said:
+    response = pb.ModelStreamInferResponse.FromString(data)
     answer = response.infer_response
     raw = zip(answer.outputs, answer.raw_output_contents, strict=True)
     dtypes: Any = DTYPES

@@ -1,9 +1,11 @@
 """Whatever a stranger sends, the answer is a result or a refusal: never a fault of ours."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
+import grpc
 import httpx
 import orjson
 import pytest
@@ -11,7 +13,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from protos import open_inference_pb2 as pb
-from tests.service.surfaces.transports import JSON_LENGTH, Grpc, Refused, Rest, infer_path
+from protos.lectorium.v1 import vision_pb2
+from service.surfaces.task_door import TASKS
+from tests.pictures import png
+from tests.service.surfaces.transports import JSON_LENGTH, Grpc, Refused, Rest, Vision, infer_path, refuse
 from tests.serving import Server
 
 fuzz = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -61,6 +66,12 @@ MESSAGE = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
+def vision(server: Server) -> Iterator[Vision]:
+    with closing(Vision(server)) as vision:
+        yield vision
+
+
+@pytest.fixture(scope="module")
 def clients(server: Server) -> Iterator[Clients]:
     """A client of each port."""
     with httpx.Client(base_url=server.http) as http, httpx.Client(base_url=server.rest) as rest:
@@ -107,10 +118,13 @@ def test_any_path_and_verb_are_answered_or_refused(clients: Clients, verb: str, 
     check(response)
 
 
+FIELDS = ["image", "images", "model", "version", "top_k", "views", "explain", "explain_label", "layer", "else"]
+PICTURE = png()
+VALUES = [b"", b"1", b"-1", b"null", b'"tiny"', b"tiny", b"\xff", b"flip", b"ten_crop", b"cam", b"deconv", b'"\\ud800"']
 FORM = st.lists(
     st.tuples(
-        st.sampled_from(["image", "model", "version", "top_k", "else"]),
-        st.binary(max_size=30) | st.sampled_from([b"", b"1", b"-1", b"null", b'"tiny"', b"tiny", b"\xff"]),
+        st.sampled_from(FIELDS),
+        st.binary(max_size=30) | st.sampled_from([*VALUES, PICTURE]),
         st.sampled_from(['; filename="a"', ""]),
     ),
     max_size=6,
@@ -118,15 +132,56 @@ FORM = st.lists(
 
 
 @fuzz
-@given(form=FORM, cut=st.integers(0, 10), boundary=st.sampled_from(["x", "x", "x", "y", '"', "x" * 300]))
-def test_any_form_is_answered_or_refused(clients: Clients, form: list[Any], cut: int, boundary: str) -> None:
+@given(
+    form=FORM,
+    cut=st.integers(0, 10),
+    boundary=st.sampled_from(["x", "x", "x", "y", '"', "x" * 300]),
+    path=st.sampled_from(sorted(TASKS)),
+)
+def test_any_form_is_answered_or_refused(clients: Clients, form: list[Any], cut: int, boundary: str, path: str) -> None:
     parts = [
         b'--x\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (name.encode(), file.encode(), value)
         for name, value, file in form
     ]
     body = b"".join([*parts, b"--x--\r\n"])
     headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
-    check(clients["http"].post("/v1/classify", content=body[: len(body) - cut], headers=headers))
+    check(clients["http"].post(path, content=body[: len(body) - cut], headers=headers))
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
+ASKED = {
+    "model": st.sampled_from(["tiny", "", "slow"]) | TEXT,
+    "version": st.sampled_from(["", "1"]) | TEXT,
+    "top_k": st.none() | st.integers(0, 4) | st.just((1 << 32) - 1),
+    "views": st.sampled_from(["", "single", "flip", "ten_crop"]) | TEXT,
+    "explain": st.sampled_from(["", "cam", "deconv"]) | TEXT,
+    "explain_label": st.sampled_from(["", "one", "0", "9" * 99]) | TEXT,
+    "layer": st.just("") | TEXT,
+    "id": TEXT,
+}
+IMAGE = st.just(PICTURE) | st.binary(max_size=30)
+VISION_CALLS = {
+    "Classify": st.builds(vision_pb2.ClassifyRequest, image=IMAGE, **ASKED),
+    "ClassifyBatch": st.builds(vision_pb2.ClassifyBatchRequest, images=st.lists(IMAGE, max_size=3), **ASKED),
+}
+
+
+@pytest.mark.parametrize("call", VISION_CALLS)
+def test_any_vision_message_is_answered_or_refused(vision: Vision, call: str) -> None:
+    @fuzz
+    @given(request=VISION_CALLS[call])
+    def sends(request: Any) -> None:
+        try:
+            answer = getattr(vision.stub, call)(request, timeout=10)
+        except grpc.RpcError as error:
+            with pytest.raises(Refused) as refused:
+                refuse(error)
+            assert refused.value.code in ("INVALID_ARGUMENT", "NOT_FOUND"), refused.value
+            assert 0 < len(refused.value.message) < 2000
+        else:
+            assert answer.id == request.id
+
+    sends()
 
 
 WORDS = st.sampled_from(["tiny", "image", "UINT8", "mean", "2", ""]) | st.text(st.characters(exclude_categories=["Cs"]))

@@ -28,19 +28,25 @@ def document(client: httpx.Client) -> dict[str, Any]:
 def test_the_cards_of_all_models_and_versions_are_listed(client: httpx.Client) -> None:
     cards = client.get("/v1/models").raise_for_status().json()["models"]
     listed = {(card["name"], card["version"]) for card in cards}
-    assert listed == {("tiny", 1), ("tiny", 2), ("slow", 1), ("echo", 1), ("half", 1)}
+    assert listed == {("tiny", 1), ("tiny", 2), ("slow", 1), ("seeing", 1), ("echo", 1), ("half", 1)}
 
 
 @pytest.mark.parametrize(("query", "version"), [("", 2), ("?version=", 2), ("?version=1", 1), ("?version=2", 2)])
 def test_one_models_card_is_its_model_json(client: httpx.Client, zoo: Path, query: str, version: int) -> None:
     card = client.get(f"/v1/models/tiny{query}").raise_for_status().json()
     written = json.loads((zoo / "tiny" / str(version) / "model.json").read_text())
-    assert {key: card[key] for key in written if key != "preprocessing"} == {
-        key: value for key, value in written.items() if key != "preprocessing"
-    }
+    assert within(card, written)
     # Defaults the file leaves out are shown.
-    assert card["preprocessing"] == {**card["preprocessing"], **written["preprocessing"]}
     assert card["preprocessing"]["interpolation"] == "bilinear"
+    assert card["parameters"]["views"] == {"default": "single", "allowed": ["single", "flip", "ten_crop"]}
+    assert card["explain"] == {"cam": None, "deconv": None}
+
+
+def within(found: Any, wanted: Any) -> bool:
+    """Whether all of ``wanted`` is in ``found``, at the same place."""
+    if isinstance(wanted, dict):
+        return all(key in found and within(found[key], value) for key, value in wanted.items())
+    return bool(found == wanted)
 
 
 @pytest.mark.parametrize(
@@ -136,14 +142,33 @@ def test_the_document_points_to_no_other_host(document: dict[str, Any]) -> None:
     assert document["servers"] == [{"url": "."}]
 
 
-def test_the_document_describes_the_form_and_the_answer(document: dict[str, Any]) -> None:
-    operation = document["paths"]["/v1/classify"]["post"]
+OPTIONS = ["model", "version", "top_k", "views", "explain", "explain_label", "layer"]
+
+
+@pytest.mark.parametrize(
+    ("path", "image", "answered"),
+    [
+        ("/v1/classify", "image", {"model", "version", "labels", "explanation", "timing"}),
+        ("/v1/classify/batch", "images", {"model", "version", "results", "timing"}),
+    ],
+)
+def test_the_document_describes_the_form_and_the_answer(
+    document: dict[str, Any], path: str, image: str, answered: set[str]
+) -> None:
+    operation = document["paths"][path]["post"]
     fields = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert fields["properties"].keys() == {"image", "model", "version", "top_k"}
-    assert fields["required"] == ["image"]
+    assert list(fields["properties"]) == [image, *OPTIONS]
+    assert fields["required"] == [image]
     answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    assert answer["properties"].keys() == {"model", "version", "labels", "timing"}
+    assert answer["properties"].keys() == answered
     assert {"400", "404", "413", "429", "503", "504"} <= operation["responses"].keys()
+
+
+def test_a_field_of_few_values_lists_them(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/classify"]["post"]
+    fields = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert fields["views"]["enum"] == ["", "single", "flip", "ten_crop"]
+    assert fields["explain"]["enum"] == ["", "cam", "deconv"]
 
 
 def test_the_documented_read_only_paths_answer(client: httpx.Client, document: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ def refusal_to_start(server: Server) -> str:
 
 
 def test_the_greeting_names_models_addresses_and_a_command(server: Server) -> None:
-    assert "Lectorium serves echo, half, slow, tiny" in server.log
+    assert "Lectorium serves echo, half, seeing, slow, tiny" in server.log
     for address in (
         f"{server.http_port}\n",
         f"{server.rest_port}/v2",

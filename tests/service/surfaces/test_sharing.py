@@ -76,7 +76,7 @@ def gather(server: Server, ways: list[str]) -> list[Future[None]]:
     "ways",
     [
         *([way] * CALLERS for way in (*TENSOR_TRANSPORTS, *IMAGE_TRANSPORTS)),
-        ["rest_json", "grpc_raw", *IMAGE_TRANSPORTS],
+        ["rest_json", "grpc_raw", "http", "vision_grpc"],
     ],
     ids=[*TENSOR_TRANSPORTS, *IMAGE_TRANSPORTS, "one of each surface"],
 )

@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protos import open_inference_pb2 as pb
+from protos.lectorium.v1 import vision_pb2 as pb_vision
+from tests.packages import example, expected
 from tests.service.surfaces.conversation import Conversation
-from tests.service.surfaces.test_fuzz import ANYTHING, SCALARS, check, fuzz, mostly
+from tests.service.surfaces.test_fuzz import ANYTHING, ASKED, IMAGE, PICTURE, SCALARS, check, fuzz, mostly
 from tests.service.surfaces.transports import model_path
+from tests.service.surfaces.vision_conversation import VisionConversation
 from tests.serving import Server
 from tests.step_packages import chars
 
@@ -96,3 +99,28 @@ def test_whatever_is_sent_on_a_stream_another_request_of_it_is_answered(
         if answer.id == "good":
             tokens.append(int(answer.outputs["next_token"][0]))
     assert tokens == chars(5, 3)
+
+
+VISION_REQUEST = st.builds(pb_vision.ClassifyRequest, image=IMAGE, **ASKED)
+
+
+@pytest.fixture(scope="module")
+def viewer(server: Server) -> Iterator[VisionConversation]:
+    """All of it goes over one stream, which must stay whole."""
+    with VisionConversation(server, timeout_s=120) as viewer:
+        yield viewer
+
+
+@fuzz
+@given(messages=st.lists(VISION_REQUEST.map(lambda m: m.SerializeToString()) | st.binary(max_size=60), max_size=4))
+def test_whatever_is_sent_on_a_classify_stream_another_request_of_it_is_answered(
+    viewer: VisionConversation, messages: list[bytes]
+) -> None:
+    for message in messages:
+        viewer.send(message)
+    viewer.ask(PICTURE, id="the good one", version="1", top_k=1)
+    answers = [viewer.read() for _ in range(len(messages) + 1)]
+    (good,) = [answer for answer in answers if answer.id == "the good one"]
+    assert good.response.labels[0].index == expected(example(1))[0].argmax()
+    for answer in answers:
+        assert answer.WhichOneof("outcome") == "response" or answer.error.code in ("INVALID_ARGUMENT", "NOT_FOUND")

@@ -24,6 +24,6 @@ def test_every_surface_gives_the_same_probabilities(server: Server, version: str
         with closing(open_tensors(server)) as tensors:
             outputs = tensors.infer("tiny", [tensor(pixels)], version=version).outputs
         found[name] = outputs["probabilities"][0].tolist()
-    assert len(found) == 6
+    assert len(found) == len(IMAGE_TRANSPORTS) + len(TENSOR_TRANSPORTS)
     for name, probabilities in found.items():
         np.testing.assert_array_equal(np.array(probabilities, "f4"), np.array(found["grpc_raw"], "f4"), err_msg=name)

@@ -87,7 +87,7 @@ def test_port_3000_shows_the_same_metrics(fleet: Server) -> None:
 
 
 def test_the_supervisor_greets_once_and_says_how_many_serve(fleet: Server) -> None:
-    assert fleet.log.count("Lectorium serves echo, half, slow, tiny by 2 workers") == 1
+    assert fleet.log.count("Lectorium serves echo, half, seeing, slow, tiny by 2 workers") == 1
 
 
 def test_one_worker_is_the_process_itself(server: Server) -> None:

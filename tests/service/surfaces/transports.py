@@ -8,7 +8,7 @@ import grpc
 import httpx
 import numpy as np
 import orjson
-from google.protobuf.json_format import ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from numpy.typing import NDArray
 
 from protos import open_inference_pb2 as pb
@@ -232,13 +232,18 @@ class Http:
         self.client = httpx.Client(base_url=self.server.http, timeout=TIMEOUT_S)
 
     def classify(self, image: bytes, **fields: object) -> dict[str, Any]:
-        answer = self.client.post(
-            "/v1/classify", files={"image": image}, data={key: str(value) for key, value in fields.items()}
-        )
-        return dict(refuse_unless_ok(answer).json())
+        return self._post("/v1/classify", [("image", image)], fields)
+
+    def classify_batch(self, images: Sequence[bytes], **fields: object) -> dict[str, Any]:
+        return self._post("/v1/classify/batch", [("images", image) for image in images], fields)
 
     def close(self) -> None:
         self.client.close()
+
+    def _post(self, path: str, files: list[tuple[str, bytes]], fields: Mapping[str, object]) -> dict[str, Any]:
+        texts = [(key, (None, str(value))) for key, value in fields.items()]
+        answer = self.client.post(path, files=[*files, *texts])
+        return dict(without_unset(refuse_unless_ok(answer).json()))
 
 
 @dataclass
@@ -254,16 +259,68 @@ class Vision:
         self.stub = VisionStub(self.channel)
 
     def classify(self, image: bytes, **fields: Any) -> dict[str, Any]:
-        try:
-            answer = self.stub.Classify(vision_pb2.ClassifyRequest(image=image, **fields), timeout=TIMEOUT_S)
-        except grpc.RpcError as error:
-            refuse(error)
-        timing = {name: getattr(answer.timing, name) for name in ("queue_ms", "decode_ms", "compute_ms")}
-        labels = [{"label": x.label, "index": x.index, "probability": x.probability} for x in answer.labels]
-        return {"model": answer.model, "version": answer.version, "labels": labels, "timing": timing}
+        return read_message(self._call("Classify", vision_pb2.ClassifyRequest(image=image, **fields)))
+
+    def classify_batch(self, images: Sequence[bytes], **fields: Any) -> dict[str, Any]:
+        return read_message(self._call("ClassifyBatch", vision_pb2.ClassifyBatchRequest(images=images, **fields)))
 
     def close(self) -> None:
         self.channel.close()
+
+    def _call(self, method: str, request: Any) -> Any:
+        try:
+            return getattr(self.stub, method)(request, timeout=TIMEOUT_S)
+        except grpc.RpcError as error:
+            refuse(error)
+
+
+class VisionStream(Vision):
+    """`lectorium.v1.Vision/ClassifyStream`, a stream for each image."""
+
+    def classify(self, image: bytes, **fields: Any) -> dict[str, Any]:
+        request = vision_pb2.ClassifyRequest(image=image, **fields)
+        try:
+            (answer,) = self.stub.ClassifyStream(iter([request]), timeout=TIMEOUT_S)
+        except grpc.RpcError as error:
+            refuse(error)
+        if answer.HasField("error"):
+            raise Refused(answer.error.code, answer.error.message)
+        found = read_message(answer.response)
+        assert found.pop("id") == answer.id == "1"
+        return found
+
+
+class HttpBatch(Http):
+    """`POST /v1/classify/batch`, a batch for each image."""
+
+    def classify(self, image: bytes, **fields: object) -> dict[str, Any]:
+        return the_only_one(self.classify_batch([image], **fields))
+
+
+class VisionBatch(Vision):
+    """`lectorium.v1.Vision/ClassifyBatch`, a batch for each image."""
+
+    def classify(self, image: bytes, **fields: Any) -> dict[str, Any]:
+        return the_only_one(self.classify_batch([image], **fields))
+
+
+def the_only_one(batch: dict[str, Any]) -> dict[str, Any]:
+    """The answer for the one image of a batch, as if it had come alone."""
+    (result,) = batch.pop("results")
+    return {**batch, **result}
+
+
+def read_message(message: Any) -> dict[str, Any]:
+    """The message as HTTP gives it, bytes in base64."""
+    found = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return dict(without_unset(found))
+
+
+def without_unset(found: Any) -> Any:
+    """Without what is null over HTTP, and empty or not set over gRPC."""
+    if isinstance(found, dict):
+        return {key: without_unset(value) for key, value in found.items() if value not in (None, "")}
+    return [without_unset(value) for value in found] if isinstance(found, list) else found
 
 
 def open_channel(server: Server) -> grpc.Channel:

@@ -1,37 +1,18 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from prometheus_client import REGISTRY
 
-from service.config import Config
-from service.engine import Engine
 from service.errors import InternalError, InvalidArgument, InvalidImage, TooLarge, UnknownModel
-from service.tasks.classify import Classifier
+from service.tasks.classification import ClassifyOptions
 from tests.packages import CLASSES, example, expected
 from tests.pictures import encoded, solid
 from tests.service.engine.gate import Gate
+from tests.service.tasks.classifying import png, serving
 
 LABELS = ("zero", "one", "two")
-
-
-@asynccontextmanager
-async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple[Classifier, Engine]]:
-    """A classifier and its engine; `tiny` answers where no model is named."""
-    settings = {"repository": repository, "lanes": 1, "intra_op": 1, "default_classifier": "tiny", **settings}
-    config = Config.model_validate(settings)
-    async with Engine(config) as engine:
-        yield Classifier(engine, config), engine
-
-
-def png(seed: int) -> bytes:
-    """The image `example` makes of that seed."""
-    return encoded(Image.fromarray(example(1, seed)[0]), "PNG")
 
 
 def waiting_rows() -> float | None:
@@ -41,7 +22,7 @@ def waiting_rows() -> float | None:
 @pytest.mark.parametrize("seed", range(5))
 async def test_labels_come_with_their_probabilities_the_most_probable_first(seed: int, repository: Path) -> None:
     async with serving(repository) as (classify, _):
-        answer = await classify(png(seed), model="tiny", version="1", top_k=CLASSES)
+        answer = await classify(png(seed), model="tiny", version="1", options=ClassifyOptions(CLASSES))
     probabilities = expected(example(1, seed))[0]
     assert [label.index for label in answer.labels] == list(np.argsort(-probabilities))
     assert [label.label for label in answer.labels] == [LABELS[label.index] for label in answer.labels]
@@ -50,7 +31,7 @@ async def test_labels_come_with_their_probabilities_the_most_probable_first(seed
 
 async def test_equally_probable_labels_keep_the_order_of_the_classes(repository: Path) -> None:
     async with serving(repository) as (classify, _):
-        answer = await classify(encoded(solid("L", 0), "PNG"), top_k=CLASSES)
+        answer = await classify(encoded(solid("L", 0), "PNG"), options=ClassifyOptions(CLASSES))
     assert [label.index for label in answer.labels] == [0, 1, 2]
     assert len({label.probability for label in answer.labels}) == 1
 
@@ -60,14 +41,14 @@ async def test_as_many_labels_come_as_asked_for_and_else_the_cards_default(
     top_k: int | None, count: int, repository: Path
 ) -> None:
     async with serving(repository) as (classify, _):
-        assert len((await classify(png(0), top_k=top_k)).labels) == count
+        assert len((await classify(png(0), options=ClassifyOptions(top_k))).labels) == count
 
 
 @pytest.mark.parametrize("top_k", [-1, 0, 4, 10**30])
 async def test_another_number_of_labels_is_refused_before_the_image_is_looked_at(top_k: int, repository: Path) -> None:
     async with serving(repository) as (classify, _):
         with pytest.raises(InvalidArgument, match=f"top_k {top_k} came; model 'tiny' takes 1 to 3"):
-            await classify(b"a cat", top_k=top_k)
+            await classify(b"a cat", options=ClassifyOptions(top_k))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +65,7 @@ async def test_the_answer_names_the_model_and_version_that_gave_it(
     model: str, version: str, answers: tuple[str, str], repository: Path
 ) -> None:
     async with serving(repository) as (classify, _):
-        answer = await classify(png(0), model, version, top_k=1)
+        answer = await classify(png(0), model, version, options=ClassifyOptions(1))
     assert (answer.model, answer.version) == answers
     assert answer.labels[0].probability == pytest.approx(expected(example(1), int(answers[1])).max())
 
@@ -130,7 +111,8 @@ async def test_images_that_come_while_the_lane_is_busy_share_a_batch(repository:
         with gate.closed():
             first = asyncio.create_task(classify(png(9), version="1"))
             await gate.reached(1)
-            callers = [asyncio.create_task(classify(png(seed), version="1", top_k=1)) for seed in range(6)]
+            one = ClassifyOptions(top_k=1)
+            callers = [asyncio.create_task(classify(png(seed), version="1", options=one)) for seed in range(6)]
             for _ in range(5000):  # until all are decoded and wait
                 await asyncio.sleep(0.001)
                 if waiting_rows() == 6:

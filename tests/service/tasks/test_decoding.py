@@ -49,7 +49,7 @@ def is_red(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bool:
 
 async def test_a_file_becomes_what_the_card_says() -> None:
     pixels = await decoder()(FILE, CARD)
-    assert pixels.shape == (4, 4, 3)
+    assert pixels.shape == (1, 4, 4, 3)
     assert is_red(pixels)
 
 
@@ -76,7 +76,7 @@ async def test_only_so_many_images_wait_and_then_there_is_room_again(slow: SlowD
     decode = decoder(max_queue_rows=3)
     waiting = [asyncio.create_task(decode(FILE, CARD)) for _ in range(3)]
     await asyncio.sleep(0)
-    with pytest.raises(QueueFull, match="3 images wait"):
+    with pytest.raises(QueueFull, match="3 rows of images wait"):
         await decode(FILE, CARD)
     slow.go_on.set()
     assert all(map(is_red, await asyncio.gather(*waiting)))

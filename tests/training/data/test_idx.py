@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as hnp
 
 from tests.training.tiny import digits, idx
 from training.data import Bytes
+from training.data.idx import parse_idx
 from training.errors import DataError
-from training.idx import parse_idx
 
 arrays = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5))
 

@@ -1,0 +1,109 @@
+"""Static quantisation: how many times as fast int8 is as float, and what it loses on the trained networks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from deploy.bench import bare
+from deploy.bench.graphs import FILE, SIDE, show_noise
+from deploy.bench.plan import Plan
+from deploy.bench.subject import Subject, patches
+from deploy.bench.table import Row, Target, at_least, at_most, median_row
+from models.registry import build
+from service.config import load_config
+from service.package import ClassifyCard, read_package
+from training.evaluate import evaluate, newest
+from training.export.folding import fold_normalisation
+from training.export.int8 import quantise
+from training.export.onnx_file import save, to_onnx
+from training.graph import PROBABILITIES, Served
+
+FOLDER, ZOO = Path("build/bench/int8"), Path("models/zoo")
+SUFFIX = "-int8"
+SPEED, LOSS = at_least(2.5), at_most(0.5)
+# Enough to see the ranges of random weights by: how fast it runs does not depend on them.
+CALIBRATION = 64
+HALF = (0.5, 0.5, 0.5)
+
+
+class Pair(NamedTuple):
+    """A network in float and in int8, under their names in ``repository``."""
+
+    repository: Path
+    name: str
+
+    @property
+    def int8(self) -> str:
+        """The name of the quantised one."""
+        return self.name + SUFFIX
+
+
+def rows(plan: Plan) -> Iterator[Row]:
+    """ResNet-18's speed; then speed and accuracy of each network of the zoo that has an int8 variant."""
+    yield speed("ResNet-18 at 224", resnet18(FOLDER), plan.rounds, plan.slow_s, SPEED)
+    for pair in pairs(ZOO):
+        yield speed(pair.name, pair, plan.rounds, plan.block_s)
+        yield loss(pair, load_config().data)
+
+
+def resnet18(repository: Path) -> Pair:
+    """ResNet-18 with random weights, written as an export writes it, in float and in int8, unless it is there."""
+    pair = Pair(repository, "resnet18")
+    whole, small = (repository / name / "1" / FILE for name in (pair.name, pair.int8))
+    if small.is_file():
+        return pair
+    torch.manual_seed(0)
+    network = build("resnet18")
+    show_noise(Served(network, HALF, HALF))
+    model = to_onnx(Served(fold_normalisation(network), HALF, HALF), (SIDE, SIDE, 3))
+    for path in (whole, small):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    save(model, whole)
+    quantise(model, np.concatenate([patches(seed, [SIDE, SIDE, 3]) for seed in range(CALIBRATION)]), small, HALF, HALF)
+    return pair
+
+
+def pairs(repository: Path) -> list[Pair]:
+    """Every network in ``repository`` beside which its int8 variant lies, by name."""
+    names = {folder.name for folder in repository.iterdir() if folder.is_dir()}
+    return [Pair(repository, name) for name in sorted(names) if name + SUFFIX in names]
+
+
+def speed(what: str, pair: Pair, rounds: int, seconds: int, target: Target | None = None) -> Row:
+    """Images a second of int8 over float in bare ONNX Runtime, each run as it is fastest on the same cores.
+
+    They take turns, so that a slow moment of the machine meets both: float, int8, float, int8, ..., float.
+    """
+    whole, small = (Subject(pair.repository, name, wanted=[PROBABILITIES]) for name in (pair.name, pair.int8))
+    way, small_way = (bare.best_way(subject, seconds / 4) for subject in (whole, small))
+    floats, int8s = [bare.rows_per_s(whole, way, seconds)], []
+    for _ in range(rounds):
+        int8s.append(bare.rows_per_s(small, small_way, seconds))
+        floats.append(bare.rows_per_s(whole, way, seconds))
+    ratios = [2 * rate / (floats[i] + floats[i + 1]) for i, rate in enumerate(int8s)]
+    beside = {"float images/s": sum(floats) / len(floats), "int8 images/s": sum(int8s) / len(int8s)}
+    return median_row(f"{what}, int8 over float in ONNX Runtime", ratios, "x", target, **beside)
+
+
+def loss(pair: Pair, data: Path | None) -> Row:
+    """Points of accuracy that int8 loses on the test split in the folder ``data``, through the serving engine.
+
+    Without a folder, what the cards say, and the row says so.
+    """
+    names = (pair.name, pair.int8)
+    if data:
+        whole, small = (evaluate(pair.repository, name, data=data).metrics for name in names)
+    else:
+        whole, small = (card(pair.repository, name).provenance.metrics for name in names)
+    origin = "through the engine" if data else "by their cards"
+    beside = {"float %": 100 * whole["accuracy"], "int8 %": 100 * small["accuracy"]}
+    lost = 100 * (whole["accuracy"] - small["accuracy"])
+    return Row(f"{pair.name}, accuracy lost by int8, {origin}", lost, "points", LOSS, beside)
+
+
+def card(repository: Path, name: str) -> ClassifyCard:
+    """What the newest version of ``name`` says of itself."""
+    return read_package(repository / name / str(newest(repository, name))).classifier

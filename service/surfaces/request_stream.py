@@ -1,0 +1,100 @@
+"""Many requests in one gRPC call: they run side by side, and their answers interleave as they come."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Generic, TypeVar
+
+import grpc
+
+from service.errors import CallerBehind, CallerGone, LectoriumError
+from service.surfaces.door import Door, Visit
+from service.surfaces.grpc_door import Context, refuse
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Answers = Callable[[Request, Visit], AsyncGenerator[Response]]
+Refusal = Callable[[Request, LectoriumError], Response]
+
+
+class RequestStream(Generic[Request, Response]):
+    """One call.
+
+    Args:
+        surface: what the door counts its requests under.
+        door: the door each request passes.
+        context: the call's.
+        answers: the answers of one request; a request may also be one that could not be read, to be refused there.
+        refusal: the answer of a request that is refused.
+        at_once: requests of the call that run at the same time. While they run the next one is not read, so that a
+            caller that only sends is held back by its connection instead of filling the memory.
+        patience_s: how long an answer waits for the caller to read it.
+        in_band: errors are answers; where not, the first is the status that ends the call, and all of its requests.
+    """
+
+    def __init__(
+        self,
+        surface: str,
+        door: Door,
+        context: Context,
+        *,
+        answers: Answers[Request, Response],
+        refusal: Refusal[Request, Response],
+        at_once: int,
+        patience_s: float,
+        in_band: bool = True,
+    ) -> None:
+        self._surface = surface
+        self._door = door
+        self._context = context
+        self._answers = answers
+        self._refusal = refusal
+        self._room = asyncio.Semaphore(at_once)
+        self._patience_s = patience_s
+        self._in_band = in_band
+        self._writing = asyncio.Lock()
+        self._broken: LectoriumError | None = None
+
+    async def serve(self, requests: AsyncIterator[Request]) -> None:
+        """Answer all requests."""
+        try:
+            async with asyncio.TaskGroup() as running:
+                async for request in requests:
+                    await self._room.acquire()
+                    running.create_task(self._handle(request)).add_done_callback(lambda _: self._room.release())
+        except* LectoriumError:
+            pass  # it is what broke the stream
+        if self._broken is not None:
+            await refuse(self._context, self._broken)
+
+    async def _handle(self, request: Request) -> None:
+        try:
+            with self._door.visit(self._surface) as visit:
+                async with aclosing(self._answers(request, visit)) as answers:
+                    async for answer in answers:
+                        await self._write(answer)
+        except LectoriumError as error:
+            if not self._in_band and self._broken is None:
+                self._broken = error
+            if self._broken is not None:
+                raise
+            await self._write(self._refusal(request, error))
+
+    async def _write(self, response: Response) -> None:
+        """Hand the answer to the connection, when it has room for it.
+
+        Raises:
+            CallerBehind, CallerGone: the caller reads nothing, or has hung up; no answer can be written after that.
+        """
+        async with self._writing:
+            if self._broken is not None:
+                raise self._broken
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    await self._context.write(response)
+            except TimeoutError as error:
+                self._broken = CallerBehind(f"the caller has read nothing for {self._patience_s:g} s")
+                raise self._broken from error
+            except grpc.aio.BaseError as error:
+                self._broken = CallerGone("the caller hung up")
+                raise self._broken from error

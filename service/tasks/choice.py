@@ -1,0 +1,94 @@
+"""What a caller chose, once the model is known to have it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from service.engine import Model
+from service.errors import InvalidArgument
+from service.package import ClassifyCard, Views
+from service.tasks.classification import ClassifyOptions
+
+_ECHO = 80  # characters of a stranger's text
+_LISTED = 20
+
+
+class Choice(NamedTuple):
+    """The options of a request with the card's defaults filled in.
+
+    ``label`` is the index of the class to explain, None for the most probable one; ``layer`` an index into the
+    card's ``explain.deconv.layers``.
+    """
+
+    top_k: int
+    views: Views
+    explain: str
+    label: int | None
+    layer: int
+
+    @classmethod
+    def of(cls, model: Model, options: ClassifyOptions) -> "Choice":
+        """The choice ``options`` make of what the classifier ``model`` has.
+
+        Raises:
+            InvalidArgument: naming the option, what came and what the model takes.
+        """
+        card = model.package.classifier
+        return cls(
+            _top_k(card, options.top_k),
+            _views(card, options.views),
+            _explain(card, options.explain),
+            _label(card, options, model.package.labels) if options.explain_label else None,
+            _layer(card, options),
+        )
+
+
+def _top_k(card: ClassifyCard, came: int | None) -> int:
+    allowed = card.parameters.top_k
+    if came is None:
+        return allowed.default
+    if not allowed.minimum <= came <= allowed.maximum:
+        raise InvalidArgument(f"top_k {came} came; model {card.name!r} takes {allowed.minimum} to {allowed.maximum}")
+    return came
+
+
+def _views(card: ClassifyCard, came: str) -> Views:
+    parameter = card.parameters.views
+    if not came:
+        return parameter.default
+    for views in parameter.allowed:
+        if came == views:
+            return views
+    raise _refusal(card, "views", came, parameter.allowed)
+
+
+def _explain(card: ClassifyCard, came: str) -> str:
+    if came and came not in (methods := card.explain.methods):
+        raise _refusal(card, "explain", came, methods)
+    return came
+
+
+def _label(card: ClassifyCard, options: ClassifyOptions, labels: tuple[str, ...]) -> int:
+    came = options.explain_label
+    if options.explain != "cam":
+        raise InvalidArgument("explain_label came; it is for explain 'cam'")
+    if came in labels:
+        return labels.index(came)
+    if came.isascii() and came.isdigit() and len(came) < _ECHO and int(came) < len(labels):
+        return int(came)
+    raise _refusal(card, "explain_label", came, [*labels[:_LISTED], f"0..{len(labels) - 1}"])
+
+
+def _layer(card: ClassifyCard, options: ClassifyOptions) -> int:
+    deconv = card.explain.deconv
+    if options.explain != "deconv" or deconv is None:
+        if options.layer:
+            raise InvalidArgument("layer came; it is for explain 'deconv'")
+        return 0
+    if options.layer and options.layer not in deconv.layers:
+        raise _refusal(card, "layer", options.layer, deconv.layers)
+    return deconv.layers.index(options.layer or deconv.layers[-1])
+
+
+def _refusal(card: ClassifyCard, option: str, came: str, taken: Sequence[str]) -> InvalidArgument:
+    takes = f"takes {list(taken)}" if taken else "has none"
+    return InvalidArgument(f"{option} {came[:_ECHO]!r} came; model {card.name!r} {takes}")

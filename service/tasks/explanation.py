@@ -1,0 +1,90 @@
+"""What a classifier looked at: its class activation maps, or its strongest maps projected back to pixels."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine import Answer, Engine, Model
+from service.engine.tensors import Tensor
+from service.errors import InvalidArgument
+from service.package.explain import LAYER, MAPS, RECONSTRUCTIONS, STRENGTHS
+from service.tasks.choice import Choice
+from service.tasks.classification import Evidence, Explanation
+from service.tasks.picture import overlay, picture_size, signed
+
+
+class Explainer:
+    """Answers one choice's question of one classifier, image by image."""
+
+    def __init__(self, engine: Engine, model: Model, choice: Choice) -> None:
+        self._engine = engine
+        self._model = model
+        self._card = model.package.classifier
+        self._choice = choice
+
+    def check_size(self, images: int, most_bytes: int) -> None:
+        """See that what is answered to so many images is not too much.
+
+        Raises:
+            InvalidArgument: it may be.
+        """
+        if images * self._bytes > most_bytes:
+            raise InvalidArgument(
+                f"{images} images came; explain {self._choice.explain!r} of model {self._model.name!r} "
+                f"answers at most {most_bytes // self._bytes} at once"
+            )
+
+    @property
+    def output(self) -> str:
+        """The tensor of the classifier that explains its answer; "" where it takes a run of its own."""
+        return self._card.explain.cam.tensor if self._choice.explain == "cam" and self._card.explain.cam else ""
+
+    async def ask(self, images: NDArray[np.uint8]) -> Answer:
+        """What explains the answers to ``images``, (N, H, W) or (N, H, W, 3).
+
+        Raises:
+            QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
+        """
+        inputs = {self._card.preprocessing.tensor: images}
+        if self.output:
+            return await self._engine.infer(self._model, None, inputs, [self.output])
+        layers = np.full(len(images), self._choice.layer, "<i8")
+        return await self._engine.infer(self._model, None, {**inputs, LAYER: layers}, part="deconv")
+
+    def explain(self, image: NDArray[np.uint8], outputs: Mapping[str, Tensor], row: int, top: int) -> Explanation:
+        """The explanation of row ``row`` of ``outputs``, with its pictures; ``top`` is the most probable class."""
+        if self.output:
+            label = top if self._choice.label is None else self._choice.label
+            activation = np.asarray(outputs[self.output][row, label], "<f4")
+            evidence = [_evidence(overlay(image, activation), activation)]
+            return Explanation(method="cam", label=self._model.package.labels[label], index=label, evidence=evidence)
+        maps, strengths = outputs[MAPS][row], outputs[STRENGTHS][row]
+        evidence = []
+        for number, strength, values in zip(maps, strengths, outputs[RECONSTRUCTIONS][row], strict=True):
+            values = np.asarray(values, "<f4")
+            evidence.append(_evidence(signed(values), values, map=int(number), strength=float(strength)))
+        return Explanation(method="deconv", layer=self._layer, evidence=evidence)
+
+    @property
+    def _layer(self) -> str:
+        deconv = self._card.explain.deconv
+        assert deconv is not None  # Choice.of
+        return deconv.layers[self._choice.layer]
+
+    @property
+    def _bytes(self) -> int:
+        """The most bytes the explanation of one image takes, about: its values and its pictures, unpacked."""
+        preprocessing = self._card.preprocessing
+        picture = 3 * math.prod(picture_size(preprocessing.height, preprocessing.width))
+        if self.output or self._card.explain.deconv is None:
+            return picture
+        shape = self._card.explain.deconv.reconstruction
+        return 4 * math.prod(shape) + shape[0] * picture
+
+
+def _evidence(
+    png: bytes, values: NDArray[np.float32], map: int | None = None, strength: float | None = None
+) -> Evidence:
+    return Evidence(map=map, strength=strength, png=png, shape=list(values.shape), values=values.tobytes())

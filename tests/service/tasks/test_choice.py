@@ -1,0 +1,80 @@
+"""What a caller chooses is something the model has, or is refused by name."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.engine import Model
+from service.engine.session import Session
+from service.errors import InvalidArgument
+from service.package import read_package
+from service.tasks.choice import Choice
+from service.tasks.classification import ClassifyOptions
+
+
+def choice(explaining: Path, model: str = "seeing", **options: Any) -> Choice:
+    loaded = Model(read_package(explaining / model / "1"), partial(Session, intra_op=1))
+    return Choice.of(loaded, ClassifyOptions(**options))
+
+
+def test_who_chooses_nothing_gets_the_cards_defaults(explaining: Path) -> None:
+    assert choice(explaining) == Choice(top_k=2, views="single", explain="", label=None, layer=0)
+    assert choice(explaining, "narrow").views == "flip"
+
+
+CHOSEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "labels": ({"top_k": 3}, {"top_k": 3}),
+    "views": ({"views": "ten_crop"}, {"views": "ten_crop"}),
+    "map_of_the_top": ({"explain": "cam"}, {"explain": "cam", "label": None}),
+    "map_of_a_label": ({"explain": "cam", "explain_label": "two"}, {"label": 2}),
+    "map_of_an_index": ({"explain": "cam", "explain_label": "1"}, {"label": 1}),
+    "last_layer": ({"explain": "deconv"}, {"explain": "deconv", "layer": 2}),
+    "a_layer": ({"explain": "deconv", "layer": "conv2"}, {"layer": 1}),
+}
+
+
+@pytest.mark.parametrize(("options", "wanted"), CHOSEN.values(), ids=list(CHOSEN))
+def test_what_the_model_has_may_be_chosen(options: dict[str, Any], wanted: dict[str, Any], explaining: Path) -> None:
+    chosen = choice(explaining, **options)._asdict()
+    assert {key: chosen[key] for key in wanted} == wanted
+
+
+REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "more_labels_than_classes": ("tiny", {"top_k": 4}, "top_k 4 came; model 'tiny' takes 1 to 3"),
+    "unknown_views": ("tiny", {"views": "double"}, "'double' came; model 'tiny' takes .*'single', 'flip', 'ten_crop'"),
+    "views_of_another_case": ("tiny", {"views": "Flip"}, "'Flip' came"),
+    "views_not_allowed": ("narrow", {"views": "ten_crop"}, r"takes \['single', 'flip'\]"),
+    "unknown_method": ("seeing", {"explain": "lime"}, r"explain 'lime' came; model 'seeing' takes \['cam', 'deconv'\]"),
+    "a_method_it_has_not": ("mapping", {"explain": "deconv"}, r"model 'mapping' takes \['cam'\]"),
+    "no_method": ("tiny", {"explain": "cam"}, "explain 'cam' came; model 'tiny' has none"),
+    "unknown_label": (
+        "seeing",
+        {"explain": "cam", "explain_label": "cat"},
+        r"explain_label 'cat' came; model 'seeing' takes \['zero', 'one', 'two', '0\.\.2'\]",
+    ),
+    "index_past_the_classes": ("seeing", {"explain": "cam", "explain_label": "3"}, "'3' came"),
+    "negative_index": ("seeing", {"explain": "cam", "explain_label": "-1"}, "'-1' came"),
+    "digits_of_another_script": ("seeing", {"explain": "cam", "explain_label": "²"}, "'²' came"),
+    "endless_digits": ("seeing", {"explain": "cam", "explain_label": "0" * 9999}, "'0{80}' came"),
+    "label_without_a_map": ("seeing", {"explain_label": "two"}, "explain_label came; it is for explain 'cam'"),
+    "label_of_a_layer": ("seeing", {"explain": "deconv", "explain_label": "two"}, "it is for explain 'cam'"),
+    "unknown_layer": (
+        "seeing",
+        {"explain": "deconv", "layer": "fc"},
+        r"layer 'fc' came; model 'seeing' takes \['conv1', 'conv2', 'conv3'\]",
+    ),
+    "layer_without_deconv": ("seeing", {"layer": "conv1"}, "layer came; it is for explain 'deconv'"),
+    "layer_of_a_map": ("seeing", {"explain": "cam", "layer": "conv1"}, "it is for explain 'deconv'"),
+    "endless_views": ("tiny", {"views": "x" * 9999}, "'x{80}' came"),
+}
+
+
+@pytest.mark.parametrize(("model", "options", "message"), REFUSED.values(), ids=list(REFUSED))
+def test_what_the_model_does_not_have_is_refused_in_few_words(
+    model: str, options: dict[str, Any], message: str, explaining: Path
+) -> None:
+    with pytest.raises(InvalidArgument, match=message) as refused:
+        choice(explaining, model, **options)
+    assert len(str(refused.value)) < 250

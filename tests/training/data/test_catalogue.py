@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.registry import VARIANTS
+from tests.training.tiny import Tiny
+from training.data import find_source
+from training.data.catalogue import SOURCES
+from training.data.published import PublishedSource
+from training.errors import DataError
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_a_row_is_complete(source: PublishedSource) -> None:
+    assert SOURCES[source.name] is source
+    assert source.title
+    assert source.licence
+    assert source.homepage.startswith("http")
+    assert all(mirror.endswith("/") for mirror in source.mirrors)
+    assert all(len(sha256) == 64 for sha256 in source.files.values())
+    assert len(set(source.labels)) == len(source.labels) == 10
+    assert len(source.mean) == len(source.std) == source.shape[0]
+
+
+def test_a_name_finds_the_published_set_in_the_folder_of_data(tiny: Tiny) -> None:
+    source = find_source("mnist", folder=tiny.folder)
+    assert source.title == "MNIST"
+    assert (source.shape, source.mean, source.std) == ((1, 28, 28), (0.1307,), (0.3081,))
+    assert len(source.training()) == 220
+
+
+def test_the_folder_of_data_is_the_one_that_was_given(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"{tmp_path}/mnist/train-images-idx3-ubyte.gz is not there"):
+        find_source("mnist", folder=tmp_path).training()
+
+
+def test_a_path_finds_the_folder_of_images(folder: Path) -> None:
+    assert find_source(str(folder), (1, 28, 28)).labels == tuple("0123456789")
+
+
+def test_a_path_relative_to_where_one_stands_will_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    assert find_source(folder.name, (1, 28, 28)).title == folder.name
+    assert find_source(f"{folder.name}/", (1, 28, 28)).title == folder.name
+
+
+def test_a_name_of_the_catalogue_goes_before_a_folder_of_that_name(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny.folder)
+    assert find_source("mnist").title == "MNIST"
+
+
+def test_what_is_neither_is_an_error_that_names_the_sets(tiny: Tiny) -> None:
+    with pytest.raises(DataError, match="no data set 'minst': it is no folder of images by class, and none of mnist"):
+        find_source("minst")
+
+
+def test_a_folder_without_a_size_for_its_images_is_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match="no size of their own"):
+        find_source(str(folder))
+
+
+def test_all_labels_in_their_order_are_the_set_itself(tiny: Tiny) -> None:
+    assert find_source("mnist", (1, 28, 28), tiny.folder, tuple("0123456789")) == find_source(
+        "mnist", folder=tiny.folder
+    )
+
+
+@pytest.mark.parametrize("shape", sorted({v.input_shape for v in VARIANTS.values() if v.input_shape[1] < 200}))
+def test_any_model_trains_on_any_set(tiny: Tiny, folder: Path, shape: tuple[int, int, int]) -> None:
+    channels, height, width = shape
+    for dataset in ("mnist", str(folder)):
+        source = find_source(dataset, shape, tiny.folder)
+        images = source.training().images
+        assert images.shape[1:] == ((height, width) if channels == 1 else (height, width, 3))
+        assert images.dtype == np.uint8
+        assert len(source.mean) == len(source.std) == channels
+        assert source.shape == shape

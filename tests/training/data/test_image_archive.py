@@ -1,0 +1,93 @@
+import io
+import tarfile
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tests.training.tiny import archive, coloured, encoded
+from training.data import Split, image_archive
+from training.data.image_archive import parse_images
+from training.errors import DataError
+
+CLASSES = tuple("0123456789")
+
+
+none = (coloured()[0][:0], coloured()[1][:0])
+
+
+def whole(rows: slice = slice(30)) -> bytes:
+    images, labels = coloured()
+    return archive(images[rows], labels[rows], CLASSES, "train")
+
+
+def with_member(name: str, content: bytes = b"", change: Callable[[tarfile.TarInfo], None] = lambda _: None) -> bytes:
+    """An archive of three images, and then this."""
+    buffer = io.BytesIO(whole(slice(3)))
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    change(member)
+    with tarfile.open(fileobj=buffer, mode="a") as tar:
+        tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def parse(content: bytes) -> Split:
+    return parse_images(content, CLASSES, "train.tar")
+
+
+def test_images_come_in_the_order_of_their_numbers_with_the_label_of_their_folder() -> None:
+    images, labels = coloured()
+    found = parse(whole())
+    assert (found.images == images[:30]).all()
+    assert found.labels.tolist() == labels[:30].tolist()
+    assert found.labels.dtype == np.int64
+
+
+def test_folders_in_the_archive_are_passed_over() -> None:
+    def folder(member: tarfile.TarInfo) -> None:
+        member.type = tarfile.DIRTYPE
+
+    assert len(parse(with_member("train/4", change=folder))) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (with_member("train/cats/1.png", encoded(coloured()[0][0])), "train/cats/1.png is in no folder of a class"),
+        (with_member("train/4/1.png", b"no image"), "train.tar: train/4/1.png: the 8 bytes are no image"),
+        (with_member("train/4/1.png", encoded(coloured()[0][0][1:])), "4 images of 2 sizes, one size is wanted"),
+        (b"", "not a whole tar archive"),
+        (b"no archive at all" * 100, "not a whole tar archive"),
+        (archive(*none, CLASSES, "train"), "0 images of 0 sizes"),
+    ],
+    ids=["class", "image", "size", "empty", "other", "none"],
+)
+def test_an_archive_of_something_else_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        parse(content)
+
+
+def test_an_archive_cut_inside_a_member_is_refused() -> None:
+    with pytest.raises(DataError, match=r"train\.tar: "):
+        parse(whole()[:700])
+
+
+def test_a_sparse_member_that_claims_gigabytes_is_refused_before_it_is_read() -> None:
+    def sparse(member: tarfile.TarInfo) -> None:
+        member.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.size": str(1 << 40), "GNU.sparse.map": "0,0"}
+
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("train/4/1.png")
+        sparse(member)
+        tar.addfile(member, io.BytesIO())
+    with pytest.raises(DataError, match=f"train/4/1.png has {1 << 40} bytes, at most {1 << 24}"):
+        parse(buffer.getvalue())
+
+
+def test_more_members_than_any_set_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_archive, "MAX_MEMBERS", 29)
+    with pytest.raises(DataError, match="more than 29 members"):
+        parse(whole())
+    assert len(parse(whole(slice(29)))) == 29

@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from models.registry import find
+from models.variant import Variant
+from tests.models.rows import SMALL, each, seasoned
+from tests.training.tiny import digits
+from training.data import Bytes
+from training.errors import ExportError
+from training.export.onnx_file import INPUT, check_parity, parity, write_onnx
+from training.graph import Served
+
+BATCHES = (1, 3, 64)
+
+
+def served(variant: Variant) -> Served:
+    channels = variant.input_shape[0]
+    return Served(seasoned(variant), (0.1307,) * channels, (0.3081,) * channels)
+
+
+def images(variant: Variant) -> Bytes:
+    channels, height, width = variant.input_shape
+    grey = np.pad(digits()[0], ((0, 0), (0, height - 28), (0, width - 28)))
+    return grey if channels == 1 else np.stack((grey, 255 - grey, grey // 2), axis=-1)
+
+
+@pytest.mark.slow
+@each(SMALL)
+def test_the_file_of_a_row_computes_what_torch_does_at_every_batch_size(variant: Variant, tmp_path: Path) -> None:
+    model, path, rows = served(variant), tmp_path / "model.onnx", images(variant)
+    write_onnx(model, rows.shape[1:], path)
+    differences = parity(path, model, rows, BATCHES)
+    assert list(differences) == ["1", "3", "64"]
+    check_parity(differences)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20"])
+def test_the_file_is_whole_takes_any_batch_and_tells_nothing_of_its_machine(name: str, tmp_path: Path) -> None:
+    variant, path = find(name), tmp_path / "model.onnx"
+    model = served(variant)
+    write_onnx(model, images(variant).shape[1:], path)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    (found,) = session.get_inputs()
+    assert (found.name, found.type, found.shape) == (INPUT, "tensor(uint8)", ["batch", *images(variant).shape[1:]])
+    shapes = {"probabilities": ["batch", 10], "cam": ["batch", 10, 8, 8]}
+    assert {out.name: out.shape for out in session.get_outputs()} == {name: shapes[name] for name in model.outputs}
+    content = without_weights(path).SerializeToString()
+    for telling in (b".py", b"stack_trace", b"site-packages", b"namespace", str(Path.cwd()).encode()):
+        assert telling not in content
+
+
+def test_normalisation_is_folded_into_plain_convolutions(tmp_path: Path) -> None:
+    variant, path = find("resnet20"), tmp_path / "model.onnx"
+    write_onnx(served(variant), images(variant).shape[1:], path)
+    kinds = {node.op_type for node in onnx.load(path).graph.node}
+    assert not kinds & {"BatchNormalization", "Gather", "Shape", "Range"}
+
+
+def without_weights(path: Path) -> onnx.ModelProto:
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        tensor.ClearField("raw_data")
+    return model
+
+
+def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_onnx(served(find("lenet5")), (28, 28), tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_other_weights_than_torchs_break_parity(tmp_path: Path) -> None:
+    model, path = served(find("softmax")), tmp_path / "model.onnx"
+    write_onnx(model, (28, 28), path)
+    with torch.no_grad():
+        model.model.get_parameter("scores.bias")[:5] += 1e-2
+    with pytest.raises(ExportError, match=r"parity, batch 1: differs from torch by .*, over 1e-05"):
+        check_parity(parity(path, model, digits()[0], BATCHES))
+
+
+def test_other_activation_maps_than_torchs_break_parity(tmp_path: Path) -> None:
+    variant, path = find("resnet20-28"), tmp_path / "model.onnx"
+    model = served(variant)
+    write_onnx(model, (28, 28), path)
+    content = onnx.load(path)
+    (maker,) = (node for node in content.graph.node if "cam" in node.output)
+    maker.output[0] = "cam_before"
+    for node in content.graph.node:
+        node.input[:] = ["cam_before" if name == "cam" else name for name in node.input]
+    content.graph.node.append(onnx.helper.make_node("Neg", ["cam_before"], ["cam"]))
+    onnx.save(content, path)
+    with pytest.raises(ExportError, match="parity, batch 1: differs"):
+        check_parity(parity(path, model, digits()[0], (1,)))
+
+
+def test_a_graph_that_answers_nan_breaks_parity(tmp_path: Path) -> None:
+    model, path = served(find("softmax")), tmp_path / "model.onnx"
+    write_onnx(model, (28, 28), path)
+    weights = onnx.load(path)
+    (bias,) = (t for t in weights.graph.initializer if t.name.endswith("bias"))
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(10, np.nan, np.float32), bias.name))
+    onnx.save(weights, path)
+    with pytest.raises(ExportError, match="differs from torch by nan"):
+        check_parity(parity(path, model, digits()[0], BATCHES))

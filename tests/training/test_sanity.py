@@ -1,0 +1,132 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.training.tiny import Tiny, tiny_recipe
+from training.checkpoint import FILE
+from training.classifier import Classifier
+from training.data import Split
+from training.errors import SanityError
+from training.fit import fit, start
+from training.network import open_source
+from training.sanity import EXAMPLES, Check, check, insist
+
+
+def begin(tiny: Tiny, *changes: str, model: str = "mlp") -> tuple[Classifier, Split]:
+    recipe = tiny_recipe(*changes, model=model)
+    classifier, training, _ = start(recipe, open_source(recipe, tiny.folder))
+    return classifier, training
+
+
+def failed(checks: list[Check]) -> list[str]:
+    return [each.name for each in checks if not each.passed]
+
+
+@pytest.mark.parametrize("model", ["softmax", "mlp", "lenet5", "resnet20-28", "vgg7-28"])
+def test_networks_of_this_project_pass(tiny: Tiny, model: str) -> None:
+    checks = check(*begin(tiny, f"model={model}", model="softmax"))
+    assert [each.name for each in checks] == ["initial loss", "gradients", "over-fit one batch"]
+    assert failed(checks) == []
+    initial, gradients, over_fit = checks
+    assert initial.wanted == pytest.approx(2.302585)
+    assert abs(initial.measured - initial.wanted) < 0.1
+    assert gradients.measured == gradients.wanted > 0
+    assert over_fit.measured < over_fit.wanted == pytest.approx(0.2302585)
+
+
+def test_a_last_layer_that_starts_large_fails_the_first_check_alone(tiny: Tiny) -> None:
+    classifier, training = begin(tiny)
+    classifier.model.get_parameter("scores.weight").data *= 2000
+    assert failed(check(classifier, training)) == ["initial loss"]
+
+
+def test_a_layer_that_no_gradient_reaches_is_named(tiny: Tiny) -> None:
+    classifier, training = begin(tiny)
+    classifier.model.register_module("idle", nn.Linear(3, 3))
+    checks = check(classifier, training)
+    assert failed(checks) == ["gradients"]
+    assert "reaches 6 of 8 weight tensors, but not idle.weight, idle.bias" in checks[1].words
+
+
+def test_a_network_that_forgets_its_input_cannot_be_over_fitted(tiny: Tiny) -> None:
+    classifier, training = begin(tiny)
+    layers = classifier.model.get_submodule("layers")
+    assert isinstance(layers, nn.ModuleList)
+    layers[0].register_forward_hook(lambda module, images, answer: answer * 0)
+    names = failed(check(classifier, training))
+    assert "over-fit one batch" in names
+
+
+def test_dropout_is_off_while_a_batch_is_learnt_by_heart(tiny: Tiny) -> None:
+    classifier, training = begin(tiny, "config.dropout=0.95")
+    assert failed(check(classifier, training)) == []
+    assert classifier.model.get_submodule("dropout").p == 0.95
+
+
+def test_only_new_heads_have_to_start_near_log_c(tiny: Tiny, finished_run: Path) -> None:
+    weights = f"transfer.weights={finished_run}"
+    assert "trained already" in check(*begin(tiny, weights, "transfer.fresh=[]", model="softmax"))[0].words
+    assert "trained already" not in check(*begin(tiny, weights, model="softmax"))[0].words
+
+
+def test_the_batch_has_as_many_classes_as_it_can(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier, training = begin(tiny)
+    seen: list[torch.Tensor] = []
+    prepare = Classifier.prepare
+
+    def watched(self: Classifier, images: torch.Tensor) -> torch.Tensor:
+        seen.append(images)
+        return prepare(self, images)
+
+    monkeypatch.setattr(Classifier, "prepare", watched)
+    check(classifier, training)
+    first_of_each = [training.images[training.labels == label][0] for label in range(EXAMPLES)]
+    assert seen[1].tolist() == [image.tolist() for image in first_of_each]
+
+
+@pytest.mark.parametrize("model", ["mlp", "resnet20-28"])
+def test_nothing_of_the_run_is_touched(tiny: Tiny, model: str) -> None:
+    classifier, training = begin(tiny, f"model={model}", model="softmax")
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    state = torch.random.get_rng_state()
+    check(classifier, training)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(value, classifier.state_dict()[name]) for name, value in before.items())
+    assert all(weight.grad is None and weight.requires_grad for weight in classifier.parameters())
+    assert all(module.training for module in classifier.model.modules())
+
+
+def test_a_run_ends_with_the_same_bytes_with_and_without_checks(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe("epochs=2", "config.dropout=0.2", "augmentation.shift=1", model="mlp")
+    fit(recipe, tmp_path / "with", tiny.folder)
+    monkeypatch.setattr("training.sanity.check", lambda *_: [])
+    fit(recipe, tmp_path / "without", tiny.folder)
+    one, other = (torch.load(tmp_path / name / FILE, weights_only=True) for name in ("with", "without"))
+    for part in ("state_dict", "optimizer_states"):
+        assert str(one[part]) == str(other[part])
+
+
+def test_a_failed_check_is_told_and_written_and_the_run_goes_on(tiny: Tiny, tmp_path: Path) -> None:
+    lines: list[str] = []
+    recipe = tiny_recipe("epochs=1", "config.initialisation=torch", "model=vgg7-28", "config.normalisation=none")
+    hopeless = recipe.model_copy(update={"config": recipe.config | {"activation": "sigmoid"}})
+    assert fit(hopeless, tmp_path, tiny.folder, say=lines.append).finished
+    assert any(line.startswith("WARNING: after 100 steps on 4 examples their loss is") for line in lines)
+    written = json.loads((tmp_path / "sanity.json").read_text())
+    assert [each["passed"] for each in written][-1] is False
+
+
+def test_to_be_strict_is_to_stop_before_the_first_step(tiny: Tiny, tmp_path: Path) -> None:
+    recipe = tiny_recipe("model=vgg7-28", "config.normalisation=none", "config.activation=sigmoid")
+    with pytest.raises(SanityError, match=r"their loss is .*, wanted below 0\.230"):
+        fit(recipe, tmp_path, tiny.folder, strict=True)
+    assert not (tmp_path / FILE).exists()
+
+
+def test_checks_that_passed_stop_nobody() -> None:
+    insist([Check("initial loss", passed=True, measured=2.3, wanted=2.3, words="")])

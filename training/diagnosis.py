@@ -1,0 +1,187 @@
+"""What a learning curve says, in the lecture's words (I2DL VI.2, figures VI.3 to VI.6)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, pstdev
+from typing import Literal
+
+from torch import nn
+
+from training.augmentation import Augmentation
+from training.history import Row
+from training.noise import Noise
+from training.recipe import Recipe
+
+Name = Literal[
+    "not learning",
+    "not generalising",
+    "under-fitting",
+    "over-fitting",
+    "unrepresentative training split",
+    "unrepresentative validation split",
+    "good fit",
+]
+
+# Fewer epochs show no shape.
+FEWEST = 4
+# Of a loss. Two equal runs with different seeds end closer to each other than that.
+CHANGE = 0.05
+# Steps from one epoch to the next that chance explains stay within two deviations of such steps.
+DEVIATIONS = 2.0
+# The end of a curve is its last fifth: short enough to be the end, long enough to have a direction.
+END = 5
+# A gap is large where the validation loss is half as much again as the training loss, and, as losses near zero are
+# easily that far apart, where it also costs two examples in a hundred.
+GAP, ACCURACY_GAP = 1.5, 0.02
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A shape that the curve has: its ``name``, what shows it, and what the lecture does about it."""
+
+    name: Name
+    evidence: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.evidence}; {self.advice}" if self.advice else f"{self.name}: {self.evidence}"
+
+
+def diagnose(rows: Sequence[Row], handicaps: Sequence[str] = ()) -> tuple[Finding, ...]:
+    """The shapes that the learning curve in ``rows`` has, a row an epoch; none of fewer than 4 epochs.
+
+    ``handicaps`` names what makes the training loss higher than the same weights' validation loss, such as dropout: a
+    validation loss below the training loss then says nothing of the splits.
+    """
+    if len(rows) < FEWEST:
+        return ()
+    curve = Curve(rows)
+    if stuck := _not_learning(curve) or _not_generalising(curve):
+        return (stuck,)
+    found = (
+        _over_fitting(curve),
+        _under_fitting(curve),
+        _unrepresentative_training(curve),
+        None if handicaps else _unrepresentative_validation(curve),
+    )
+    return tuple(finding for finding in found if finding) or (_good(curve),)
+
+
+def handicaps(recipe: Recipe, model: nn.Module) -> list[str]:
+    """What makes the loss of ``model`` higher in training than in validation, for the same weights and images."""
+    found = {
+        "augmentation": recipe.augmentation != Augmentation(),
+        "noise": recipe.noise != Noise(),
+        "label smoothing": recipe.loss.label_smoothing > 0,
+        f"the {recipe.loss.name} loss": recipe.loss.name != "cross_entropy",
+        "dropout": any(m.p > 0 for m in model.modules() if isinstance(m, nn.Dropout | nn.Dropout2d)),
+    }
+    return [name for name, there in found.items() if there]
+
+
+class Curve:
+    """The two losses, smoothed, and what of their movement is noise.
+
+    An epoch's training loss is the mean over the epoch, while the weights get better, and the validation loss is that
+    of its end: ``validation`` is therefore taken half an epoch earlier, between two ends.
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        train, validation = ([row[f"{stage}_loss"] for row in rows] for stage in ("train", "validation"))
+        self.first_epoch = int(rows[0]["epoch"])
+        self.train = smooth(train)
+        self.ends = smooth(validation)
+        self.validation = [self.ends[0], *(fmean(pair) for pair in zip(self.ends, self.ends[1:], strict=False))]
+        self.noise = _noise(validation)
+        self.best = min(range(len(rows)), key=lambda epoch: self.ends[epoch])
+        self.tail = max(2, math.ceil(len(rows) / END))
+        self.accuracy_gap = fmean(row["train_accuracy"] - row["validation_accuracy"] for row in rows[-self.tail :])
+
+    def fell(self, losses: Sequence[float]) -> float:
+        """By what share of it ``losses`` fell during the end of the curve."""
+        before = losses[-1 - self.tail]
+        return (before - losses[-1]) / before if before > 0 else 0.0
+
+
+def smooth(values: Sequence[float]) -> list[float]:
+    """The centred moving mean over a tenth of the curve, which is nothing at all below 20 epochs."""
+    reach = len(values) // 20
+    return [fmean(values[max(0, i - reach) : i + reach + 1]) for i in range(len(values))]
+
+
+def _noise(values: Sequence[float]) -> float:
+    """The deviation of an epoch from the line between its neighbours, in the later half, where curves are lines."""
+    later = values[-max(5, len(values) // 2) :]
+    triples = zip(later, later[1:], later[2:], strict=False)
+    # An epoch less the mean of its two neighbours has 1.5 times the variance of one epoch.
+    return pstdev([middle - (before + after) / 2 for before, middle, after in triples]) / math.sqrt(1.5)
+
+
+def _not_learning(curve: Curve) -> Finding | None:
+    first, lowest = curve.train[0], min(curve.train[1:])
+    if lowest < first * (1 - CHANGE):
+        return None
+    evidence = f"the training loss is {curve.train[-1]:.3g} after {first:.3g} in the first epoch"
+    return Finding("not learning", evidence, "try other learning rates, and look whether one batch can be over-fitted")
+
+
+def _not_generalising(curve: Curve) -> Finding | None:
+    first, lowest = curve.ends[0], curve.ends[curve.best]
+    if lowest < first * (1 - CHANGE) or curve.accuracy_gap < ACCURACY_GAP:
+        return None
+    evidence = (
+        f"the training loss fell from {curve.train[0]:.3g} to {curve.train[-1]:.3g}, "
+        f"but the validation loss was never far below the {first:.3g} of the first epoch"
+    )
+    advice = "the splits are unlike each other, or an average of the weights (ema) is still that of their start"
+    return Finding("not generalising", evidence, advice)
+
+
+def _over_fitting(curve: Curve) -> Finding | None:
+    lowest, last = curve.ends[curve.best], curve.ends[-1]
+    rise = last - lowest
+    if rise <= max(CHANGE * lowest, DEVIATIONS * curve.noise) or curve.train[-1] >= curve.train[curve.best]:
+        return None
+    evidence = (
+        f"the validation loss was lowest, {lowest:.3g}, after epoch {curve.best + curve.first_epoch} "
+        f"and rose to {last:.3g} while the training loss went on falling"
+    )
+    return Finding("over-fitting", evidence, "stop early, regularise, augment or take more data")
+
+
+def _under_fitting(curve: Curve) -> Finding | None:
+    train, validation = curve.fell(curve.train), curve.fell(curve.ends)
+    if train <= 0 or validation <= CHANGE or curve.ends[-1 - curve.tail] - curve.ends[-1] <= DEVIATIONS * curve.noise:
+        return None
+    evidence = (
+        f"in the last {curve.tail} epochs the training loss still fell by {train:.0%} "
+        f"and the validation loss by {validation:.0%}"
+    )
+    return Finding("under-fitting", evidence, "train longer, or take a larger network")
+
+
+def _unrepresentative_training(curve: Curve) -> Finding | None:
+    train, validation = curve.train[-1], curve.validation[-1]
+    if validation < GAP * train or curve.accuracy_gap < ACCURACY_GAP:
+        return None
+    evidence = (
+        f"both losses fell, but {validation:.3g} in validation is far from {train:.3g} in training, "
+        f"and accuracy {curve.accuracy_gap:.1%} lower"
+    )
+    advice = "the training examples are too few, or unlike the others: take more, augment or regularise"
+    return Finding("unrepresentative training split", evidence, advice)
+
+
+def _unrepresentative_validation(curve: Curve) -> Finding | None:
+    train, validation = (fmean(losses[-curve.tail :]) for losses in (curve.train, curve.validation))
+    if train - validation <= max(CHANGE * train, DEVIATIONS * curve.noise):
+        return None
+    evidence = f"the validation loss, {validation:.3g}, is below the training loss, {train:.3g}"
+    advice = "the validation examples are easier, or too few: hold out others, or more"
+    return Finding("unrepresentative validation split", evidence, advice)
+
+
+def _good(curve: Curve) -> Finding:
+    evidence = f"the validation loss has levelled off at {curve.ends[-1]:.3g}, training's is {curve.train[-1]:.3g}"
+    return Finding("good fit", evidence, "")

@@ -1,0 +1,114 @@
+"""The card of an exported classifier."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Literal
+
+from service.package import (
+    CARD,
+    ActivationMap,
+    Classes,
+    ClassifyCard,
+    ClassifyParameters,
+    Deconvolution,
+    Explain,
+    Golden,
+    Graph,
+    IntegerParameter,
+    Provenance,
+    TensorSpec,
+    sha256,
+)
+from training.export.onnx_file import INPUT
+from training.export.subject import Subject
+from training.graph import CAM, PROBABILITIES
+from training.provenance import git_commit
+
+GRAPH, LABELS, GOLDEN, CURVE, RELIABILITY = "model.onnx", "labels.txt", "golden.npz", "card.png", "reliability.png"
+EXPORTERS = ("onnx", "onnxscript", "onnxruntime")
+SHOWN = 5  # labels, unless the caller asks for another number
+
+Storage = Literal["float32", "float16", "int8"]
+
+
+@dataclass(frozen=True)
+class How:
+    """How ``weights`` are stored, and whether a ``temperature`` is fitted (None: as the recipe says).
+
+    With ``deconv``, the package of a network that has a way back also has the graph for it, which holds the weights of
+    the convolutions once more; int8 packages, which shall be small, never have it.
+    """
+
+    weights: Storage = "float16"
+    temperature: bool | None = None
+    deconv: bool = True
+
+
+PLAIN = How()
+
+
+def describe_graph(subject: Subject, outputs: Mapping[str, tuple[int, ...]], max_batch: int) -> Graph:
+    """The classifier's graph, whose ``outputs`` have these shapes, the batch left out."""
+    return Graph(
+        file=GRAPH,
+        inputs=(TensorSpec(name=INPUT, datatype="UINT8", shape=(-1, *subject.image_shape)),),
+        outputs=tuple(TensorSpec(name=name, datatype="FP32", shape=(-1, *shape)) for name, shape in outputs.items()),
+        max_batch=max_batch,
+    )
+
+
+def describe_explanations(graph: Graph, deconv: Deconvolution | None) -> Explain:
+    """By activation maps where the ``graph`` answers some, and by ``deconv`` where there is one."""
+    maps = any(tensor.name == CAM for tensor in graph.outputs)
+    return Explain(cam=ActivationMap(tensor=CAM) if maps else None, deconv=deconv)
+
+
+def describe(
+    subject: Subject, graph: Graph, explain: Explain, golden: Golden, provenance: Provenance, folder: Path
+) -> ClassifyCard:
+    """The card of the package in ``folder``, over all of its files."""
+    labels = len(subject.labels)
+    return ClassifyCard(
+        name=folder.parent.name,
+        version=int(folder.name),
+        task="classify",
+        title=subject.title,
+        lecture=subject.lecture,
+        description=subject.description,
+        graph=graph,
+        preprocessing=subject.preprocessing,
+        classes=Classes(tensor=PROBABILITIES, labels=LABELS),
+        parameters=ClassifyParameters(top_k=IntegerParameter(default=min(SHOWN, labels), minimum=1, maximum=labels)),
+        explain=explain,
+        golden=golden,
+        files={path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD},
+        provenance=provenance,
+    )
+
+
+def describe_origin(
+    subject: Subject, how: How, temperature: float, parity: dict[str, float], parameters: int, macs: int
+) -> Provenance:
+    """Everything but the metrics, which only the written package can have."""
+    asked = {} if how.temperature is None else {"temperature": how.temperature}
+    return Provenance(
+        recipe={**subject.recipe, **asked},
+        seed=subject.seed,
+        git_commit=git_commit(),
+        created=subject.created,
+        libraries=dict(subject.libraries) | {name: library_version(name) for name in EXPORTERS},
+        dataset=subject.dataset,
+        metrics={},
+        parity=parity,
+        parameters=parameters,
+        macs=macs,
+        weights=how.weights,
+        temperature=temperature,
+    )
+
+
+def write_card(card: ClassifyCard, folder: Path) -> None:
+    """Write ``card`` into ``folder``."""
+    (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", "utf-8")

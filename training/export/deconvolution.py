@@ -1,0 +1,142 @@
+"""The graph beside a classifier's that shows what drives the maps of a layer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.deconvolution import STRONGEST, Deconvolution
+from service.package import Deconvolution as Description
+from service.package import Graph, TensorSpec
+from service.package.explain import LAYER, MAPS, RECONSTRUCTIONS, STRENGTHS
+from training.data import Bytes
+from training.errors import ExportError
+from training.export.float16 import store_float16
+from training.export.onnx_file import INPUT, open_onnx, save, trace
+from training.graph import normalise, unit
+
+DECONV_GRAPH = "deconv.onnx"
+OUTPUTS = (RECONSTRUCTIONS, MAPS, STRENGTHS)
+PARITY_LIMIT = 1e-4  # of the largest value
+MAX_BATCH = 16
+BATCH_MACS = 8 << 30  # no more in one run, unless one row is more
+
+Arrays = dict[str, Any]
+
+
+class ServedDeconvolution(nn.Module):
+    """What that graph computes: uint8 images (B, H, W) or (B, H, W, 3) and ``layer`` (B,) -> as `OUTPUTS` names.
+
+    These are the ``reconstructions`` (B, K, H, W) or (B, K, H, W, 3), in deviations of the pixels, which maps of the
+    layer they show (B, K), and their ``strengths`` (B, K).
+
+    Raises:
+        TypeError: the model has no way back, as `models.deconvolution.Deconvolution` says.
+    """
+
+    def __init__(
+        self, model: nn.Module, mean: Sequence[float], std: Sequence[float], strongest: int = STRONGEST
+    ) -> None:
+        super().__init__()
+        self.deconvolution = Deconvolution(model, strongest)
+        self.mean, self.std = tuple(mean), tuple(std)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the layers; an image's ``layer`` is an index into them."""
+        return self.deconvolution.layers
+
+    def forward(self, image: Tensor, layer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstructions, maps and strengths."""
+        images = normalise(unit(image).contiguous(), self.mean, self.std)  # (B, C, H, W)
+        reconstructions, maps, strengths = self.deconvolution(images, layer)
+        if image.ndim == 3:
+            return reconstructions.squeeze(2), maps, strengths  # (B, K, 1, H, W) -> (B, K, H, W)
+        return reconstructions.permute(0, 1, 3, 4, 2), maps, strengths  # (B, K, 3, H, W) -> (B, K, H, W, 3)
+
+
+def write_deconvolution(served: ServedDeconvolution, shape: Sequence[int], path: Path) -> Description:
+    """Write ``served``, which takes uint8 rows of ``shape``, and say what the card says of it.
+
+    Weights that lose nothing by it are stored in 16 bits.
+    """
+    example = _example(np.zeros((2, *shape), np.uint8), np.zeros(2, np.int64))
+    model = trace(served, example, OUTPUTS)
+    store_float16(model)
+    save(model, path)
+    row = compute(served, np.zeros((1, *shape), np.uint8), np.zeros(1, np.int64))
+    datatypes = {RECONSTRUCTIONS: "FP32", MAPS: "INT64", STRENGTHS: "FP32"}
+    graph = Graph(
+        file=path.name,
+        inputs=(
+            TensorSpec(name=INPUT, datatype="UINT8", shape=(-1, *shape)),
+            TensorSpec(name=LAYER, datatype="INT64", shape=(-1,)),
+        ),
+        outputs=tuple(TensorSpec(name=n, datatype=datatypes[n], shape=(-1, *row[n].shape[1:])) for n in OUTPUTS),
+        max_batch=largest_batch(served, shape),
+    )
+    return Description(graph=graph, layers=served.layers)
+
+
+@torch.no_grad()
+def compute(served: ServedDeconvolution, images: Bytes, layer: npt.NDArray[np.int64]) -> Arrays:
+    """Torch's answers, by name."""
+    found = served.eval()(*_example(images, layer).values())
+    return {name: tensor.numpy() for name, tensor in zip(OUTPUTS, found, strict=True)}
+
+
+def deconvolution_parity(path: Path, served: ServedDeconvolution, images: Bytes) -> dict[str, float]:
+    """The largest difference between the file and torch, as a share of the largest value, for each batch size.
+
+    These are 1, 3 and a row for every layer; the first row asks for the last layer.
+
+    Raises:
+        ExportError: it is above 1e-4, or the two don't agree on which maps are the strongest.
+    """
+    session, layers = open_onnx(path), len(served.layers)
+    differences = {}
+    for batch in dict.fromkeys((1, 3, layers)):
+        rows, layer = np.resize(images, (batch, *images.shape[1:])), np.arange(layers - 1, layers - 1 - batch, -1)
+        layer %= layers
+        found = dict(zip(OUTPUTS, session.run(list(OUTPUTS), {INPUT: rows, LAYER: layer}), strict=True))
+        differences[str(batch)] = _difference(found, compute(served, rows, layer), f"deconvolution, batch {batch}")
+    return differences
+
+
+def golden_deconvolution(served: ServedDeconvolution, images: Bytes, part: str) -> Arrays:
+    """Inputs and torch's answers for the golden example, under the names of the ``part``: the first layer, the last."""
+    layer = np.array([0, len(served.layers) - 1])
+    rows = np.resize(images, (len(layer), *images.shape[1:]))
+    arrays = {INPUT: rows, LAYER: layer, **compute(served, rows, layer)}
+    return {f"{part}.{name}": array for name, array in arrays.items()}
+
+
+def largest_batch(served: ServedDeconvolution, shape: Sequence[int]) -> int:
+    """The most rows of a run, 1 to `MAX_BATCH`: fewer where a row is much work."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        compute(served, np.zeros((1, *shape), np.uint8), np.zeros(1, np.int64))
+    return max(1, min(MAX_BATCH, BATCH_MACS // (int(counter.get_total_flops()) // 2)))
+
+
+def _difference(found: Arrays, wanted: Arrays, where: str) -> float:
+    if not np.array_equal(found[MAPS], wanted[MAPS]):
+        raise ExportError(f"{where}: the graph and torch find other maps the strongest")
+    difference = max(_share(found[name], wanted[name]) for name in (RECONSTRUCTIONS, STRENGTHS))
+    if not difference <= PARITY_LIMIT:
+        raise ExportError(f"{where}: differs from torch by {difference:.2e} of the largest value, over {PARITY_LIMIT}")
+    return difference
+
+
+def _share(found: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> float:
+    largest = max(float(np.abs(wanted).max()), float(np.finfo(np.float32).tiny))
+    return float(np.abs(found - wanted).max()) / largest
+
+
+def _example(images: Bytes, layer: npt.NDArray[np.int64]) -> dict[str, Tensor]:
+    return {INPUT: torch.from_numpy(images.copy()), LAYER: torch.from_numpy(layer.copy())}

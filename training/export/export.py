@@ -1,0 +1,236 @@
+"""From a subject to a package: written whole beside its place, proved, measured, and only then moved there."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import onnx
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
+
+from service.package import ClassifyCard, Deconvolution, Name, Package, read_package
+from training.calibration import draw_reliability, fit_temperature, reliability
+from training.data import Split
+from training.errors import ExportError
+from training.evaluate import ask, score, versions
+from training.export.card import (
+    CURVE,
+    GRAPH,
+    LABELS,
+    PLAIN,
+    RELIABILITY,
+    How,
+    Storage,
+    describe,
+    describe_explanations,
+    describe_graph,
+    describe_origin,
+    write_card,
+)
+from training.export.deconvolution import (
+    DECONV_GRAPH,
+    ServedDeconvolution,
+    deconvolution_parity,
+    write_deconvolution,
+)
+from training.export.float16 import round_weights, store_float16
+from training.export.folding import fold_normalisation
+from training.export.golden import some_of_each, write_golden
+from training.export.int8 import quantise, some
+from training.export.onnx_file import (
+    check_parity,
+    logits,
+    parity,
+    run_onnx,
+    save,
+    to_onnx,
+)
+from training.export.subject import Subject, from_run
+from training.graph import PROBABILITIES, Served, count_macs, count_parameters
+from training.history import draw
+
+MAX_BATCH, LEAST_MAX_BATCH = 64, 8
+BATCH_MACS = 16 << 30  # no more in one run, where that leaves the least
+INT8_SUFFIX = "-int8"
+INT8_LOSS = 0.005  # of the accuracy, at most
+COLOURS = 32  # of a diagram
+NAMES: TypeAdapter[str] = TypeAdapter(Name)
+
+
+def export(
+    run: Path, repository: Path, *, version: int | None = None, replace: bool = False, data: Path | None = None
+) -> Package:
+    """Write the package of the finished run in ``run`` as its recipe says; published data lie in ``data``.
+
+    Raises:
+        RunError, ExportError, DataError: as `from_run` and `write_package`.
+    """
+    return write_package(from_run(run, data), repository, version=version, replace=replace)
+
+
+def write_package(
+    subject: Subject,
+    repository: Path,
+    *,
+    how: How = PLAIN,
+    version: int | None = None,
+    replace: bool = False,
+) -> Package:
+    """Write the package of ``subject`` into ``repository``, as its next version unless given.
+
+    It is called as the subject is, with ``-int8`` after that where it is. The same subject, code and libraries give
+    the same bytes. The card's ``git_commit`` is the exporting code's.
+
+    Raises:
+        ExportError: the name is none, the version exists (and not ``replace``), parity with torch is broken, int8
+            loses more than half a point of accuracy, or the accuracy gate is missed. The repository is then as it was.
+    """
+    name = _checked_name(subject.name + (INT8_SUFFIX if how.weights == "int8" else ""))
+    version = version or max(versions(repository, name), default=0) + 1
+    target = repository / name / str(version)
+    if target.exists() and not replace:
+        raise ExportError(f"{target} exists; a version never changes (--replace makes an exception)")
+    repository.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=repository, prefix=".export-") as temporary:
+        candidate = Path(temporary) / name / str(version)
+        candidate.mkdir(parents=True)
+        _write(subject, how, candidate)
+        _move(candidate, target, Path(temporary) / "replaced")
+    return read_package(target)
+
+
+def _checked_name(name: str) -> str:
+    try:
+        return NAMES.validate_python(name)
+    except ValidationError as error:
+        raise ExportError(f"{name[:80]!r} is no name of a package: 1 to 64 letters, digits, _ and -") from error
+
+
+def _write(subject: Subject, how: How, folder: Path) -> None:
+    """Write the package, check it against torch, and measure it through the engine against the gate."""
+    fitted = subject.temperature if how.temperature is None else how.temperature
+    temperature = _temperature(subject) if fitted else 1.0
+    stored = Served(stored_model(subject.model, how.weights), subject.mean, subject.std, temperature)
+    macs = count_macs(Served(subject.model, subject.mean, subject.std), subject.image_shape)
+    max_batch = largest_batch(macs)
+    _write_graph(subject, stored, how.weights, folder / GRAPH)
+    differences = parity(folder / GRAPH, stored, subject.images, (1, 3, max_batch))
+    if how.weights != "int8":
+        check_parity(differences)
+    back = _way_back(stored) if how.deconv and how.weights != "int8" else None
+    deconv = _write_way_back(subject, back, folder / DECONV_GRAPH) if back else None
+    _write_words(subject, folder)
+
+    answers, golden = write_golden(subject, stored, back, how.weights, folder)
+    graph = describe_graph(subject, {name: array.shape[1:] for name, array in answers.items()}, max_batch)
+    origin = describe_origin(subject, how, temperature, differences, count_parameters(subject.model), macs)
+    card = describe(subject, graph, describe_explanations(graph, deconv), golden, origin, folder)
+    write_card(card, folder)
+    if subject.test is not None:
+        _measure(subject, subject.test, card, folder)
+
+
+def _write_words(subject: Subject, folder: Path) -> None:
+    """Labels, and the learning curve of a run."""
+    (folder / LABELS).write_text("".join(f"{label}\n" for label in subject.labels), "utf-8")
+    if subject.history:
+        draw(subject.history, subject.title, folder / CURVE)
+        shrink(folder / CURVE)
+
+
+def _write_way_back(subject: Subject, back: ServedDeconvolution, path: Path) -> Deconvolution:
+    written = write_deconvolution(back, subject.image_shape, path)
+    deconvolution_parity(path, back, some_of_each(subject))
+    return written
+
+
+def _measure(subject: Subject, test: Split, card: ClassifyCard, folder: Path) -> None:
+    """Measure the package in ``folder`` through the engine, against the gate, and write what was found."""
+    probabilities = ask(folder.parent.parent, read_package(folder), test.images)
+    metrics = score(probabilities, test.labels, card.provenance.temperature)
+    _check_gate(subject, metrics, card.provenance.weights)
+    draw_reliability(reliability(probabilities, test.labels), subject.title, folder / RELIABILITY)
+    shrink(folder / RELIABILITY)
+    measured = card.provenance.model_copy(update={"metrics": metrics})
+    write_card(describe(subject, card.graph, card.explain, card.golden, measured, folder), folder)
+
+
+def _check_gate(subject: Subject, metrics: dict[str, float], weights: Storage) -> None:
+    if subject.gate is None:
+        return
+    wanted = subject.gate - (INT8_LOSS if weights == "int8" else 0)
+    if not metrics["accuracy"] >= wanted:
+        raise ExportError(f"accuracy gate: {metrics['accuracy']:.4f} on the test split, {wanted:.4g} is wanted")
+
+
+def _move(candidate: Path, target: Path, replaced: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    if target.exists():
+        os.rename(target, replaced)
+    os.rename(candidate, target)
+
+
+def shrink(path: Path) -> None:
+    """Give the picture in ``path`` 32 colours, which a diagram needs no more than, and a third of the bytes."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(COLOURS)
+    small.save(path, "PNG", optimize=True)
+
+
+def _temperature(subject: Subject) -> float:
+    if subject.validation is None:
+        raise ExportError(f"{subject.name}: a temperature is fitted on images that were not trained on; there are none")
+    served = Served(subject.model, subject.mean, subject.std)
+    return round(fit_temperature(logits(served, subject.validation.images), subject.validation.labels), 6)
+
+
+def stored_model(model: nn.Module, weights: Storage) -> nn.Module:
+    """``model`` as its package will compute it: normalisation folded, and weights rounded for ``float16``."""
+    stored = fold_normalisation(model)
+    if weights == "float16":
+        round_weights(stored)
+    return stored
+
+
+def _way_back(stored: Served) -> ServedDeconvolution | None:
+    try:
+        return ServedDeconvolution(stored.network, stored.mean, stored.std)
+    except TypeError:  # it says that there is none
+        return None
+
+
+def largest_batch(macs: int) -> int:
+    """The most rows of a run: a power of two, `MAX_BATCH` but for networks that are much work."""
+    rows = max(LEAST_MAX_BATCH, min(MAX_BATCH, BATCH_MACS // max(macs, 1)))
+    return 1 << (rows.bit_length() - 1)
+
+
+def _write_graph(subject: Subject, stored: Served, weights: Storage, path: Path) -> None:
+    model = to_onnx(stored, subject.image_shape)
+    if weights == "int8":
+        _write_int8(subject, model, path)
+        return
+    if weights == "float16":
+        store_float16(model)
+    save(model, path)
+
+
+def _write_int8(subject: Subject, model: onnx.ModelProto, path: Path) -> None:
+    """Quantise on training images, and compare with the float graph on images that were not trained on."""
+    if subject.training is None or subject.validation is None:
+        raise ExportError(f"{subject.name}: int8 is calibrated on training images and proved on others; there are none")
+    whole = path.with_name("float.onnx")
+    save(model, whole)
+    quantise(model, some(subject.training.images, subject.seed), path, subject.mean, subject.std)
+    before, after = (_accuracy(file, subject.validation) for file in (whole, path))
+    whole.unlink()
+    if before - after > INT8_LOSS:
+        raise ExportError(
+            f"int8 loses {100 * (before - after):.2f} points of accuracy on the validation split, from {before:.4f} to "
+            f"{after:.4f}; at most {100 * INT8_LOSS} are allowed"
+        )
+
+
+def _accuracy(path: Path, split: Split) -> float:
+    return float((run_onnx(path, split.images, PROBABILITIES).argmax(1) == split.labels).mean())

@@ -1,0 +1,57 @@
+"""The golden example: some images and the right answers to them, which a server must give before it serves."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from service.package import Golden
+from training.data import Bytes, Split
+from training.export.card import GOLDEN, GRAPH, Storage
+from training.export.deconvolution import ServedDeconvolution, golden_deconvolution
+from training.export.onnx_file import INPUT, Answers, Floats, open_onnx, reference
+from training.export.subject import Subject
+from training.graph import Served
+
+ROWS = 10
+TOLERANCE = 1e-4  # other processors sum in another order
+INT8_TOLERANCE = 1e-2  # and what they round to the other level of 256 goes on through the layers
+
+
+def write_golden(
+    subject: Subject, served: Served, back: ServedDeconvolution | None, weights: Storage, folder: Path
+) -> tuple[Answers, Golden]:
+    """Write the example for the package in ``folder``: its answers by the outputs' names, and the card's word on it.
+
+    The answers are torch's, or of int8, which torch does not compute, the graph's own.
+    """
+    images = some_of_each(subject)
+    if weights == "int8":
+        outputs = list(served.outputs)
+        found: Answers = dict(zip(outputs, open_onnx(folder / GRAPH).run(outputs, {INPUT: images}), strict=True))
+    else:
+        found = reference(served, images)
+    explanations: dict[str, Any] = golden_deconvolution(back, images, "deconv") if back else {}
+    arrays: dict[str, Any] = {INPUT: images, **found, **explanations}
+    np.savez_compressed(folder / GOLDEN, **arrays)
+    floats = [array for array in (*found.values(), *explanations.values()) if array.dtype == np.float32]
+    return found, Golden(file=GOLDEN, tolerance=tolerance(floats, weights))
+
+
+def tolerance(golden: Iterable[Floats], weights: Storage) -> float:
+    """What another processor's answers may differ by; of values above 1, such as activation maps, in proportion."""
+    largest = max(1.0, *(float(np.abs(array).max()) for array in golden))
+    return (INT8_TOLERANCE if weights == "int8" else TOLERANCE) * largest
+
+
+def one_of_each(split: Split) -> Bytes:
+    """The first image of every class there is, in the order of the classes."""
+    _, first = np.unique(split.labels, return_index=True)
+    return split.images[first]
+
+
+def some_of_each(subject: Subject) -> Bytes:
+    """At most ten images, one of each class, of the validation split where there is one."""
+    split = subject.validation or subject.training
+    return (subject.images if split is None else one_of_each(split))[:ROWS]

@@ -1,0 +1,153 @@
+"""Writing a served model as one ONNX file, and proving that it computes what torch does."""
+
+import logging
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+import torch
+from torch import nn
+
+from training.data import Bytes
+from training.errors import ExportError
+from training.graph import Served
+
+INPUT = "image"
+OPSET = 20
+PARITY_LIMIT = 1e-5
+ROWS = 64  # computed at a time
+
+Floats = npt.NDArray[np.float32]
+Answers = dict[str, Floats]
+
+
+def write_onnx(served: Served, shape: Sequence[int], path: Path) -> None:
+    """Write ``served``, which takes uint8 rows of ``shape``: weights inside, any batch size, no word on its maker."""
+    save(to_onnx(served, shape), path)
+
+
+def to_onnx(served: Served, shape: Sequence[int]) -> onnx.ModelProto:
+    """``served``, which takes uint8 rows of ``shape``, as a graph for any batch size."""
+    return trace(served, {INPUT: torch.zeros(2, *shape, dtype=torch.uint8)}, served.outputs)
+
+
+def trace(module: nn.Module, examples: Mapping[str, torch.Tensor], outputs: Sequence[str]) -> onnx.ModelProto:
+    """``module``, whose inputs are like ``examples`` and whose answers are called ``outputs``, for any batch size."""
+    batch = torch.export.Dim("batch")
+    # The exporter logs a line for each torchvision operator that it cannot register; we have no torchvision.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # torch 2.13 copies a tree whose class its own pytree module has deprecated.
+        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+        # Several inputs have the one batch.
+        warnings.filterwarnings("ignore", ".*The axis name: batch will not be used", UserWarning)
+        program = torch.onnx.export(
+            module.eval(),
+            tuple(examples.values()),
+            dynamo=True,
+            input_names=list(examples),
+            output_names=list(outputs),
+            dynamic_shapes={name: {0: batch} for name in examples},
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    strip(model)
+    return model
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Check ``model`` and write it; the same model gives the same bytes."""
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Remove the exporter's notes for debugging, stack traces with file names above all; the rest stays."""
+    del model.graph.value_info[:]
+    _strip(model)
+    _strip(model.graph)
+    graph = model.graph
+    _strip_all(graph.node, graph.input, graph.output, graph.initializer)
+    for function in model.functions:
+        _strip(function)
+        _strip_all(function.node)
+
+
+def _strip_all(*groups: Iterable[Any]) -> None:
+    for group in groups:
+        for message in group:
+            _strip(message)
+
+
+def _strip(message: Any) -> None:
+    del message.metadata_props[:]
+    message.ClearField("doc_string")
+
+
+def open_onnx(path: Path) -> ort.InferenceSession:
+    """The file on this machine's processor."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def check_parity(differences: dict[str, float]) -> None:
+    """Raise ExportError where a difference is above 1e-5."""
+    for batch, difference in differences.items():
+        if not difference <= PARITY_LIMIT:
+            raise ExportError(f"parity, batch {batch}: differs from torch by {difference:.2e}, over {PARITY_LIMIT}")
+
+
+def parity(path: Path, served: Served, images: Bytes, batches: Sequence[int]) -> dict[str, float]:
+    """The largest difference between the file under ONNX Runtime and torch, for each batch size.
+
+    It is absolute, but for an output with values above 1, such as activation maps: there it is a share of the largest.
+
+    Raises:
+        ExportError: the shapes differ.
+    """
+    session = open_onnx(path)
+    differences = {}
+    for batch in batches:
+        rows = np.resize(images, (batch, *images.shape[1:]))
+        wanted, found = reference(served, rows), session.run(list(served.outputs), {INPUT: rows})
+        differences[str(batch)] = max(
+            _difference(ours, theirs, f"parity, batch {batch}, {name}")
+            for ours, (name, theirs) in zip(found, wanted.items(), strict=True)
+        )
+    return differences
+
+
+def _difference(found: Floats, wanted: Floats, where: str) -> float:
+    if found.shape != wanted.shape:
+        raise ExportError(f"{where}: the graph answers {found.shape}, torch {wanted.shape}")
+    return float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
+
+
+@torch.no_grad()
+def reference(served: Served, images: Bytes) -> Answers:
+    """Torch's outputs for uint8 images (B, H, W) or (B, H, W, 3), by name."""
+    found = served.eval()(torch.from_numpy(images.copy()))
+    return {name: tensor.numpy() for name, tensor in zip(served.outputs, found, strict=True)}
+
+
+@torch.no_grad()
+def logits(served: Served, images: Bytes) -> Floats:
+    """Torch's logits (B, classes) for uint8 images, before any temperature."""
+    served.eval()
+    parts = [images[start : start + ROWS] for start in range(0, len(images), ROWS)]
+    return np.concatenate([served.scores(torch.from_numpy(part.copy()))[0].numpy() for part in parts])
+
+
+def run_onnx(path: Path, images: Bytes, output: str) -> Floats:
+    """What the file answers as ``output`` for uint8 images."""
+    session = open_onnx(path)
+    parts = [images[start : start + ROWS] for start in range(0, len(images), ROWS)]
+    return np.concatenate([session.run([output], {INPUT: part})[0] for part in parts])

@@ -1,0 +1,212 @@
+"""Steps that know the curvature of the loss over the whole training split (I2DL V.2 and V.3)."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, optim
+from torch.autograd import grad
+from torch.optim import Optimizer
+
+from training.errors import RecipeError
+
+# Of a model to solve for: the matrix of so many in double precision takes half a gigabyte, and so does its factor.
+PARAMETERS = 8_000
+# Values that a column of the matrix and its fellows hold at once in each layer.
+VALUES = 1 << 22
+# Marquardt's own factor, the least lambda, and how often a step may fail before the place counts as a minimum: at 1e5
+# lambda there is a short step down the gradient, each weight scaled by its curvature.
+FACTOR, SMALLEST, TRIALS = 10.0, 1e-8, 14
+# The share of its largest entry that Marquardt's diagonal has at least: a dead pixel's is 0.
+LEAST = 1e-6
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised, with its graph: the ``cost`` of ``predictions`` (N, K), a scalar, plus the ``penalty``.
+
+    ``cost`` should be convex, such as the cross-entropy of logits or the squared error of probabilities; the
+    ``penalty`` must be a sum over weights, each for itself.
+    """
+
+    predictions: Tensor
+    cost: Callable[[Tensor], Tensor]
+    penalty: Tensor
+
+    @property
+    def value(self) -> Tensor:
+        """Their sum, a scalar."""
+        return self.cost(self.predictions) + self.penalty
+
+
+Closure = Callable[[], Objective]
+
+
+class LBFGS(optim.LBFGS):
+    """Limited-memory BFGS with a strong Wolfe line search of at most ``iterations`` a step (I2DL V.3)."""
+
+    def __init__(self, weights: Iterable[Tensor], learning_rate: float, iterations: int) -> None:
+        super().__init__(weights, learning_rate, iterations, line_search_fn="strong_wolfe")
+
+    def step(self, closure: Closure) -> Tensor:  # type: ignore[override]
+        """Minimise what ``closure`` gives, as often as it is asked; the value before the step."""
+
+        def evaluate() -> Tensor:
+            self.zero_grad()
+            value = closure().value
+            torch.autograd.backward(value)
+            return value.detach()
+
+        return torch.as_tensor(super().step(evaluate))  # type: ignore[no-untyped-call]
+
+
+class Newton(Optimizer):
+    """theta <- theta - alpha (H + lambda I)^-1 gradient, H the Hessian of the objective (I2DL V.2).
+
+    alpha is the ``learning_rate`` and lambda the ``damping``; Newton's own are 1 and 0.
+    """
+
+    def __init__(self, weights: Iterable[Tensor], learning_rate: float = 1.0, damping: float = 0.0) -> None:
+        super().__init__(weights, {"lr": learning_rate, "damping": damping})
+
+    def step(self, closure: Closure) -> Tensor:  # type: ignore[override]
+        """Take a step on what ``closure`` gives; the value before it.
+
+        Raises:
+            RecipeError: the damped curvature is not positive, so that the step would not lead downhill.
+        """
+        with torch.enable_grad():
+            objective = closure()
+            value = objective.value
+            slope = _flat(grad(value, self._weights, retain_graph=True, materialize_grads=True))  # (P,)
+            curvature = self._curvature(objective).double()  # (P, P)
+        self._move(slope.double(), curvature, value.detach(), closure)
+        return value.detach()
+
+    @property
+    def _weights(self) -> list[Tensor]:
+        return list(self.param_groups[0]["params"])
+
+    def _curvature(self, objective: Objective) -> Tensor:
+        return hessian(objective.value, self._weights, objective.predictions.numel())
+
+    def _move(self, slope: Tensor, curvature: Tensor, value: Tensor, closure: Closure) -> None:
+        how = self.param_groups[0]
+        curvature.diagonal().add_(how["damping"])
+        step = _solve(curvature, slope)
+        if step is None:
+            raise RecipeError(
+                f"{type(self).__name__}: the curvature is not positive everywhere; take a larger optimiser.damping, "
+                "or levenberg_marquardt, which finds its own"
+            )
+        self._add(-how["lr"] * step)
+
+    @torch.no_grad()
+    def _add(self, step: Tensor) -> None:
+        weights = self._weights
+        for weight, part in zip(weights, torch.split(step, [w.numel() for w in weights]), strict=True):
+            weight.add_(part.view_as(weight))
+
+
+class GaussNewton(Newton):
+    """Newton's step with J^T H J, J of the predictions and H of their cost, in the Hessian's place (I2DL V.3).
+
+    Of a sum of squared errors it is 2 J^T J. With ``damping`` lambda this is Levenberg's method.
+    """
+
+    def _curvature(self, objective: Objective) -> Tensor:
+        return gauss_newton(objective, self._weights)
+
+
+class LevenbergMarquardt(GaussNewton):
+    """theta <- theta - alpha (G + lambda diag G)^-1 gradient, G Gauss and Newton's matrix (I2DL V.3; Marquardt 1963).
+
+    A step that lowers the objective is taken and lambda divided by ten; else lambda is multiplied by ten, until one is.
+    ``damping`` is the first lambda. Where no step helps, the weights stay.
+    """
+
+    def _move(self, slope: Tensor, curvature: Tensor, value: Tensor, closure: Closure) -> None:
+        how: dict[str, Any] = self.param_groups[0]
+        scale = curvature.diagonal().clone()
+        scale.clamp_(min=LEAST * float(scale.max()))
+        damping = max(how["damping"], SMALLEST)
+        before = [weight.detach().clone() for weight in self._weights]
+        for _ in range(TRIALS):
+            step = _solve(curvature + torch.diag(damping * scale), slope)
+            if step is not None:
+                self._add(-how["lr"] * step)
+                with torch.no_grad():
+                    if closure().value < value:
+                        how["damping"] = damping / FACTOR
+                        return
+                    torch._foreach_copy_(self._weights, before)
+            damping *= FACTOR
+
+
+def hessian(value: Tensor, weights: Sequence[Tensor], width: int = 1) -> Tensor:
+    """The second derivatives (P, P) of the scalar ``value`` with its graph, by all P ``weights``.
+
+    ``width`` is the number of values in the widest layer, by which the columns that are made at once are counted.
+    """
+    slope = _flat(grad(value, weights, create_graph=True, materialize_grads=True))  # (P,)
+    if not slope.requires_grad:
+        return slope.new_zeros(len(slope), len(slope))
+    return _matrix(lambda rows: _flat_rows(_products(slope, weights, rows)), slope, width)
+
+
+def gauss_newton(objective: Objective, weights: Sequence[Tensor]) -> Tensor:
+    """J^T H J (P, P) by all P ``weights``: J of the predictions, H of their cost; plus the penalty's Hessian."""
+    predictions, width = objective.predictions, objective.predictions.numel()
+    probe = torch.zeros_like(predictions, requires_grad=True)
+    transposed = _flat(grad(predictions, weights, probe, create_graph=True, materialize_grads=True))  # J^T probe (P,)
+    at = predictions.detach().requires_grad_()
+    (slope,) = grad(objective.cost(at), at, create_graph=True)  # (N, K)
+
+    def products(rows: Tensor) -> Tensor:  # (R, P) -> (R, P)
+        (moved,) = _products(transposed, (probe,), rows)  # J row (R, N, K)
+        (bent,) = _products(slope, (at,), moved)  # H J row
+        return _flat_rows(_products(predictions, weights, bent))
+
+    if not slope.requires_grad:
+        raise RecipeError("the loss has no curvature for Gauss and Newton's step; cross_entropy, bce and l2 have")
+    matrix = _matrix(products, transposed, width)
+    matrix.diagonal().add_(_diagonal(objective.penalty, weights))
+    return matrix
+
+
+def _matrix(products: Callable[[Tensor], Tensor], like: Tensor, width: int) -> Tensor:
+    """The symmetric matrix (P, P) whose ``products`` with rows (R, P) are given; ``like`` has its P values."""
+    rows = torch.split(torch.eye(len(like), dtype=like.dtype, device=like.device), max(1, VALUES // width))
+    matrix = torch.cat([products(part) for part in rows]).detach()
+    return (matrix + matrix.T) / 2
+
+
+def _products(outputs: Tensor, inputs: Sequence[Tensor], rows: Tensor) -> tuple[Tensor, ...]:
+    """Each row (R, ...) of the shape of ``outputs`` times the Jacobian of ``outputs`` by ``inputs``."""
+    return grad(outputs, inputs, rows, retain_graph=True, is_grads_batched=True, materialize_grads=True)
+
+
+def _diagonal(penalty: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    if not penalty.requires_grad:
+        return _flat([torch.zeros_like(weight) for weight in weights])
+    slope = _flat(grad(penalty, weights, create_graph=True, materialize_grads=True))
+    if not slope.requires_grad:
+        return slope
+    return _flat(grad(slope.sum(), weights, materialize_grads=True))
+
+
+def _solve(matrix: Tensor, vector: Tensor) -> Tensor | None:
+    """matrix^-1 vector, of a symmetric matrix (P, P); nothing if it is not positive definite."""
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    if int(info):
+        return None
+    return torch.cholesky_solve(vector[:, None], factor)[:, 0]
+
+
+def _flat(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat([part.flatten() for part in parts])
+
+
+def _flat_rows(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat([part.flatten(1) for part in parts], dim=1)
