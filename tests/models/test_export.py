@@ -15,7 +15,7 @@ from models.layers.activation_map import ClassActivationMaps
 from models.layers.normalisation import NORMALISATIONS
 from models.registry import build, find
 from models.variant import Variant
-from tests.models.rows import SMALL, each, images, seasoned
+from tests.models.rows import CONVOLUTIONAL, GREY, SMALL, each, images, seasoned, takes
 from training.export.onnx_file import OPSET
 
 
@@ -49,10 +49,12 @@ def test_a_row_under_onnx_runtime_answers_as_torch_does(variant: Variant, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vgg7-28", "resnet20-28"])
-def test_class_activation_maps_can_be_exported(name: str, tmp_path: Path) -> None:
-    variant = find(name)
-    assert_parity(ClassActivationMaps(seasoned(variant)).eval(), images(variant, 3), tmp_path / "model.onnx")
+@each([variant for variant in GREY if variant in CONVOLUTIONAL])
+def test_class_activation_maps_can_be_exported_with_the_logits(variant: Variant, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = build(variant.name, {"cam": True} if takes(variant, "cam") else {}).eval()
+    nn.init.normal_(model.get_parameter("fc.weight"))
+    assert_parity(ClassActivationMaps(model).eval(), images(variant, 3), tmp_path / "model.onnx")
 
 
 @pytest.mark.slow

@@ -263,6 +263,12 @@ def test_half_precision_without_a_gpu_is_refused_instead_of_replaced(tiny: Tiny,
         fit(tiny_recipe("precision=16-mixed"), tmp_path / "run", tiny.folder)
 
 
+def test_training_leaves_the_process_own_generator_alone(tiny: Tiny, tmp_path: Path) -> None:
+    state = torch.random.get_rng_state()
+    fit(tiny_recipe("epochs=1", "config.dropout=0.5", model="mlp"), tmp_path, tiny.folder)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 def test_an_unknown_model_is_refused_before_anything_is_written(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no model 'transformer'"):
         fit(tiny_recipe("model=transformer"), tmp_path / "run", tiny.folder)
