@@ -50,7 +50,7 @@ class Meters(nn.Module):
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add the mean ``loss`` of a batch of logits (B, classes) and labels (B,)."""
         # A value a row: with "disable", torchmetrics 1.9 forgets the weights it is given.
-        self.loss.update(loss.detach())
+        self.loss.update(loss.detach().expand(len(labels)))
         self.accuracy.update(logits.detach(), labels)
 
 

@@ -108,5 +108,5 @@ def make_folder(folder: Path, *, per_class: int = 30, classes: int = 10, colour:
 
 def tiny_recipe(*changes: str, model: str = "softmax") -> Recipe:
     """A shipped recipe, shrunk to a second of training on the tiny set."""
-    small = ("epochs=3", "batch_size=32", "validation=40", "ema=0", "schedule.warmup=0", "gate.accuracy=0.5")
-    return load_recipe(model, (*small, "optimiser.learning_rate=0.01", *changes))
+    small = ("epochs=3", "batch_size=32", "validation=40", "ema=0", "schedule.warmup=0", "temperature=false")
+    return load_recipe(model, (*small, "gate.accuracy=0.5", "optimiser.learning_rate=0.01", *changes))
