@@ -26,7 +26,7 @@ class Result:
     """One trial that has ended: what it changed, what came of it, and the folder of its run.
 
     ``value`` is the metric of what the run would export; of a pruned trial it is the last one, and a failed one has
-    none.
+    none, but a ``reason``.
     """
 
     number: int
@@ -35,11 +35,13 @@ class Result:
     epochs: int
     changes: dict[str, Any]
     run: Path
+    reason: str = ""
 
     def __str__(self) -> str:
         changes = ", ".join(f"{key} {shown(value)}" for key, value in self.changes.items())
         value = f"{self.value:.4f}" if self.value is not None else "no value"
-        return f"{self.run.name}: {value} {self.state} after {self.epochs} epochs, {changes}"
+        said = f"{self.run.name}: {value} {self.state} after {self.epochs} epochs, {changes}"
+        return f"{said}: {self.reason}" if self.reason else said
 
 
 def shown(value: Any) -> str:
@@ -59,11 +61,8 @@ def best(results: Iterable[Result], metric: Metric) -> Result | None:
 
 
 def write_csv(results: Sequence[Result], metric: Metric, path: Path) -> None:
-    """A line a trial, whole or not at all: trial, state, the metric, epochs, a column for each key, run."""
-    rows = [
-        {"trial": r.number, "state": r.state, metric: r.value, "epochs": r.epochs, **_cells(r), "run": r.run}
-        for r in results
-    ]
+    """A line a trial, whole or not at all: trial, state, the metric, epochs, a column for each key, run, reason."""
+    rows = [{**_cells(result, metric), "run": result.run, "reason": result.reason} for result in results]
     partial = path.with_name(f".{path.name}")
     with partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -106,10 +105,10 @@ def draw(results: Sequence[Result], space: Space, metric: Metric, path: Path) ->
     figure.savefig(path, metadata={"Software": None})
 
 
-def _cells(result: Result) -> dict[str, Any]:
-    return {
-        key: value if isinstance(value, int | float | str) else shown(value) for key, value in result.changes.items()
-    }
+def _cells(result: Result, metric: Metric) -> dict[str, Any]:
+    first = {"trial": result.number, "state": result.state, metric: result.value, "epochs": result.epochs}
+    whole = (int, float, str)
+    return first | {key: value if isinstance(value, whole) else shown(value) for key, value in result.changes.items()}
 
 
 def _draw_history(axes: "Axes", results: Sequence[Result], metric: Metric) -> None:

@@ -25,7 +25,7 @@ from training.space import Space, changed, grid
 from training.stopping import MODES, Metric
 from training.trials import Result, State, best, draw, write_csv, write_recipe
 
-FILE, BEST = "search.db", "best.toml"
+FILE, BEST, REASON = "search.db", "best.toml", "reason"
 # The first trials run whole: a median of few says little.
 STARTUP = 5
 
@@ -137,13 +137,15 @@ def _run(search: Search, study: Study, trial: Trial, run: Path, data: Path | Non
         done = fit(recipe, run, data, callbacks=[Pruning(trial, search.metric)])
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
-    except (RecipeError, DivergedError):
+    except (RecipeError, DivergedError) as error:
         # Values that are right one by one need not be right together, nor train.
+        trial.set_user_attr(REASON, str(error))
         study.tell(trial, state=TrialState.FAIL)
     except TrainingError:
         # To be put right by whoever typed the command; the trial then goes on.
         raise
-    except Exception:
+    except Exception as error:
+        trial.set_user_attr(REASON, repr(error))
         # A batch too large for the device would fail again: the next command goes on with the next trial.
         study.tell(trial, state=TrialState.FAIL)
         raise
@@ -172,6 +174,7 @@ def _result(search: Search, trial: FrozenTrial, folder: Path) -> Result:
         epochs=len(trial.intermediate_values),
         changes={key: search.space[key].plain(value) for key, value in trial.params.items()},
         run=_folder(folder, trial.number),
+        reason=trial.user_attrs.get(REASON, ""),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -45,13 +46,18 @@ class Reversed(torch.autograd.Function):
         return gradient.clamp(min=0) if ctx.rectified else gradient, None, None
 
 
+def _reversed(x: Tensor, up: Callable[[Tensor], Tensor], rectified: bool) -> Tensor:
+    answer: Tensor = Reversed.apply(x, up, rectified)  # type: ignore[no-untyped-call]
+    return answer
+
+
 def deconvolved(network: nn.Module, path: str, x: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Zeiler and Fergus's definition for the module ``path``, by autograd."""
     network, seen = deepcopy(network), []
     for module in network.modules():
         if isinstance(module, nn.ReLU | ScaledTanh):
-            rectified, up = isinstance(module, nn.ReLU), module.forward
-            module.forward = lambda x, up=up, rectified=rectified: Reversed.apply(x, up, rectified)  # type: ignore[assignment]
+            reverse = partial(_reversed, up=module.forward, rectified=isinstance(module, nn.ReLU))
+            module.forward = reverse  # type: ignore[method-assign]
     network.get_submodule(path).register_forward_hook(lambda module, inputs, output: seen.append(output))
     free = x.clone().requires_grad_()
     network(free)
@@ -73,7 +79,7 @@ def test_it_is_the_gradient_but_that_rectifiers_rectify_it(variant: Variant) -> 
         with torch.no_grad():
             found = deconvolution(x, torch.full((2,), number))
         reconstructions, maps, strengths = deconvolved(network, path, x, 3)
-        torch.testing.assert_close(found[0], reconstructions, msg=lambda message, path=path: f"{path}: {message}")
+        torch.testing.assert_close(found[0], reconstructions)
         assert torch.equal(found[1], maps)
         torch.testing.assert_close(found[2], strengths)
         assert found[0].any(), path

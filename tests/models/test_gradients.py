@@ -15,7 +15,8 @@ STEP = 1e-6  # in 64 bits, where the error of a central difference is least
 def direction(parameter: nn.Parameter) -> torch.Tensor:
     """A random direction of length 1."""
     drawn = torch.randn_like(parameter)
-    return drawn / drawn.norm()
+    unit: torch.Tensor = drawn / drawn.norm()
+    return unit
 
 
 @each([variant for variant in GREY if variant.parameters])

@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,7 @@ def test_a_trial_is_told_in_a_line() -> None:
         "optimiser.learning_rate 0.1235, config.hidden [8, 4], optimiser.name sgd"
     )
     assert "no value failed" in str(RESULTS[1])
+    assert str(replace(RESULTS[1], reason="it diverged")).endswith("optimiser.name sgd: it diverged")
 
 
 def test_the_csv_has_every_digit_and_an_empty_cell_where_there_is_no_value(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_table_has_a_line_for_each_trial_and_the_picture_is_drawn(tiny: Tiny
     with (tmp_path / "trials.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert list(lines[0]) == [
-        "trial", "state", "validation_accuracy", "epochs", "optimiser.learning_rate", "batch_size", "run",
+        "trial", "state", "validation_accuracy", "epochs", "optimiser.learning_rate", "batch_size", "run", "reason",
     ]  # fmt: skip
     assert [(line["state"], float(line["validation_accuracy"]), int(line["epochs"])) for line in lines] == [
         (result.state, result.value, 2) for result in found
@@ -202,6 +202,7 @@ def test_a_run_that_diverges_is_a_failed_trial_and_the_search_goes_on(tiny: Tiny
                 metric="validation_loss", prune=False)  # fmt: skip
     found = {result.changes["optimiser.learning_rate"]: result for result in run(on, 2, tmp_path, tiny)}
     assert (found[1e38].state, found[1e38].value) == ("failed", None)
+    assert "the train loss is" in found[1e38].reason
     assert found[0.05].state == "complete"
 
 
