@@ -92,7 +92,7 @@ class Curve:
         self.first_epoch = int(rows[0]["epoch"])
         self.train = smooth(train)
         self.ends = smooth(validation)
-        self.validation = self.ends
+        self.validation = [self.ends[0], *(fmean(pair) for pair in zip(self.ends, self.ends[1:], strict=False))]
         self.noise = _noise(validation)
         self.best = min(range(len(rows)), key=lambda epoch: self.ends[epoch])
         self.tail = max(2, math.ceil(len(rows) / END))
