@@ -61,9 +61,8 @@ def _checks(classifier: Classifier, training: Split) -> Iterator[Check]:
             module.p = 0.0
     images, labels = _some(classifier, training, IMAGES)
     with torch.no_grad():
-        # A copy of its own: batch norm's averages move in training mode, and with running averages that nobody has
-        # made yet evaluation mode says nothing.
-        yield _initial_loss(heads(copy.deepcopy(network)(images))[0], labels, classifier.starts_trained)
+        # In training mode: of averages that batch norm has not made yet, evaluation mode says nothing.
+        yield _initial_loss(heads(network(images))[0], labels, classifier.starts_trained)
     images, labels = _some(classifier, training, EXAMPLES)
     yield _gradients(network, images, labels)
     yield _over_fits(network, images, labels, len(classifier.labels))

@@ -20,6 +20,8 @@ VALUES = 1 << 22
 FACTOR, SMALLEST, TRIALS = 10.0, 1e-8, 14
 # The share of its largest entry that Marquardt's diagonal has at least: a dead pixel's is 0.
 LEAST = 1e-6
+# The share of the promised gain that a step must bring: a long step that gains next to nothing only leads astray.
+FAIR = 0.25
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,9 @@ class GaussNewton(Newton):
 class LevenbergMarquardt(GaussNewton):
     """theta <- theta - alpha (G + lambda diag G)^-1 gradient, G Gauss and Newton's matrix (I2DL V.3; Marquardt 1963).
 
-    A step that lowers the objective is taken and lambda divided by ten; else lambda is multiplied by ten, until one is.
-    ``damping`` is the first lambda. Where no step helps, the weights stay.
+    A step that lowers the objective by a fair share of what gradient and G promise is taken, and lambda divided by ten;
+    else lambda is multiplied by ten, until one is. ``damping`` is the first lambda. Where no step helps, the weights
+    stay.
     """
 
     def _move(self, slope: Tensor, curvature: Tensor, value: Tensor, closure: Closure) -> None:
@@ -135,9 +138,12 @@ class LevenbergMarquardt(GaussNewton):
         for _ in range(TRIALS):
             step = _solve(curvature + torch.diag(damping * scale), slope)
             if step is not None:
-                self._add(-how["lr"] * step)
+                step *= how["lr"]
+                promised = slope @ step - step @ curvature @ step / 2
+                self._add(-step)
                 with torch.no_grad():
-                    if closure().value < value:
+                    gained = value - closure().value
+                    if gained > 0 and gained >= FAIR * promised:
                         how["damping"] = damping / FACTOR
                         return
                     torch._foreach_copy_(self._weights, before)

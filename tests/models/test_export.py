@@ -39,7 +39,9 @@ def assert_parity(model: nn.Module, x: torch.Tensor, path: Path, batches: tuple[
         found = session.run(None, {session.get_inputs()[0].name: x[:batch].numpy()})
         wanted = wanted if isinstance(wanted, tuple) else (wanted,)
         for ours, theirs in zip(found, wanted, strict=True):
-            np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-4, atol=1e-4)
+            # Of fresh weights, maps may be in the ten thousands: what they round by grows with the largest.
+            largest = max(10.0, float(theirs.abs().max()))
+            np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-4, atol=1e-5 * largest)
 
 
 @pytest.mark.slow

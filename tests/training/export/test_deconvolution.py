@@ -1,13 +1,17 @@
 """The graph that shows what drives a map, beside torch."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto
+from torch import Tensor, nn
 
+from models.deconvolution import Deconvolution
 from models.registry import build, find
 from models.variant import Variant
 from service.package import Deconvolution as Description
@@ -19,11 +23,13 @@ from training.errors import ExportError
 from training.export import deconvolution
 from training.export.deconvolution import (
     DECONV_GRAPH,
+    PARITY_LIMIT,
     ServedDeconvolution,
     compute,
     deconvolution_parity,
     golden_deconvolution,
     largest_batch,
+    steady,
     write_deconvolution,
 )
 from training.export.float16 import round_weights
@@ -133,6 +139,36 @@ def test_the_golden_example_asks_for_the_first_layer_and_the_last(
     found = open_onnx(written[0]).run(OUTPUTS, {name: golden[f"deconv.{name}"] for name in ("image", "layer")})
     for name, array in zip(OUTPUTS, found, strict=True):
         np.testing.assert_allclose(array, golden[f"deconv.{name}"], rtol=1e-4, atol=1e-5)
+
+
+class Level(nn.Module):
+    """Many equal maps: which of them is the strongest is for the rounding to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU())
+        nn.init.ones_(self.features.get_parameter("0.weight"))
+        nn.init.zeros_(self.features.get_parameter("0.bias"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.features(x).mean((2, 3))
+        return scores
+
+
+def test_answers_that_hang_on_rounding_are_compared_with_nothing() -> None:
+    back = ServedDeconvolution(Level(), (0.0,), (1.0,), 1)
+    with pytest.raises(ExportError, match=r"deconvolution, conv1: the answer to each of 3 images hangs on rounding"):
+        steady(back, digits()[0][:3], [0])
+
+
+def test_an_image_is_compared_where_more_digits_change_nothing(alexnet: ServedDeconvolution) -> None:
+    rows, layer = steady(alexnet, digits()[0], [4, 0])
+    assert layer.tolist() == [4, 0]
+    found = compute(alexnet, rows, layer)["reconstructions"]
+    x = (torch.from_numpy(rows).unsqueeze(1).double() / 255 - 0.3) / 0.4
+    network = deepcopy(alexnet.deconvolution.network).double()
+    exact = Deconvolution(network, 2)(x, torch.from_numpy(layer))[0].squeeze(2).detach().numpy()
+    np.testing.assert_allclose(found, exact, rtol=0, atol=PARITY_LIMIT * np.abs(exact).max())
 
 
 def test_folding_the_normalisation_leaves_the_reconstructions() -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_broken_parity_refuses_and_leaves_the_repository_as_it_was(
             model.get_parameter("fc.weight")[0, 0] += 0.1
         return to_onnx(Served(model, served.mean, served.std), shape)
 
-    monkeypatch.setattr("training.export.export.to_onnx", other_weights)
+    monkeypatch.setattr(import_module("training.export.export"), "to_onnx", other_weights)
     for refused in (2, 1):
         with pytest.raises(ExportError, match=r"parity, batch \d+: differs"):
             write_package(subject, tmp_path, version=refused, replace=True)
