@@ -10,7 +10,6 @@ from tests.training.tiny import Tiny
 from training import comparison as room
 from training.comparison import (
     COMPARISONS,
-    PAGE,
     PICTURE,
     Comparison,
     Entry,
@@ -37,18 +36,6 @@ def said(table: str) -> set[str]:
 def test_every_optimiser_and_every_schedule_is_compared() -> None:
     assert said("optimiser") == set(KEYS)
     assert said("schedule") | {"constant"} == set(get_args(Name))
-
-
-def test_the_page_has_every_result_and_the_picture_is_small() -> None:
-    page = PAGE.read_text("utf-8")
-    for comparison in COMPARISONS:
-        table = page.partition(f"<!-- {comparison.name} -->\n")[2].partition(f"<!-- /{comparison.name} -->")[0]
-        titles = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
-        assert titles == [entry.title for entry in comparison.entries]
-    assert f"]({PICTURE})" in page
-    with Image.open(PAGE.with_name(PICTURE)) as picture:
-        assert picture.format == "PNG"
-    assert PAGE.with_name(PICTURE).stat().st_size < 60_000
 
 
 def test_of_several_rates_the_best_by_training_loss_is_reported(tiny: Tiny) -> None:
