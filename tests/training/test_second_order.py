@@ -236,6 +236,36 @@ def test_a_step_that_goes_uphill_is_taken_back_and_shortened() -> None:
     assert plain.item() < -50
 
 
+def test_a_weight_that_nothing_listens_to_yet_does_not_jump() -> None:
+    # Two layers that start small: the curvature by the first is the square of the second.
+    first, second = (torch.full((1,), v, dtype=torch.float64, requires_grad=True) for v in (0.5, 1e-4))
+    inputs = torch.linspace(-2, 2, 20, dtype=torch.float64)[:, None]
+
+    def objective() -> Objective:
+        outputs = second * torch.tanh(first * inputs)
+        return Objective(outputs, lambda p: (p - torch.tanh(inputs)).square().sum(), torch.tensor(0.0))
+
+    optimizer = LevenbergMarquardt([first, second], damping=1.0)
+    optimizer.step(objective)
+    assert 0.4 < first.item() < 1.5
+    for _ in range(30):
+        optimizer.step(objective)
+    assert (first.item(), second.item()) == pytest.approx((1, 1), abs=1e-4)
+
+
+def test_a_long_step_that_gains_next_to_nothing_is_not_taken() -> None:
+    # A slope that ends in a plain: Gauss and Newton's step lands far out there, a little lower than it began.
+    weights = torch.tensor([1.2], dtype=torch.float64, requires_grad=True)
+
+    def objective() -> Objective:
+        return Objective(weights[None], lambda p: -torch.exp(-p.square() / 2).sum(), torch.tensor(0.0))
+
+    optimizer = LevenbergMarquardt([weights], damping=1e-6)
+    for _ in range(40):
+        optimizer.step(objective)
+    assert abs(weights.item()) < 5
+
+
 def test_at_the_minimum_nothing_moves() -> None:
     theta = TRUTH.clone().requires_grad_()
     LevenbergMarquardt([theta]).step(curve_fit(theta))
