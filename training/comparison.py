@@ -111,7 +111,12 @@ FULL_BATCH = (
     Entry("Adam", "I2DL V.1", ("optimiser.name=adam",), (0.003, 0.01, 0.03)),
     Entry("L-BFGS, 20 looks a step", "I2DL V.3", ("optimiser.name=lbfgs",), (1.0,)),
     Entry("Newton, damping 0.001", "I2DL V.2", ("optimiser.name=newton",), (1.0,)),
-    Entry("Gauss-Newton, damping 0.001 (Levenberg)", "I2DL V.3", ("optimiser.name=gauss_newton",), (1.0,)),
+    Entry(
+        "Gauss-Newton, damping 0.1 (Levenberg)",
+        "I2DL V.3",
+        ("optimiser.name=gauss_newton", "optimiser.damping=0.1"),
+        (1.0,),
+    ),
     Entry("Levenberg-Marquardt", "I2DL V.3", ("optimiser.name=levenberg_marquardt",), (1.0,)),
 )
 SCHEDULED = ("optimiser.name=sgd",)

@@ -18,8 +18,9 @@ VALUES = 1 << 22
 # Marquardt's own factor, the least lambda, and how often a step may fail before the place counts as a minimum: at 1e5
 # lambda there is a short step down the gradient, each weight scaled by its curvature.
 FACTOR, SMALLEST, TRIALS = 10.0, 1e-8, 14
-# The share of its largest entry that Marquardt's diagonal has at least: a dead pixel's is 0.
-LEAST = 1e-6
+# The share of its largest entry that Marquardt's diagonal has at least: a dead pixel's is 0, and a weight whose unit
+# nothing listens to yet would jump as far as its gradient is small.
+LEAST = 1e-2
 # The share of the promised gain that a step must bring: a long step that gains next to nothing only leads astray.
 FAIR = 0.25
 
@@ -124,9 +125,9 @@ class GaussNewton(Newton):
 class LevenbergMarquardt(GaussNewton):
     """theta <- theta - alpha (G + lambda diag G)^-1 gradient, G Gauss and Newton's matrix (I2DL V.3; Marquardt 1963).
 
-    A step that lowers the objective by a fair share of what gradient and G promise is taken, and lambda divided by ten;
-    else lambda is multiplied by ten, until one is. ``damping`` is the first lambda. Where no step helps, the weights
-    stay.
+    An entry of diag G counts as a hundredth of the largest at least. A step that gains a fair share of what gradient
+    and G promise is taken, and lambda divided by ten; else lambda is multiplied by ten, until one does. ``damping`` is
+    the first lambda. Where no step helps, the weights stay.
     """
 
     def _move(self, slope: Tensor, curvature: Tensor, value: Tensor, closure: Closure) -> None:

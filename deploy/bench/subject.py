@@ -1,5 +1,6 @@
 """A model under measurement: one row, the requests that carry it, the answer they must get."""
 
+import math
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -106,7 +107,7 @@ class WrongAnswer(Exception):
 
 
 def patches(seed: int, shape: list[int]) -> Array:
-    """One image (1, H, W, ...) of random patches, 7 x 7 of them: to a trained model all noise is alike."""
+    """One image (1, H, W, ...) of random patches, about 7 x 7 of them: to a trained model all noise is alike."""
     height, width, *colours = shape
     coarse = np.random.default_rng(seed).integers(0, 256, (1, 7, 7, *colours), dtype="u1")
-    return coarse.repeat(height // 7, 1).repeat(width // 7, 2)
+    return coarse.repeat(math.ceil(height / 7), 1).repeat(math.ceil(width / 7), 2)[:, :height, :width]

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 from torchmetrics.functional.classification import multiclass_calibration_error
@@ -32,6 +32,9 @@ def drawn(seed: int, temperature: float, images: int = 2000, classes: int = 5) -
 def test_the_calibration_error_is_torchmetrics(seed: int, images: int, bins: int) -> None:
     logits, labels = drawn(seed, 2.0, images)
     probabilities = softmax(logits).astype(np.float32)
+    # The edge itself may fall to either side, by the last bit of float32.
+    places = probabilities.max(1).astype(np.float64) * bins
+    assume(np.abs(places - places.round()).min() > 1e-5)
     wanted = multiclass_calibration_error(torch.from_numpy(probabilities), torch.from_numpy(labels), 5, bins)
     assert reliability(probabilities, labels, bins).error == pytest.approx(float(wanted), abs=1e-5)
 

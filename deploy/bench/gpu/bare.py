@@ -33,6 +33,11 @@ def write_float16(path: Path, to: Path) -> None:
     onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), to)
 
 
+def is_quantised(path: Path) -> bool:
+    """Whether the graph computes in int8: then float16 says nothing of it but where its scales round."""
+    return any(node.op_type == "DequantizeLinear" for node in onnx.load(path).graph.node)
+
+
 def per_s(run: Callable[[], object], seconds: float) -> float:
     """How often a second it runs, after three times that do not count."""
     for _ in range(3):
