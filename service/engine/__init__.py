@@ -6,6 +6,7 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 from service.engine.batch import Answer
+from service.engine.decoding import Decoding
 from service.engine.engine import Engine
 from service.engine.model import Model
 from service.engine.options import Options
@@ -13,4 +14,4 @@ from service.engine.override import Override
 from service.engine.repository import Row
 from service.engine.steps import Emission
 
-__all__ = ["Answer", "Emission", "Engine", "Model", "Options", "Override", "Row"]
+__all__ = ["Answer", "Decoding", "Emission", "Engine", "Model", "Options", "Override", "Row"]

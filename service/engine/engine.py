@@ -10,26 +10,28 @@ from pathlib import Path
 from types import TracebackType
 from weakref import WeakSet
 
+import numpy as np
+
 from service import metrics
 from service.config import Config
 from service.engine.batch import Answer, BatchQueue, Request
 from service.engine.cores import usable_cores
+from service.engine.decoding import Choosing, checked_decoding
 from service.engine.device import choose
 from service.engine.dispatcher import Dispatcher
 from service.engine.loader import Loader
 from service.engine.model import Model
-from service.engine.options import DEFAULTS, Options
+from service.engine.options import DEFAULTS, Options, check_once, checked_seed, checked_steps
 from service.engine.queues import Queues
 from service.engine.repository import Repository
 from service.engine.session import Session
 from service.engine.stay import Stay
-from service.engine.steps import Emission, StepLoop, StepRequest, random_seed
+from service.engine.steps import Emission, StepLoop, StepRequest
 from service.engine.tensors import Tensors, check_inputs, check_outputs, check_steps
 from service.engine.watch import Watch
 from service.errors import Draining, InvalidArgument, QueueFull, Unsupported
 from service.package import Graph, Loop
 
-MAX_SEED = 2**63 - 1
 _STOPPED = "the engine has stopped"
 
 log = logging.getLogger(__name__)
@@ -134,8 +136,7 @@ class Engine:
         if isinstance(program, Loop):
             return await self._last(model, program, inputs, outputs, options)
         name, graph = model.name, program
-        if options.steps is not None or options.seed is not None:
-            raise InvalidArgument(f"model {name!r} runs once; it takes neither steps nor a seed")
+        check_once(name, options)
         rows = check_inputs(name, graph.inputs, inputs, batched=graph.max_batch > 0)
         wanted = check_outputs(name, graph.outputs, tuple(outputs))
         queues = self._queues_of(model)
@@ -151,12 +152,14 @@ class Engine:
     ) -> AsyncGenerator[Emission]:
         """What each step of a loop emits, with its answer in the last; wrap it in `contextlib.aclosing`.
 
+        Beam search emits at its end: step after step of the best hypotheses, each a row, the best first.
+
         Args:
             model: its name; or itself, got from the repository: the request ends on it, whatever is loaded since.
             version: its version, where named; None or "" for the highest.
             inputs: one array for each tensor the loop takes; those with a default may be left out.
             outputs: those wanted, of what is emitted and answered; all where empty.
-            options: deadline, priority, steps and seed.
+            options: deadline, priority, steps, seed and decoding.
 
         Raises:
             UnknownModel, InvalidArgument, QueueFull, DeadlineExceeded, Draining, InternalError: as `infer`.
@@ -169,7 +172,8 @@ class Engine:
         began = time.perf_counter()
         rows, step_inputs = check_steps(name, loop, inputs)
         wanted = check_outputs(name, loop.outputs, tuple(outputs))
-        steps, seed = _checked_steps(name, loop, options), _checked_seed(name, options)
+        steps, seed = checked_steps(name, loop, options), checked_seed(name, options)
+        choosing = checked_decoding(name, loop, options.decoding, steps, rows)
         queues = self._queues_of(model)
         encoded: Tensors = {}
         if loop.encoder is not None:
@@ -178,8 +182,10 @@ class Engine:
             encoded = (await self._once(queues.once, images, features, rows, options, ends=False)).outputs
         queue = queues.steps
         assert queue is not None  # a loop's
+        if choosing is not None and choosing.width > 1:
+            rows, step_inputs, encoded = choosing.width, _beams(step_inputs, choosing), _beams(encoded, choosing)
         level = self._admit(queue, rows, options)
-        request = StepRequest(step_inputs, encoded, wanted, rows, steps, seed, level, began)
+        request = StepRequest(step_inputs, encoded, wanted, rows, steps, seed, level, choosing, began)
         with Stay(queue.line, request, model.statistics, options, self._config.timeout_s):
             self._dispatcher.add(queue)
             emission = await request.next()
@@ -281,16 +287,6 @@ def _part(model: Model, name: str) -> Graph:
     return model.card.parts[name]
 
 
-def _checked_steps(model: str, loop: Loop, options: Options) -> int:
-    allowed = loop.steps
-    steps = allowed.default if options.steps is None else options.steps
-    if not allowed.minimum <= steps <= allowed.maximum:
-        raise InvalidArgument(f"model {model!r}: {steps} steps came; {allowed.minimum} to {allowed.maximum} are wanted")
-    return steps
-
-
-def _checked_seed(model: str, options: Options) -> int:
-    seed = random_seed() if options.seed is None else options.seed
-    if not 0 <= seed <= MAX_SEED:
-        raise InvalidArgument(f"model {model!r}: seed {seed} came; 0 to {MAX_SEED} are wanted")
-    return seed
+def _beams(tensors: Tensors, choosing: Choosing) -> Tensors:
+    """The one row of each tensor for every beam; views, nothing is copied."""
+    return {name: np.broadcast_to(tensor, (choosing.width, *tensor.shape[1:])) for name, tensor in tensors.items()}

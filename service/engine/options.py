@@ -1,6 +1,13 @@
 """What a caller may ask of the engine beside the model's answer."""
 
+import secrets
 from typing import NamedTuple
+
+from service.engine.decoding import Decoding
+from service.errors import InvalidArgument
+from service.package import Loop
+
+MAX_SEED = 2**63 - 1
 
 
 class Options(NamedTuple):
@@ -12,6 +19,7 @@ class Options(NamedTuple):
         queue_timeout_s: the longest wait to be taken from the line; None for the card's.
         steps: how many steps a loop takes; None for the card's default.
         seed: what a loop's random numbers come from, 0 to 2**63 - 1; None for one of the engine's choice.
+        decoding: how the tokens of a loop with a choice are chosen; None for the card's defaults.
     """
 
     timeout_s: float | None = None
@@ -19,6 +27,44 @@ class Options(NamedTuple):
     queue_timeout_s: float | None = None
     steps: int | None = None
     seed: int | None = None
+    decoding: Decoding | None = None
 
 
 DEFAULTS = Options()
+
+
+def checked_steps(model: str, loop: Loop, options: Options) -> int:
+    """How many steps are taken.
+
+    Raises:
+        InvalidArgument: more or fewer are wanted than the loop takes.
+    """
+    allowed = loop.steps
+    steps = allowed.default if options.steps is None else options.steps
+    if not allowed.minimum <= steps <= allowed.maximum:
+        raise InvalidArgument(f"model {model!r}: {steps} steps came; {allowed.minimum} to {allowed.maximum} are wanted")
+    return steps
+
+
+def checked_seed(model: str, options: Options) -> int:
+    """The seed: the one that is wanted, or one nobody can foresee, small enough for every JSON reader's numbers.
+
+    Raises:
+        InvalidArgument: it is no seed.
+    """
+    seed = secrets.randbits(53) if options.seed is None else options.seed
+    if not 0 <= seed <= MAX_SEED:
+        raise InvalidArgument(f"model {model!r}: seed {seed} came; 0 to {MAX_SEED} are wanted")
+    return seed
+
+
+def check_once(model: str, options: Options) -> None:
+    """See that nothing is wanted that only loops have.
+
+    Raises:
+        InvalidArgument: it is.
+    """
+    if options.steps is not None or options.seed is not None:
+        raise InvalidArgument(f"model {model!r} runs once; it takes neither steps nor a seed")
+    if options.decoding is not None:
+        raise InvalidArgument(f"model {model!r} runs once; it takes no decoding")

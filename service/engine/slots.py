@@ -4,61 +4,21 @@ Everything here belongs to whoever runs the loop's turn, a lane, and to one at a
 """
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from service.engine.binding import Buffer
+from service.engine.chooser import Chooser
+from service.engine.searching import Searching
 from service.engine.session import Session
+from service.engine.tenancy import Row, Stepped, Tenancy, Tenant
 from service.engine.tensors import Tensor, Tensors
 from service.engine.turns import Run
 from service.package import Loop, TensorSpec
-from service.package.loop import Draw, Fill, FromEncoder, FromRequest, Schedule, State
-
-
-class Tenant(Protocol):
-    """Whose rows are in the slots: what the steps need to know of a request."""
-
-    inputs: Tensors
-    encoded: Tensors
-    rows: int
-    steps: int
-    seed: int
-
-    @property
-    def gone(self) -> bool:
-        """Whether nobody waits for the rows any more."""
-
-
-class Stepped(NamedTuple):
-    """What one step gave one request: ``outputs`` of all its rows; ``last`` where it was its last step."""
-
-    tenant: Any
-    step: int
-    outputs: dict[str, Tensor]
-    last: bool
-
-
-@dataclass(slots=True, eq=False)
-class _Row:
-    """One row of a request; row ``index`` of its seed draws the same numbers wherever it is."""
-
-    stay: "_Stay"
-    index: int
-    generator: np.random.Generator
-
-
-@dataclass(slots=True, eq=False)
-class _Stay:
-    """A request's time in the slots: what its rows emitted last and answered so far, and how many still step."""
-
-    tenant: Tenant
-    emitted: dict[str, Tensor]
-    answers: dict[str, Tensor]
-    stepping: int
-    step: int = 0
+from service.package.choice import TOKEN
+from service.package.loop import Chosen, Draw, Fill, FromEncoder, FromRequest, Schedule, Source, State, beginning
 
 
 class Slots:
@@ -66,6 +26,7 @@ class Slots:
 
     A state's input and the output that feeds it trade places after each step, so nothing is copied between steps:
     on a device of its own memory the states stay there, and the host copies only what it has changed or is to read.
+    Where a beam goes on from another row, that row's states are copied, on a device by way of the host.
     """
 
     def __init__(self, loop: Loop, session: Session) -> None:
@@ -73,12 +34,14 @@ class Slots:
         self._session = session
         self._sources = list(loop.sources.items())
         self._states = {name: source.output for name, source in self._sources if isinstance(source, State)}
-        self._read = tuple(dict.fromkeys((*loop.emit, *((loop.end.output,) if loop.end else ()))))  # at every step
+        self._fed = [name for name, source in self._sources if isinstance(source, Chosen)]
+        self._chooser = Chooser(loop, loop.choice) if loop.choice else None
+        self._read = _read(loop)
         self._inputs = {spec.name: self._buffer(spec, spec.name) for spec in loop.step.inputs}
         fed = {output: name for name, output in self._states.items()}
         self._outputs = {spec.name: self._buffer(spec, fed.get(spec.name)) for spec in loop.step.outputs}
         self._answered = tuple(name for name in loop.answer if name not in loop.emit)
-        self._rows: list[_Row] = []
+        self._rows: list[Row] = []
         self._steps = np.zeros(loop.max_batch, "i8")  # taken by the row in each slot
         self._wanted = np.ones(loop.max_batch, "i8")
         self._bound: dict[tuple[int, int, bool], Callable[[], None]] = {}
@@ -90,26 +53,24 @@ class Slots:
     @property
     def listening(self) -> int:
         """The rows whose request has not gone."""
-        return sum(not row.stay.tenant.gone for row in self._rows)
+        return sum(not row.tenancy.tenant.gone for row in self._rows)
 
     @property
     def tenants(self) -> list[Any]:
         """Whose rows are here."""
-        return list(dict.fromkeys(row.stay.tenant for row in self._rows))
+        return list(dict.fromkeys(row.tenancy.tenant for row in self._rows))
 
     def place(self, tenant: Tenant) -> None:
         """Give the request's rows the next free slots, and their first values."""
-        emitted, answers = (
-            {name: np.zeros_like(self._outputs[name].rows[: tenant.rows]) for name in names}
-            for names in (self._loop.emit, self._answered)
-        )
-        stay = _Stay(tenant, emitted, answers, tenant.rows)
+        tenancy = self._tenancy(tenant)
         first = len(self._rows)
         for index in range(tenant.rows):
             slot = len(self._rows)
-            row = _Row(stay, index, np.random.Generator(np.random.Philox(key=[tenant.seed, index])))
+            row = Row(tenancy, index, np.random.Generator(np.random.Philox(key=[tenant.seed, index])))
             for name, source in self._sources:
                 self._place(self._inputs[name].rows[slot : slot + 1], name, source, row)
+            if self._chooser is not None and tenant.choosing is not None:
+                self._chooser.place(slot, tenant.choosing)
             self._steps[slot], self._wanted[slot] = 0, tenant.steps
             self._rows.append(row)
         for buffer in self._inputs.values():
@@ -119,7 +80,7 @@ class Slots:
         """Free the slots of these."""
         leaving = set(tenants)
         for slot in reversed(range(len(self._rows))):
-            if self._rows[slot].stay.tenant in leaving:
+            if self._rows[slot].tenancy.tenant in leaving:
                 self._free(slot)
 
     def step(self, *, again: bool = False) -> tuple[Run, list[Stepped]]:
@@ -146,7 +107,7 @@ class Slots:
             try:
                 self._run(slot, slot + 1)
             except Exception:  # the library's own exception classes share no narrower base
-                found.append(row.stay.tenant)
+                found.append(row.tenancy.tenant)
         return list(dict.fromkeys(found))
 
     def _buffer(self, spec: TensorSpec, input_name: str | None) -> Buffer:
@@ -154,9 +115,18 @@ class Slots:
         on_device = spec.name not in self._read if input_name is None else input_name in self._session.on_device
         return self._session.buffer(spec, self._loop.max_batch, on_device=on_device)
 
-    def _place(self, slot: Tensor, name: str, source: object, row: _Row) -> None:
-        initial = source.initial if isinstance(source, State) else source
-        tenant = row.stay.tenant
+    def _tenancy(self, tenant: Tenant) -> Tenancy:
+        if self._chooser is not None and tenant.choosing is not None and tenant.choosing.strategy == "beam":
+            return Searching(tenant, self._chooser)
+        emitted, answers = (
+            {name: np.zeros_like(self._given(name)[: tenant.rows]) for name in names}
+            for names in (self._loop.emit, self._answered)
+        )
+        return Tenancy(tenant, emitted, answers)
+
+    def _place(self, slot: Tensor, name: str, source: Source, row: Row) -> None:
+        initial = beginning(source)
+        tenant = row.tenancy.tenant
         if isinstance(initial, Fill):
             slot[...] = initial.value
         elif isinstance(initial, FromRequest):
@@ -192,34 +162,59 @@ class Slots:
         """Hand each request what its rows gave, trade the states, and free the slots of rows that have ended."""
         for name in self._read:
             self._outputs[name].fetch(0, count)
+        if self._chooser is not None:
+            self._chooser.choose(self._given(self._chooser.output)[:count], self._rows, self._steps[:count])
         self._steps[:count] += 1
         ended = self._steps[:count] >= self._wanted[:count]
         if self._loop.end is not None:
-            ended |= self._outputs[self._loop.end.output].rows[:count].reshape(count) == self._loop.end.value
-        stays = dict.fromkeys(row.stay for row in self._rows)
-        for stay in stays:
-            stay.step += 1
-            stay.emitted = {name: values.copy() for name, values in stay.emitted.items()}
+            ended |= self._given(self._loop.end.output)[:count].reshape(count) == self._loop.end.value
+        emitted = {name: self._given(name) for name in self._loop.emit}
+        tenancies: dict[Tenancy, dict[int, int]] = {}
         for slot, row in enumerate(self._rows):
-            row.stay.stepping -= int(ended[slot])
-            if ended[slot]:
-                self._answer(slot, row)
-            for name, values in row.stay.emitted.items():
-                values[row.index] = self._outputs[name].rows[slot]
+            tenancies.setdefault(row.tenancy, {})[row.index] = slot
+        stepped = [
+            one for tenancy, slots in tenancies.items() for one in tenancy.take(slots, emitted, self._answer, ended)
+        ]
         self._trade()
+        for tenancy, slots in tenancies.items():
+            self._follow(tenancy.parents, slots)
+        self._feed(count)
         for slot in reversed(np.flatnonzero(ended)):
             self._free(int(slot))
-        return [self._stepped(stay) for stay in stays if self._loop.emit or not stay.stepping]
+        return stepped
 
-    def _answer(self, slot: int, row: _Row) -> None:
-        for name, values in row.stay.answers.items():
-            if name not in self._read:
+    def _given(self, name: str) -> Tensor:
+        """What the last step gave every slot."""
+        if self._chooser is not None and name in self._chooser.given:
+            return self._chooser.given[name]
+        return self._outputs[name].rows
+
+    def _answer(self, slot: int) -> Tensors:
+        """What the row in the slot answers, copied."""
+        for name in self._answered:
+            if name in self._outputs and name not in self._read:
                 self._outputs[name].fetch(slot, slot + 1)
-            values[row.index] = self._outputs[name].rows[slot]
+        return {name: np.array(self._given(name)[slot]) for name in self._answered}
 
-    def _stepped(self, stay: _Stay) -> Stepped:
-        last = not stay.stepping
-        return Stepped(stay.tenant, stay.step, stay.emitted | (stay.answers if last else {}), last)
+    def _follow(self, parents: Sequence[int], slots: Mapping[int, int]) -> None:
+        """Let each row of a request, by index in these slots, go on from its parent's states."""
+        moves = [(slots[parent], slots[row]) for row, parent in enumerate(parents) if parent != row]
+        if not moves:
+            return
+        sources, targets = ([move[end] for move in moves] for end in (0, 1))
+        for buffer in (self._inputs[name] for name in self._states):
+            for slot in sources:
+                buffer.fetch(slot, slot + 1)
+            buffer.rows[targets] = buffer.rows[sources]
+            for slot in targets:
+                buffer.send(slot, slot + 1)
+
+    def _feed(self, count: int) -> None:
+        """Give the graph the tokens that were chosen."""
+        for name in self._fed:
+            rows = self._inputs[name].rows[:count]
+            rows[...] = self._given(TOKEN.name)[:count].reshape(rows.shape)
+            self._inputs[name].send(0, count)
 
     def _trade(self) -> None:
         for name, output in self._states.items():
@@ -235,9 +230,18 @@ class Slots:
                     buffer.fetch(last, last + 1)
                 buffer.rows[slot] = buffer.rows[last]
                 buffer.send(slot, slot + 1)
+            if self._chooser is not None:
+                self._chooser.move(last, slot)
             self._steps[slot], self._wanted[slot] = self._steps[last], self._wanted[last]
             self._rows[slot] = self._rows[last]
         self._rows.pop()
+
+
+def _read(loop: Loop) -> tuple[str, ...]:
+    """The step graph's outputs that are read at every step."""
+    ends, choice = (loop.end.output,) if loop.end else (), (loop.choice.output,) if loop.choice else ()
+    outputs = {spec.name for spec in loop.step.outputs}
+    return tuple(name for name in dict.fromkeys((*loop.emit, *ends, *choice)) if name in outputs)
 
 
 def _draw(source: Draw, generator: np.random.Generator, out: Any) -> None:

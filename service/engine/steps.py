@@ -6,16 +6,17 @@ lane, and brings back what was emitted.
 
 import asyncio
 import logging
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from service.engine.decoding import Choosing
 from service.engine.line import Line
 from service.engine.model import Model
-from service.engine.slots import Slots, Stepped
+from service.engine.slots import Slots
+from service.engine.tenancy import Stepped
 from service.engine.tensors import Tensor, Tensors
 from service.engine.turns import Run
 from service.errors import CallerBehind, InternalError
@@ -59,6 +60,7 @@ class StepRequest:
     steps: int
     seed: int
     level: int = 1
+    choosing: Choosing | None = None
     entered: float = field(default_factory=time.perf_counter)
     started: float = 0.0
     taken: int = 0
@@ -242,8 +244,3 @@ class StepTurn:
         slots.drop(failing)
         self._failed += failing
         self._errors.append((len(failing), error))
-
-
-def random_seed() -> int:
-    """A seed nobody can foresee, small enough for every JSON reader's numbers."""
-    return secrets.randbits(53)

@@ -4,6 +4,7 @@ A package is a folder ``<repository>/<name>/<version>/`` with a ``model.json`` (
 the small files the card names. This room is the whole of what the card may say.
 """
 
+from service.package.caption import AttentionGrid, CaptionCard
 from service.package.card import (
     CARD,
     Card,
@@ -28,6 +29,8 @@ __all__ = [
     "CARD",
     "MAX_CARD_BYTES",
     "ActivationMap",
+    "AttentionGrid",
+    "CaptionCard",
     "Card",
     "Classes",
     "ClassifyCard",

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from service.package.explain import Explain
 from service.package.graph import FileName, Frozen, Graph, IntegerParameter, Positive, find
@@ -208,7 +208,3 @@ class ClassifyCard(Card):
         if self.explain.deconv:
             self.explain.deconv.check(image)
         return self
-
-
-AnyCard = Annotated[ClassifyCard | TensorCard, Field(discriminator="task")]
-CARDS: TypeAdapter[ClassifyCard | TensorCard] = TypeAdapter(AnyCard)

@@ -7,7 +7,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from service.errors import InvalidPackage
-from service.package.card import CARD, CARDS, Card, ClassifyCard
+from service.package.caption import CaptionCard
+from service.package.card import CARD, Card, ClassifyCard
+from service.package.cards import CARDS
+from service.package.choice import TOKEN
 from service.package.loop import Loop
 
 MAX_CARD_BYTES = 1 << 20
@@ -38,6 +41,17 @@ class Package:
         return self.card
 
     @property
+    def captioner(self) -> CaptionCard:
+        """The card, of a captioner.
+
+        Raises:
+            InvalidPackage: it is of another task.
+        """
+        if not isinstance(self.card, CaptionCard):
+            raise InvalidPackage(f"{self} says no captions: its task is {self.card.task!r}")
+        return self.card
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """A classifier's labels."""
         return self.output_labels[self.classifier.classes.tensor]
@@ -64,6 +78,8 @@ def read_package(folder: Path) -> Package:
     package = Package(folder, card)
     if isinstance(card, ClassifyCard):
         _check_labels(package, card)
+    if isinstance(card.program, Loop):
+        _check_vocabulary(package, card.program)
     return package
 
 
@@ -110,6 +126,15 @@ def _check_labels(package: Package, card: ClassifyCard) -> None:
         raise InvalidPackage(f"{package.path(card.classes.labels)}: {len(package.labels)} labels for {classes} classes")
     if card.parameters.top_k.minimum < 1 or card.parameters.top_k.maximum > classes:
         raise InvalidPackage(f"{package.path(CARD)}: parameters.top_k may be 1 to {classes}, one for each label")
+
+
+def _check_vocabulary(package: Package, loop: Loop) -> None:
+    """There is a piece for each token; of tokens that the graph chooses itself nobody knows how many there are."""
+    if loop.text is None or loop.choice is None or loop.text.output != TOKEN.name:
+        return
+    pieces, tokens = len(package.vocabulary), loop.choice.tokens(loop.step)
+    if pieces != tokens:
+        raise InvalidPackage(f"{package.path(loop.text.vocabulary)}: {pieces} pieces for {tokens} tokens")
 
 
 def _verify_files(folder: Path, files: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ Datatype = Literal[
 # A plain file name: no folder, no leading dot, so that no card reaches outside its own folder.
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
 Positive = Annotated[int, Field(gt=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Frozen(BaseModel):
@@ -30,6 +31,20 @@ class IntegerParameter(Frozen):
     def _default_in_range(self) -> Self:
         if not self.minimum <= self.default <= self.maximum:
             raise ValueError(f"default {self.default} is outside {self.minimum}..{self.maximum}")
+        return self
+
+
+class NumberParameter(Frozen):
+    """Default and inclusive range of a request parameter that is any number."""
+
+    default: Finite
+    minimum: Finite
+    maximum: Finite
+
+    @model_validator(mode="after")
+    def _default_in_range(self) -> Self:
+        if not self.minimum <= self.default <= self.maximum:
+            raise ValueError(f"default {self.default:g} is outside {self.minimum:g}..{self.maximum:g}")
         return self
 
 

@@ -8,10 +8,12 @@ encoder    an output of the encoder, which runs once for a request
 request    what the request brings, the same at every step
 draw       random numbers, new at every step, from the row's own generator
 schedule   ``first + (last - first) * (k + offset) / n`` at step k of the request's n, rounded for integers
+chosen     the token that the engine chose of the row's log-probabilities, by the loop's ``choice``
 =========  ===================================================================================================
 
-So a caption's token is a state, its image features come from the encoder, a diffusion step's latent is a state
-drawn at first, its noise a draw, and its timesteps are a schedule: n steps of 1,000 where the request wants n.
+So a caption's token is chosen, its image features come from the encoder, a diffusion step's latent is a state
+drawn at first, its noise a draw, and its timesteps are a schedule: n steps of 1,000 where the request wants n. A
+graph may also choose for itself and feed the token back as a state; then it is greedy, or draws, for every request.
 """
 
 from functools import cached_property
@@ -19,6 +21,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from service.package.choice import CHOSEN, SCORE, TOKEN, Choice
 from service.package.graph import FileName, Frozen, Graph, IntegerParameter, TensorSpec, find
 
 Number = int | Annotated[float, Field(allow_inf_nan=False)]
@@ -71,7 +74,14 @@ class Schedule(Frozen):
     offset: Literal[0, 1] = 0
 
 
-Source = Annotated[State | FromEncoder | FromRequest | Draw | Schedule, Field(discriminator="kind")]
+class Chosen(Frozen):
+    """The token the engine chose last."""
+
+    kind: Literal["chosen"]
+    initial: Annotated[Fill | FromRequest, Field(discriminator="kind")]
+
+
+Source = Annotated[State | FromEncoder | FromRequest | Draw | Schedule | Chosen, Field(discriminator="kind")]
 
 
 class Steps(IntegerParameter):
@@ -83,7 +93,10 @@ class Steps(IntegerParameter):
 
 
 class End(Frozen):
-    """A row ends, before its steps are over, when this output of it, a single number, equals ``value``."""
+    """A row ends, before its steps are over, when this output of it, a single number, equals ``value``.
+
+    The output may be the ``token`` of a choice; with beams it must be.
+    """
 
     output: str
     value: Number
@@ -104,7 +117,8 @@ class Loop(Frozen):
     """A step graph, its sources, and an encoder where it has one.
 
     ``emit`` are the outputs sent to the caller at every step, ``answer`` those of a row's last step. A row that
-    has ended repeats its last values while other rows of its request go on.
+    has ended repeats its last values while other rows of its request go on. Beam search knows its hypotheses at its
+    end: it then emits step after step of them, each a row, the best first.
     """
 
     encoder: Graph | None = None
@@ -113,6 +127,7 @@ class Loop(Frozen):
     emit: tuple[str, ...] = ()
     answer: tuple[str, ...] = ()
     steps: Steps
+    choice: Choice | None = None
     end: End | None = None
     text: Text | None = None
 
@@ -131,21 +146,48 @@ class Loop(Frozen):
         fed = [source.output for source in self.sources.values() if isinstance(source, State)]
         if len(set(fed)) < len(fed):
             raise ValueError(f"states are fed from {sorted(fed)}; each from an output of its own is wanted")
+        self._check_choice(set(fed))
         self._check_outputs()
         return self
 
+    def _check_choice(self, fed: set[str]) -> None:
+        chosen = [name for name, source in self.sources.items() if isinstance(source, Chosen)]
+        if len(chosen) != (self.choice is not None):
+            raise ValueError(f"chosen sources are {chosen}; one is wanted with a choice, and none without")
+        if self.choice is None:
+            return
+        self.choice.check(self.step, fed, (*self.emit, *self.answer))
+        tensor, tokens = find(self.step.inputs, chosen[0], "chosen"), self.choice.tokens(self.step)
+        if "INT" not in tensor.datatype or tensor.shape[1:] not in ((), (1,)) or not _holds(tensor, tokens - 1):
+            raise ValueError(
+                f"the source of {tensor.name!r} is a token below {tokens}, which "
+                f"{tensor.datatype} {list(tensor.shape)} cannot hold"
+            )
+        self._check_end_of(self.choice, range(tokens))
+
+    def _check_end_of(self, choice: Choice, tokens: range) -> None:
+        if self.end is None:
+            return
+        if self.end.output != TOKEN.name:
+            if choice.beam is not None:
+                raise ValueError(f"end.output is {self.end.output!r}; with beams it is {TOKEN.name!r}")
+        elif self.end.value in choice.never or self.end.value not in tokens:
+            raise ValueError(f"end.value is {self.end.value}; a token that may be chosen is wanted")
+
     def _check_outputs(self) -> None:
         for name in (*self.emit, *self.answer):
-            find(self.step.outputs, name, "emit and answer: an output")
+            find(self.given, name, "emit and answer: an output")
         if not self.emit and not self.answer:
             raise ValueError("a loop emits or answers something")
-        if self.end is not None and find(self.step.outputs, self.end.output, "end.output").shape[1:] not in ((), (1,)):
+        if SCORE in self.given and SCORE.name in self.emit:
+            raise ValueError(f"{SCORE.name!r} is known at a row's end; it may be answered, not emitted")
+        if self.end is not None and find(self.given, self.end.output, "end.output").shape[1:] not in ((), (1,)):
             raise ValueError(f"end.output {self.end.output!r} is not one number a row")
         if self.text is not None:
             self._check_text(self.text)
 
     def _check_text(self, text: Text) -> None:
-        tokens = find(self.step.outputs, text.output, "text.output")
+        tokens = find(self.given, text.output, "text.output")
         if text.output not in self.emit or "INT" not in tokens.datatype or tokens.shape[1:] not in ((), (1,)):
             raise ValueError(f"text.output {text.output!r} is no emitted output of one whole number a row")
         if self.end is not None and self.end.output != text.output:
@@ -153,7 +195,7 @@ class Loop(Frozen):
 
     def _check_source(self, tensor: TensorSpec, source: Source) -> None:
         where = f"the source of {tensor.name!r}"
-        initial = source.initial if isinstance(source, State) else source
+        initial = beginning(source)
         if isinstance(source, State):
             _same(tensor, find(self.step.outputs, source.output, where), where)
         if isinstance(initial, FromEncoder):
@@ -183,7 +225,7 @@ class Loop(Frozen):
         """The request's tensors of the step graph, with what stands for one left out; None where it may not be."""
         found: dict[str, Number | None] = {}
         for name, source in self.sources.items():
-            initial = source.initial if isinstance(source, State) else source
+            initial = beginning(source)
             if isinstance(initial, FromRequest):
                 found[name] = initial.default
         return found
@@ -193,15 +235,30 @@ class Loop(Frozen):
         """What a request brings, or may."""
         return (*self.encoder_inputs, *(tensor for tensor in self.step.inputs if tensor.name in self.defaults))
 
+    @property
+    def given(self) -> tuple[TensorSpec, ...]:
+        """What a step gives: the graph's outputs, and after them what the choice adds."""
+        return (*self.step.outputs, *(CHOSEN if self.choice else ()))
+
     @cached_property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """What a caller gets."""
-        return tuple(tensor for tensor in self.step.outputs if tensor.name in (*self.emit, *self.answer))
+        return tuple(tensor for tensor in self.given if tensor.name in (*self.emit, *self.answer))
+
+    @property
+    def end_token(self) -> int | None:
+        """The token whose choice ends a row, where one does."""
+        return int(self.end.value) if self.end is not None and self.choice and self.end.output == TOKEN.name else None
 
     @property
     def max_batch(self) -> int:
         """Most rows that step together."""
         return self.step.max_batch
+
+
+def beginning(source: Source) -> Source | Fill:
+    """What the input of that source holds at a row's first step."""
+    return source.initial if isinstance(source, State | Chosen) else source
 
 
 def _same(wanted: TensorSpec, found: TensorSpec, where: str) -> None:

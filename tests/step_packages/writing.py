@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from service.package import CARD, sha256
 
-_ONNX = {"INT64": TensorProto.INT64, "FP32": TensorProto.FLOAT}
+_ONNX = {"INT64": TensorProto.INT64, "FP32": TensorProto.FLOAT, "UINT8": TensorProto.UINT8}
 Array = NDArray[Any]
 Spec = tuple[str, str, list[int]]
 

@@ -15,6 +15,7 @@ from deploy.bench.gpu.served import FOLDER
 from deploy.bench.plan import Plan
 from deploy.bench.table import Row, at_least, median_row
 from service.engine.cores import usable_cores
+from service.engine.decoding import Choosing
 from service.engine.device import Device
 from service.engine.model import Model
 from service.engine.session import Session
@@ -36,6 +37,7 @@ class Guest:
     steps: int = STEPS
     seed: int = 0
     gone: bool = False
+    choosing: Choosing | None = None
 
 
 def rows(plan: Plan, device: Device, repository: Path = FOLDER) -> Iterator[Row]:

@@ -31,6 +31,7 @@ options = st.builds(
     priority=st.integers(0, 2),
     steps=st.none(),
     seed=st.none(),
+    decoding=st.none(),
 )
 
 

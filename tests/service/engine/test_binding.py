@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.engine.binding import DeviceBuffer
+from service.engine.decoding import Choosing
 from service.engine.device import CPU, Device
 from service.engine.model import Model
 from service.engine.session import WARM_RUNS, Session
@@ -20,8 +21,9 @@ from service.engine.tensors import DTYPES, Tensors
 from service.package import Datatype, Graph, Loop, TensorSpec, read_package
 from tests.packages import MAX_BATCH, assert_close, example, expected, write_package
 from tests.service.engine.asking import ask, check_answer, check_tokens, label, serving, stream, token
+from tests.service.engine.saying import check_row
 from tests.service.engine.sums import sum_answer, sum_inputs, sum_model, write_sums
-from tests.step_packages import POISON, SLOTS, chars, diffusion, write_chars, write_diffusion
+from tests.step_packages import POISON, SLOTS, chars, diffusion, write_chars, write_diffusion, write_words
 
 OWN = Device("cpu", own_memory=True)
 Array = NDArray[Any]
@@ -37,6 +39,7 @@ class Guest:
     inputs: Tensors = field(default_factory=dict)
     encoded: Tensors = field(default_factory=dict)
     gone: bool = False
+    choosing: Choosing | None = None
 
 
 class Stage:
@@ -125,6 +128,25 @@ def test_a_graph_of_free_dimensions_runs_without_buffers(tmp_path: Path) -> None
         inputs = sum_inputs(3, seed=columns, left=columns)
         difference, total = session.run(["difference", "total"], inputs)
         assert (difference.tolist(), total.tolist()) == tuple(v.tolist() for v in sum_answer(inputs).values())
+
+
+def test_hypotheses_that_go_on_from_others_have_their_states_on_any_device(device: Device, tmp_path: Path) -> None:
+    stage = Stage(write_words(tmp_path), device)
+    widths, guests = (3, 1, 4), []
+    for number, width in enumerate(widths):
+        image = np.full((1, 2, 2), 13 * number, "u1")
+        assert stage.model.encoder is not None
+        [features] = stage.model.encoder.run(["features"], {"image": image})
+        choosing = Choosing("beam", width=width, n_best=width) if width > 1 else Choosing("sample")
+        encoded = {"features": np.repeat(features, width, axis=0)}
+        guest = Guest(width, number, 7, encoded=encoded, choosing=choosing)
+        guests.append((guest, image[0]))
+        stage.slots.place(guest)
+        stage.step()
+    stage.run_out()
+    for guest, image in guests:
+        for row in range(guest.rows):
+            check_row(stage.given[guest], row, image)
 
 
 def test_rows_that_join_end_and_move_up_give_what_each_gives_alone(device: Device, tmp_path: Path) -> None:

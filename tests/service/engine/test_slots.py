@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.engine.decoding import Choosing
 from service.engine.model import Model
 from service.engine.session import Session
-from service.engine.slots import Slots, Stepped
+from service.engine.slots import Slots
+from service.engine.tenancy import Stepped
 from service.engine.tensors import Tensors
 from service.package import Loop, read_package
 from tests.packages import assert_close, change_card
@@ -28,6 +30,7 @@ class Tenant:
     seed: int = 0
     token: int = 1
     gone: bool = False
+    choosing: Choosing | None = None
     inputs: Tensors = field(init=False)
     encoded: Tensors = field(default_factory=dict)
     given: list[Stepped] = field(default_factory=list)

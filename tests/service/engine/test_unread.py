@@ -5,8 +5,8 @@ import asyncio
 import numpy as np
 import pytest
 
-from service.engine.slots import Stepped
 from service.engine.steps import MAX_UNREAD_BYTES, StepRequest
+from service.engine.tenancy import Stepped
 from service.errors import CallerBehind
 
 # So many are taken, and one more is not.

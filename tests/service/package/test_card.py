@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.package import CARD, read_package
-from service.package.card import CARDS
+from service.package.cards import CARDS
 from tests.packages import CLASSES, change_card
 from tests.service.engine.sums import write_sums
 from tests.service.package.refusal import refused

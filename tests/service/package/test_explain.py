@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.package import CARD, read_package
-from service.package.card import CARDS
+from service.package.cards import CARDS
 from tests.explaining_packages import LAYERS, write_explaining_package
 from tests.packages import change_card
 from tests.service.package.refusal import refused

@@ -1,0 +1,67 @@
+"""The card of a model that says what is in an image, word by word."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from service.package.card import Card, Golden, Preprocessing, Provenance
+from service.package.choice import LOG_PROBABILITY, SCORE, TOKEN
+from service.package.graph import Frozen, Positive, find
+from service.package.loop import Loop
+
+
+class AttentionGrid(Frozen):
+    """``tensor`` says, with each word, how much of each place of the image was looked at: (batch, height * width)."""
+
+    tensor: str
+    height: Positive
+    width: Positive
+
+
+class CaptionCard(Card):
+    """A captioner's: an image goes into the loop's encoder, words come of its choice.
+
+    What a caller may set, by default and range, are the loop's ``choice`` and ``steps``, the most words.
+    """
+
+    task: Literal["caption"] = "caption"
+    title: str
+    lecture: str = Field(description="Lecture section or paper the model comes from.")
+    description: str
+    loop: Loop
+    preprocessing: Preprocessing
+    attention: AttentionGrid | None = None
+    golden: Golden
+    provenance: Provenance
+
+    @property
+    def program(self) -> Loop:
+        """The loop."""
+        return self.loop
+
+    @model_validator(mode="after")
+    def _is_a_captioner(self) -> "CaptionCard":
+        loop = self.loop
+        find(loop.encoder_inputs, self.preprocessing.tensor, "preprocessing.tensor")
+        needed = [tensor.name for tensor in loop.inputs if loop.defaults.get(tensor.name) is None]
+        if needed != [self.preprocessing.tensor]:
+            raise ValueError(f"loop: a request brings {needed}; a captioner takes an image and no more")
+        if loop.end_token is None or loop.text is None or loop.text.output != TOKEN.name:
+            raise ValueError(f"loop: end and text of {TOKEN.name!r} are wanted")
+        if not {TOKEN.name, LOG_PROBABILITY.name} <= set(loop.emit) or SCORE.name not in loop.answer:
+            raise ValueError(
+                f"loop: emit {TOKEN.name!r} and {LOG_PROBABILITY.name!r} and answer {SCORE.name!r} are wanted, "
+                f"{list(loop.emit)} and {list(loop.answer)} came"
+            )
+        if self.attention is not None:
+            self._check_attention(self.attention)
+        return self
+
+    def _check_attention(self, grid: AttentionGrid) -> None:
+        found = find(self.loop.outputs, grid.tensor, "attention.tensor")
+        wanted = (-1, grid.height * grid.width)
+        if grid.tensor not in self.loop.emit or (found.datatype, found.shape) != ("FP32", wanted):
+            raise ValueError(
+                f"attention.tensor {grid.tensor!r} is {found.datatype} {list(found.shape)}; "
+                f"an emitted one, FP32 {list(wanted)}, is wanted"
+            )
