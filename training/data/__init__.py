@@ -1,9 +1,24 @@
 """Data sets: where they come from, what they must be, how they are split, and batches of them."""
 
-from training.data.catalogue import find_source
+from training.data.captions import CaptionSource, CaptionSplit
+from training.data.catalogue import find_captions, find_source
 from training.data.composition import Summary, summary
 from training.data.cutting import Fold, cut
 from training.data.source import Shape, Source
 from training.data.split import Bytes, Labels, Split
 
-__all__ = ["Bytes", "Fold", "Labels", "Shape", "Source", "Split", "Summary", "cut", "find_source", "summary"]
+__all__ = [
+    "Bytes",
+    "CaptionSource",
+    "CaptionSplit",
+    "Fold",
+    "Labels",
+    "Shape",
+    "Source",
+    "Split",
+    "Summary",
+    "cut",
+    "find_captions",
+    "find_source",
+    "summary",
+]

@@ -1,9 +1,12 @@
 """The data sets there are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from training.data.captions import CaptionSource
+from training.data.digit_scenes import COUNTS, DigitScenes
+from training.data.flickr8k import Flickr8k
 from training.data.folder import FolderSource
 from training.data.published import TEST, TRAIN, ArchiveSource, IdxSource, PublishedSource
 from training.data.source import Shape, Source
@@ -87,6 +90,37 @@ SOURCES: Mapping[str, PublishedSource] = {
         std=(0.2452, 0.2428, 0.2606),
     ),
 }
+
+# By the folder of data.
+CAPTIONED: Mapping[str, Callable[[Path | None], CaptionSource]] = {
+    "digit-scenes": lambda folder: DigitScenes(
+        digits=find_source("mnist", folder=folder), mean=(0.0669,), std=(0.2149,), counts=COUNTS
+    ),
+    # The photographs compressed once more, at 128x128: no public host has this form.
+    "flickr8k": lambda folder: Flickr8k(
+        files={
+            "Flicker8k_Dataset.tar": "ab25879555275e2b1075f703a6e4972d30539d105c7edcfb48fdd7823da575ee",
+            "Flickr8k.token.txt": "38fb4a464a982cc8216a28f45c8fb3c30f5e58b3753be9f2036d578649bf3396",
+            "Flickr_8k.trainImages.txt": "e330ddd5156a4c2d2e2b67bc587e70e588f2d132bd8a10dc54dcb71e58115d8e",
+            "Flickr_8k.devImages.txt": "18ba829f47f6df1cb830bf7f0506e2ddf333818925299babbd1bbcaf50fdc504",
+            "Flickr_8k.testImages.txt": "c0924146c131458ceba45da59670fe9520eadce1e5cafffa16a817672a9b1f17",
+        },
+        mean=(0.4579, 0.4464, 0.4036),
+        std=(0.2655, 0.2600, 0.2737),
+        folder=folder,
+    ),
+}
+
+
+def find_captions(dataset: str, folder: Path | None = None) -> CaptionSource:
+    """The set of images with captions ``dataset``, a name of `CAPTIONED`, whose files lie in ``folder``.
+
+    Raises:
+        DataError: there is no such set.
+    """
+    if dataset not in CAPTIONED:
+        raise DataError(f"no data set with captions {dataset!r}: it is none of {', '.join(CAPTIONED)}")
+    return CAPTIONED[dataset](folder)
 
 
 def find_source(

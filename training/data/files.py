@@ -6,6 +6,7 @@ there is taken as it is; one that is not is downloaded. Either way its content m
 
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import sys
@@ -19,13 +20,17 @@ from training.errors import DataError
 
 DEFAULT_FOLDER = Path("data")
 READ_ONLY = "set LECTORIUM_DATA to a folder that can be written to, or that has the file"
-OPEN: Mapping[str, type[gzip.GzipFile] | type[lzma.LZMAFile]] = {".gz": gzip.GzipFile, ".xz": lzma.LZMAFile}
+OPEN: Mapping[str, type[gzip.GzipFile] | type[lzma.LZMAFile] | type[io.FileIO]] = {
+    ".gz": gzip.GzipFile,
+    ".xz": lzma.LZMAFile,
+    "": io.FileIO,  # as it is
+}
 MAX_CONTENT = 1 << 30  # bytes; the largest set there is has a tenth of it, and a small file may unpack to anything
 
 
 @dataclass(frozen=True)
 class Published:
-    """A compressed file as its hosts publish it.
+    """A file as its hosts publish it, compressed as its ``suffix`` says, or not where that is empty.
 
     ``sha256`` is that of its decompressed content, and ``contents`` says what that is.
     """
@@ -48,12 +53,13 @@ def read_file(file: Published, folder: Path | None) -> bytes:
     path = (folder or DEFAULT_FOLDER) / file.dataset / (file.name + file.suffix)
     if not path.is_file():
         if not file.mirrors:
+            compressed = f", compressed as {file.suffix}" if file.suffix else ""
             raise DataError(
                 f"{path} is not there and {file.title} has no public host: put it there, {file.contents} with sha256"
-                f" {file.sha256}, compressed as {file.suffix}; or let LECTORIUM_DATA name the folder of {file.dataset}/"
+                f" {file.sha256}{compressed}; or let LECTORIUM_DATA name the folder of {file.dataset}/"
             )
         _download(file, path)
-    return _verified(path, file.sha256, str(path))
+    return _verified(path, file, str(path))
 
 
 def _download(file: Published, path: Path) -> None:
@@ -62,7 +68,7 @@ def _download(file: Published, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as temporary:
             fetched = _fetch(file, Path(temporary) / path.name)
-            _verified(Path(temporary) / path.name, file.sha256, fetched)
+            _verified(Path(temporary) / path.name, file, fetched)
             os.replace(Path(temporary) / path.name, path)
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error}); {READ_ONLY}") from error
@@ -86,14 +92,14 @@ def _fetch(file: Published, path: Path) -> str:
     raise DataError(f"{name} could not be downloaded. " + "; ".join(failures))
 
 
-def _verified(path: Path, wanted: str, name: str) -> bytes:
+def _verified(path: Path, file: Published, name: str) -> bytes:
     try:
-        with OPEN[path.suffix](path) as stream:
+        with OPEN[file.suffix](path) as stream:
             content = stream.read(MAX_CONTENT + 1)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise DataError(f"{name}: not a whole {path.suffix} file ({error})") from error
+        raise DataError(f"{name}: not a whole {file.suffix or path.suffix} file ({error})") from error
     if len(content) > MAX_CONTENT:
         raise DataError(f"{name}: more than {MAX_CONTENT} bytes of content")
-    if (found := hashlib.sha256(content).hexdigest()) != wanted:
-        raise DataError(f"{name}: the content has sha256 {found}, wanted {wanted}")
+    if (found := hashlib.sha256(content).hexdigest()) != file.sha256:
+        raise DataError(f"{name}: the content has sha256 {found}, wanted {file.sha256}")
     return content

@@ -1,8 +1,9 @@
-"""Images by class in a tar archive, ``<split>/<class>/<number>.jpg``."""
+"""Images in a tar archive: by class, ``<split>/<class>/<number>.jpg``, or by name, ``<folder>/<name>.jpg``."""
 
 import io
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -24,36 +25,73 @@ def parse_images(content: bytes, labels: Sequence[str], name: str) -> Split:
         DataError: naming ``name`` and the member: no archive, a folder that is no class, no image, one of another
             size than the rest, or more or larger files than are read.
     """
-    try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
-            rows = [_row(path, file, labels, name) for path, file in _files(archive, name)]
-    except tarfile.TarError as error:
-        raise DataError(f"{name}: not a whole tar archive ({error})") from error
+    with _opened(content, name) as archive:
+        rows = [_row(path, file, labels, name) for path, file in _files(archive, name)]
     if len(sizes := {image.shape for _, _, image in rows}) != 1:
         raise DataError(f"{name}: {len(rows)} images of {len(sizes)} sizes, one size is wanted")
     rows.sort(key=lambda row: row[:2])
     return Split(np.stack([image for _, _, image in rows]), np.array([label for _, label, _ in rows], np.int64))
 
 
-def _files(archive: tarfile.TarFile, name: str) -> Iterator[tuple[PurePosixPath, bytes]]:
+def parse_named_images(content: bytes, wanted: Sequence[str], name: str) -> Bytes:
+    """The colour images (N, H, W, 3) in the archive ``content`` whose file names are ``wanted``, in that order.
+
+    The others are passed over, unread.
+
+    Raises:
+        DataError: naming ``name`` and the member: no archive, one of ``wanted`` is not there or twice there, no image,
+            one of another size than the rest, or more or larger files than are read.
+    """
+    images: dict[str, Bytes] = {}
+    with _opened(content, name) as archive:
+        for path, file in _files(archive, name, frozenset(wanted)):
+            if path.name in images:
+                raise DataError(f"{name}: {path.name} is there twice")
+            images[path.name] = _pixels(path, file, name)
+    if missing := [file for file in wanted if file not in images]:
+        raise DataError(f"{name}: {len(missing)} of {len(wanted)} images are not there, {missing[0]} first")
+    if len(sizes := {image.shape for image in images.values()}) != 1:
+        raise DataError(f"{name}: {len(images)} images of {len(sizes)} sizes, one size is wanted")
+    return np.stack([images[file] for file in wanted])
+
+
+@contextmanager
+def _opened(content: bytes, name: str) -> Iterator[tarfile.TarFile]:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+            yield archive
+    except tarfile.TarError as error:
+        raise DataError(f"{name}: not a whole tar archive ({error})") from error
+
+
+def _files(
+    archive: tarfile.TarFile, name: str, wanted: Container[str] | None = None
+) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Path and content of the files, or of those whose name is in ``wanted``."""
     for count, member in enumerate(archive):
         if count >= MAX_MEMBERS:
             raise DataError(f"{name}: more than {MAX_MEMBERS} members")
-        if not member.isfile():
+        path = PurePosixPath(member.name)
+        if not member.isfile() or (wanted is not None and path.name not in wanted):
             continue
         if member.size > MAX_MEMBER:
             raise DataError(f"{name}: {member.name} has {member.size} bytes, at most {MAX_MEMBER} are read")
         file = archive.extractfile(member)
         assert file is not None
-        yield PurePosixPath(member.name), file.read()
+        yield path, file.read()
 
 
 def _row(path: PurePosixPath, file: bytes, labels: Sequence[str], name: str) -> tuple[str, int, Bytes]:
     """File name, class and pixels (H, W, 3)."""
     if path.parent.name not in labels:
         raise DataError(f"{name}: {path} is in no folder of a class")
+    return path.name, labels.index(path.parent.name), _pixels(path, file, name)
+
+
+def _pixels(path: PurePosixPath, file: bytes, name: str) -> Bytes:
+    """(H, W, 3)."""
     try:
         image = decode(file, MAX_PIXELS)
     except LectoriumError as error:
         raise DataError(f"{name}: {path}: {error}") from error
-    return path.name, labels.index(path.parent.name), np.asarray(image.convert("RGB"))
+    return np.asarray(image.convert("RGB"))

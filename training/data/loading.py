@@ -27,7 +27,7 @@ class ShuffledBatches(Sampler[list[int]]):
     def __init__(self, examples: int, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
         if min(examples, size) < world:
             raise DataError(f"batches of {size} from {examples} examples cannot be shared by {world} processes")
-        self.bounds = _bounds(examples, size, min(LEAST * world, size))
+        self.bounds = bounds(examples, size, min(LEAST * world, size))
         self.examples, self.seed, self.rank, self.world = examples, seed, rank, world
         self.epoch = 0
 
@@ -66,11 +66,11 @@ def validation_batches(split: Split, size: int, rank: int = 0, world: int = 1) -
     """
     if len(split) < world:
         raise DataError(f"{len(split)} examples to validate on cannot be shared by {world} processes")
-    batches = [list(range(start + rank, stop, world)) for start, stop in _bounds(len(split), size * world, world)]
+    batches = [list(range(start + rank, stop, world)) for start, stop in bounds(len(split), size * world, world)]
     return DataLoader(_tensors(split), sampler=batches, batch_size=None)
 
 
-def _bounds(examples: int, size: int, least: int) -> list[tuple[int, int]]:
+def bounds(examples: int, size: int, least: int) -> list[tuple[int, int]]:
     """First and last row of each batch; a rest of fewer than ``least`` is joined to the batch before it."""
     starts = list(range(0, examples, size))
     if len(starts) > 1 and examples - starts[-1] < least:

@@ -5,8 +5,8 @@ import pytest
 
 from models.registry import VARIANTS
 from tests.training.tiny import Tiny
-from training.data import find_source
-from training.data.catalogue import SOURCES
+from training.data import find_captions, find_source
+from training.data.catalogue import CAPTIONED, SOURCES
 from training.data.published import PublishedSource
 from training.errors import DataError
 
@@ -76,3 +76,30 @@ def test_any_model_trains_on_any_set(tiny: Tiny, folder: Path, shape: tuple[int,
         assert images.dtype == np.uint8
         assert len(source.mean) == len(source.std) == channels
         assert source.shape == shape
+
+
+@pytest.mark.parametrize("dataset", CAPTIONED)
+def test_a_set_with_captions_is_complete(dataset: str) -> None:
+    source = find_captions(dataset)
+    assert source.name == dataset
+    assert source.title
+    assert source.licence
+    assert source.homepage.startswith("http")
+    assert all(len(sha256) == 64 for sha256 in source.files.values())
+    assert len(source.mean) == len(source.std) == source.shape[0]
+    taken = source.preprocessing("image")
+    assert ({"grey": 1, "rgb": 3}[taken.colour], taken.height, taken.width) == source.shape
+
+
+def test_a_set_with_captions_lies_in_the_folder_that_was_given(tmp_path: Path) -> None:
+    for dataset, file in {"digit-scenes": "mnist/t10k-images-idx3-ubyte.gz", "flickr8k": "flickr8k/Flickr_8k"}.items():
+        source = find_captions(dataset, tmp_path)
+        if dataset == "digit-scenes":
+            (tmp_path / "mnist").write_bytes(b"")  # no folder, so that nothing can be downloaded into it
+        with pytest.raises(DataError, match=f"{tmp_path}/{file}"):
+            source.test()
+
+
+def test_another_name_of_captions_is_an_error_that_names_the_sets() -> None:
+    with pytest.raises(DataError, match="no data set with captions 'coco': it is none of digit-scenes, flickr8k"):
+        find_captions("coco")

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,3 +99,22 @@ def test_a_file_that_unpacks_to_more_than_any_set_has_is_refused(
     monkeypatch.setattr(files, "MAX_CONTENT", length - 1)
     with pytest.raises(DataError, match=f"more than {length - 1} bytes"):
         tiny_colour.source.read(name)
+
+
+def test_a_file_may_be_published_as_it_is(tmp_path: Path) -> None:
+    content = b"a list\n"
+    file = files.Published("set", "Set", (), "list.gz.txt", "", "a list", hashlib.sha256(content).hexdigest())
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / file.name).write_bytes(content)
+    assert files.read_file(file, tmp_path) == content
+    (tmp_path / "set" / file.name).write_bytes(content[:-1])
+    with pytest.raises(DataError, match=f"the content has sha256 .*, wanted {file.sha256}"):
+        files.read_file(file, tmp_path)
+
+
+def test_a_file_as_it_is_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_CONTENT", 3)
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "list").write_bytes(b"four")
+    with pytest.raises(DataError, match="more than 3 bytes of content"):
+        files.read_file(files.Published("set", "Set", (), "list", "", "a list", "0" * 64), tmp_path)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.tiny import archive, coloured, encoded
 from training.data import Split, image_archive
-from training.data.image_archive import parse_images
+from training.data.image_archive import parse_images, parse_named_images
 from training.errors import DataError
 
 CLASSES = tuple("0123456789")
@@ -91,3 +91,30 @@ def test_more_members_than_any_set_has_are_refused(monkeypatch: pytest.MonkeyPat
     with pytest.raises(DataError, match="more than 29 members"):
         parse(whole())
     assert len(parse(whole(slice(29)))) == 29
+
+
+def test_images_by_name_come_in_the_order_that_was_asked_for_and_others_are_not_read() -> None:
+    images, _ = coloured()
+    content = with_member("train/4/broken.png", b"no image")
+    found = parse_named_images(content, ("00002.png", "00000.png"), "train.tar")
+    assert (found == images[[2, 0]]).all()
+    assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted", "message"),
+    [
+        (whole(), ("00000.png", "x.png", "y.png"), "2 of 3 images are not there, x.png first"),
+        (with_member("test/9/00001.png", encoded(coloured()[0][1])), ("00001.png",), "00001.png is there twice"),
+        (with_member("b.png", b"no image"), ("b.png",), "train.tar: b.png: the 8 bytes are no image"),
+        (with_member("b.png", encoded(coloured()[0][0][1:])), ("00001.png", "b.png"), "2 images of 2 sizes"),
+        (whole(), (), "0 images of 0 sizes"),
+        (b"no archive at all" * 100, ("a.png",), "not a whole tar archive"),
+    ],
+    ids=["missing", "twice", "image", "size", "none", "other"],
+)
+def test_an_archive_without_the_images_by_name_is_refused(
+    content: bytes, wanted: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        parse_named_images(content, wanted, "train.tar")

@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.data import vocabulary
+from training.data.vocabulary import END, PAD, SPECIAL, START, UNKNOWN, Vocabulary, build_vocabulary, read_vocabulary
+from training.errors import DataError
+
+words = st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size=4)  # no white space
+captions = st.lists(words, min_size=1, max_size=5).map(" ".join)
+corpora = st.lists(st.lists(captions, min_size=1, max_size=2), min_size=1, max_size=3)
+
+DOGS = (("a dog runs", "a dog"), ("a cat sleeps", "two cats"))
+
+
+@given(corpora)
+def test_any_caption_it_was_built_of_comes_back(corpus: list[list[str]]) -> None:
+    known = build_vocabulary(corpus)
+    for caption in (caption for texts in corpus for caption in texts):
+        tokens = known.encode(caption)
+        assert (tokens[0], tokens[-1]) == (START, END)
+        assert not {PAD, START, END, UNKNOWN} & set(tokens[1:-1])
+        assert known.decode([*tokens, PAD, PAD]) == caption
+
+
+@settings(max_examples=25)
+@given(corpora)
+def test_a_file_holds_all_of_it(tmp_path_factory: pytest.TempPathFactory, corpus: list[list[str]]) -> None:
+    path = tmp_path_factory.mktemp("vocabulary") / "words.txt"
+    known = build_vocabulary(corpus)
+    known.write(path)
+    assert read_vocabulary(path) == known
+    assert path.read_bytes().decode().split("\n")[:-1] == list(known.words)
+
+
+def test_words_come_by_how_often_they_are_there_and_then_by_the_alphabet() -> None:
+    found = build_vocabulary(DOGS)
+    assert found.words == (*SPECIAL, "a", "dog", "cat", "cats", "runs", "sleeps", "two")
+    assert (found.words[PAD], found.words[START], found.words[END], found.words[UNKNOWN]) == SPECIAL
+    assert len(found) == 11
+
+
+def test_a_word_seen_too_seldom_is_unknown() -> None:
+    found = build_vocabulary(DOGS, min_count=2)
+    assert found.words[4:] == ("a", "dog")
+    assert found.encode("a cat") == [START, 4, UNKNOWN, END]
+    assert found.decode([START, 4, UNKNOWN, END]) == "a <unknown>"
+
+
+def test_a_caption_that_writes_a_special_token_does_not_become_one() -> None:
+    assert build_vocabulary(DOGS).encode("<end> a <pad>") == [START, UNKNOWN, 4, UNKNOWN, END]
+
+
+def test_a_longer_caption_is_cut_and_still_ends() -> None:
+    assert build_vocabulary(DOGS).encode("a dog runs", longest=2) == [START, 4, 5, END]
+
+
+def test_what_comes_after_the_end_is_not_said() -> None:
+    assert build_vocabulary(DOGS).decode([4, END, 5]) == "a"
+
+
+@pytest.mark.parametrize("token", [-1, 11])
+def test_a_token_outside_is_refused(token: int) -> None:
+    with pytest.raises(DataError, match=f"token {token}: the vocabulary has 0 to 10"):
+        build_vocabulary(DOGS).decode([token])
+
+
+def test_captions_without_a_word_often_enough_are_refused() -> None:
+    with pytest.raises(DataError, match="no word is 4 times in the captions"):
+        build_vocabulary(DOGS, min_count=4)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a", "b", "c", "d", "e"], "begins with <pad> <start> <end> <unknown>, not with 'a b c d'"),
+        (list(SPECIAL[:3]), "begins with"),
+        ([*SPECIAL, "dog", "dog"], "'dog' is twice in a vocabulary"),
+        ([*SPECIAL, "", "dog"], "'' is no word of a vocabulary"),
+        ([*SPECIAL, "hot dog"], "'hot dog' is no word"),
+        ([*SPECIAL, "dog\x0b"], "no word of a vocabulary"),
+    ],
+)
+def test_a_file_that_is_no_vocabulary_is_refused_by_name(tmp_path: Path, lines: list[str], message: str) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(lines), "utf-8", newline="\n")
+    with pytest.raises(DataError, match=f"words.txt: .*{message}"):
+        read_vocabulary(path)
+
+
+def test_a_file_that_is_not_there_or_no_text_or_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "words.txt"
+    with pytest.raises(DataError, match=r"words\.txt cannot be read"):
+        read_vocabulary(path)
+    path.write_bytes(b"\xff\n")
+    with pytest.raises(DataError, match=r"words\.txt cannot be read"):
+        read_vocabulary(path)
+    build_vocabulary(DOGS).write(path)
+    monkeypatch.setattr(vocabulary, "MAX_BYTES", path.stat().st_size - 1)
+    with pytest.raises(DataError, match=f"has {path.stat().st_size} bytes, a vocabulary has at most"):
+        read_vocabulary(path)
+
+
+def test_more_words_than_are_used_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vocabulary, "MAX_WORDS", 5)
+    assert len(Vocabulary((*SPECIAL, "a"))) == 5
+    with pytest.raises(DataError, match="a vocabulary of 6 words, at most 5"):
+        Vocabulary((*SPECIAL, "a", "b"))

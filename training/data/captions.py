@@ -1,0 +1,94 @@
+"""Images with captions: what every such set says of itself, and a split of one in memory."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from service.package import Preprocessing
+from training.data.source import Shape
+from training.data.split import Bytes
+
+POSSESSIVE = re.compile(r"\s*['\u2019](?=s\b)|['\u2019]")  # "a man 's hat" is "a mans hat"
+WORD = re.compile(r"[^\W_]+")  # letters and digits of any script
+
+Captions = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class CaptionSplit:
+    """Images in uint8, (N, H, W) of grey or (N, H, W, 3) of colour, and the captions of each, one or more."""
+
+    images: Bytes
+    captions: Captions
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def __getitem__(self, rows: npt.NDArray[np.intp]) -> "CaptionSplit":
+        return CaptionSplit(self.images[rows], tuple(self.captions[row] for row in rows))
+
+
+class CaptionSource(Protocol):
+    """A data set of images with captions: lower-case words separated by one space.
+
+    ``files`` maps the name of each file that was read to the sha256 of its content. ``mean`` and ``std`` are the
+    training pixels', scaled to 0..1, one for each channel. Everything that reads raises `DataError` where a file
+    cannot be had or does not hold what it should.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the card calls it."""
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+
+    @property
+    def licence(self) -> str:
+        """As its source states it."""
+
+    @property
+    def homepage(self) -> str:
+        """Where it comes from."""
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Name of each file and the sha256 of its content."""
+
+    @property
+    def shape(self) -> Shape:
+        """Channels, height and width of the images."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Of the training pixels."""
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Of the training pixels."""
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether a caption still holds of its image mirrored: not where left and right are told apart."""
+
+    def training(self) -> CaptionSplit:
+        """The examples to learn from."""
+
+    def validation(self) -> CaptionSplit:
+        """The examples to choose by."""
+
+    def test(self) -> CaptionSplit:
+        """The test examples: for `evaluate`, and for nothing that chooses weights or settings."""
+
+    def preprocessing(self, tensor: str) -> Preprocessing:
+        """How any image becomes the input ``tensor``."""
+
+
+def normalise(caption: str) -> str:
+    """``caption`` as words of lower-case letters and digits, separated by one space; other characters are dropped."""
+    return " ".join(WORD.findall(POSSESSIVE.sub("", caption.lower())))

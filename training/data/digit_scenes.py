@@ -1,0 +1,89 @@
+"""The data set of digit scenes: drawn from MNIST, so that it is no file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from service.package import Preprocessing
+from training.data.captions import CaptionSplit
+from training.data.preparation import room
+from training.data.scene_grammar import SIDE
+from training.data.scenes import Scenes
+from training.data.source import Shape, Source, preprocessing
+
+Part = Literal["training", "validation", "test"]
+EVERY = 11  # of MNIST's training digits, one in so many is for validation scenes only
+COUNTS: Mapping[Part, int] = {"training": 40_000, "validation": 1_000, "test": 2_000}
+
+
+@dataclass(frozen=True)
+class DigitScenes:
+    """A `CaptionSource` of scenes of ``digits``, a `Source` of grey images of one digit each.
+
+    Test scenes are of its test images, training scenes of ten in eleven of its training images, and validation
+    scenes of the others. Their captions name left and right, so no image may be mirrored. ``counts`` is how many
+    scenes each part has; the first ones are the same however many there are.
+    """
+
+    digits: Source
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    counts: Mapping[Part, int]
+    seed: int = 0
+
+    name: ClassVar[str] = "digit-scenes"
+    title: ClassVar[str] = "Digit scenes"
+    shape: ClassVar[Shape] = (1, SIDE, SIDE)
+    mirrored: ClassVar[bool] = False
+
+    @property
+    def licence(self) -> str:
+        """Of the digits."""
+        return self.digits.licence
+
+    @property
+    def homepage(self) -> str:
+        """Of the digits."""
+        return self.digits.homepage
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Of the digits."""
+        return self.digits.files
+
+    def scenes(self, part: Part) -> Scenes:
+        """The scenes of ``part`` with all that is known of them, each drawn when it is asked for."""
+        if part == "test":
+            digits = self.digits.test()
+        else:
+            digits = self.digits.training()
+            rows = np.arange(len(digits))
+            digits = digits[rows[(rows % EVERY == 0) == (part == "validation")]]
+        return Scenes(digits, f"{part} {self.seed}", self.counts[part])
+
+    def training(self) -> CaptionSplit:
+        """Scenes to learn from."""
+        return self._split("training")
+
+    def validation(self) -> CaptionSplit:
+        """Scenes to choose by."""
+        return self._split("validation")
+
+    def test(self) -> CaptionSplit:
+        """Scenes for `evaluate`."""
+        return self._split("test")
+
+    def preprocessing(self, tensor: str) -> Preprocessing:
+        """An image on black, as the scenes are."""
+        return preprocessing(self.shape, tensor, "pad")
+
+    def _split(self, part: Part) -> CaptionSplit:
+        scenes = self.scenes(part)
+        images = room(len(scenes), self.preprocessing("image"), self.title)
+        captions = []
+        for image, scene in zip(images, scenes, strict=True):
+            image[:] = scene.image
+            captions.append((scene.caption,))
+        return CaptionSplit(images, tuple(captions))
