@@ -1,6 +1,5 @@
-"""The table of models: every variant under its name."""
+"""The table of classifiers: every variant under its name."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ from models.classification import (
     vgg,
     xception,
 )
-from models.variant import Variant
+from models.variant import Variant, build_row, find_row
 
 # In the order of the lecture.
 FAMILIES = (logistic, softmax, neighbours, mlp, lenet5, alexnet, vgg, resnet, googlenet, xception)
@@ -32,9 +31,7 @@ def find(name: str) -> Variant:
     Raises:
         KeyError: there is none; the message lists the names there are.
     """
-    if name not in VARIANTS:
-        raise KeyError(f"no model {name!r}; there are {', '.join(VARIANTS)}")
-    return VARIANTS[name]
+    return find_row(VARIANTS, name)
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> nn.Module:
@@ -43,9 +40,4 @@ def build(name: str, config: Mapping[str, Any] | None = None) -> nn.Module:
     Raises:
         KeyError: no such row, or a key in ``config`` that the family does not have.
     """
-    variant = find(name)
-    known = inspect.signature(variant.family).parameters
-    for key in config or {}:
-        if key not in known:
-            raise KeyError(f"model {name!r} has no {key!r}; it has {', '.join(known)}")
-    return variant.family(**{**variant.config, **(config or {})})
+    return build_row(find(name), config)

@@ -1,29 +1,65 @@
-"""What a row of the model table says. A family is one class; its variants are rows, never copies."""
+"""What a row of a model table says. A family is one class; its variants are rows, never copies."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 
-@dataclass(frozen=True)
-class Variant:
+@dataclass(frozen=True, kw_only=True)
+class Row:
     """One configuration of a family, under a name of its own.
 
-    ``input_shape`` is that of one row, (C, H, W); ``parameters`` is the number of trainable values and ``macs`` that
-    of multiply-accumulates for one row, which the tests count, as they do ``receptive_field``: the pixels, down
-    and across, that a unit of the last maps sees (None where there are no maps). ``lecture`` and ``description``
-    are what the card of a trained package says.
+    ``parameters`` is the number of trainable values and ``macs`` that of multiply-accumulates for one row of a batch,
+    which the tests count. ``lecture`` and ``description`` are what the card of a trained package says.
     """
 
     name: str
     family: type[nn.Module]
     config: Mapping[str, Any]
-    input_shape: tuple[int, int, int]
     parameters: int
     macs: int
     title: str
     lecture: str
     description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant(Row):
+    """A row of images: ``input_shape`` is that of one, (C, H, W).
+
+    ``receptive_field`` is the pixels, down and across, that a unit of the last maps sees (None where there are no
+    maps), which the tests count too.
+    """
+
+    input_shape: tuple[int, int, int]
     receptive_field: int | None = None
+
+
+Rows = TypeVar("Rows", bound=Row)
+
+
+def find_row(rows: Mapping[str, Rows], name: str) -> Rows:
+    """The row called ``name``.
+
+    Raises:
+        KeyError: there is none; the message lists the names there are.
+    """
+    if name not in rows:
+        raise KeyError(f"no model {name!r}; there are {', '.join(rows)}")
+    return rows[name]
+
+
+def build_row(row: Row, config: Mapping[str, Any] | None = None) -> nn.Module:
+    """A fresh model of ``row``; ``config`` replaces some of the row's values.
+
+    Raises:
+        KeyError: a key in ``config`` that the family does not have.
+    """
+    known = inspect.signature(row.family).parameters
+    for key in config or {}:
+        if key not in known:
+            raise KeyError(f"model {row.name!r} has no {key!r}; it has {', '.join(known)}")
+    return row.family(**{**row.config, **(config or {})})

@@ -1,1 +1,1 @@
-"""The layers that families share: activations, normalisations, dropout, starts, heads."""
+"""The layers that families share: activations, normalisations, dropout, starts, heads, recurrent cells."""

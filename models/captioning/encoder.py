@@ -1,0 +1,86 @@
+"""The encoder: a classifier's last maps, as a grid of features."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from models.registry import build
+
+
+class _MapsTracer(fx.Tracer):
+    """Follows a network to its last maps, and no further, without a look into its layers."""
+
+    traced_func_name = "maps"
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return True
+
+
+class ImageEncoder(nn.Module):
+    """The maps of the classifier ``backbone``, a row of the model table, as features (B, L, width) of L places.
+
+    What the classifier has beyond its last maps is cut off; the rest, `backbone`, keeps its names, so that the
+    weights of a trained one fit. Each place's K maps go through a linear layer; a vector of the place's own is added
+    and the sum rectified, so that even the mean over places knows where things are.
+
+    ``shape`` (C, H, W) is that of the images. Where the maps are larger than ``grid`` (h, w), they are averaged to
+    it; without one, L is as many places as the maps have.
+
+    Raises:
+        KeyError: no such row, or a key in ``config`` that its family does not have.
+        TypeError: the row has no maps.
+        ValueError: the maps cannot be averaged to ``grid``: it does not divide their size.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        shape: Sequence[int],
+        width: int,
+        *,
+        config: Mapping[str, Any] | None = None,
+        grid: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone: Any = build(backbone, {**(config or {})})
+        if not hasattr(self.backbone, "maps"):
+            raise TypeError(f"model {backbone!r} has no maps that an encoder could give; a convolutional one is wanted")
+        _behead(self.backbone)
+        maps, *size = _measure(self.backbone, shape)
+        self.grid = (int(grid[0]), int(grid[1])) if grid else (size[0], size[1])
+        if any(have % wanted for have, wanted in zip(size, self.grid, strict=True)):
+            raise ValueError(f"maps of {size[0]}x{size[1]} cannot be averaged to {self.grid[0]}x{self.grid[1]}")
+        windows = (size[0] // self.grid[0], size[1] // self.grid[1])
+        self.pool = nn.Identity() if windows == (1, 1) else nn.AvgPool2d(windows)
+        self.projection = nn.Linear(maps, width)
+        nn.init.kaiming_normal_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)
+        self.place = nn.Parameter(0.1 * torch.randn(self.grid[0] * self.grid[1], width))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """L and width of the features."""
+        return self.place.shape[0], self.place.shape[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, L, width) of normalised images (B, C, H, W); L goes through the grid row by row."""
+        maps = self.pool(self.backbone.maps(x)).flatten(2).transpose(1, 2)  # (B, K, h, w) -> (B, L, K)
+        return torch.relu(self.projection(maps) + self.place)
+
+
+def _behead(network: nn.Module) -> None:
+    """Remove every layer of ``network`` that its maps don't need."""
+    wanted = {str(node.target).split(".")[0] for node in _MapsTracer().trace(network).nodes if node.op == "call_module"}
+    for name in [name for name, _ in network.named_children() if name not in wanted]:
+        delattr(network, name)
+
+
+@torch.no_grad()
+def _measure(network: Any, shape: Sequence[int]) -> tuple[int, int, int]:
+    """K, h and w of the maps of images of ``shape``."""
+    network.eval()
+    _, maps, height, width = network.maps(torch.zeros(1, *shape)).shape
+    network.train()
+    return maps, height, width

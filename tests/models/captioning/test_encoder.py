@@ -1,0 +1,121 @@
+"""A classifier's maps as a grid of features."""
+
+import pytest
+import torch
+from torch import nn
+
+from models.captioning.encoder import ImageEncoder
+from models.receptive_field import receptive_fields
+from models.registry import build
+from models.variant import Variant
+from models.weights import give_weights
+from tests.models.rows import CONVOLUTIONAL, GREY, LARGE, each, images, seasoned, thin
+from training.export.folding import fold_normalisation
+
+FAMILIES = [variant for variant in GREY if variant in CONVOLUTIONAL]
+
+
+def encoder(variant: Variant, width: int = 5) -> ImageEncoder:
+    torch.manual_seed(0)
+    return ImageEncoder(variant.name, variant.input_shape, width, config=thin(variant))
+
+
+@each(FAMILIES)
+def test_every_family_gives_its_maps_as_a_grid(variant: Variant) -> None:
+    model = encoder(variant)
+    maps = build(variant.name, thin(variant)).maps(images(variant, 2))  # type: ignore[operator]
+    assert model.grid == tuple(maps.shape[2:])
+    assert model.shape == (maps.shape[2] * maps.shape[3], 5)
+    found = model(images(variant, 2))
+    assert found.shape == (2, *model.shape)
+    assert (found >= 0).all()
+    torch.autograd.backward(found.square().sum())
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name  # nothing is left over from the classifier's end
+
+
+@each(FAMILIES)
+def test_a_trained_classifiers_weights_fit_and_give_its_maps(variant: Variant) -> None:
+    classifier = seasoned(variant)
+    model = ImageEncoder(variant.name, variant.input_shape, 5).eval()
+    heads = {name.split(".")[0] for name in classifier.state_dict()} - {
+        name for name, _ in model.backbone.named_children()
+    }
+    assert heads
+    give_weights(model.backbone, classifier.state_dict(), "a classifier", heads)
+    x = images(variant, 2)
+    with torch.no_grad():
+        wanted = classifier.maps(x).permute(0, 2, 3, 1).flatten(1, 2)  # type: ignore[operator]
+        torch.testing.assert_close(model(x), (model.projection(wanted) + model.place).relu())
+
+
+@each(FAMILIES)
+def test_normalisation_can_be_folded_into_its_convolutions(variant: Variant) -> None:
+    model, x = encoder(variant), images(variant, 4)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
+            nn.init.uniform_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    folded = fold_normalisation(model.eval())
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    torch.testing.assert_close(folded(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+@each(FAMILIES)
+def test_the_last_maps_see_as_much_as_the_classifiers_do(variant: Variant) -> None:
+    fields = receptive_fields(ImageEncoder(variant.name, variant.input_shape, 5))
+    assert max(field.side for field in fields.values()) == variant.receptive_field
+
+
+@each(LARGE)
+def test_a_large_row_is_an_encoder(variant: Variant) -> None:
+    with torch.device("meta"):  # shapes only
+        found = ImageEncoder(variant.name, variant.input_shape, 5)(torch.zeros(2, *variant.input_shape))
+    assert found.shape[0] == 2
+    assert found.shape[2] == 5
+    assert found.shape[1] >= 36
+
+
+def test_places_go_through_the_grid_row_by_row_and_are_averaged_to_a_smaller_one() -> None:
+    torch.manual_seed(0)
+    whole = ImageEncoder("vgg7-28", (1, 32, 48), 5, config={"normalisation": "none"})
+    torch.manual_seed(0)
+    half = ImageEncoder("vgg7-28", (1, 32, 48), 5, config={"normalisation": "none"}, grid=(2, 6))
+    assert (whole.grid, half.grid) == ((4, 6), (2, 6))
+    assert half.shape == (12, 5)
+    x = torch.zeros(1, 1, 32, 48)
+    x[..., 12, 36] = 9
+    with torch.no_grad():
+        maps = whole.backbone.maps(x)
+        changed = (whole.backbone.maps(x) != whole.backbone.maps(torch.zeros_like(x))).any(1)[0]  # (4, 6)
+        seen = (whole(x) != whole(torch.zeros_like(x))).any(2).reshape(4, 6)
+        assert seen[1, 4]
+        assert not (seen & ~changed).any()
+        pooled = maps.reshape(1, -1, 2, 2, 6).mean(3).flatten(2).transpose(1, 2)
+        torch.testing.assert_close(half(x), (half.projection(pooled) + half.place).relu())
+
+
+def test_the_mean_of_the_features_knows_where_a_thing_is() -> None:
+    model = ImageEncoder("vgg7-28", (1, 32, 32), 16, config={"normalisation": "none"})
+    x = torch.rand(1, 1, 32, 32)
+    x[..., :16, :] = 0
+    with torch.no_grad():
+        mean, mirrored = model(x).mean(1), model(x.flip(2)).mean(1)
+    assert not torch.allclose(mean, mirrored, rtol=1e-2)
+
+
+def test_averages_are_as_they_were_and_the_network_trains() -> None:
+    model = ImageEncoder("resnet20-28", (1, 32, 32), 5)
+    assert model.backbone.training
+    assert not model.backbone.bn1.running_mean.any()
+    assert (model.backbone.bn1.running_var == 1).all()
+    assert model.backbone.bn1.num_batches_tracked == 0
+
+
+def test_what_has_no_maps_or_no_such_grid_is_refused() -> None:
+    with pytest.raises(TypeError, match="'mlp' has no maps that an encoder could give; a convolutional one is wanted"):
+        ImageEncoder("mlp", (1, 28, 28), 5)
+    with pytest.raises(ValueError, match="maps of 4x4 cannot be averaged to 3x4"):
+        ImageEncoder("vgg7-28", (1, 32, 32), 5, grid=(3, 4))
+    with pytest.raises(KeyError, match="no model 'vgg0'"):
+        ImageEncoder("vgg0", (1, 28, 28), 5)
