@@ -23,7 +23,8 @@ class ImageEncoder(nn.Module):
 
     What the classifier has beyond its last maps is cut off; the rest, `backbone`, keeps its names, so that the
     weights of a trained one fit. Each place's K maps go through a linear layer; a vector of the place's own is added
-    and the sum rectified, so that even the mean over places knows where things are.
+    and the sum rectified, so that even the mean over places knows where things are. Batch norm then centres the
+    features: what most places have in common would hide from a decoder what few have.
 
     ``shape`` (C, H, W) is that of the images. Where the maps are larger than ``grid`` (h, w), they are averaged to
     it; without one, L is as many places as the maps have.
@@ -58,6 +59,7 @@ class ImageEncoder(nn.Module):
         nn.init.kaiming_normal_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
         self.place = nn.Parameter(0.1 * torch.randn(self.grid[0] * self.grid[1], width))
+        self.normalisation = nn.BatchNorm1d(width)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,7 +69,9 @@ class ImageEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, L, width) of normalised images (B, C, H, W); L goes through the grid row by row."""
         maps = self.pool(self.backbone.maps(x)).flatten(2).transpose(1, 2)  # (B, K, h, w) -> (B, L, K)
-        return torch.relu(self.projection(maps) + self.place)
+        placed = torch.relu(self.projection(maps) + self.place)  # (B, L, width)
+        features: Tensor = self.normalisation(placed.transpose(1, 2)).transpose(1, 2)
+        return features
 
 
 def _behead(network: nn.Module) -> None:

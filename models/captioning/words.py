@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 
-
 class Words(nn.Module):
     """A vector of ``width`` for each of ``vocabulary`` words.
 

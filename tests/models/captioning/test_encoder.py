@@ -20,6 +20,13 @@ def encoder(variant: Variant, width: int = 5) -> ImageEncoder:
     return ImageEncoder(variant.name, variant.input_shape, width, config=thin(variant))
 
 
+def features(model: ImageEncoder, maps: torch.Tensor) -> torch.Tensor:
+    """Of maps (B, L, K), with averages of 0 and variances of 1."""
+    placed: torch.Tensor = (maps @ model.projection.weight.T + model.projection.bias + model.place).relu()
+    scale: float = (1 + model.normalisation.eps) ** 0.5
+    return placed / scale
+
+
 @each(FAMILIES)
 def test_every_family_gives_its_maps_as_a_grid(variant: Variant) -> None:
     model = encoder(variant)
@@ -28,8 +35,7 @@ def test_every_family_gives_its_maps_as_a_grid(variant: Variant) -> None:
     assert model.shape == (maps.shape[2] * maps.shape[3], 5)
     found = model(images(variant, 2))
     assert found.shape == (2, *model.shape)
-    assert (found >= 0).all()
-    torch.autograd.backward(found.square().sum())
+    torch.autograd.backward((found**3).sum())
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name  # nothing is left over from the classifier's end
 
@@ -46,7 +52,7 @@ def test_a_trained_classifiers_weights_fit_and_give_its_maps(variant: Variant) -
     x = images(variant, 2)
     with torch.no_grad():
         wanted = classifier.maps(x).permute(0, 2, 3, 1).flatten(1, 2)  # type: ignore[operator]
-        torch.testing.assert_close(model(x), (model.projection(wanted) + model.place).relu())
+        torch.testing.assert_close(model(x), features(model, wanted))
 
 
 @each(FAMILIES)
@@ -78,9 +84,9 @@ def test_a_large_row_is_an_encoder(variant: Variant) -> None:
 
 def test_places_go_through_the_grid_row_by_row_and_are_averaged_to_a_smaller_one() -> None:
     torch.manual_seed(0)
-    whole = ImageEncoder("vgg7-28", (1, 32, 48), 5, config={"normalisation": "none"})
+    whole = ImageEncoder("vgg7-28", (1, 32, 48), 5, config={"normalisation": "none"}).eval()
     torch.manual_seed(0)
-    half = ImageEncoder("vgg7-28", (1, 32, 48), 5, config={"normalisation": "none"}, grid=(2, 6))
+    half = ImageEncoder("vgg7-28", (1, 32, 48), 5, config={"normalisation": "none"}, grid=(2, 6)).eval()
     assert (whole.grid, half.grid) == ((4, 6), (2, 6))
     assert half.shape == (12, 5)
     x = torch.zeros(1, 1, 32, 48)
@@ -92,16 +98,24 @@ def test_places_go_through_the_grid_row_by_row_and_are_averaged_to_a_smaller_one
         assert seen[1, 4]
         assert not (seen & ~changed).any()
         pooled = maps.reshape(1, -1, 2, 2, 6).mean(3).flatten(2).transpose(1, 2)
-        torch.testing.assert_close(half(x), (half.projection(pooled) + half.place).relu())
+        torch.testing.assert_close(half(x), features(half, pooled))
 
 
 def test_the_mean_of_the_features_knows_where_a_thing_is() -> None:
-    model = ImageEncoder("vgg7-28", (1, 32, 32), 16, config={"normalisation": "none"})
+    model = ImageEncoder("vgg7-28", (1, 32, 32), 16, config={"normalisation": "none"}).eval()
     x = torch.rand(1, 1, 32, 32)
     x[..., :16, :] = 0
     with torch.no_grad():
         mean, mirrored = model(x).mean(1), model(x.flip(2)).mean(1)
     assert not torch.allclose(mean, mirrored, rtol=1e-2)
+
+
+def test_features_are_centred_in_training() -> None:
+    found = ImageEncoder("vgg7-28", (1, 32, 32), 6)(torch.rand(5, 1, 32, 32)).flatten(0, 1)
+    varied = found.std(0) > 0.5  # but for a feature that is 0 everywhere
+    assert varied.any()
+    torch.testing.assert_close(found.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.var(0, correction=0)[varied], torch.ones(int(varied.sum())), atol=1e-2, rtol=0)
 
 
 def test_averages_are_as_they_were_and_the_network_trains() -> None:
