@@ -6,6 +6,7 @@ the small files the card names. This room is the whole of what the card may say.
 
 from service.package.card import (
     CARD,
+    VIEWS,
     Card,
     Classes,
     ClassifyCard,
@@ -17,6 +18,7 @@ from service.package.card import (
     Provenance,
     TensorCard,
     Views,
+    ViewsParameter,
 )
 from service.package.explain import ActivationMap, Deconvolution, Explain
 from service.package.folder import MAX_CARD_BYTES, Package, read_package, sha256
@@ -27,6 +29,7 @@ from service.package.serving import Serving
 __all__ = [
     "CARD",
     "MAX_CARD_BYTES",
+    "VIEWS",
     "ActivationMap",
     "Card",
     "Classes",
@@ -48,6 +51,7 @@ __all__ = [
     "TensorCard",
     "TensorSpec",
     "Views",
+    "ViewsParameter",
     "read_package",
     "sha256",
 ]
