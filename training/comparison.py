@@ -18,6 +18,7 @@ import click
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -87,22 +88,22 @@ class Stopwatch(Callback):
 
 
 MINI_BATCH = (
-    Entry("gradient descent (SGD)", "I2DL V.1", ("optimiser.name=sgd", "optimiser.momentum=0"), (0.01, 0.03, 0.1)),
+    Entry("gradient descent (SGD)", "I2DL V.1", ("optimiser.name=sgd", "optimiser.momentum=0"), (0.03, 0.1, 0.3)),
     Entry(
         "with momentum",
         "I2DL V.1; DL 6.6",
         ("optimiser.name=sgd", "optimiser.nesterov=false"),
-        (0.003, 0.01, 0.03),
+        (0.01, 0.03, 0.1),
     ),
-    Entry("with Nesterov's momentum", "I2DL V.1", ("optimiser.name=sgd",), (0.003, 0.01, 0.03)),
-    Entry("AdaGrad", "DL 7.1", ("optimiser.name=adagrad",), (0.003, 0.01, 0.03)),
-    Entry("RMSProp", "I2DL V.1", ("optimiser.name=rmsprop",), (1e-4, 3e-4, 1e-3)),
-    Entry("Adam", "I2DL V.1", ("optimiser.name=adam",), (3e-4, 1e-3, 3e-3)),
+    Entry("with Nesterov's momentum", "I2DL V.1", ("optimiser.name=sgd",), (0.01, 0.03, 0.1)),
+    Entry("AdaGrad", "DL 7.1", ("optimiser.name=adagrad",), (0.01, 0.03, 0.1)),
+    Entry("RMSProp", "I2DL V.1", ("optimiser.name=rmsprop",), (3e-4, 1e-3, 3e-3)),
+    Entry("Adam", "I2DL V.1", ("optimiser.name=adam",), (1e-3, 3e-3, 1e-2)),
     Entry(
         "AdamW, decay 0.05",
         "I2DL VIII.1, weight decay",
         ("optimiser.name=adamw", "optimiser.weight_decay=0.05"),
-        (3e-4, 1e-3, 3e-3),
+        (1e-3, 3e-3, 1e-2),
     ),
 )
 FULL_BATCH = (
@@ -153,8 +154,8 @@ COMPARISONS = (
     Comparison("softmax", MNIST | {"model": "softmax", "epochs": 3}, MINI_BATCH),
     Comparison("mlp", MNIST | {"model": "mlp", "epochs": 3}, MINI_BATCH),
     Comparison("schedules", MNIST | {"model": "mlp", "epochs": 10}, SCHEDULES),
-    Comparison("softmax-full-batch", THREE | {"model": "softmax", "epochs": 20}, FULL_BATCH),
-    Comparison("mlp-full-batch", THREE | TINY_MLP | {"epochs": 20}, FULL_BATCH),
+    Comparison("softmax-full-batch", THREE | {"model": "softmax", "epochs": 15}, FULL_BATCH),
+    Comparison("mlp-full-batch", THREE | TINY_MLP | {"epochs": 15}, FULL_BATCH),
 )
 
 
@@ -216,20 +217,25 @@ def insert(page: str, name: str, table: str) -> str:
 
 
 def draw(comparisons: dict[str, Sequence[Result]], path: Path) -> None:
-    """The training loss by the number of steps of each result, a comparison beside the other, as a PNG."""
+    """The training loss by the number of steps of each result, a comparison beside the other, as a PNG.
+
+    An entry has the same colour in each; their entries are the same, in the same order.
+    """
     figure = Figure(figsize=(8, 3.2), dpi=80, layout="constrained")
     FigureCanvasAgg(figure)
+    lines: dict[str, Artist] = {}
     for axes, (title, results) in zip(
         figure.subplots(1, len(comparisons), squeeze=False)[0], comparisons.items(), strict=True
     ):
-        for result in results:
+        for number, result in enumerate(results):
             if result.history:
                 # What is measured in the first epoch is the loss before the first step.
                 losses = [row["train_loss"] for row in result.history]
-                axes.plot(range(len(losses)), losses, label=result.entry.title, linewidth=1.2)
+                (line,) = axes.plot(range(len(losses)), losses, color=f"C{number}", linewidth=1.2)
+                lines.setdefault(result.entry.title, line)
         axes.set(title=title, xlabel="steps", ylabel="training loss", yscale="log")
         axes.grid(alpha=0.3)
-    axes.legend(fontsize="x-small")
+    figure.legend(lines.values(), lines.keys(), loc="outside right center", fontsize="x-small")
     figure.savefig(path, metadata={"Software": None})
 
 
