@@ -10,6 +10,7 @@ from models.layers.activation import ACTIVATIONS
 from models.layers.descent import FUNCTIONS, LAYERS, Descent
 
 STRONGEST = 4  # maps of a layer
+LEVELS = 100_000  # of activations that are told apart
 ACTIVATES = tuple(ACTIVATIONS.values())
 FOLLOWS = (nn.BatchNorm2d, nn.GroupNorm, nn.Identity, *ACTIVATES)
 
@@ -102,13 +103,19 @@ class Deconvolution(nn.Module):
 def strongest(maps: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """The ``count`` maps of (B, C, h, w) with the largest activation, the strongest first.
 
+    Activations are told apart to five digits of the largest, and of equals the first comes first: where many saturate
+    at one value, as LeNet-5's do, rounding would choose among them, and differently on every processor.
+
     Returns:
         Seeds (B, count, C, h, w), 0 but for that one activation of one map; these maps' numbers and activations
         (B, count).
     """
-    peaks, places = maps.flatten(2).max(2)  # (B, C, h w) -> (B, C)
-    chosen = _largest(peaks, count)  # (B, count)
-    strengths = peaks.gather(1, chosen)
+    activations = maps.flatten(2)  # (B, C, h w)
+    unit = activations.abs().amax((1, 2), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny) / LEVELS  # (B, 1, 1)
+    levels = (activations / unit).round()
+    places = levels.argmax(2)  # (B, C)
+    chosen = _largest(levels.amax(2), count)  # (B, count)
+    strengths = activations.gather(2, places[:, :, None]).squeeze(2).gather(1, chosen)  # (B, count)
     side = maps.shape[2] * maps.shape[3]
     places = chosen * side + places.gather(1, chosen)  # (B, count), in C h w
     empty = maps.new_zeros(maps.shape[0], count, maps.shape[1] * side)

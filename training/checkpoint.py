@@ -81,7 +81,8 @@ class Checkpoint:
         if config.get("auxiliary"):
             config = config | {"auxiliary": False}
             weights = {name: value for name, value in weights.items() if not name.startswith(AUXILIARY)}
-        model = build(self.recipe.model, config)
+        with torch.random.fork_rng():  # of the initial weights, which are replaced
+            model = build(self.recipe.model, config)
         model.load_state_dict(weights)
         return model.eval()
 

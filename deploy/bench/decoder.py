@@ -8,12 +8,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from deploy.bench.graphs import FILE, quiet_export, written
+from deploy.bench.graphs import FILE, written
 from service.package import Graph, Loop, TensorCard, TensorSpec, sha256
 from service.package.loop import Fill, FromRequest, State, Steps
+from training.export.onnx_file import save, trace
 
 NAME = "decoder"
 WIDTH, WORDS, SLOTS, MAX_STEPS = 512, 10_000, 16, 64
+EXAMPLES = {
+    "token": torch.ones(2, dtype=torch.int64),
+    "hidden": torch.zeros(2, WIDTH),
+    "cell": torch.zeros(2, WIDTH),
+}
 
 
 class Step(nn.Module):
@@ -66,12 +72,4 @@ def card(folder: Path) -> TensorCard:
 @torch.no_grad()
 def _write_onnx(path: Path) -> None:
     torch.manual_seed(0)
-    batch = {0: torch.export.Dim("batch")}
-    quiet_export(
-        Step().eval(),
-        (torch.ones(2, dtype=torch.int64), torch.zeros(2, WIDTH), torch.zeros(2, WIDTH)),
-        path,
-        ["token", "hidden", "cell"],
-        ["next_token", "next_hidden", "next_cell"],
-        {"token": batch, "hidden": batch, "cell": batch},
-    )
+    save(trace(Step(), EXAMPLES, ["next_token", "next_hidden", "next_cell"]), path)

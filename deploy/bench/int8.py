@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from deploy.bench import bare
-from deploy.bench.graphs import FILE, SIDE, show_noise
+from deploy.bench.graphs import FILE, HALF, SIDE, random_weights
 from deploy.bench.plan import Plan
 from deploy.bench.subject import Subject, patches
 from deploy.bench.table import Row, Target, at_least, at_most, median_row
-from models.registry import build
 from service.config import load_config
 from service.package import ClassifyCard, read_package
 from training.evaluate import evaluate, newest
@@ -26,7 +24,6 @@ SUFFIX = "-int8"
 SPEED, LOSS = at_least(2.5), at_most(0.5)
 # Enough to see the ranges of random weights by: how fast it runs does not depend on them.
 CALIBRATION = 64
-HALF = (0.5, 0.5, 0.5)
 
 
 class Pair(NamedTuple):
@@ -55,10 +52,7 @@ def resnet18(repository: Path) -> Pair:
     whole, small = (repository / name / "1" / FILE for name in (pair.name, pair.int8))
     if small.is_file():
         return pair
-    torch.manual_seed(0)
-    network = build("resnet18")
-    show_noise(Served(network, HALF, HALF))
-    model = to_onnx(Served(fold_normalisation(network), HALF, HALF), (SIDE, SIDE, 3))
+    model = to_onnx(Served(fold_normalisation(random_weights("resnet18")), HALF, HALF), (SIDE, SIDE, 3))
     for path in (whole, small):
         path.parent.mkdir(parents=True, exist_ok=True)
     save(model, whole)

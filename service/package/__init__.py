@@ -7,6 +7,7 @@ the small files the card names. This room is the whole of what the card may say.
 from service.package.caption import AttentionGrid, CaptionCard
 from service.package.card import (
     CARD,
+    VIEWS,
     Card,
     Classes,
     ClassifyCard,
@@ -18,6 +19,7 @@ from service.package.card import (
     Provenance,
     TensorCard,
     Views,
+    ViewsParameter,
 )
 from service.package.explain import ActivationMap, Deconvolution, Explain
 from service.package.folder import MAX_CARD_BYTES, Package, read_package, sha256
@@ -28,6 +30,7 @@ from service.package.serving import Serving
 __all__ = [
     "CARD",
     "MAX_CARD_BYTES",
+    "VIEWS",
     "ActivationMap",
     "AttentionGrid",
     "CaptionCard",
@@ -51,6 +54,7 @@ __all__ = [
     "TensorCard",
     "TensorSpec",
     "Views",
+    "ViewsParameter",
     "read_package",
     "sha256",
 ]

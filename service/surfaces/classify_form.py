@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.requests import Request
 
 from service.errors import LectoriumError
-from service.package.card import VIEWS
+from service.package import VIEWS
 from service.surfaces.form import Form
 from service.surfaces.task_door import Refusal
 

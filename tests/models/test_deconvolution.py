@@ -72,13 +72,14 @@ def deconvolved(network: nn.Module, path: str, x: Tensor, count: int) -> tuple[T
 
 @each(FAMILIES)
 def test_it_is_the_gradient_but_that_rectifiers_rectify_it(variant: Variant) -> None:
-    network, x = seasoned(variant).double(), images(variant, 2).double()
-    deconvolution = Deconvolution(network, 3)
+    network, x = seasoned(variant).double(), images(variant, 1).double()
+    deconvolution, paths = Deconvolution(network, 2), list(LAYERS[variant.name].values())
     assert deconvolution.layers == tuple(LAYERS[variant.name])
-    for number, path in enumerate(LAYERS[variant.name].values()):
+    for number in {0, len(paths) // 2, len(paths) - 1}:
+        path = paths[number]
         with torch.no_grad():
-            found = deconvolution(x, torch.full((2,), number))
-        reconstructions, maps, strengths = deconvolved(network, path, x, 3)
+            found = deconvolution(x, torch.full((1,), number))
+        reconstructions, maps, strengths = deconvolved(network, path, x, 2)
         torch.testing.assert_close(found[0], reconstructions)
         assert torch.equal(found[1], maps)
         torch.testing.assert_close(found[2], strengths)
@@ -123,6 +124,15 @@ def test_the_strongest_maps_keep_their_largest_activation_alone(maps: list[list[
         wanted = torch.zeros(len(maps), 4)
         wanted[number, maps[number].index(max(maps[number]))] = max(maps[number])
         assert torch.equal(seed.flatten(1), wanted)
+
+
+def test_of_activations_that_saturate_the_first_is_the_strongest_whatever_the_rounding() -> None:
+    saturated = torch.tensor([0.3, 1.7159, 1.7159, 1.6])[None, :, None, None].expand(1, 4, 2, 2)
+    for seed in range(8):
+        noise = 1e-6 * torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(seed))
+        seeds, which, _ = strongest(saturated + noise, 2)
+        assert which.tolist() == [[1, 2]]
+        assert seeds[0].flatten(1).argmax(1).tolist() == [1 * 4, 2 * 4]
 
 
 @each(FAMILIES)

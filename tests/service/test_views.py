@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.imaging import VIEW_COUNTS, prepare, take_views
-from service.package import Preprocessing
-from service.package.card import VIEWS
+from service.package import VIEWS, Preprocessing
 
 Pixels = NDArray[np.uint8]
 

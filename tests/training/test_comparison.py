@@ -10,6 +10,7 @@ from tests.training.tiny import Tiny
 from training import comparison as room
 from training.comparison import (
     COMPARISONS,
+    PAGE,
     PICTURE,
     Comparison,
     Entry,
@@ -38,11 +39,29 @@ def test_every_optimiser_and_every_schedule_is_compared() -> None:
     assert said("schedule") | {"constant"} == set(get_args(Name))
 
 
+def test_the_page_has_every_result_and_the_picture_is_small() -> None:
+    page = PAGE.read_text("utf-8")
+    for comparison in COMPARISONS:
+        table = page.partition(f"<!-- {comparison.name} -->\n")[2].partition(f"<!-- /{comparison.name} -->")[0]
+        titles = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+        assert titles == [entry.title for entry in comparison.entries]
+    assert f"]({PICTURE})" in page
+    with Image.open(PAGE.with_name(PICTURE)) as picture:
+        assert picture.format == "PNG"
+    assert PAGE.with_name(PICTURE).stat().st_size < 60_000
+
+
+def test_an_epoch_of_mini_batches_has_no_short_one_at_its_end() -> None:
+    recipes = [comparison.recipe for comparison in COMPARISONS]
+    assert [recipe["examples"] % recipe["batch_size"] for recipe in recipes if recipe["batch_size"] != "full"] == [
+        0
+    ] * 3
+
+
 def test_of_several_rates_the_best_by_training_loss_is_reported(tiny: Tiny) -> None:
     (result,) = compare(Comparison("tiny", RECIPE, (SGD,)), tiny.folder)
     assert result.rate == 0.01
     assert len(result.history) == 3
-    assert result.seconds > 0
     assert result.history[-1]["validation_loss"] < result.history[0]["validation_loss"]
 
 
@@ -65,11 +84,11 @@ def test_one_that_fails_at_every_rate_is_reported_with_its_step_and_its_error(ti
 
 def test_a_table_has_a_line_for_each_result() -> None:
     last = {"train_loss": 0.25, "validation_loss": 0.5, "validation_accuracy": 0.875}
-    good = Result(SGD, 0.01, [last], 1.25)
+    good = Result(SGD, 0.01, [last])
     bad = Result(replace(SGD, title="other"), 0.1, problem="step 7: it fails")
     assert tabulate([good, bad]).splitlines()[2:] == [
-        "| descent | I2DL V.1 | 0.01 | 0.2500 | 0.5000 | 87.50% | 1.2 |",
-        "| other | I2DL V.1 | 0.1 | step 7: it fails | | | |",
+        "| descent | I2DL V.1 | 0.01 | 0.2500 | 0.5000 | 87.50% |",
+        "| other | I2DL V.1 | 0.1 | step 7: it fails | | |",
     ]
 
 
@@ -102,3 +121,14 @@ def test_the_picture_leaves_out_what_failed(tmp_path: Path) -> None:
     draw({"a": [good], "b": [good]}, tmp_path / "one.png")
     draw({"a": [good, bad], "b": [good]}, tmp_path / "two.png")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_an_entry_has_its_colour_wherever_it_is_drawn(tmp_path: Path) -> None:
+    good = Result(SGD, 0.01, [{"train_loss": 1 / step} for step in range(1, 20)])
+    bad = Result(replace(SGD, title="other"), 0.1, problem="step 1: it fails")
+    draw({"a": [bad, good]}, tmp_path / "second.png")
+    with Image.open(tmp_path / "second.png") as picture:
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 16) or []}
+    # The second of matplotlib's colours, not the first.
+    assert (255, 127, 14) in colours
+    assert (31, 119, 180) not in colours

@@ -15,7 +15,15 @@ from training.commands.folds import folds
 from training.commands.train import train
 from training.commands.tune import tune
 
-SMALL = ("epochs=1", "batch_size=32", "validation=40", "optimiser.learning_rate=0.01", "gate.accuracy=0.1", "ema=0")
+SMALL = (
+    "epochs=1",
+    "batch_size=32",
+    "validation=40",
+    "optimiser.learning_rate=0.01",
+    "gate.accuracy=0.1",
+    "ema=0",
+    "temperature=false",
+)
 
 
 @pytest.fixture

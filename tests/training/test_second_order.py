@@ -223,6 +223,36 @@ def test_a_step_of_levenberg_and_marquardt_is_the_lectures() -> None:
     assert optimizer.param_groups[0]["damping"] == pytest.approx(0.01)
 
 
+def marquardt(theta: Tensor, damping: float, steps: int) -> tuple[Tensor, int]:
+    """Marquardt's method on `curve_fit` by its own Jacobian, from ``theta``; and how many steps were refused."""
+    times = torch.linspace(0, 4, 30, dtype=torch.float64)
+    errors: Callable[[Tensor], Tensor] = lambda t: decay(t, times) - decay(TRUTH, times)  # noqa: E731
+    refused = 0
+    for _ in range(steps):
+        j, r = jacrev(errors)(theta), errors(theta)
+        matrix, slope = j.T @ j, j.T @ r  # of half the sum of squares
+        scale = matrix.diagonal().clamp(min=0.01 * float(matrix.diagonal().max()))
+        while True:
+            step = torch.linalg.solve(matrix + damping * torch.diag(scale), slope)
+            gained = (r.square().sum() - errors(theta - step).square().sum()) / 2
+            if gained >= (slope @ step - step @ matrix @ step / 2) / 4:
+                break
+            damping, refused = damping * 10, refused + 1
+        theta, damping = theta - step, damping / 10
+    return theta, refused
+
+
+def test_the_path_of_levenberg_and_marquardt_is_that_of_the_method_by_hand() -> None:
+    start = torch.tensor([10.0, 0.05, -3.0], dtype=torch.float64)
+    theta = start.clone().requires_grad_()
+    optimizer = LevenbergMarquardt([theta], damping=1e-3)
+    for steps in range(1, 9):
+        optimizer.step(curve_fit(theta))
+        wanted, refused = marquardt(start, 1e-3, steps)
+        torch.testing.assert_close(theta.detach(), wanted, rtol=1e-8, atol=1e-8)
+    assert refused > 0
+
+
 def test_a_step_that_goes_uphill_is_taken_back_and_shortened() -> None:
     # log cosh: Newton's own step from 3 overshoots by far.
     weights = torch.tensor([3.0], dtype=torch.float64, requires_grad=True)

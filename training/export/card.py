@@ -8,6 +8,7 @@ from typing import Literal
 
 from service.package import (
     CARD,
+    VIEWS,
     ActivationMap,
     Classes,
     ClassifyCard,
@@ -19,6 +20,7 @@ from service.package import (
     IntegerParameter,
     Provenance,
     TensorSpec,
+    ViewsParameter,
     sha256,
 )
 from training.export.onnx_file import INPUT
@@ -29,6 +31,9 @@ from training.provenance import git_commit
 GRAPH, LABELS, GOLDEN, CURVE, RELIABILITY = "model.onnx", "labels.txt", "golden.npz", "card.png", "reliability.png"
 EXPORTERS = ("onnx", "onnxscript", "onnxruntime")
 SHOWN = 5  # labels, unless the caller asks for another number
+# Pixels a side. Of smaller images ten crops show an object larger than it was learnt, and cut off: on 28 pixels a
+# network that answers 95 % of whole images right answers 90 %.
+LEAST_CROPPED = 64
 
 Storage = Literal["float32", "float16", "int8"]
 
@@ -65,6 +70,14 @@ def describe_explanations(graph: Graph, deconv: Deconvolution | None) -> Explain
     return Explain(cam=ActivationMap(tensor=CAM) if maps else None, deconv=deconv)
 
 
+def describe_views(subject: Subject) -> ViewsParameter:
+    """Those that a network can know from its training."""
+    if not subject.mirrored:
+        return ViewsParameter(allowed=("single",))
+    large = min(subject.preprocessing.height, subject.preprocessing.width) >= LEAST_CROPPED
+    return ViewsParameter(allowed=VIEWS if large else ("single", "flip"))
+
+
 def describe(
     subject: Subject, graph: Graph, explain: Explain, golden: Golden, provenance: Provenance, folder: Path
 ) -> ClassifyCard:
@@ -80,7 +93,9 @@ def describe(
         graph=graph,
         preprocessing=subject.preprocessing,
         classes=Classes(tensor=PROBABILITIES, labels=LABELS),
-        parameters=ClassifyParameters(top_k=IntegerParameter(default=min(SHOWN, labels), minimum=1, maximum=labels)),
+        parameters=ClassifyParameters(
+            top_k=IntegerParameter(default=min(SHOWN, labels), minimum=1, maximum=labels), views=describe_views(subject)
+        ),
         explain=explain,
         golden=golden,
         files={path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD},

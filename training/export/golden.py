@@ -1,6 +1,5 @@
 """The golden example: some images and the right answers to them, which a server must give before it serves."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from service.package import Golden
 from training.data import Bytes, Split
 from training.export.card import GOLDEN, GRAPH, Storage
 from training.export.deconvolution import ServedDeconvolution, golden_deconvolution
-from training.export.onnx_file import INPUT, Answers, Floats, open_onnx, reference
+from training.export.onnx_file import INPUT, Answers, open_onnx, reference
 from training.export.subject import Subject
 from training.graph import Served
 
@@ -35,14 +34,7 @@ def write_golden(
     explanations: dict[str, Any] = golden_deconvolution(back, images, "deconv") if back else {}
     arrays: dict[str, Any] = {INPUT: images, **found, **explanations}
     np.savez_compressed(folder / GOLDEN, **arrays)
-    floats = [array for array in (*found.values(), *explanations.values()) if array.dtype == np.float32]
-    return found, Golden(file=GOLDEN, tolerance=tolerance(floats, weights))
-
-
-def tolerance(golden: Iterable[Floats], weights: Storage) -> float:
-    """What another processor's answers may differ by; of values above 1, such as activation maps, in proportion."""
-    largest = max(1.0, *(float(np.abs(array).max()) for array in golden))
-    return (INT8_TOLERANCE if weights == "int8" else TOLERANCE) * largest
+    return found, Golden(file=GOLDEN, tolerance=INT8_TOLERANCE if weights == "int8" else TOLERANCE)
 
 
 def one_of_each(split: Split) -> Bytes:

@@ -28,7 +28,8 @@ class Subject:
     """A model and everything that its card will say of it, but for what is measured.
 
     ``training`` are images that may be calibrated on, ``validation`` images that it was not trained on; both are None
-    where there are no data, and so is ``test``. ``gate`` is the accuracy it must reach.
+    where there are no data, and so is ``test``. ``mirrored``: it has learnt from mirror images too. ``gate`` is the
+    accuracy it must reach.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Subject:
     seed: int
     created: str
     libraries: Mapping[str, str]
+    mirrored: bool = True
     temperature: bool = False
     gate: float | None = None
     history: Sequence[Row] = ()
@@ -105,6 +107,7 @@ def from_run(run: Path, data: Path | None) -> Subject:
         seed=recipe.seed,
         created=checkpoint.created,
         libraries=checkpoint.libraries,
+        mirrored=recipe.augmentation.flip > 0,
         temperature=recipe.temperature,
         gate=recipe.gate.accuracy if recipe.gate else None,
         history=checkpoint.history,
@@ -141,6 +144,7 @@ def from_runs(runs: Sequence[Path], name: str | None, data: Path | None) -> Subj
         model=Ensemble([member.model for member in members]),
         recipe={"name": name, "members": [dict(member.recipe) for member in members]},
         created=max(member.created for member in members),
+        mirrored=all(member.mirrored for member in members),
         temperature=any(member.temperature for member in members),
         gate=None,
         history=(),

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from deploy.bench import decoder
 from deploy.bench.decoder import WIDTH, WORDS
-from deploy.bench.graphs import quiet_export, written
+from deploy.bench.graphs import written
 from service.package import Loop, TensorCard, TensorSpec
 from service.package.loop import FromRequest
+from training.export.onnx_file import save, trace
 
 NAME, PLACES = "attention", 196
 
@@ -57,14 +58,5 @@ def _card(folder: Path) -> TensorCard:
 @torch.no_grad()
 def _write_onnx(path: Path) -> None:
     torch.manual_seed(0)
-    batch = {0: torch.export.Dim("batch")}
-    names = ["token", "hidden", "cell", "features"]
-    states = torch.zeros(2, WIDTH), torch.zeros(2, WIDTH)
-    quiet_export(
-        Step().eval(),
-        (torch.ones(2, dtype=torch.int64), *states, torch.zeros(2, PLACES, WIDTH)),
-        path,
-        names,
-        ["next_token", "next_hidden", "next_cell"],
-        dict.fromkeys(names, batch),
-    )
+    examples = {**decoder.EXAMPLES, "features": torch.zeros(2, PLACES, WIDTH)}
+    save(trace(Step(), examples, ["next_token", "next_hidden", "next_cell"]), path)

@@ -61,5 +61,5 @@ def test_the_map_of_a_digit_is_largest_over_it_and_not_over_another() -> None:
     network = build("vgg7-28", {"widths": [[8], [16], [32]], "dropout": 0.0})
     learn(network, images[:LEARNED], labels[:LEARNED])
     share = found(network, images[LEARNED:], labels[LEARNED:])
-    # 0.81 to 0.88 from four seeds; by chance it is 0.5 for a map that sees digits and no classes, 0.25 for one that sees nothing.
+    # 0.81 to 0.88 from four seeds; by chance 0.5 for a map that sees digits and no classes, 0.25 for one that is blind.
     assert share > 0.7

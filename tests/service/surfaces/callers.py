@@ -105,12 +105,18 @@ def in_flight(server: Server, surface: str) -> int:
     return int(server.metric("lectorium_in_flight_requests", surface=surface))
 
 
+def occupy_slow_model(server: Server) -> Leave:
+    """Give the one lane a long request for `slow` to work through, and come back once it is at it."""
+    leave = begin_grpc(server, LONG)
+    assert eventually(lambda: server.metric("lectorium_queue_rows", model="slow") > MAX_BATCH)
+    return leave
+
+
 @contextmanager
 def slow_model_occupied(server: Server) -> Iterator[None]:
     """Inside, the one lane works through a long request for `slow`; at the end, that caller leaves."""
-    leave = begin_grpc(server, LONG)
+    leave = occupy_slow_model(server)
     try:
-        assert eventually(lambda: server.metric("lectorium_queue_rows", model="slow") > MAX_BATCH)
         yield
     finally:
         leave()

@@ -221,7 +221,8 @@ def test_leaving_a_stream_ends_the_explanations_of_its_frames(watched: Server) -
     with VisionConversation(watched) as caller:
         for explain in ("cam", "deconv") * 25:
             caller.ask(PICTURE, explain=explain, views="ten_crop")
-        assert eventually(lambda: in_flight(watched, "vision_grpc") == 50)
+        # The first may have their answers before the last are in.
+        assert eventually(lambda: in_flight(watched, "vision_grpc") >= 40)
         caller.call.cancel()
         assert eventually(lambda: in_flight(watched, "vision_grpc") == 0, within_s=2)
     assert eventually(lambda: watched.metric("lectorium_queue_rows", model="slow") == 0)

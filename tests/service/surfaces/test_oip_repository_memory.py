@@ -13,8 +13,8 @@ from tests.service.surfaces.transports import JSON_LENGTH, Rest, infer_path
 from tests.serving import Server, eventually
 
 ZOO = Path("models/zoo")
-RELOADS, WARM_UP = 200, 20
-# As much as 200 reloads may add to what is resident, of what was after the warm-up.
+RELOADS, WARM_UP = 50, 10
+# As much as 50 reloads may add to what is resident, of what was after the warm-up.
 MORE = 1.10
 # Threads and files that any request may open and keep.
 FEW = 8
@@ -26,7 +26,7 @@ def largest(zoo: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_two_hundred_reloads_of_the_largest_package_leave_no_memory_behind(tmp_path: Path) -> None:
+def test_fifty_reloads_of_the_largest_package_leave_no_memory_behind(tmp_path: Path) -> None:
     package = largest(ZOO)
     name = package.parent.name
     shutil.copytree(package, tmp_path / "zoo" / name / package.name)

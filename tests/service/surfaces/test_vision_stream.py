@@ -10,7 +10,7 @@ from protos.lectorium.v1 import vision_pb2 as pb
 from service.surfaces.vision_stream import MAX_AT_ONCE
 from tests.packages import CLASSES, example, expected
 from tests.pictures import png
-from tests.service.surfaces.callers import LONG, begin_grpc, in_flight, slow_model_occupied
+from tests.service.surfaces.callers import LONG, in_flight, occupy_slow_model, slow_model_occupied
 from tests.service.surfaces.conftest import StartServer
 from tests.service.surfaces.transports import Refused
 from tests.service.surfaces.vision_conversation import VisionConversation
@@ -155,7 +155,7 @@ def test_draining_finishes_what_runs_and_refuses_new_requests_of_open_streams(st
 
 def test_what_outlasts_the_grace_time_is_ended_with_a_status(start: StartServer) -> None:
     server = start(drain_s=0.3, max_queue_rows=2 * LONG)
-    leave = begin_grpc(server, LONG)
+    leave = occupy_slow_model(server)
     with VisionConversation(server) as caller:
         caller.ask(png(), model="slow")
         assert eventually(lambda: in_flight(server, "vision_grpc") == 1)
