@@ -1,37 +1,25 @@
-"""The table of classifiers: every variant under its name."""
+"""Every model there is, whatever its task, under its name."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
-from models.classification import (
-    alexnet,
-    googlenet,
-    lenet5,
-    logistic,
-    mlp,
-    neighbours,
-    resnet,
-    softmax,
-    vgg,
-    xception,
-)
-from models.variant import Variant, build_row, find_row
+from models.captioning import rows as captioning
+from models.classification import rows as classification
+from models.language import recogniser as language
+from models.variant import Row, build_row, find_row
 
-# In the order of the lecture.
-FAMILIES = (logistic, softmax, neighbours, mlp, lenet5, alexnet, vgg, resnet, googlenet, xception)
-
-VARIANTS: Mapping[str, Variant] = {variant.name: variant for family in FAMILIES for variant in family.VARIANTS}
+ROWS: Mapping[str, Row] = {**classification.VARIANTS, **captioning.VARIANTS, **language.VARIANTS}
 
 
-def find(name: str) -> Variant:
+def find(name: str) -> Row:
     """The row called ``name``.
 
     Raises:
         KeyError: there is none; the message lists the names there are.
     """
-    return find_row(VARIANTS, name)
+    return find_row(ROWS, name)
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> nn.Module:

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from models.registry import build
 from models.weights import AUXILIARY
 from service.package import Dataset
-from training.classifier import DESCRIPTION
-from training.data import Source
+from training.craft.recipe import Recipe
+from training.craft.stopping import MODES, Metric, has_stopped
+from training.data import CaptionSource, Source
 from training.errors import RunError
 from training.history import Row
+from training.learner import DESCRIPTION
 from training.provenance import describe_dataset, git_commit, library_versions
-from training.recipe import Recipe, parse_recipe
-from training.stopping import MODES, Metric, has_stopped
+from training.recipe import AnyRecipe, parse_recipe
 
 FILE = "last.ckpt"
 BEST = "best.ckpt"
@@ -59,7 +60,7 @@ class Keeper(ModelCheckpoint):
 class Checkpoint:
     """What a run folder's checkpoint says; ``weights`` are those that the recipe keeps, of the ``kept`` row's epoch."""
 
-    recipe: Recipe
+    recipe: AnyRecipe
     config: dict[str, Any]
     dataset: Dataset
     libraries: dict[str, str]
@@ -87,7 +88,9 @@ class Checkpoint:
         return model.eval()
 
 
-def describe(recipe: Recipe, config: dict[str, Any], source: Source, splits: dict[str, int]) -> dict[str, Any]:
+def describe(
+    recipe: Recipe, config: dict[str, Any], source: Source | CaptionSource, splits: dict[str, int]
+) -> dict[str, Any]:
     """What every checkpoint of this run says of itself, in plain strings, numbers, lists and dictionaries."""
     return {
         "model": recipe.model,

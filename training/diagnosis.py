@@ -8,10 +8,8 @@ from typing import Literal
 
 from torch import nn
 
-from training.augmentation import Augmentation
+from training.craft.recipe import Recipe
 from training.history import Row
-from training.noise import Noise
-from training.recipe import Recipe
 
 Name = Literal[
     "not learning",
@@ -70,14 +68,8 @@ def diagnose(rows: Sequence[Row], handicaps: Sequence[str] = ()) -> tuple[Findin
 
 def handicaps(recipe: Recipe, model: nn.Module) -> list[str]:
     """What makes the loss of ``model`` higher in training than in validation, for the same weights and images."""
-    found = {
-        "augmentation": recipe.augmentation != Augmentation(),
-        "noise": recipe.noise != Noise(),
-        "label smoothing": recipe.loss.label_smoothing > 0,
-        f"the {recipe.loss.name} loss": recipe.loss.name != "cross_entropy",
-        "dropout": any(m.p > 0 for m in model.modules() if isinstance(m, nn.Dropout | nn.Dropout2d)),
-    }
-    return [name for name, there in found.items() if there]
+    dropout = any(m.p > 0 for m in model.modules() if isinstance(m, nn.Dropout | nn.Dropout2d))
+    return [*recipe.handicaps, *(["dropout"] if dropout else [])]
 
 
 class Curve:

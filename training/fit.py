@@ -1,42 +1,30 @@
 """One run: recipe in, run folder with checkpoints, history, learning curve and sanity checks out."""
 
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
-from torch.utils.data import DataLoader
 
-from models.registry import find
 from training import sanity
-from training.checkpoint import BEST, FILE, Checkpoint, Keeper, describe, read_checkpoint
-from training.classifier import Classifier
-from training.data import Source, Split, cut
-from training.data.loading import training_batches, validation_batches
+from training.checkpoint import BEST, FILE, Checkpoint, Keeper, read_checkpoint
+from training.craft.recipe import Recipe
+from training.craft.stopping import Stopper
 from training.diagnosis import diagnose, handicaps
 from training.errors import RecipeError, RunError
 from training.history import History, draw
-from training.memory import remember
-from training.network import check_network, complete_config, fresh_model, open_source, start_from
-from training.recipe import Recipe
-from training.stopping import Stopper
+from training.task import Start
+from training.tasks import open_task
 from training.world import World, find_world
 
-__all__ = ["fit", "fresh_model", "make_classifier", "quiet", "start"]
-
-VALIDATION_BATCH = 500
 TENSORBOARD = "tensorboard"
 
 Say = Callable[[str], None]
-Batches = DataLoader[tuple[Tensor, ...]]
 
 
 def fit(
@@ -64,53 +52,32 @@ def fit(
     """
     say = say or (lambda line: None)
     earlier = _earlier(recipe, run)
-    source = open_source(recipe, data)
+    task = open_task(recipe, data)
     world = find_world()
     _check_machine(recipe, world)
     if earlier is None or not earlier.finished:
-        module, training, validation = start(recipe, source, resume=earlier is not None)
+        start = task.start(resume=earlier is not None)
         run.mkdir(parents=True, exist_ok=True)
         if earlier is None:
-            _check(module, training, run, world, say, strict=strict)
+            _check(start, run, world, say, strict=strict)
         if recipe.epochs:
-            module.history = History(run / "history.csv")
-            callbacks = _callbacks(recipe, run, module.history, callbacks, progress=progress)
+            start.learner.history = History(run / "history.csv")
+            callbacks = _callbacks(recipe, run, start.learner.history, callbacks, progress=progress)
             # Each step seeds the generators anew.
             with torch.random.fork_rng(), quiet():
                 _trainer(recipe, run, world, callbacks).fit(
-                    module,
-                    *_batches(recipe, training, validation, world),
+                    start.learner,
+                    start.training(world),
+                    start.validation(world),
                     ckpt_path=str(run / FILE) if earlier else None,
                     weights_only=True,
                 )
         elif world.leads:
-            remember(module, training, validation, run / FILE)
+            start.remember(run / FILE)
     done = read_checkpoint(run)
     if world.leads:
-        _report(done, f"{find(recipe.model).title} on {source.title}", run / "curve.png", say)
+        _report(done, task.title, run / "curve.png", say)
     return done
-
-
-def make_classifier(recipe: Recipe, source: Source, splits: dict[str, int], *, resume: bool = False) -> Classifier:
-    """The recipe's network, fresh or with the weights it starts from, ready to be trained.
-
-    ``splits`` has the number of examples of each; a network to ``resume`` gets its weights later.
-
-    Raises:
-        RecipeError: no such model or value, weights that don't fit, or a network that doesn't fit ``source``.
-        RunError: the folder of the weights holds no checkpoint.
-    """
-    config = complete_config(recipe, source, splits["training"])
-    model = fresh_model(recipe, config)
-    check_network(recipe, model, source.shape, source.labels)
-    if recipe.transfer:
-        start_from(recipe, model, recipe.transfer, load=not resume)
-    if any(weight.requires_grad for weight in model.parameters()) != bool(recipe.epochs):
-        wanted = "1 or more" if recipe.epochs == 0 else "0: no weight of it is trained"
-        raise RecipeError(f"recipe {recipe.name!r}: {recipe.epochs} epochs of {recipe.model}, wanted {wanted}")
-    # Through JSON, so that a checkpoint holds plain values only (and no tuples).
-    said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
-    return Classifier(model, recipe, source, describe(recipe, said, source, splits))
 
 
 def _check_machine(recipe: Recipe, world: World) -> None:
@@ -130,44 +97,15 @@ def _earlier(recipe: Recipe, run: Path) -> Checkpoint | None:
     return earlier
 
 
-def start(recipe: Recipe, source: Source, *, resume: bool = False) -> tuple[Classifier, Split, Split]:
-    """The recipe's network as its training starts (see `make_classifier`), and the splits for it.
-
-    Raises:
-        RecipeError: as `make_classifier`.
-        DataError: as `cut`.
-    """
-    # A mistake in it is found before the data are read.
-    fresh_model(recipe)
-    training, validation = cut(
-        source,
-        validation=recipe.validation,
-        seed=recipe.seed,
-        fold=recipe.fold,
-        bootstrap=recipe.bootstrap,
-        examples=recipe.examples,
-    )
-    splits = {"training": len(training), "validation": len(validation)}
-    return make_classifier(recipe, source, splits, resume=resume), training, validation
-
-
-def _check(module: Classifier, training: Split, run: Path, world: World, say: Say, *, strict: bool) -> None:
+def _check(start: Start, run: Path, world: World, say: Say, *, strict: bool) -> None:
     """Look at the start of the run, in every process, so that all of them stop where one does."""
-    checks = sanity.check(module, training)
+    checks = sanity.check(start)
     if world.leads:
         sanity.write(checks, run / "sanity.json")
         for check in checks:
             say(str(check))
     if strict:
         sanity.insist(checks)
-
-
-def _batches(recipe: Recipe, training: Split, validation: Split, world: World) -> tuple[Batches, Batches]:
-    size = len(training) if recipe.batch_size == "full" else recipe.batch_size
-    return (
-        training_batches(training, size, recipe.seed, world.rank, world.size),
-        validation_batches(validation, VALIDATION_BATCH, world.rank, world.size),
-    )
 
 
 @contextmanager

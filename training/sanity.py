@@ -12,12 +12,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim import Adam
 
-from training.classifier import Classifier, heads
-from training.data import Split
 from training.errors import SanityError
+from training.learner import Batch, Learner
+from training.task import Start
 
 # Logits of deviation s cost s^2 / 2 nats more than log C; a network that is sure of nothing yet has s < 1.
 INITIAL_TOLERANCE = 0.5
@@ -42,43 +41,34 @@ class Check:
         return f"{'ok' if self.passed else 'WARNING'}: {self.words}"
 
 
-def check(classifier: Classifier, training: Split) -> list[Check]:
-    """Check the start of ``classifier`` on a few examples of ``training``: nothing of it is changed.
+def check(start: Start) -> list[Check]:
+    """Check the ``start`` of a run on a few of its examples: nothing of it is changed.
 
     The first loss is near log C; every weight that is trained has a gradient; a few examples can be learnt by heart.
     The loss is the cross-entropy, whatever the recipe's. A network whose heads are trained may start anywhere.
     """
-    if not any(weight.requires_grad for weight in classifier.model.parameters()):
+    if not any(weight.requires_grad for weight in start.learner.model.parameters()):
         return []
     with torch.random.fork_rng():
-        return list(_checks(classifier, training))
+        return list(_checks(start))
 
 
-def _checks(classifier: Classifier, training: Split) -> Iterator[Check]:
-    network = copy.deepcopy(classifier.model)
+def _checks(start: Start) -> Iterator[Check]:
+    learner = start.learner
+    network = copy.deepcopy(learner.model)
     for module in network.modules():
         if isinstance(module, nn.Dropout | nn.Dropout2d):
             module.p = 0.0
-    images, labels = _some(classifier, training, IMAGES)
     with torch.no_grad():
         # In training mode: of averages that batch norm has not made yet, evaluation mode says nothing.
-        yield _initial_loss(heads(network(images))[0], labels, classifier.starts_trained)
-    images, labels = _some(classifier, training, EXAMPLES)
-    yield _gradients(network, images, labels)
-    yield _over_fits(network, images, labels, len(classifier.labels))
+        yield _initial_loss(learner, float(learner.cross_entropies(network, start.some(IMAGES))[0]))
+    few = start.some(EXAMPLES)
+    yield _gradients(learner, network, few)
+    yield _over_fits(learner, network, few)
 
 
-def _some(classifier: Classifier, training: Split, count: int) -> tuple[Tensor, Tensor]:
-    """``count`` examples as the network takes them, of every class in turn, and their labels."""
-    by_class = [(training.labels == label).nonzero()[0] for label in range(len(classifier.labels))]
-    turns = range(max(map(len, by_class)))
-    rows = [int(rows[turn]) for turn in turns for rows in by_class if turn < len(rows)][:count]
-    images, labels = torch.from_numpy(training.images[rows]), torch.from_numpy(training.labels[rows])
-    return classifier.prepare(images), labels
-
-
-def _initial_loss(logits: Tensor, labels: Tensor, trained: bool) -> Check:
-    measured, wanted = float(cross_entropy(logits, labels)), math.log(logits.shape[1])
+def _initial_loss(learner: Learner, measured: float) -> Check:
+    wanted, trained = math.log(learner.choices), learner.starts_trained
     passed = trained or abs(measured - wanted) <= INITIAL_TOLERANCE
     words = f"the first loss is {measured:.3f}, and log C, of one who knows nothing, {wanted:.3f}"
     if trained:
@@ -88,9 +78,9 @@ def _initial_loss(logits: Tensor, labels: Tensor, trained: bool) -> Check:
     return Check("initial loss", passed, measured, wanted, words)
 
 
-def _gradients(network: nn.Module, images: Tensor, labels: Tensor) -> Check:
+def _gradients(learner: Learner, network: nn.Module, few: Batch) -> Check:
     trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-    torch.autograd.backward(_loss(network, images, labels))
+    torch.autograd.backward(_loss(learner, network, few))
     without = [name for name, weight in trained.items() if not _flows(weight.grad)]
     reached = len(trained) - len(without)
     words = f"a gradient reaches {reached} of {len(trained)} weight tensors"
@@ -103,27 +93,27 @@ def _flows(gradient: Tensor | None) -> bool:
     return gradient is not None and bool(gradient.isfinite().all()) and bool(gradient.any())
 
 
-def _over_fits(network: nn.Module, images: Tensor, labels: Tensor, classes: int) -> Check:
+def _over_fits(learner: Learner, network: nn.Module, few: Batch) -> Check:
     optimizer = Adam([weight for weight in network.parameters() if weight.requires_grad], LEARNING_RATE)
-    wanted = OVER_FITTED * math.log(classes)
+    wanted = OVER_FITTED * math.log(learner.choices)
     for step in range(STEPS + 1):
         with torch.no_grad():
-            measured = float(cross_entropy(heads(network(images))[0], labels))
+            measured = float(learner.cross_entropies(network, few)[0])
         if measured < wanted or step == STEPS:
             break
         optimizer.zero_grad()
-        torch.autograd.backward(_loss(network, images, labels))
+        torch.autograd.backward(_loss(learner, network, few))
         optimizer.step()
     passed = measured < wanted
-    words = f"after {step} steps on {len(labels)} examples their loss is {measured:.3f}, wanted below {wanted:.3f}"
+    words = f"after {step} steps on {len(few[0])} examples their loss is {measured:.3f}, wanted below {wanted:.3f}"
     if not passed:
         words += ": what cannot learn a few examples by heart learns nothing of many"
     return Check("over-fit one batch", passed, measured, wanted, words)
 
 
-def _loss(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def _loss(learner: Learner, network: nn.Module, batch: Batch) -> Tensor:
     """The cross-entropy of all heads: each must learn."""
-    return torch.stack([cross_entropy(logits, labels) for logits in heads(network(images))]).sum()
+    return torch.stack(learner.cross_entropies(network, batch)).sum()
 
 
 def write(checks: Sequence[Check], path: Path) -> None:

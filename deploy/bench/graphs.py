@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.registry import build
+from models.classification.rows import build
 from service.errors import InvalidPackage
 from service.package import CARD, Graph, TensorCard, TensorSpec, read_package, sha256
+from training.classification.graph import Served
 from training.export.onnx_file import INPUT, save, trace
-from training.graph import Served
 
 FOLDER = Path("build/bench/zoo")
 NAME, FILE = "resnet18", "model.onnx"

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from models.registry import build
+from models.classification.rows import build
 
 
 class _MapsTracer(fx.Tracer):

@@ -12,9 +12,9 @@ from models.classification.googlenet import GoogLeNet
 from models.classification.lenet5 import LeNet5
 from models.classification.neighbours import NearestNeighbours
 from models.classification.resnet import ResNet
+from models.classification.rows import VARIANTS, build
 from models.classification.vgg import VGG
 from models.classification.xception import Xception
-from models.registry import VARIANTS, build
 from models.variant import Variant
 
 EVERY = list(VARIANTS.values())

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from models.classification.rows import build, find
 from models.deconvolution import Deconvolution, strongest
 from models.layers.activation import ACTIVATIONS, ScaledTanh
 from models.layers.normalisation import NORMALISATIONS
 from models.receptive_field import receptive_fields
-from models.registry import build, find
 from models.variant import Variant
 from tests.models.rows import CONVOLUTIONAL, EVERY, GREY, LARGE, SMALL, each, images, seasoned, thin
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from models.classification.rows import build
 from models.receptive_field import Field, receptive_fields
-from models.registry import build
 from models.variant import Variant
 from tests.models.rows import CONVOLUTIONAL, GREY, each, thin
 

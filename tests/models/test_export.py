@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from models.classification.rows import build, find
 from models.layers.activation import ACTIVATIONS
 from models.layers.activation_map import ClassActivationMaps
 from models.layers.normalisation import NORMALISATIONS
-from models.registry import build, find
 from models.variant import Variant
 from tests.models.rows import CONVOLUTIONAL, GREY, SMALL, each, images, seasoned, takes
 from training.export.onnx_file import OPSET

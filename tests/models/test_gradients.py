@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from models.registry import build
+from models.classification.rows import build
 from models.variant import Variant
 from tests.models.rows import CONVOLUTIONAL, GREY, each, images, steady, thin
 

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from models.classification.rows import build, find
 from models.layers.activation import ACTIVATIONS, Maxout
 from models.layers.activation_map import ClassActivationMaps
 from models.layers.initialisation import INITIALISATIONS
 from models.layers.normalisation import NORMALISATIONS
-from models.registry import build, find
 from models.variant import Variant
 from tests.models.rows import CONVOLUTIONAL, GREY, each, images, takes, thin
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.classification.rows import build
 from models.receptive_field import Field, output_size, receptive_fields
-from models.registry import build
 from models.variant import Variant
 from tests.models.rows import CONVOLUTIONAL, each, thin
 

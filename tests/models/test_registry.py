@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.registry import VARIANTS, build, find
+from models.classification.rows import VARIANTS, build, find
 from models.variant import Variant
 from tests.models.rows import EVERY, GREY, LARGE, SMALL, each, images, seasoned, steady
 

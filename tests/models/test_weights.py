@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.registry import build
+from models.classification.rows import build
 from models.weights import WeightsError, load_weights, read_weights
 
 GOOGLENET: dict[str, Any] = {"scale": 1 / 16, "classes": 10}

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.registry import VARIANTS
+from models.classification.rows import VARIANTS
 from service.package import Package, Provenance, read_package
 from tests.training.tiny import digits
+from training.classification.evaluate import measure
 from training.data import Split
 from training.data.catalogue import SOURCES
-from training.evaluate import measure
 from training.export.export import INT8_LOSS, INT8_SUFFIX
 from training.recipe import load_recipe, parse_recipe, shipped
 

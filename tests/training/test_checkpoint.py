@@ -6,7 +6,7 @@ import torch
 
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import FILE, read_checkpoint
-from training.classifier import DESCRIPTION
+from training.classification.classifier import DESCRIPTION
 from training.errors import RunError
 
 

@@ -13,7 +13,7 @@ from training.checkpoint import read_checkpoint
 from training.commands.evaluate import evaluate
 from training.commands.export import export
 from training.commands.train import train
-from training.transfer import Transfer
+from training.craft.transfer import Transfer
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("epochs=3", "batch_size=32", "validation=40", "optimiser.learning_rate=0.01", "gate.accuracy=0.5", "ema=0")

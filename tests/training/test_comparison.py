@@ -21,8 +21,8 @@ from training.comparison import (
     main,
     tabulate,
 )
-from training.optimiser import KEYS
-from training.schedule import Name
+from training.craft.optimiser import KEYS
+from training.craft.schedule import Name
 
 RECIPE = {"dataset": "mnist", "model": "softmax", "validation": 40, "batch_size": 32, "epochs": 3}
 SGD = Entry("descent", "I2DL V.1", ("optimiser.name=sgd",), (1e-6, 0.01, 1e-5))

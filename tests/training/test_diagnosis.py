@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.registry import build
+from models.classification.rows import build
 from tests.training.tiny import Tiny, tiny_recipe
 from training.diagnosis import FEWEST, diagnose, handicaps, smooth
 from training.fit import fit

@@ -58,7 +58,7 @@ import sys, time
 from pathlib import Path
 from tests.training.tiny import make_tiny, tiny_recipe
 from training.data import catalogue
-from training.classifier import Classifier
+from training.classification.classifier import Classifier
 from training.fit import fit
 
 def wait(self):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from models.registry import VARIANTS
+from models.classification.rows import VARIANTS
 from tests.training.tiny import make_folder
 from training.data.catalogue import SOURCES
 from training.errors import RecipeError

@@ -7,11 +7,11 @@ from torch import nn
 
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import FILE
-from training.classifier import Classifier
+from training.classification.classifier import Classifier
+from training.classification.network import open_source
 from training.data import Split
 from training.errors import SanityError
 from training.fit import fit, start
-from training.network import open_source
 from training.sanity import EXAMPLES, Check, check, insist
 
 

@@ -47,7 +47,7 @@ import torch
 from tests.training.tiny import make_tiny, tiny_recipe
 from training.data import catalogue
 from training.fit import fit
-from training.classifier import Classifier
+from training.classification.classifier import Classifier
 
 folder = Path(sys.argv[1])
 rank = os.environ["RANK"]

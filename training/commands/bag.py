@@ -20,10 +20,10 @@ def bag(recipe: str, members: int, changes: tuple[str, ...], data: Path | None, 
     with the members' mean.
     """
     with plain_errors():
-        from training.bagging import bag as train_members
-        from training.recipe import load_recipe
+        from training.recipe import load_classifier
+        from training.search.bagging import bag as train_members
 
-        settings = load_recipe(recipe, changes, data)
+        settings = load_classifier(recipe, changes, data)
         runs = []
         for member in train_members(settings, members, output, load_config().data):
             click.echo(member)

@@ -19,7 +19,7 @@ def evaluate(name: str, version: int | None, repository: Path, data: str | None)
     It is served by the engine as for a caller; another accuracy or calibration error than the card's is an error.
     """
     with plain_errors():
-        from training.evaluate import evaluate as evaluate_package
+        from training.classification.evaluate import evaluate as evaluate_package
 
         done = evaluate_package(repository, name, version, load_config().data, data)
         click.echo(

@@ -99,7 +99,7 @@ def _from_file(name: str | None, from_file: FromFile) -> "Subject":
 
 
 def _report(package: "Package") -> None:
-    from training.evaluate import size
+    from training.classification.evaluate import size
 
     said = package.classifier.provenance
     if said.metrics:

@@ -32,9 +32,9 @@ def find_rate(
     """
     with plain_errors():
         from models.registry import find
-        from training.rate_finder import draw
-        from training.rate_finder import find_rate as rise
         from training.recipe import load_recipe
+        from training.search.rate_finder import draw
+        from training.search.rate_finder import find_rate as rise
 
         settings = load_recipe(recipe, changes, data)
         curve = rise(settings, load_config().data, lowest=lowest, highest=highest, steps=steps)

@@ -19,10 +19,10 @@ def folds(recipe: str, of: int, changes: tuple[str, ...], data: Path | None, out
     The same command goes on where it was killed.
     """
     with plain_errors():
-        from training.folds import cross_validate, spread
-        from training.recipe import load_recipe
+        from training.recipe import load_classifier
+        from training.search.folds import cross_validate, spread
 
-        settings = load_recipe(recipe, changes, data)
+        settings = load_classifier(recipe, changes, data)
         folder = output or Path("runs") / f"{settings.name}-folds"
         held = []
         for each in cross_validate(settings, of, folder, load_config().data):

@@ -40,7 +40,7 @@ def train(
         if recipe is None:
             raise click.UsageError("RECIPE is missing; --list names those there are")
         start = [f"transfer.weights={json.dumps(weights)}"] if weights else []
-        settings = load_recipe(recipe, (*start, *changes), folder=data)
+        settings = load_recipe(recipe, (*start, *changes), data)
         run = output or Path("runs") / settings.name
         done = fit(settings, run, load_config().data, strict=strict, say=click.echo)
         last = done.history[-1]
@@ -49,11 +49,11 @@ def train(
 
 
 def _list() -> None:
-    """One line a recipe: its name, what it trains on what, and the accuracy it must reach on the test split."""
+    """One line a recipe: its name, what it trains on what, and what it must reach on the test split."""
     from models.registry import find
     from training.recipe import shipped
 
     for recipe in shipped():
-        target = f"{recipe.gate.accuracy:.1%}" if recipe.gate else ""
+        target = ", ".join(f"{name.replace('_', '-')} {value:.1%}" for name, value in recipe.targets.items())
         start = f" from {recipe.transfer.weights}" if recipe.transfer else ""
-        click.echo(f"{recipe.name:24} {target:6} {find(recipe.model).title} on {recipe.dataset}{start}")
+        click.echo(f"{recipe.name:24} {target:15} {find(recipe.model).title} on {recipe.dataset}{start}")

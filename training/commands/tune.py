@@ -10,8 +10,8 @@ from training.commands.frame import FOLDER, plain_errors
 from training.commands.recipe_options import recipe_options
 
 if TYPE_CHECKING:
-    from training.stopping import Metric
-    from training.tune import Sampler
+    from training.craft.stopping import Metric
+    from training.search.tune import Sampler
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -50,10 +50,10 @@ def tune(
     with plain_errors():
         from training.errors import RunError
         from training.recipe import load_recipe
-        from training.space import load_space
-        from training.trials import best
-        from training.tune import BEST, Search, results
-        from training.tune import tune as run_trials
+        from training.search.space import load_space
+        from training.search.trials import best
+        from training.search.tune import BEST, Search, results
+        from training.search.tune import tune as run_trials
 
         settings = load_recipe(recipe, changes, data)
         search = Search(settings, load_space(space, ranges), sampler, metric, prune)

@@ -57,17 +57,27 @@ def token_rows(encoded: Sequence[Sequence[int]], length: int) -> Tensor:
 
 
 def training_captions(
-    split: CaptionSplit, vocabulary: Vocabulary, longest: int, size: int, seed: int
+    split: CaptionSplit, vocabulary: Vocabulary, longest: int, size: int, seed: int, rank: int = 0, world: int = 1
 ) -> DataLoader[CaptionBatch]:
-    """Shuffled batches of ``size`` pairs, as `CaptionPairs` gives them; every pair comes once a pass."""
+    """Shuffled batches of ``size`` pairs over all processes, as `CaptionPairs` gives them; each comes once a pass.
+
+    Raises:
+        DataError: there are fewer pairs, or rows in a batch, than processes.
+    """
     pairs = CaptionPairs(split, vocabulary, longest)
-    return DataLoader(pairs, sampler=ShuffledBatches(len(pairs), size, seed), batch_size=None)
+    return DataLoader(pairs, sampler=ShuffledBatches(len(pairs), size, seed, rank, world), batch_size=None)
 
 
 def validation_captions(
-    split: CaptionSplit, vocabulary: Vocabulary, longest: int, size: int
+    split: CaptionSplit, vocabulary: Vocabulary, longest: int, size: int, rank: int = 0, world: int = 1
 ) -> DataLoader[CaptionBatch]:
-    """All pairs in their order, ``size`` at a time."""
+    """All pairs in their order, ``size`` at a time in each process.
+
+    Raises:
+        DataError: there are fewer pairs than processes.
+    """
     pairs = CaptionPairs(split, vocabulary, longest)
-    batches = [list(range(start, stop)) for start, stop in bounds(len(pairs), size, 1)]
+    if len(pairs) < world:
+        raise DataError(f"{len(pairs)} captions to validate on cannot be shared by {world} processes")
+    batches = [list(range(start + rank, stop, world)) for start, stop in bounds(len(pairs), size * world, world)]
     return DataLoader(pairs, sampler=batches, batch_size=None)

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from training.craft.table import Table
 from training.data.source import Source
 from training.data.split import Labels, Split
 from training.errors import DataError
-from training.table import Table
 
 Rows = npt.NDArray[np.intp]
 Parts = tuple[Rows, Rows]

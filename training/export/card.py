@@ -23,9 +23,9 @@ from service.package import (
     ViewsParameter,
     sha256,
 )
+from training.classification.graph import CAM, PROBABILITIES
 from training.export.onnx_file import INPUT
 from training.export.subject import Subject
-from training.graph import CAM, PROBABILITIES
 from training.provenance import git_commit
 
 GRAPH, LABELS, GOLDEN, CURVE, RELIABILITY = "model.onnx", "labels.txt", "golden.npz", "card.png", "reliability.png"

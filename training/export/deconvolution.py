@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.deconvolution import STRONGEST, Deconvolution
+from models.layers.pixels import normalise, unit
 from service.package import Deconvolution as Description
 from service.package import Graph, TensorSpec
 from service.package.explain import LAYER, MAPS, RECONSTRUCTIONS, STRENGTHS
@@ -19,7 +20,6 @@ from training.data import Bytes
 from training.errors import ExportError
 from training.export.float16 import store_float16
 from training.export.onnx_file import INPUT, open_onnx, save, trace
-from training.graph import normalise, unit
 
 DECONV_GRAPH = "deconv.onnx"
 OUTPUTS = (RECONSTRUCTIONS, MAPS, STRENGTHS)

@@ -10,10 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from service.package import ClassifyCard, Deconvolution, Name, Package, read_package
-from training.calibration import draw_reliability, fit_temperature, reliability
+from training.classification.calibration import draw_reliability, fit_temperature, reliability
+from training.classification.evaluate import ask, score, versions
+from training.classification.graph import PROBABILITIES, Served, count_macs, count_parameters
 from training.data import Split
 from training.errors import ExportError
-from training.evaluate import ask, score, versions
 from training.export.card import (
     CURVE,
     GRAPH,
@@ -47,7 +48,6 @@ from training.export.onnx_file import (
     to_onnx,
 )
 from training.export.subject import Subject, from_run
-from training.graph import PROBABILITIES, Served, count_macs, count_parameters
 from training.history import draw
 
 MAX_BATCH, LEAST_MAX_BATCH = 64, 8

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from service.package import Golden
+from training.classification.graph import Served
 from training.data import Bytes, Split
 from training.export.card import GOLDEN, GRAPH, Storage
 from training.export.deconvolution import ServedDeconvolution, golden_deconvolution
 from training.export.onnx_file import INPUT, Answers, open_onnx, reference
 from training.export.subject import Subject
-from training.graph import Served
 
 ROWS = 10
 TOLERANCE = 1e-4  # other processors sum in another order

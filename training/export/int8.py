@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+from training.classification.graph import CAM, PROBABILITIES
 from training.data import Bytes
 from training.export.onnx_file import INPUT, save, strip
 from training.export.pixels import LEVELS, Pixels, enter_quantised, fold_pixels
-from training.graph import CAM, PROBABILITIES
 
 IMAGES = 512
 ROWS = 16

@@ -13,9 +13,9 @@ import onnxruntime as ort
 import torch
 from torch import nn
 
+from training.classification.graph import Served
 from training.data import Bytes
 from training.errors import ExportError
-from training.graph import Served
 
 INPUT = "image"
 OPSET = 20

@@ -12,7 +12,13 @@ from training.export.onnx_file import INPUT
 
 LEVELS = 255
 MOVES = ("Transpose", "Unsqueeze")
-NORMALISATION = ("Cast", "Div", "Sub", "Div")  # of `training.graph`: to float, to 0..1, less the mean, by the deviation
+# Of `models.layers.pixels`: to float, to 0..1, less the mean, by the deviation.
+NORMALISATION = ("Cast", "Div", "Sub", "Div")
+    "Cast",
+    "Div",
+    "Sub",
+    "Div",
+)  # of `training.classification.graph`: to float, to 0..1, less the mean, by the deviation
 
 
 class Pixels(NamedTuple):

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from models.registry import find
+from models.classification.rows import find
 from service.package import Dataset, Preprocessing
 from training.checkpoint import read_checkpoint
+from training.classification.network import open_source
 from training.data import Bytes, Split, cut
 from training.errors import ExportError, RunError
 from training.export.ensemble import Ensemble
 from training.export.onnx_file import INPUT
 from training.history import Row
-from training.network import open_source
 
 # An ensemble's temperature and its int8 loss are measured on what none of its members was trained on.
 FEWEST_HELD_OUT = 30

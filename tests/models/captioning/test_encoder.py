@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from models.captioning.encoder import ImageEncoder
+from models.classification.rows import build
 from models.receptive_field import receptive_fields
-from models.registry import build
 from models.variant import Variant
 from models.weights import give_weights
 from tests.models.rows import CONVOLUTIONAL, GREY, LARGE, each, images, seasoned, thin

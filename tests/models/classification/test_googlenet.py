@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.classification.googlenet import GoogLeNet, Heads
-from models.registry import build
+from models.classification.rows import build
 from tests.models.published import Shapes, batch_norm, parametrised
 
 # Szegedy et al., table 1: 1x1, reduction, 3x3, reduction, 5x5, projection, and what goes in.

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.classification.resnet import ResNet, ZeroPadding
-from models.registry import build
+from models.classification.rows import build
 from tests.models.published import Shapes, batch_norm, parametrised
 
 DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.registry import build
+from models.classification.rows import build
 from tests.models.published import Shapes, batch_norm, parametrised
 
 # torchvision's numbers of the convolutions; rectifiers, poolings and batch norms take the others.

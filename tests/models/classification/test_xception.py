@@ -1,8 +1,8 @@
 import torch
 from torch import nn
 
+from models.classification.rows import build
 from models.classification.xception import Block, Separable, Xception
-from models.registry import build
 
 
 def test_a_separable_convolution_is_one_of_each_map_then_one_of_each_pixel() -> None:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from models.classification.rows import build
 from models.layers.activation_map import ClassActivationMaps
-from models.registry import build
 from tests.training.tiny import digits
 
 SIDE = 28  # of a digit; a canvas has four corners of this size

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.registry import VARIANTS
+from models.classification.rows import VARIANTS
 from tests.training.tiny import Tiny
 from training.data import find_captions, find_source
 from training.data.catalogue import CAPTIONED, SOURCES

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from models.registry import build, find
+from models.classification.rows import build, find
+from models.layers.pixels import normalise, unit
 from tests.training.tiny import Tiny
 from training.data import Split, catalogue
 from training.export import Subject, from_run
-from training.graph import normalise, unit
 
 RIDGE = 1e-2
 

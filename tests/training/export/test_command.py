@@ -4,7 +4,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from models.registry import build
+from models.classification.rows import build
 from service.package import read_package
 from tests.training.tiny import Tiny, make_folder
 from training.commands.evaluate import evaluate

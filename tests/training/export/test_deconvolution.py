@@ -11,8 +11,8 @@ import torch
 from onnx import TensorProto
 from torch import Tensor, nn
 
+from models.classification.rows import build, find
 from models.deconvolution import Deconvolution
-from models.registry import build, find
 from models.variant import Variant
 from service.package import Deconvolution as Description
 from service.package import TensorSpec

@@ -1,6 +1,6 @@
 import torch
 
-from models.registry import build
+from models.classification.rows import build
 from training.export.ensemble import Ensemble
 
 

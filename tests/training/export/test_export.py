@@ -8,17 +8,18 @@ import pytest
 import torch
 from PIL import Image
 
-from models.registry import build
+from models.classification.rows import build
+from models.layers.pixels import normalise, unit
 from service.package import Package, read_package
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import read_checkpoint
+from training.classification.evaluate import ask, score
+from training.classification.graph import Served
 from training.errors import ExportError, RunError
-from training.evaluate import ask, score
 from training.export import How, Subject, export, write_package
 from training.export.export import largest_batch, shrink, stored_model
 from training.export.onnx_file import logits, to_onnx
 from training.fit import fit
-from training.graph import Served, normalise, unit
 
 
 def everything_under(folder: Path) -> list[Path]:

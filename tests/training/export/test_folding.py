@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.registry import build
+from models.classification.rows import build
 from models.variant import Variant
 from tests.models.rows import SMALL, each, images, seasoned, takes
 from training.export.folding import fold_normalisation

@@ -7,10 +7,10 @@ import torch
 from service.package import Package
 from tests.training.tiny import Tiny, digits
 from training.checkpoint import read_checkpoint
+from training.classification.graph import Served
 from training.data import Split
 from training.export import How, Subject, one_of_each, write_package
 from training.export.export import stored_model
-from training.graph import Served
 
 
 def test_the_golden_example_is_torchs_answer_to_real_digits(package: Package, tiny: Tiny, finished_run: Path) -> None:

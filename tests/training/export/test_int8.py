@@ -7,14 +7,14 @@ import onnx
 import onnxruntime as ort
 import pytest
 
+from training.classification.evaluate import ask
+from training.classification.graph import Served
 from training.data import Split
 from training.errors import ExportError
-from training.evaluate import ask
 from training.export import How, Subject, write_package
 from training.export.export import stored_model
 from training.export.int8 import IMAGES, quantise, some
 from training.export.onnx_file import INPUT, open_onnx, to_onnx
-from training.graph import Served
 
 INT8 = How("int8")
 

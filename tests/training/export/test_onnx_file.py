@@ -6,14 +6,14 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from models.registry import find
+from models.classification.rows import find
 from models.variant import Variant
 from tests.models.rows import SMALL, each, seasoned
 from tests.training.tiny import digits
+from training.classification.graph import Served
 from training.data import Bytes
 from training.errors import ExportError
 from training.export.onnx_file import INPUT, check_parity, parity, write_onnx
-from training.graph import Served
 
 BATCHES = (1, 3, 64)
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.registry import find
+from models.classification.rows import find
 from models.variant import Variant
 from tests.models.rows import SMALL, each, seasoned
+from training.classification.graph import Served
 from training.export.onnx_file import INPUT, to_onnx
 from training.export.pixels import fold_pixels
-from training.graph import Served
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import Tiny, make_folder, tiny_recipe
+from training.classification.evaluate import ask, evaluate
 from training.data import Split
 from training.errors import EvaluationError, ExportError
-from training.evaluate import ask, evaluate
 from training.export import from_run, from_runs, write_package
 from training.export.subject import held_out_by_all
 from training.fit import fit

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from models.registry import build, find
+from models.classification.rows import build, find
 from tests.models.rows import seasoned
 from tests.training.tiny import Tiny, digits, make_folder
+from training.classification.evaluate import ask
 from training.errors import ExportError
-from training.evaluate import ask
 from training.export import How, Weights, from_weights, read_labels, write_package
 
 LABELS = tuple("0123456789")

@@ -1,0 +1,77 @@
+import pytest
+import torch
+
+from models.classification.rows import build, find
+from models.layers.activation_map import ClassActivationMaps
+from models.layers.pixels import normalise, unit
+from tests.models.rows import seasoned
+from training.classification.graph import Served, count_macs, count_parameters
+
+
+def served(name: str = "softmax", temperature: float = 1.0) -> Served:
+    return Served(seasoned(find(name)), (0.1307,), (0.3081,), temperature)
+
+
+def digits(rows: int) -> torch.Tensor:
+    return torch.randint(0, 256, (rows, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_black_and_white_are_normalised_as_the_pixels_of_the_training_split() -> None:
+    images = torch.tensor([[[0, 255]]], dtype=torch.uint8)
+    found = normalise(unit(images), (0.1307,), (0.3081,))
+    assert found.shape == (1, 1, 1, 2)
+    assert found.flatten().tolist() == pytest.approx([-0.1307 / 0.3081, (1 - 0.1307) / 0.3081])
+
+
+def test_each_channel_of_colour_has_its_own_mean_and_deviation() -> None:
+    images = torch.tensor([[[[0, 255, 51]]]], dtype=torch.uint8)  # one pixel
+    found = normalise(unit(images), (0.5, 0.25, 0.1), (0.5, 0.25, 0.2))
+    assert found.flatten().tolist() == pytest.approx([-1, 3, 0.5])
+
+
+@torch.no_grad()
+def test_the_served_model_gives_probabilities() -> None:
+    (found,) = served()(digits(5))
+    assert found.shape == (5, 10)
+    assert found.dtype == torch.float32
+    assert (found > 0).all()
+    torch.testing.assert_close(found.sum(1), torch.ones(5))
+
+
+@torch.no_grad()
+def test_a_network_that_ends_in_average_pooling_gives_its_activation_maps_too() -> None:
+    model = served("resnet20-28")
+    assert model.outputs == ("probabilities", "cam")
+    probabilities, maps = model(digits(3))
+    x = normalise(unit(digits(3)), (0.1307,), (0.3081,))
+    logits, wanted = ClassActivationMaps(model.network)(x)
+    torch.testing.assert_close(maps, wanted)
+    torch.testing.assert_close(probabilities, torch.softmax(logits, 1))
+    torch.testing.assert_close(torch.softmax(model.network(x), 1), probabilities)
+
+
+@pytest.mark.parametrize("name", ["softmax", "mlp", "lenet5", "neighbours", "alexnet-28"])
+def test_other_networks_give_none(name: str) -> None:
+    model = served(name)
+    assert model.outputs == ("probabilities",)
+    assert model.network is model.model
+
+
+@torch.no_grad()
+def test_a_temperature_divides_the_logits_and_leaves_the_maps_alone() -> None:
+    sharp, soft = served("resnet20-28"), served("resnet20-28", 3.0)
+    (logits, maps), (probabilities, same) = sharp.scores(digits(4)), soft(digits(4))
+    torch.testing.assert_close(probabilities, torch.softmax(logits / 3, 1))
+    torch.testing.assert_close(same, maps)
+
+
+# By hand: LeNet-5's C1 28*28*6*25, C3 10*10*16*150, then 400*120, 120*84 and 84*10.
+@pytest.mark.parametrize(("name", "macs"), [("softmax", 7_840), ("mlp", 234_752), ("lenet5", 416_520)])
+def test_macs_are_those_counted_by_hand(name: str, macs: int) -> None:
+    assert count_macs(served(name), (28, 28)) == macs
+
+
+def test_parameters_that_are_not_trained_do_not_count() -> None:
+    model = build("softmax")
+    model.get_parameter("scores.bias").requires_grad_(False)
+    assert count_parameters(model) == 7_840

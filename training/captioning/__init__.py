@@ -1,0 +1,1 @@
+"""Captioners: trained word by word, measured by the words that people wrote."""

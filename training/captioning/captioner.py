@@ -1,0 +1,101 @@
+"""Training a captioner on Lightning: each word from those before it (I2DL XI.2, XII.1)."""
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from models.captioning.attention import doubly_stochastic
+from models.captioning.decoder import Sentence
+from models.captioning.network import CaptionNetwork
+from models.layers.pixels import unit
+from training.captioning.recipe import CaptionerRecipe
+from training.craft.augmentation import augment
+from training.data import CaptionSource
+from training.data.caption_loading import CaptionBatch
+from training.data.vocabulary import PAD, Vocabulary
+from training.learner import Learner
+
+
+class Captioner(Learner):
+    """A captioning network, its recipe, and the loss of the words of the captions.
+
+    Batches are as `CaptionPairs` gives them. The network reads the caption up to a word and is asked for that
+    (teacher forcing), or, more and more with ``scheduled_sampling``, words of its own in the place of some.
+    """
+
+    def __init__(
+        self,
+        model: CaptionNetwork,
+        recipe: CaptionerRecipe,
+        source: CaptionSource,
+        vocabulary: Vocabulary,
+        description: dict[str, Any],
+    ) -> None:
+        super().__init__(model, recipe, len(vocabulary), (source.mean, source.std), description)
+        self.network, self.recipe = model, recipe
+
+    @property
+    def fresh(self) -> Collection[str]:
+        """All but the encoder's backbone."""
+        kept = {name for name, _ in self.network.encoder.backbone.named_parameters()}
+        return tuple(
+            name for name, _ in self.network.named_parameters() if name.removeprefix("encoder.backbone.") not in kept
+        )
+
+    def cross_entropies(self, network: nn.Module, batch: CaptionBatch) -> tuple[Tensor, ...]:
+        """Of the words."""
+        images, tokens, real = batch
+        before, after = tokens[:, :-1], tokens[:, 1:]
+        sentence: Sentence = network(self.normalised(unit(images)), before)
+        return (cross_entropy(sentence.logits[real[:, 1:]], after[real[:, 1:]]),)
+
+    def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
+        """The loss of the captions of distorted images."""
+        seed = self.draw()
+        images, tokens, real = trimmed(batch)
+        images = self.normalised(augment(unit(images), self.recipe.augmentation, seed))  # (B, C, H, W)
+        # What the network itself draws, such as dropout's masks; negative: apart from the distortions'.
+        torch.manual_seed(-1 - seed)
+        features = self.network.encoder(images)  # (B, L, D)
+        sentence = self.network.decoder(self._read(tokens[:, :-1], features), features)
+        return self._loss("train", sentence, tokens[:, 1:], real[:, 1:], self.recipe.label_smoothing)
+
+    def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:
+        """Cross-entropy, and the share of words that come first, of captions as they are."""
+        images, tokens, real = trimmed(batch)
+        sentence = self.network(self.normalised(unit(images)), tokens[:, :-1])
+        self._loss("validation", sentence, tokens[:, 1:], real[:, 1:], 0.0)
+
+    def _read(self, tokens: Tensor, features: Tensor) -> Tensor:
+        """What the network reads: ``tokens`` (B, T), or words that it would say itself in the place of some.
+
+        These are drawn for all places at once, each after the caption's own words (Duckworth et al. 2019,
+        arXiv:1906.04331), where Bengio et al. (2015, arXiv:1506.03099) draw one after the other. The share of them
+        grows with the epochs, linearly.
+        """
+        share = self.recipe.scheduled_sampling * self.current_epoch / max(1, self.recipe.epochs - 1)
+        if not share:
+            return tokens
+        with torch.no_grad():
+            logits = self.network.decoder(tokens, features.detach()).logits[:, :-1]  # (B, T - 1, V)
+            drawn = torch.distributions.Categorical(logits=logits.float()).sample()
+        own = (torch.rand(drawn.shape, device=tokens.device) < share) & (tokens[:, 1:] != PAD)
+        return torch.cat((tokens[:, :1], torch.where(own, drawn, tokens[:, 1:])), 1)
+
+    def _loss(self, stage: str, sentence: Sentence, words: Tensor, real: Tensor, smoothing: float) -> Tensor:
+        logits, wanted = sentence.logits[real], words[real]  # (N, V), (N,)
+        value = cross_entropy(logits, wanted, label_smoothing=smoothing)
+        if self.recipe.doubly_stochastic and sentence.attention is not None:
+            value = value + self.recipe.doubly_stochastic * doubly_stochastic(sentence.attention, real)
+        self.measure(stage, value, logits, wanted)
+        return value
+
+
+def trimmed(batch: CaptionBatch) -> CaptionBatch:
+    """``batch`` without the places that all of its captions leave empty."""
+    images, tokens, real = batch
+    longest = int(real.sum(1).max())
+    return images, tokens[:, :longest], real[:, :longest]

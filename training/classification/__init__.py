@@ -1,0 +1,1 @@
+"""Classifiers: trained on images and classes, calibrated, measured through the serving engine."""

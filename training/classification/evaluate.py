@@ -1,0 +1,188 @@
+"""Measuring a package as a caller meets it: through the serving engine, on the test split."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from service.config import load_config
+from service.engine import Engine
+from service.imaging import prepare
+from service.package import ClassifyCard, Package, Preprocessing, read_package
+from training.classification.calibration import reliability, without_temperature
+from training.data import Bytes, Labels, Shape, Source, Split, find_source
+from training.errors import DataError, EvaluationError
+
+ROWS = 256
+# By what a metric may differ from the card's. Five digits in ten thousand: another processor may round a borderline
+# one the other way, and then it is also in another bin of the calibration error.
+TOLERANCES = {"accuracy": 5e-4, "ece": 2e-3}
+FLOOR = 1e-12  # keeps a probability that has underflowed to 0 out of the logarithm
+
+Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a package's card says of the test split of ``dataset``, and what was measured on its ``images`` images.
+
+    ``said`` is None where the card speaks of other images, or of none.
+    """
+
+    card: ClassifyCard
+    dataset: str
+    images: int
+    size: int
+    metrics: Mapping[str, float]
+    said: Mapping[str, float] | None
+
+    def check(self) -> None:
+        """Raise EvaluationError where accuracy or calibration error is not the card's."""
+        for name, tolerance in TOLERANCES.items():
+            said = (self.said or {}).get(name)
+            if said is not None and abs(said - self.metrics[name]) > tolerance:
+                raise EvaluationError(
+                    f"{name} {self.metrics[name]:.4f}, the card of {self.card.name}/{self.card.version} says {said:.4f}"
+                )
+
+
+def evaluate(
+    repository: Path, name: str, version: int | None = None, data: Path | None = None, dataset: str | None = None
+) -> Evaluation:
+    """Measure the package ``name`` (its newest version unless given) on a test split.
+
+    It is that of the data set the card names, or that of ``dataset``, a name or a folder of images by class; published
+    files lie in ``data``.
+
+    Raises:
+        EvaluationError: there is no such package, or the data set that its card names is not found, or has changed.
+        InvalidPackage: the package contradicts itself.
+        DataError: the test split cannot be had, or has too few of the package's classes.
+    """
+    version = version or newest(repository, name)
+    package = read_package(repository / name / str(version))
+    card = package.classifier
+    wanted = card.provenance.dataset
+    if dataset is None and wanted is None:
+        raise EvaluationError(f"{name}/{version}: its card names no data set; give one with --data")
+    try:
+        source = find_data(dataset or (wanted.name if wanted else ""), shape(card), package.labels, data)
+    except DataError as error:
+        if dataset is None and wanted is not None and wanted.source == "a folder of images by class":
+            raise EvaluationError(
+                f"{name}/{version} was trained on the folder {wanted.name}; give it with --data"
+            ) from error
+        raise
+    same = wanted is not None and wanted.files == dict(source.files)
+    if not same and dataset is None:
+        raise EvaluationError(f"{name}/{version}: its card names other files of {source.name} than are published")
+    test = relabel(source.test(), source.labels, package.labels)
+    return Evaluation(
+        card,
+        source.name,
+        len(test),
+        size(package),
+        measure(repository, package, test),
+        card.provenance.metrics if same else None,
+    )
+
+
+def find_data(dataset: str, shape: Shape, labels: Sequence[str], folder: Path | None) -> Source:
+    """The classes of ``dataset`` that are among ``labels``, in the order of these.
+
+    Raises:
+        DataError: it cannot be had, or has fewer than two of them.
+    """
+    source = find_source(dataset, shape, folder)
+    known = [label for label in labels if label in source.labels]
+    if len(known) < 2:
+        raise DataError(
+            f"{dataset} has the classes {', '.join(source.labels[:5])}..., {len(known)} of the model's {len(labels)}"
+        )
+    return find_source(dataset, shape, folder, known)
+
+
+def relabel(split: Split, labels: Sequence[str], wanted: Sequence[str]) -> Split:
+    """``split``, whose labels are indices into ``labels``, with indices into ``wanted``."""
+    place = {label: index for index, label in enumerate(wanted)}
+    return Split(split.images, np.array([place[label] for label in labels])[split.labels])
+
+
+def shape(card: ClassifyCard) -> Shape:
+    """Channels, height and width of what the classifier takes."""
+    taken = card.preprocessing
+    return 1 if taken.colour == "grey" else 3, taken.height, taken.width
+
+
+def size(package: Package) -> int:
+    """Bytes of all files of the package."""
+    return sum(path.stat().st_size for path in package.folder.iterdir())
+
+
+def newest(repository: Path, name: str) -> int:
+    """The highest version of ``name`` in ``repository``.
+
+    Raises:
+        EvaluationError: there is none.
+    """
+    found = versions(repository, name)
+    if not found:
+        raise EvaluationError(f"{repository}: no package {name!r}")
+    return max(found)
+
+
+def versions(repository: Path, name: str) -> list[int]:
+    """The versions of ``name`` there are, in no order."""
+    folder = repository / name
+    return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+
+
+def measure(repository: Path, package: Package, split: Split) -> dict[str, float]:
+    """The metrics of ``package`` in ``repository`` over ``split``, as `score` names them."""
+    probabilities = ask(repository, package, split.images)
+    return score(probabilities, split.labels, package.classifier.provenance.temperature)
+
+
+def score(probabilities: Probabilities, labels: Labels, temperature: float = 1.0) -> dict[str, float]:
+    """``accuracy``, mean ``cross_entropy`` (nats) and expected calibration error ``ece`` of ``probabilities``.
+
+    With a ``temperature`` also ``ece_uncalibrated``, what the error would be without it.
+    """
+    likelihood = probabilities[np.arange(len(labels)), labels]  # (N,)
+    metrics = {
+        "accuracy": (probabilities.argmax(1) == labels).mean(),
+        "cross_entropy": -np.log(np.maximum(likelihood, FLOOR), dtype=np.float64).mean(),
+        "ece": reliability(probabilities, labels).error,
+    }
+    if temperature != 1:
+        metrics["ece_uncalibrated"] = reliability(without_temperature(probabilities, temperature), labels).error
+    return {name: round(float(value), 6) for name, value in metrics.items()}
+
+
+def ask(repository: Path, package: Package, images: Bytes) -> Probabilities:
+    """The probabilities (N, classes) that the engine gives for ``images`` (N, H, W) or (N, H, W, 3)."""
+    return asyncio.run(_ask(repository, package.classifier, images))
+
+
+async def _ask(repository: Path, card: ClassifyCard, images: Bytes) -> Probabilities:
+    # This model alone: a repository may hold many, and large ones.
+    alone = {"repository": repository, "model_control": "explicit", "load_models": ()}
+    found = []
+    async with Engine(load_config().model_copy(update=alone)) as engine:
+        await engine.loader.load(card.name)
+        for start in range(0, len(images), ROWS):
+            rows = prepare_all(images[start : start + ROWS], card.preprocessing)
+            answer = await engine.infer(
+                card.name, str(card.version), {card.preprocessing.tensor: rows}, [card.classes.tensor]
+            )
+            found.append(answer.outputs[card.classes.tensor])
+    return np.concatenate(found)  # (N, classes)
+
+
+def prepare_all(images: Bytes, preprocessing: Preprocessing) -> Bytes:
+    """Images (B, H, W) or (B, H, W, 3) as serving would prepare them: (B, height, width) or (B, height, width, 3)."""
+    return np.stack([prepare(Image.fromarray(image), preprocessing) for image in images])

@@ -1,0 +1,95 @@
+"""What a classifier's network needs of its data, and the weights it may start from."""
+
+from collections.abc import Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.classification.rows import find
+from models.variant import Variant
+from models.weights import WeightsError, give_weights, load_weights
+from training.checkpoint import FILE, read_checkpoint
+from training.classification.recipe import ClassifierRecipe
+from training.craft.transfer import Transfer, freeze
+from training.data import Shape, Source, find_source
+from training.errors import RecipeError
+
+
+def open_source(recipe: ClassifierRecipe, data: Path | None) -> Source:
+    """The recipe's data set, as its model takes it.
+
+    Raises:
+        RecipeError: there is no such model.
+        DataError: there is no such data set, or it cannot be had.
+    """
+    return find_source(recipe.dataset, input_shape(recipe), data, recipe.classes)
+
+
+def input_shape(recipe: ClassifierRecipe) -> Shape:
+    """Channels, height and width of the images that the recipe's model takes.
+
+    Raises:
+        RecipeError: there is no such model.
+    """
+    channels, height, width = _variant(recipe).input_shape
+    return int(recipe.config.get("channels", channels)), height, width
+
+
+def complete_config(recipe: ClassifierRecipe, source: Source, examples: int) -> dict[str, Any]:
+    """The recipe's ``config`` with as many classes as ``source`` has, and rows to remember as there are ``examples``.
+
+    Only where the model's family knows such a value and the recipe doesn't say it.
+    """
+    known = signature(_variant(recipe).family).parameters
+    follows = {"classes": len(source.labels), "rows": examples}
+    return {**{key: value for key, value in follows.items() if key in known}, **recipe.config}
+
+
+def check_network(recipe: ClassifierRecipe, model: nn.Module, shape: Shape, labels: Sequence[str]) -> None:
+    """Raise RecipeError unless the fresh ``model`` answers images of ``shape`` (C, H, W) with a logit a label."""
+    try:
+        with torch.no_grad():
+            logits: Tensor = model.eval()(torch.zeros(1, *shape))
+    except RuntimeError as error:
+        raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} takes no images {shape} ({error})") from error
+    finally:
+        model.train()
+    if logits.shape != (1, len(labels)):
+        raise RecipeError(
+            f"recipe {recipe.name!r}: {recipe.model} has {logits.shape[-1]} classes, {recipe.dataset} has {len(labels)}"
+        )
+
+
+def start_from(recipe: ClassifierRecipe, model: nn.Module, how: Transfer, *, load: bool) -> None:
+    """Give ``model`` the weights that ``how`` names, all but its new heads, and freeze what is to stay as it is.
+
+    A model that gets its weights elsewhere has nothing to ``load``.
+
+    Raises:
+        RecipeError: they cannot be read, or don't fit.
+        RunError: a folder holds no checkpoint.
+    """
+    path, heads = Path(how.weights), how.heads(model)
+    if strange := [name for name in heads if name not in dict(model.named_modules())]:
+        raise RecipeError(f"recipe {recipe.name!r}, transfer.fresh: {recipe.model} has no module {strange[0]!r}")
+    try:
+        if not load:
+            pass
+        elif path.is_dir():
+            give_weights(model, read_checkpoint(path).weights, str(path / FILE), heads)
+        else:
+            load_weights(model, path, heads)
+    except WeightsError as error:
+        raise RecipeError(f"recipe {recipe.name!r}, transfer.weights: {error}") from error
+    if how.mode == "freeze":
+        freeze(model, heads)
+
+
+def _variant(recipe: ClassifierRecipe) -> Variant:
+    try:
+        return find(recipe.model)
+    except KeyError as error:
+        raise RecipeError(f"recipe {recipe.name!r}: {error.args[0]}") from error

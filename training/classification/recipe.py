@@ -1,0 +1,53 @@
+"""Recipes of classifiers."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from training.craft.loss import Loss
+from training.craft.noise import Noise
+from training.craft.penalty import Penalty
+from training.craft.recipe import Recipe
+from training.craft.table import Count, Table
+from training.data import Fold
+
+
+class Gate(Table):
+    """What the package must reach on the test split, through the serving engine, to be exported at all."""
+
+    accuracy: Annotated[float, Field(ge=0, le=1)]
+
+
+class ClassifierRecipe(Recipe):
+    """``dataset`` is a published one's name, or a folder of images by class.
+
+    Of it ``classes`` (if any) are trained on; ``validation`` is the number of training examples held out, or their
+    share; ``fold`` and ``bootstrap`` hold out others. With ``temperature``, the export calibrates the probabilities on
+    the validation split (Guo et al. 2017).
+    """
+
+    task: Literal["classify"] = "classify"
+    classes: tuple[str, ...] = ()
+    validation: Count | Annotated[float, Field(gt=0, lt=1)] = 5_000
+    fold: Fold | None = None
+    bootstrap: bool = False
+    noise: Noise = Noise()
+    loss: Loss = Loss()
+    penalty: Penalty = Penalty()
+    temperature: bool = False
+    gate: Gate | None = None
+
+    @property
+    def targets(self) -> dict[str, float]:
+        """See `Recipe`."""
+        return self.gate.model_dump(exclude_none=True) if self.gate else {}
+
+    @property
+    def handicaps(self) -> tuple[str, ...]:
+        """See `Recipe`."""
+        found = {
+            "noise": self.noise != Noise(),
+            "label smoothing": self.loss.label_smoothing > 0,
+            f"the {self.loss.name} loss": self.loss.name != "cross_entropy",
+        }
+        return (*super().handicaps, *(name for name, there in found.items() if there))

@@ -1,0 +1,90 @@
+"""Classification, as a task of training."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.registry import find
+from training.checkpoint import describe
+from training.classification.classifier import Batch, Classifier
+from training.classification.memory import remember
+from training.classification.network import check_network, complete_config, open_source, start_from
+from training.classification.recipe import ClassifierRecipe
+from training.data import Source, Split, cut
+from training.data.loading import training_batches, validation_batches
+from training.errors import RecipeError
+from training.task import ALONE, Batches, Start, Task, fresh_model, model_title
+from training.world import World
+
+VALIDATION_BATCH = 500
+
+
+@dataclass(frozen=True)
+class ClassifierStart(Start):
+    """The start of a classifier's training on one split, validated on another."""
+
+    learner: Classifier
+    examples: Split
+    held_out: Split
+
+    def training(self, world: World = ALONE) -> Batches:
+        """See `Start`."""
+        recipe = self.learner.recipe
+        size = len(self.examples) if recipe.batch_size == "full" else recipe.batch_size
+        return training_batches(self.examples, size, recipe.seed, world.rank, world.size)
+
+    def validation(self, world: World = ALONE) -> Batches:
+        """See `Start`."""
+        return validation_batches(self.held_out, VALIDATION_BATCH, world.rank, world.size)
+
+    def some(self, count: int) -> Batch:
+        """Of every class in turn."""
+        by_class = [(self.examples.labels == label).nonzero()[0] for label in range(self.learner.choices)]
+        turns = range(max(map(len, by_class)))
+        rows = [int(rows[turn]) for turn in turns for rows in by_class if turn < len(rows)][:count]
+        return torch.from_numpy(self.examples.images[rows]), torch.from_numpy(self.examples.labels[rows])
+
+    def remember(self, path: Path) -> None:
+        """See `Start`."""
+        remember(self.learner, self.examples, self.held_out, path)
+
+
+class Classification(Task):
+    """A classifier's recipe and its data set."""
+
+    def __init__(self, recipe: ClassifierRecipe, data: Path | None) -> None:
+        self.recipe, self.source = recipe, open_source(recipe, data)
+        self.title = f"{model_title(recipe)} on {self.source.title}"
+
+    def start(self, *, resume: bool = False) -> ClassifierStart:
+        """See `Task`."""
+        recipe = self.recipe
+        # A mistake in it is found before the data are read.
+        fresh_model(recipe)
+        training, validation = cut(
+            self.source,
+            validation=recipe.validation,
+            seed=recipe.seed,
+            fold=recipe.fold,
+            bootstrap=recipe.bootstrap,
+            examples=recipe.examples,
+        )
+        splits = {"training": len(training), "validation": len(validation)}
+        return ClassifierStart(_make(recipe, self.source, splits, resume=resume), training, validation)
+
+
+def _make(recipe: ClassifierRecipe, source: Source, splits: dict[str, int], *, resume: bool) -> Classifier:
+    config = complete_config(recipe, source, splits["training"])
+    model = fresh_model(recipe, config)
+    check_network(recipe, model, source.shape, source.labels)
+    if recipe.transfer:
+        start_from(recipe, model, recipe.transfer, load=not resume)
+    if any(weight.requires_grad for weight in model.parameters()) != bool(recipe.epochs):
+        wanted = "1 or more" if recipe.epochs == 0 else "0: no weight of it is trained"
+        raise RecipeError(f"recipe {recipe.name!r}: {recipe.epochs} epochs of {recipe.model}, wanted {wanted}")
+    # Through JSON, so that a checkpoint holds plain values only (and no tuples).
+    said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
+    return Classifier(model, recipe, source, describe(recipe, said, source, splits))

@@ -1,0 +1,85 @@
+"""Random distortions of a batch of images (I2DL VIII.1; elastic: Simard et al. 2003), by kornia, on their device."""
+
+import math
+from typing import Annotated, Any
+
+import torch
+from kornia.augmentation import (
+    AugmentationSequential,
+    ColorJiggle,
+    RandomAffine,
+    RandomCrop,
+    RandomElasticTransform,
+    RandomErasing,
+    RandomHorizontalFlip,
+)
+from pydantic import Field
+from torch import Tensor
+
+from training.craft.table import Fraction, NonNegative, Table
+
+# The width, in pixels, of the Gaussian that makes a field of draws smooth.
+SMOOTHNESS = 4.0
+KERNEL = 15
+
+
+class Augmentation(Table):
+    """Random distortions of each training image; 0 leaves one out.
+
+    ``shift``, ``elastic`` and ``crop`` are in pixels, ``rotation`` and ``shear`` in degrees; ``scale``, ``brightness``
+    and ``contrast`` are fractions; all are the largest value of a uniform draw but ``elastic``, the deviation of a
+    smooth displacement field. A crop moves by whole pixels, a shift by parts. Brightness is added, contrast multiplies.
+    ``flip``, from left to right, and ``erase``, a rectangle of 2 to 33 % to black, are probabilities.
+    """
+
+    shift: NonNegative = 0.0
+    rotation: NonNegative = 0.0
+    shear: NonNegative = 0.0
+    scale: Fraction = 0.0
+    elastic: NonNegative = 0.0
+    flip: Fraction = 0.0
+    crop: Annotated[int, Field(ge=0)] = 0
+    brightness: Fraction = 0.0
+    contrast: Fraction = 0.0
+    erase: Fraction = 0.0
+
+
+def augment(images: Tensor, how: Augmentation, seed: int) -> Tensor:
+    """Each image (B, C, H, W), in 0..1, distorted by its own draw; outside lies 0.
+
+    All randomness comes from ``seed``; the process's generators are left as they were.
+    """
+    distortions = _distortions(how, *images.shape[2:])
+    if not distortions:
+        return images
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        distorted: Tensor = AugmentationSequential(*distortions, data_keys=["input"])(images)
+    return distorted
+
+
+def _distortions(how: Augmentation, height: int, width: int) -> list[Any]:
+    every: list[Any] = []
+    if how.rotation or how.shift or how.shear or how.scale:
+        translate = (how.shift / width, how.shift / height)
+        every.append(RandomAffine(how.rotation, translate, (1 - how.scale, 1 + how.scale), how.shear, p=1.0))
+    if how.elastic:
+        pixels = how.elastic * math.sqrt(3) / _remaining()
+        # kornia's displacements are along x and y in half the image's sides.
+        alpha = (2 * pixels / width, 2 * pixels / height)
+        every.append(RandomElasticTransform((KERNEL, KERNEL), (SMOOTHNESS, SMOOTHNESS), alpha, p=1.0))
+    if how.flip:
+        every.append(RandomHorizontalFlip(p=how.flip))
+    if how.crop:
+        every.append(RandomCrop((height, width), padding=how.crop, p=1.0))
+    if how.brightness or how.contrast:
+        every.append(ColorJiggle(how.brightness, how.contrast, p=1.0))
+    if how.erase:
+        every.append(RandomErasing(p=how.erase))
+    return every
+
+
+def _remaining() -> float:
+    """The deviation of a mean over the Gaussian window, as a share of that of the draws (uniform: 1 / sqrt 3)."""
+    window = [math.exp(-((i - KERNEL // 2) ** 2) / (2 * SMOOTHNESS**2)) for i in range(KERNEL)]
+    return sum(weight**2 for weight in window) / sum(window) ** 2

@@ -1,0 +1,37 @@
+"""Parameter norm penalties (DL 10.10; I2DL VII.1, regularisation loss)."""
+
+from torch import Tensor, nn, tensor
+
+from training.craft.table import NonNegative, Table
+
+
+class Penalty(Table):
+    """A price on large weights, added to the loss: ``l1`` sum |w| + ``l2`` / 2 sum w^2.
+
+    An optimiser's ``weight_decay`` is the other way to keep weights small; for plain gradient descent it is the same.
+    """
+
+    l1: NonNegative = 0.0
+    l2: NonNegative = 0.0
+
+
+def penalty(model: nn.Module, how: Penalty) -> Tensor:
+    """What the weights of ``model`` cost, a scalar; 0 if nothing is asked."""
+    terms: list[Tensor] = []
+    if how.l1:
+        terms += [how.l1 * weight.abs().sum() for weight in penalised(model)]
+    if how.l2:
+        terms += [how.l2 / 2 * weight.square().sum() for weight in penalised(model)]
+    return sum(terms, start=tensor(0.0, device=_device(model)))
+
+
+def penalised(model: nn.Module) -> list[nn.Parameter]:
+    """The weights that are kept small: the matrices that are trained.
+
+    Biases and other vectors only move one value each, so that a penalty on them would make for under-fitting.
+    """
+    return [weight for weight in model.parameters() if weight.ndim > 1 and weight.requires_grad]
+
+
+def _device(model: nn.Module) -> str:
+    return str(next((weight.device for weight in model.parameters()), "cpu"))

@@ -1,0 +1,75 @@
+"""What the recipes of all tasks say."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from service.package import Name
+from training.craft.augmentation import Augmentation
+from training.craft.optimiser import Optimiser
+from training.craft.schedule import Schedule
+from training.craft.stopping import EarlyStopping
+from training.craft.table import Count, Fraction, NonNegative, Table
+from training.craft.transfer import Transfer
+
+
+class Clipping(Table):
+    """Bounds a step's gradient: each of its values, or its norm as a vector, is at most ``at`` (0: no bound)."""
+
+    by: Literal["norm", "value"] = "norm"
+    at: NonNegative = 0.0
+
+
+class Recipe(Table):
+    """One training run. ``name`` is also the package's; ``config`` replaces values of the model's row.
+
+    ``dataset`` is trained on, or its first ``examples`` if said. ``batch_size`` examples make a batch, or all of them,
+    ``full``. ``ema`` is the decay per step of an average of the weights, which is then what is validated and exported
+    (0: the last weights themselves). ``keep`` says which epoch's weights are exported: the last, or the best by the
+    metric that early stopping looks at. A model without weights to train, such as nearest neighbours, has 0 ``epochs``.
+    """
+
+    task: str
+    name: Name
+    model: str
+    config: dict[str, Any] = Field(default_factory=dict)
+    dataset: str
+    examples: Count | None = None
+    epochs: Annotated[int, Field(ge=0)]
+    batch_size: Count | Literal["full"] = 128
+    optimiser: Optimiser = Optimiser(name="adamw", learning_rate=1e-3)
+    schedule: Schedule = Schedule()
+    clipping: Clipping = Clipping()
+    augmentation: Augmentation = Augmentation()
+    transfer: Transfer | None = None
+    early_stopping: EarlyStopping = EarlyStopping()
+    keep: Literal["last", "best"] = "last"
+    ema: Fraction = 0.0
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @property
+    def targets(self) -> dict[str, float]:
+        """What the package must reach on the test split, through the serving engine, to be exported at all."""
+        return {}
+
+    @property
+    def handicaps(self) -> tuple[str, ...]:
+        """What of it makes the loss in training higher than in validation, for the same weights and images."""
+        return ("augmentation",) if self.augmentation != Augmentation() else ()
+
+    @model_validator(mode="after")
+    def _check_full_batch(self) -> Self:
+        if not self.optimiser.full_batch:
+            return self
+        slow = self.transfer is not None and self.transfer.mode == "slow"
+        wanted = {
+            'batch_size = "full"': self.batch_size == "full",
+            'precision = "32-true"': self.precision == "32-true",
+            "no clipping": not self.clipping.at,
+            "no slow transfer": not slow,
+        }
+        for words, given in wanted.items():
+            if not given:
+                raise ValueError(f"{self.optimiser.name} looks at all examples at each step; wanted {words}")
+        return self

@@ -1,0 +1,124 @@
+"""What training any network on Lightning has in common: optimiser, schedule, draws, and the checkpoint's words."""
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from models.layers.pixels import normalise
+from training.craft.optimiser import build_optimizer
+from training.craft.recipe import Recipe
+from training.craft.schedule import rate
+from training.craft.transfer import slow_down
+from training.history import History
+
+DESCRIPTION = "lectorium"
+# More than the steps of any run, so that no two runs of other seeds share the draws of a step.
+SEED_STRIDE = 1 << 31
+# And more than the steps of any run of several processes, so that no two of them share the draws of a step.
+RANK_STRIDE = 1 << 23
+
+Batch = Any  # a task's own: its images first
+
+
+class Meters(nn.Module):
+    """Mean loss and accuracy, exact over unequal batches and several processes."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        # A loss that is no number must not be left out of the mean.
+        self.loss = MeanMetric(nan_strategy="disable")
+        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+
+    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add the mean ``loss`` of a batch of logits (B, classes) and labels (B,)."""
+        # A value a row: with "disable", torchmetrics 1.9 forgets the weights it is given.
+        self.loss.update(loss.detach().expand(len(labels)))
+        self.accuracy.update(logits.detach(), labels)
+
+
+class Learner(pl.LightningModule):
+    """A network, its recipe and what its checkpoints say of it (``description``).
+
+    ``choices`` is how many classes or words each answer chooses from; ``pixels`` are the mean and deviation of the
+    training pixels.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        choices: int,
+        pixels: tuple[tuple[float, ...], tuple[float, ...]],
+        description: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        # The order in which convolutions are quickest on most devices; to all else it is only another stride.
+        self.model: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.settings, self.choices, self.description = recipe, choices, dict(description)
+        self.pixel_mean, self.pixel_std = pixels
+        # Whoever keeps the epochs' losses puts it here; a plateau looks at them.
+        self.history: History | None = None
+        self.training_meters, self.validation_meters = Meters(choices), Meters(choices)
+
+    @property
+    @abstractmethod
+    def fresh(self) -> Collection[str]:
+        """The modules that start anew where a recipe transfers weights."""
+
+    @abstractmethod
+    def cross_entropies(self, network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
+        """The mean cross-entropy, in nats, of each answer of ``network``, a copy of the model, to ``batch``."""
+
+    @property
+    def starts_trained(self) -> bool:
+        """Whether the layers that score come with weights that somebody trained."""
+        return self.settings.transfer is not None and not self.fresh
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The recipe's optimiser, its learning rate set anew at every step."""
+        optimizer = build_optimizer(self.model, self.settings.optimiser)
+        transfer = self.settings.transfer
+        if transfer and transfer.mode == "slow":
+            slow_down(optimizer, self.model, self.fresh, transfer.factor)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule, epochs = self.settings.schedule, self.settings.epochs
+
+        def share(step: int) -> float:
+            rows = self.history.rows if self.history else []
+            return rate(schedule, step / steps * epochs, epochs, [row["validation_loss"] for row in rows])
+
+        scheduler = LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the description: plain strings, numbers and lists, so ``weights_only=True`` reads them."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        checkpoint[DESCRIPTION] = {**self.description, "created": now}
+
+    def draw(self) -> int:
+        """The seed of this step's distortions; it depends on the recipe's seed, the step and the process alone.
+
+        So a resumed run goes on as an unbroken one.
+        """
+        return self.settings.seed * SEED_STRIDE + self.global_rank * RANK_STRIDE + self.global_step
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) in 0..1 as the network takes them."""
+        images = normalise(images, self.pixel_mean, self.pixel_std)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def measure(self, stage: str, value: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch, its mean loss ``value``, to the epoch's metrics of the ``stage``, train or validation."""
+        meters = self.training_meters if stage == "train" else self.validation_meters
+        meters.update(value, logits, labels)
+        values = {f"{stage}_loss": meters.loss, f"{stage}_accuracy": meters.accuracy}
+        self.log_dict(values, on_step=False, on_epoch=True, prog_bar=True, logger=False)

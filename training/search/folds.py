@@ -1,0 +1,73 @@
+"""Cross-validation: as many runs as folds, each part of the training split held out once (I2DL II)."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.classification.recipe import ClassifierRecipe
+from training.errors import RecipeError
+from training.fit import fit
+from training.history import Row, write_csv
+from training.search.space import changed
+
+METRICS = ("validation_accuracy", "validation_loss")
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the run ``run`` reached on the fold ``index``, which it did not see: accuracy, and loss in nats."""
+
+    index: int
+    run: Path
+    epochs: int
+    metrics: dict[str, float]
+
+    def __str__(self) -> str:
+        metrics = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in self.metrics.items())
+        return f"{self.run}: {metrics} after {self.epochs} epochs"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation of the folds (n - 1 in its denominator: they are a sample)."""
+
+    mean: float
+    deviation: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ± {self.deviation:.4f}"
+
+
+def cross_validate(recipe: ClassifierRecipe, of: int, folder: Path, data: Path | None = None) -> Iterator[Held]:
+    """Train ``recipe`` on all folds but one, ``of`` times, into ``folder``; each is given as it ends.
+
+    Folds that are there are not trained again, and one that was killed goes on. The folds depend on the recipe's seed.
+
+    Raises:
+        RecipeError: fewer than two folds, or the recipe names a fold already.
+        DataError: the data set cannot be had, or has fewer examples than folds.
+        RunError: the folder holds runs of another recipe.
+    """
+    if of < 2:
+        raise RecipeError(f"{of} folds: cross-validation wants two or more")
+    if recipe.fold is not None:
+        raise RecipeError(f"recipe {recipe.name!r} is of one fold already: {recipe.fold}")
+    held: list[Held] = []
+    for index in range(of):
+        run = folder / f"fold-{index}"
+        done = fit(changed(recipe, {"fold": {"index": index, "of": of}}), run, data)
+        assert done.kept  # a run that has ended has a row
+        held.append(Held(index, run, len(done.history), {metric: done.kept[metric] for metric in METRICS}))
+        write_csv([_row(each) for each in held], folder / "folds.csv")
+        yield held[-1]
+
+
+def spread(held: Sequence[Held]) -> dict[str, Spread]:
+    """The spread of each metric over two folds or more."""
+    by_metric = {metric: [each.metrics[metric] for each in held] for metric in METRICS}
+    return {name: Spread(statistics.fmean(values), statistics.stdev(values)) for name, values in by_metric.items()}
+
+
+def _row(held: Held) -> Row:
+    return {"fold": held.index, "epochs": held.epochs, **held.metrics}

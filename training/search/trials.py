@@ -1,0 +1,131 @@
+"""The trials of a search: as rows of a CSV file, as a picture, and the best of them as a recipe."""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from training.craft.recipe import Recipe
+from training.craft.stopping import MODES, Metric
+from training.search.space import Range, Space
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+State = Literal["complete", "pruned", "failed"]
+COLOURS: dict[State, str] = {"complete": "tab:blue", "pruned": "tab:gray"}
+COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    """One trial that has ended: what it changed, what came of it, and the folder of its run.
+
+    ``value`` is the metric of what the run would export; of a pruned trial it is the last one, and a failed one has
+    none, but a ``reason``.
+    """
+
+    number: int
+    state: State
+    value: float | None
+    epochs: int
+    changes: dict[str, Any]
+    run: Path
+    reason: str = ""
+
+    def __str__(self) -> str:
+        changes = ", ".join(f"{key} {shown(value)}" for key, value in self.changes.items())
+        value = f"{self.value:.4f}" if self.value is not None else "no value"
+        said = f"{self.run.name}: {value} {self.state} after {self.epochs} epochs, {changes}"
+        return f"{said}: {self.reason}" if self.reason else said
+
+
+def shown(value: Any) -> str:
+    """``value`` as short as it may be said: four digits of a number, JSON of all else but a text."""
+    if isinstance(value, str):
+        return value
+    return f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
+
+
+def best(results: Iterable[Result], metric: Metric) -> Result | None:
+    """The best of the complete trials, the first of equals; None where there is none."""
+    whole = [(result.value, result) for result in results if result.state == "complete" and result.value is not None]
+    if not whole:
+        return None
+    better = max if MODES[metric] == "max" else min
+    return better(whole, key=lambda pair: pair[0])[1]
+
+
+def write_csv(results: Sequence[Result], metric: Metric, path: Path) -> None:
+    """A line a trial, whole or not at all: trial, state, the metric, epochs, a column for each key, run, reason."""
+    rows = [{**_cells(result, metric), "run": result.run, "reason": result.reason} for result in results]
+    partial = path.with_name(f".{path.name}")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+def write_recipe(recipe: Recipe, origin: str, path: Path) -> None:
+    """``recipe`` as a file that `lectorium train` takes, less the defaults; ``origin`` is a comment before it."""
+    import tomli_w
+
+    values = recipe.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    path.write_text(f"# {origin}\n{tomli_w.dumps(values)}", "utf-8")
+
+
+def draw(results: Sequence[Result], space: Space, metric: Metric, path: Path) -> None:
+    """A PNG: the metric trial by trial with the best so far, then over the values of each key."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = 1 + len(space)
+    columns = min(panels, COLUMNS)
+    lines = -(-panels // columns)
+    figure = Figure(figsize=(4 * columns, 3 * lines), dpi=90, layout="constrained")
+    FigureCanvasAgg(figure)
+    first, *others = figure.subplots(lines, columns, squeeze=False).flatten()
+    _draw_history(first, results, metric)
+    for axes, (key, range_) in zip(others, space.items(), strict=False):
+        values = [result.changes[key] for result in results]
+        if isinstance(range_, Range):
+            _scatter(axes, results, values)
+            axes.set_xlim(*range_.ends)
+            axes.set_xscale("log" if range_.log else "linear")
+        else:
+            _scatter(axes, results, [shown(value) for value in values])
+        axes.set_xlabel(key)
+    for axes in others[len(space) :]:
+        axes.remove()
+    figure.savefig(path, metadata={"Software": None})
+
+
+def _cells(result: Result, metric: Metric) -> dict[str, Any]:
+    first = {"trial": result.number, "state": result.state, metric: result.value, "epochs": result.epochs}
+    whole = (int, float, str)
+    return first | {key: value if isinstance(value, whole) else shown(value) for key, value in result.changes.items()}
+
+
+def _draw_history(axes: "Axes", results: Sequence[Result], metric: Metric) -> None:
+    _scatter(axes, results, [result.number for result in results])
+    reached = [best(results[: i + 1], metric) for i in range(len(results))]
+    heights = [math.nan if so_far is None or so_far.value is None else so_far.value for so_far in reached]
+    axes.step([result.number for result in results], heights, where="post", color="tab:orange", label="best so far")
+    axes.set(xlabel="trial", ylabel=metric.replace("_", " "))
+    axes.legend()
+
+
+def _scatter(axes: "Axes", results: Sequence[Result], places: Sequence[Any]) -> None:
+    for state, colour in COLOURS.items():
+        points = [
+            (place, r.value)
+            for place, r in zip(places, results, strict=True)
+            if r.state == state and r.value is not None
+        ]
+        axes.scatter([p[0] for p in points], [p[1] for p in points], color=colour, label=state, s=16, clip_on=False)
+    axes.grid(alpha=0.3)

@@ -1,0 +1,237 @@
+"""Searching for a recipe's best values: a study of trials, each an ordinary run (I2DL VI.3)."""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import numpy as np
+import optuna
+from lightning.pytorch.callbacks import Callback
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+from pydantic import ValidationError
+
+from training.craft.recipe import Recipe
+from training.craft.stopping import MODES, Metric
+from training.errors import DivergedError, RecipeError, RunError, TrainingError
+from training.fit import fit
+from training.recipe import parse_recipe
+from training.search.space import Space, changed, grid
+from training.search.trials import Result, State, best, draw, write_csv, write_recipe
+from training.task import fresh_model
+
+FILE, BEST, REASON = "search.db", "best.toml", "reason"
+# The first trials run whole: a median of few says little.
+STARTUP = 5
+
+Sampler = Literal["grid", "random", "tpe"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched and how: ``recipe`` with the values of ``space`` changed, until ``metric`` is best.
+
+    ``grid`` tries every combination in a shuffled order, ``random`` draws each value by itself, ``tpe`` where good
+    trials lie closer than bad ones (arXiv:2304.11127). With ``prune``, a trial that is worse after an epoch than the
+    median of those before it ends there.
+    """
+
+    recipe: Recipe
+    space: Space
+    sampler: Sampler = "tpe"
+    metric: Metric = "validation_accuracy"
+    prune: bool = True
+
+    def check(self) -> None:
+        """Build the recipe at every end of the space, one change at a time.
+
+        Raises:
+            RecipeError: naming a key that the recipe or its model does not have, or a value of the wrong kind.
+        """
+        for key, range_ in self.space.items():
+            for end in range_.ends:
+                recipe = changed(self.recipe, {key: end})
+                if key == "model" or key.startswith("config."):
+                    fresh_model(recipe)
+        if self.sampler == "grid":
+            grid(self.space)
+
+
+def tune(search: Search, trials: int, folder: Path, data: Path | None = None) -> Iterator[Result]:
+    """Run trials until the study in ``folder`` has ``trials`` (of a grid no more than it has), each given as it ends.
+
+    A study that is there goes on: a trial that was killed goes on where its run stopped. What is drawn depends on the
+    recipe's seed, the trial's number and the trials before it, so a study that was stopped ends as an unbroken one.
+    ``folder`` then has a run for each trial, trials.csv, search.png and, once a trial is complete, best.toml.
+
+    Raises:
+        RecipeError: as ``Search.check``.
+        RunError: the folder holds another search, or a trial's run is not what it was.
+        DataError: the data set cannot be had.
+    """
+    search.check()
+    study = _study(search, folder)
+    while trial := _next(search, study, trials):
+        _run(search, study, trial, _folder(folder, trial.number), data)
+        found = _write(search, study, folder)
+        yield next(result for result in found if result.number == trial.number)
+    # Once more, for a search that was killed between a trial and its files.
+    _write(search, study, folder)
+
+
+def results(search: Search, folder: Path) -> list[Result]:
+    """All trials of the study in ``folder`` that have ended, in their order."""
+    return _ended(search, _study(search, folder), folder)
+
+
+class Pruning(Callback):
+    """Tells the trial its metric after every epoch, and ends a run that the study's pruner gives up."""
+
+    def __init__(self, trial: Trial, metric: Metric) -> None:
+        self.trial, self.metric = trial, metric
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report; the value of an epoch that a killed run had reported stays as it was.
+
+        Raises:
+            TrialPruned: the trial is not worth going on with.
+        """
+        epoch = trainer.current_epoch
+        if epoch not in _frozen(self.trial).intermediate_values:
+            self.trial.report(float(trainer.callback_metrics[self.metric]), epoch)
+        if self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def _frozen(trial: Trial) -> FrozenTrial:
+    return trial.study.get_trials(deepcopy=False)[trial.number]
+
+
+def _next(search: Search, study: Study, trials: int) -> Trial | None:
+    """The trial that was killed, or a fresh one; None when there are enough, or the grid has no more."""
+    states = [(trial.state, trial) for trial in study.get_trials(deepcopy=False)]
+    killed = [trial for state, trial in states if state == TrialState.RUNNING]
+    number = killed[0].number if killed else sum(state.is_finished() for state, _ in states)
+    study.sampler = _sampler(search, number)
+    if killed:
+        # A study has no public way to go on with a trial that another process began.
+        return Trial(study, killed[0]._trial_id)
+    if number >= trials:
+        return None
+    if search.sampler == "grid" and number == len(states):
+        points = _shuffled_grid(search)
+        if number >= len(points):
+            return None
+        study.enqueue_trial(points[number])
+    return study.ask()
+
+
+def _run(search: Search, study: Study, trial: Trial, run: Path, data: Path | None) -> None:
+    try:
+        recipe = changed(search.recipe, {key: range_.draw(key, trial) for key, range_ in search.space.items()})
+        done = fit(recipe, run, data, callbacks=[Pruning(trial, search.metric)])
+    except optuna.TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    except (RecipeError, DivergedError) as error:
+        # Values that are right one by one need not be right together, nor train.
+        trial.set_user_attr(REASON, str(error))
+        study.tell(trial, state=TrialState.FAIL)
+    except TrainingError:
+        # To be put right by whoever typed the command; the trial then goes on.
+        raise
+    except Exception as error:
+        trial.set_user_attr(REASON, repr(error))
+        # A batch too large for the device would fail again: the next command goes on with the next trial.
+        study.tell(trial, state=TrialState.FAIL)
+        raise
+    else:
+        assert done.kept  # a run that has ended has a row
+        study.tell(trial, done.kept[search.metric])
+
+
+def _write(search: Search, study: Study, folder: Path) -> list[Result]:
+    found = _ended(search, study, folder)
+    if found:
+        write_csv(found, search.metric, folder / "trials.csv")
+        draw(found, search.space, search.metric, folder / "search.png")
+    if winner := best(found, search.metric):
+        origin = f"{winner.run.name} of {len(found)}, {search.sampler}: {search.metric} {winner.value:.4f}"
+        write_recipe(changed(search.recipe, winner.changes), origin, folder / BEST)
+    return found
+
+
+def _result(search: Search, trial: FrozenTrial, folder: Path) -> Result:
+    states: dict[TrialState, State] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
+    return Result(
+        number=trial.number,
+        state=states.get(trial.state, "failed"),
+        value=trial.value,
+        epochs=len(trial.intermediate_values),
+        changes={key: search.space[key].plain(value) for key, value in trial.params.items()},
+        run=_folder(folder, trial.number),
+        reason=trial.user_attrs.get(REASON, ""),
+    )
+
+
+def _folder(folder: Path, number: int) -> Path:
+    return folder / f"trial-{number:03}"
+
+
+def _ended(search: Search, study: Study, folder: Path) -> list[Result]:
+    return [_result(search, trial, folder) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+
+
+def _study(search: Search, folder: Path) -> Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        storage=f"sqlite:///{folder / FILE}",
+        study_name=search.recipe.name,
+        direction="maximize" if MODES[search.metric] == "max" else "minimize",
+        pruner=_pruner(search),
+        load_if_exists=True,
+    )
+    said = _described(search)
+    if not study.user_attrs:
+        study.set_user_attr("search", said)
+    elif not _same(study.user_attrs.get("search"), said):
+        raise RunError(f"{folder} holds another search; choose another --output or remove it")
+    return study
+
+
+def _described(search: Search) -> dict[str, Any]:
+    space = {key: range_.model_dump(mode="json") for key, range_ in search.space.items()}
+    how = {"sampler": search.sampler, "metric": search.metric, "prune": search.prune}
+    return {"recipe": search.recipe.model_dump(mode="json"), "space": space, **how}
+
+
+def _same(earlier: Any, said: dict[str, Any]) -> bool:
+    if not isinstance(earlier, dict):
+        return False
+    try:
+        # Parsed, so that a key which recipes have since got is no difference.
+        recipe = parse_recipe(earlier["recipe"], FILE).model_dump(mode="json")
+    except (KeyError, RecipeError, ValidationError):
+        return False
+    return json.dumps({**earlier, "recipe": recipe}, sort_keys=True) == json.dumps(said, sort_keys=True)
+
+
+def _shuffled_grid(search: Search) -> list[dict[str, Any]]:
+    points = grid(search.space)
+    random.Random(search.recipe.seed).shuffle(points)
+    return [{key: search.space[key].stored(value) for key, value in point.items()} for point in points]
+
+
+def _sampler(search: Search, number: int) -> BaseSampler:
+    seed = int(np.random.SeedSequence((search.recipe.seed, number)).generate_state(1)[0])
+    return TPESampler(seed=seed) if search.sampler == "tpe" else RandomSampler(seed)
+
+
+def _pruner(search: Search) -> BasePruner:
+    return MedianPruner(STARTUP, n_warmup_steps=search.recipe.epochs // 5) if search.prune else NopPruner()

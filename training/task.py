@@ -1,0 +1,91 @@
+"""What a recipe's task brings to a run: the network, its examples, and what both are called."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from models.registry import build, find
+from training.craft.recipe import Recipe
+from training.errors import RecipeError
+from training.learner import Batch, Learner
+from training.world import World
+
+Batches = DataLoader[Any]
+ALONE = World()
+
+
+@dataclass(frozen=True)
+class Start(ABC):
+    """A run as its training begins: a network with the weights of its start, and the examples it will see."""
+
+    learner: Learner
+
+    @abstractmethod
+    def training(self, world: World = ALONE) -> Batches:
+        """This process's share of the shuffled batches to learn from."""
+
+    @abstractmethod
+    def validation(self, world: World = ALONE) -> Batches:
+        """And of the batches to choose by."""
+
+    @abstractmethod
+    def some(self, count: int) -> Batch:
+        """``count`` training examples as one batch, as unlike each other as can be had without a look at more."""
+
+    def remember(self, path: Path) -> None:
+        """Learn without a step of training, and write the checkpoint ``path`` and the history beside it.
+
+        Raises:
+            RecipeError: the network cannot.
+        """
+        raise RecipeError(f"recipe {self.learner.settings.name!r}: 0 epochs, wanted 1 or more")
+
+
+class Task(ABC):
+    """A recipe with its data set at hand; ``title`` says both to a person."""
+
+    title: str
+
+    @abstractmethod
+    def start(self, *, resume: bool = False) -> Start:
+        """The run's start; a network to ``resume`` gets its weights later.
+
+        Raises:
+            RecipeError: no such model or value, weights that don't fit, or a network that doesn't fit the data.
+            RunError: the folder of the weights holds no checkpoint.
+            DataError: the data cannot be had, or are too few.
+        """
+
+
+def model_title(recipe: Recipe) -> str:
+    """What a person calls the recipe's model.
+
+    Raises:
+        RecipeError: there is no such model.
+    """
+    try:
+        return find(recipe.model).title
+    except KeyError as error:
+        raise RecipeError(f"recipe {recipe.name!r}: {error.args[0]}") from error
+
+
+def fresh_model(recipe: Recipe, config: dict[str, Any] | None = None) -> nn.Module:
+    """The recipe's model with the initial weights of its seed; the global generator is left as it was.
+
+    ``config`` takes the place of the recipe's.
+
+    Raises:
+        RecipeError: no such model, or no such value of it.
+    """
+    model_title(recipe)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        try:
+            return build(recipe.model, recipe.config if config is None else config)
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise RecipeError(f"recipe {recipe.name!r}, config: {error.args[0] if error.args else error}") from error
