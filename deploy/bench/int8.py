@@ -13,11 +13,12 @@ from deploy.bench.subject import Subject, patches
 from deploy.bench.table import Row, Target, at_least, at_most, median_row
 from service.config import load_config
 from service.package import ClassifyCard, read_package
-from training.classification.evaluate import evaluate, newest
+from training.classification.evaluate import evaluate
 from training.classification.graph import PROBABILITIES, Served
 from training.export.folding import fold_normalisation
 from training.export.int8 import quantise
 from training.export.onnx_file import save, to_onnx
+from training.packages import newest
 
 FOLDER, ZOO = Path("build/bench/int8"), Path("models/zoo")
 SUFFIX = "-int8"

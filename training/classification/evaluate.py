@@ -16,6 +16,7 @@ from service.package import ClassifyCard, Package, Preprocessing, read_package
 from training.classification.calibration import reliability, without_temperature
 from training.data import Bytes, Labels, Shape, Source, Split, find_source
 from training.errors import DataError, EvaluationError
+from training.packages import newest, size
 
 ROWS = 256
 # By what a metric may differ from the card's. Five digits in ten thousand: another processor may round a borderline
@@ -116,29 +117,6 @@ def shape(card: ClassifyCard) -> Shape:
     """Channels, height and width of what the classifier takes."""
     taken = card.preprocessing
     return 1 if taken.colour == "grey" else 3, taken.height, taken.width
-
-
-def size(package: Package) -> int:
-    """Bytes of all files of the package."""
-    return sum(path.stat().st_size for path in package.folder.iterdir())
-
-
-def newest(repository: Path, name: str) -> int:
-    """The highest version of ``name`` in ``repository``.
-
-    Raises:
-        EvaluationError: there is none.
-    """
-    found = versions(repository, name)
-    if not found:
-        raise EvaluationError(f"{repository}: no package {name!r}")
-    return max(found)
-
-
-def versions(repository: Path, name: str) -> list[int]:
-    """The versions of ``name`` there are, in no order."""
-    folder = repository / name
-    return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
 
 
 def measure(repository: Path, package: Package, split: Split) -> dict[str, float]:

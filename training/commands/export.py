@@ -1,5 +1,6 @@
 """`lectorium export`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
@@ -72,6 +73,11 @@ def export(
     if int8 and weights_as:
         raise click.UsageError("--int8 is another way to store weights than --weights-as")
     with plain_errors():
+        if _of_a_captioner(runs):
+            if int8 or weights_as or temperature is not None or not deconv or _given(from_file) or len(runs) > 1:
+                raise click.UsageError("a captioner's run is exported alone, its weights as float16")
+            _report(_write_captioner(runs[0], repository, name, version, replace=replace))
+            return
         from training.export import How, write_package
 
         how = How("int8" if int8 else weights_as or "float16", temperature, deconv)
@@ -79,9 +85,26 @@ def export(
         _report(write_package(subject, repository, how=how, version=version, replace=replace))
 
 
+def _of_a_captioner(runs: Sequence[Path]) -> bool:
+    from training.checkpoint import read_checkpoint
+
+    return any(read_checkpoint(run).recipe.task == "caption" for run in runs)
+
+
+def _write_captioner(run: Path, repository: Path, name: str | None, version: int | None, *, replace: bool) -> "Package":
+    from training.captioning.package import write_captioner
+    from training.captioning.subject import from_run
+
+    subject = from_run(run, load_config().data)
+    return write_captioner(subject, repository, name=name, version=version, replace=replace)
+
+
+def _given(from_file: FromFile) -> list[str]:
+    return [f"--{key}" for key, value in from_file.items() if value is not None]
+
+
 def _subject(runs: tuple[Path, ...], name: str | None, from_file: FromFile) -> "Subject":
-    given = [f"--{key}" for key, value in from_file.items() if value is not None]
-    if bool(runs) == bool(given):
+    if bool(runs) == bool(_given(from_file)):
         raise click.UsageError("give one RUN or more, or --model, --weights and --labels")
     from training.export import from_runs
 
@@ -99,9 +122,10 @@ def _from_file(name: str | None, from_file: FromFile) -> "Subject":
 
 
 def _report(package: "Package") -> None:
-    from training.classification.evaluate import size
+    from training.packages import size
 
-    said = package.classifier.provenance
+    said = package.card.provenance
+    assert said is not None  # of every package that is exported
     if said.metrics:
         metrics = ", ".join(f"{name} {value:.4f}" for name, value in said.metrics.items())
         click.echo(f"{package.folder}: test {metrics}, through the serving engine")

@@ -1,17 +1,13 @@
 """From a subject to a package: written whole beside its place, proved, measured, and only then moved there."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import onnx
-from PIL import Image
-from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from service.package import ClassifyCard, Deconvolution, Name, Package, read_package
+from service.package import ClassifyCard, Deconvolution, Package, read_package
 from training.classification.calibration import draw_reliability, fit_temperature, reliability
-from training.classification.evaluate import ask, score, versions
+from training.classification.evaluate import ask, score
 from training.classification.graph import PROBABILITIES, Served, count_macs, count_parameters
 from training.data import Split
 from training.errors import ExportError
@@ -49,13 +45,10 @@ from training.export.onnx_file import (
 )
 from training.export.subject import Subject, from_run
 from training.history import draw
+from training.packages import largest_batch, place, shrink
 
-MAX_BATCH, LEAST_MAX_BATCH = 64, 8
-BATCH_MACS = 16 << 30  # no more in one run, where that leaves the least
 INT8_SUFFIX = "-int8"
 INT8_LOSS = 0.005  # of the accuracy, at most
-COLOURS = 32  # of a diagram
-NAMES: TypeAdapter[str] = TypeAdapter(Name)
 
 
 def export(
@@ -86,25 +79,8 @@ def write_package(
         ExportError: the name is none, the version exists (and not ``replace``), parity with torch is broken, int8
             loses more than half a point of accuracy, or the accuracy gate is missed. The repository is then as it was.
     """
-    name = _checked_name(subject.name + (INT8_SUFFIX if how.weights == "int8" else ""))
-    version = version or max(versions(repository, name), default=0) + 1
-    target = repository / name / str(version)
-    if target.exists() and not replace:
-        raise ExportError(f"{target} exists; a version never changes (--replace makes an exception)")
-    repository.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=repository, prefix=".export-") as temporary:
-        candidate = Path(temporary) / name / str(version)
-        candidate.mkdir(parents=True)
-        _write(subject, how, candidate)
-        _move(candidate, target, Path(temporary) / "replaced")
-    return read_package(target)
-
-
-def _checked_name(name: str) -> str:
-    try:
-        return NAMES.validate_python(name)
-    except ValidationError as error:
-        raise ExportError(f"{name[:80]!r} is no name of a package: 1 to 64 letters, digits, _ and -") from error
+    name = subject.name + (INT8_SUFFIX if how.weights == "int8" else "")
+    return place(name, repository, lambda folder: _write(subject, how, folder), version=version, replace=replace)
 
 
 def _write(subject: Subject, how: How, folder: Path) -> None:
@@ -164,20 +140,6 @@ def _check_gate(subject: Subject, metrics: dict[str, float], weights: Storage) -
         raise ExportError(f"accuracy gate: {metrics['accuracy']:.4f} on the test split, {wanted:.4g} is wanted")
 
 
-def _move(candidate: Path, target: Path, replaced: Path) -> None:
-    target.parent.mkdir(exist_ok=True)
-    if target.exists():
-        os.rename(target, replaced)
-    os.rename(candidate, target)
-
-
-def shrink(path: Path) -> None:
-    """Give the picture in ``path`` 32 colours, which a diagram needs no more than, and a third of the bytes."""
-    with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(COLOURS)
-    small.save(path, "PNG", optimize=True)
-
-
 def _temperature(subject: Subject) -> float:
     if subject.validation is None:
         raise ExportError(f"{subject.name}: a temperature is fitted on images that were not trained on; there are none")
@@ -198,12 +160,6 @@ def _way_back(stored: Served) -> ServedDeconvolution | None:
         return ServedDeconvolution(stored.network, stored.mean, stored.std)
     except TypeError:  # it says that there is none
         return None
-
-
-def largest_batch(macs: int) -> int:
-    """The most rows of a run: a power of two, `MAX_BATCH` but for networks that are much work."""
-    rows = max(LEAST_MAX_BATCH, min(MAX_BATCH, BATCH_MACS // max(macs, 1)))
-    return 1 << (rows.bit_length() - 1)
 
 
 def _write_graph(subject: Subject, stored: Served, weights: Storage, path: Path) -> None:

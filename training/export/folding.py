@@ -8,14 +8,14 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
-def fold_normalisation(model: nn.Module) -> nn.Module:
+def fold_normalisation(model: nn.Module, method: str = "forward") -> nn.Module:
     """A copy of ``model``, for inference, whose convolutions do the batch normalisation that follows them.
 
-    W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta. Only what follows a convolution at once and alone
+    What follows what is read from its ``method``. W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta. Only what follows a convolution at once and alone
     is folded: other batch normalisation stays.
     """
     folded = deepcopy(model).eval()
-    for convolution, normalisation in list(_pairs(folded)):
+    for convolution, normalisation in list(_pairs(folded, method)):
         before, after = folded.get_submodule(convolution), folded.get_submodule(normalisation)
         assert isinstance(before, nn.Conv2d)
         assert isinstance(after, nn.BatchNorm2d)
@@ -24,11 +24,13 @@ def fold_normalisation(model: nn.Module) -> nn.Module:
     return folded
 
 
-def _pairs(model: nn.Module) -> Iterator[tuple[str, str]]:
+def _pairs(model: nn.Module, method: str) -> Iterator[tuple[str, str]]:
     """The names of each convolution that nothing but a batch normalisation reads, and of that."""
     if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         return  # nothing to trace for: not every model can be
-    calls = [node for node in fx.Tracer().trace(model).nodes if node.op == "call_module"]
+    tracer = fx.Tracer()
+    tracer.traced_func_name = method
+    calls = [node for node in tracer.trace(model).nodes if node.op == "call_module"]
     times = Counter(node.target for node in calls)
     for node in calls:
         before = node.args[0]

@@ -1,10 +1,11 @@
 """Writing a served model as one ONNX file, and proving that it computes what torch does."""
 
+import inspect
 import logging
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,19 @@ PARITY_LIMIT = 1e-5
 ROWS = 64  # computed at a time
 
 Floats = npt.NDArray[np.float32]
-Answers = dict[str, Floats]
+Answers = dict[str, npt.NDArray[Any]]
+
+
+class Exported(Protocol):
+    """What becomes a graph: a module that says how its ``outputs`` are called."""
+
+    outputs: Sequence[str]
+
+    def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The tensors of ``outputs``."""
+
+    def eval(self) -> "Exported":
+        """Itself, for inference."""
 
 
 def write_onnx(served: Served, shape: Sequence[int], path: Path) -> None:
@@ -52,7 +65,7 @@ def trace(module: nn.Module, examples: Mapping[str, torch.Tensor], outputs: Sequ
             dynamo=True,
             input_names=list(examples),
             output_names=list(outputs),
-            dynamic_shapes={name: {0: batch} for name in examples},
+            dynamic_shapes=_dynamic(module, list(examples), batch),
             opset_version=OPSET,
             verbose=False,
         )
@@ -60,6 +73,16 @@ def trace(module: nn.Module, examples: Mapping[str, torch.Tensor], outputs: Sequ
     model: onnx.ModelProto = program.model_proto
     strip(model)
     return model
+
+
+def _dynamic(module: nn.Module, names: Sequence[str], batch: Any) -> Any:
+    """The batch is free in every input, also in those that ``module`` takes as one starred argument."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    plain = [each.name for each in parameters if each.kind is not each.VAR_POSITIONAL]
+    free = [{0: batch} for _ in names]
+    if len(plain) == len(parameters):
+        return dict(zip(names, free, strict=True))
+    return (*free[: len(plain)], tuple(free[len(plain) :]))
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
@@ -106,23 +129,31 @@ def check_parity(differences: dict[str, float]) -> None:
 
 
 def parity(path: Path, served: Served, images: Bytes, batches: Sequence[int]) -> dict[str, float]:
+    """As `differences`, for uint8 ``images``."""
+    return differences(path, served, {INPUT: images}, batches)
+
+
+def differences(
+    path: Path, module: Exported, inputs: Mapping[str, npt.NDArray[Any]], batches: Sequence[int]
+) -> dict[str, float]:
     """The largest difference between the file under ONNX Runtime and torch, for each batch size.
 
     It is absolute, but for an output with values above 1, such as activation maps: there it is a share of the largest.
+    The rows of ``inputs`` are repeated where a batch has more.
 
     Raises:
         ExportError: the shapes differ.
     """
     session = open_onnx(path)
-    differences = {}
+    found = {}
     for batch in batches:
-        rows = np.resize(images, (batch, *images.shape[1:]))
-        wanted, found = reference(served, rows), session.run(list(served.outputs), {INPUT: rows})
-        differences[str(batch)] = max(
+        rows = {name: np.resize(array, (batch, *array.shape[1:])) for name, array in inputs.items()}
+        wanted, answers = answer(module, rows), session.run(list(module.outputs), rows)
+        found[str(batch)] = max(
             _difference(ours, theirs, f"parity, batch {batch}, {name}")
-            for ours, (name, theirs) in zip(found, wanted.items(), strict=True)
+            for ours, (name, theirs) in zip(answers, wanted.items(), strict=True)
         )
-    return differences
+    return found
 
 
 def _difference(found: Floats, wanted: Floats, where: str) -> float:
@@ -131,11 +162,16 @@ def _difference(found: Floats, wanted: Floats, where: str) -> float:
     return float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
 
 
-@torch.no_grad()
 def reference(served: Served, images: Bytes) -> Answers:
     """Torch's outputs for uint8 images (B, H, W) or (B, H, W, 3), by name."""
-    found = served.eval()(torch.from_numpy(images.copy()))
-    return {name: tensor.numpy() for name, tensor in zip(served.outputs, found, strict=True)}
+    return answer(served, {INPUT: images})
+
+
+@torch.no_grad()
+def answer(module: Exported, inputs: Mapping[str, npt.NDArray[Any]]) -> Answers:
+    """Torch's outputs by name; ``inputs`` are in the module's order."""
+    found = module.eval()(*(torch.from_numpy(array.copy()) for array in inputs.values()))
+    return {name: tensor.numpy() for name, tensor in zip(module.outputs, found, strict=True)}
 
 
 @torch.no_grad()

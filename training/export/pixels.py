@@ -14,11 +14,6 @@ LEVELS = 255
 MOVES = ("Transpose", "Unsqueeze")
 # Of `models.layers.pixels`: to float, to 0..1, less the mean, by the deviation.
 NORMALISATION = ("Cast", "Div", "Sub", "Div")
-    "Cast",
-    "Div",
-    "Sub",
-    "Div",
-)  # of `training.classification.graph`: to float, to 0..1, less the mean, by the deviation
 
 
 class Pixels(NamedTuple):

@@ -17,9 +17,10 @@ from training.classification.evaluate import ask, score
 from training.classification.graph import Served
 from training.errors import ExportError, RunError
 from training.export import How, Subject, export, write_package
-from training.export.export import largest_batch, shrink, stored_model
+from training.export.export import stored_model
 from training.export.onnx_file import logits, to_onnx
 from training.fit import fit
+from training.packages import largest_batch, shrink
 
 
 def everything_under(folder: Path) -> list[Path]:

@@ -1,0 +1,113 @@
+"""The card of an exported captioner."""
+
+from collections.abc import Mapping
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from models.captioning.graphs import ATTENTION, IMAGE, LOG_PROBABILITIES, TOKEN, EncoderGraph, StepGraph
+from models.captioning.network import CaptionNetwork
+from service.package import CARD, AttentionGrid, CaptionCard, Golden, Graph, Loop, Provenance, TensorSpec, sha256
+from service.package import choice as chosen
+from service.package import loop as loops
+from training.captioning.subject import CaptionSubject
+from training.data.vocabulary import END, PAD, START, UNKNOWN
+from training.export.card import EXPORTERS
+from training.provenance import git_commit
+
+ENCODER, STEP, VOCABULARY, GOLDEN, CURVE = "encoder.onnx", "step.onnx", "vocabulary.txt", "golden.npz", "card.png"
+NEVER = (PAD, START, UNKNOWN)
+WIDEST = 8  # beams
+DATATYPES = {"uint8": "UINT8", "int64": "INT64", "float32": "FP32"}
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def describe_loop(
+    subject: CaptionSubject, encoder: EncoderGraph, step: StepGraph, golden: Arrays, batches: tuple[int, int]
+) -> Loop:
+    """The loop over both graphs, whose tensors are like those of the ``golden`` example, in ``batches`` at most."""
+
+    def graph(file: str, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...], max_batch: int) -> Graph:
+        specs = [[_spec(tensor, golden[f"{name}.{tensor}"]) for tensor in tensors] for tensors in (inputs, outputs)]
+        return Graph(file=file, inputs=tuple(specs[0]), outputs=tuple(specs[1]), max_batch=max_batch)
+
+    words = subject.network.length
+    attention = (ATTENTION,) if ATTENTION in step.outputs else ()
+    return Loop(
+        encoder=graph(ENCODER, "encoder", encoder.inputs, encoder.outputs, batches[0]),
+        step=graph(STEP, "step", step.inputs, step.outputs, batches[1]),
+        sources=_sources(subject.network, step),
+        choice=chosen.Choice(
+            output=LOG_PROBABILITIES,
+            sample=chosen.Sampling(),
+            beam=chosen.Beams(width=chosen.BeamWidth(default=subject.recipe.beam_width, minimum=1, maximum=WIDEST)),
+            never=NEVER,
+        ),
+        emit=(chosen.TOKEN.name, chosen.LOG_PROBABILITY.name, *attention),
+        answer=(chosen.SCORE.name,),
+        steps=loops.Steps(default=words, maximum=words),
+        end=loops.End(output=chosen.TOKEN.name, value=END),
+        text=loops.Text(output=chosen.TOKEN.name, vocabulary=VOCABULARY, separator=" "),
+    )
+
+
+def describe(subject: CaptionSubject, loop: Loop, golden: Golden, provenance: Provenance, folder: Path) -> CaptionCard:
+    """The card of the package in ``folder``, over all of its files."""
+    height, width = subject.network.encoder.grid
+    return CaptionCard(
+        name=folder.parent.name,
+        version=int(folder.name),
+        title=subject.title,
+        lecture=subject.lecture,
+        description=subject.description,
+        loop=loop,
+        preprocessing=subject.source.preprocessing(IMAGE),
+        attention=AttentionGrid(tensor=ATTENTION, height=height, width=width) if ATTENTION in loop.emit else None,
+        golden=golden,
+        files={path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD},
+        provenance=provenance,
+    )
+
+
+def describe_origin(subject: CaptionSubject, parity: dict[str, float], parameters: int, macs: int) -> Provenance:
+    """Everything but the metrics, which only the written package can have."""
+    return Provenance(
+        recipe=subject.recipe.model_dump(mode="json"),
+        seed=subject.recipe.seed,
+        git_commit=git_commit(),
+        created=subject.created,
+        libraries=dict(subject.libraries) | {name: library_version(name) for name in EXPORTERS},
+        dataset=subject.dataset,
+        metrics={},
+        parity=parity,
+        parameters=parameters,
+        macs=macs,
+        weights="float16",
+    )
+
+
+def _sources(network: CaptionNetwork, step: StepGraph) -> dict[str, loops.Source]:
+    """The token is chosen, the memory is the encoder's, and a state begins with one number or the encoder's word."""
+    fills = network.decoder.fills
+
+    def beginning(name: str) -> loops.Fill | loops.FromEncoder:
+        if name in fills:
+            return loops.Fill(kind="fill", value=fills[name])
+        return loops.FromEncoder(kind="encoder", output=name)
+
+    return {
+        TOKEN: loops.Chosen(kind="chosen", initial=loops.Fill(kind="fill", value=START)),
+        **{
+            name: loops.State(kind="state", output=output, initial=beginning(name)) for output, name in step.fed.items()
+        },
+        **{name: loops.FromEncoder(kind="encoder", output=name) for name in step.memory},
+    }
+
+
+def _spec(name: str, array: npt.NDArray[Any]) -> TensorSpec:
+    return TensorSpec.model_validate(
+        {"name": name, "datatype": DATATYPES[str(array.dtype)], "shape": (-1, *array.shape[1:])}
+    )

@@ -1,0 +1,91 @@
+"""What a captioner's package is made from: a finished run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.captioning.network import CaptionNetwork
+from models.registry import find
+from service.package import Dataset
+from training.captioning.recipe import CaptionerRecipe
+from training.checkpoint import read_checkpoint
+from training.data import CaptionSource, CaptionSplit, find_captions
+from training.data.vocabulary import Vocabulary, build_vocabulary
+from training.errors import ExportError, RunError
+from training.history import Row
+
+
+@dataclass(frozen=True)
+class CaptionSubject:
+    """A trained captioner and everything that its card will say of it, but for what is measured."""
+
+    recipe: CaptionerRecipe
+    title: str
+    lecture: str
+    description: str
+    network: CaptionNetwork
+    vocabulary: Vocabulary
+    source: CaptionSource
+    dataset: Dataset
+    created: str
+    libraries: Mapping[str, str]
+    history: Sequence[Row]
+    validation: CaptionSplit
+    test: CaptionSplit
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Of one row in uint8: (H, W), or (H, W, 3)."""
+        return self.validation.images.shape[1:]
+
+    def gate(self, metrics: Mapping[str, float]) -> None:
+        """Raise ExportError where ``metrics`` are below what the recipe wants."""
+        missed = [
+            f"{name} {metrics[name]:.4f}, {wanted:.4g} is wanted"
+            for name, wanted in self.recipe.targets.items()
+            if not metrics[name] >= wanted
+        ]
+        if missed:
+            raise ExportError(f"gate, on the test split: {'; '.join(missed)}")
+
+
+def from_run(run: Path, data: Path | None) -> CaptionSubject:
+    """The finished run of a captioner in the folder ``run``, whose data set lies in ``data``.
+
+    Raises:
+        RunError: the folder holds no finished run.
+        ExportError: it is of another task, or the data set is another than the run was trained on.
+        DataError: the data set cannot be had.
+    """
+    checkpoint = read_checkpoint(run)
+    recipe = checkpoint.recipe
+    if not isinstance(recipe, CaptionerRecipe):
+        raise ExportError(f"{run}: its task is {recipe.task!r}, a captioner's run is wanted")
+    if not checkpoint.finished:
+        raise RunError(f"{run}: {len(checkpoint.history)} of {recipe.epochs} epochs done; `train` goes on")
+    source, row = find_captions(recipe.dataset, data), find(recipe.model)
+    if dict(source.files) != checkpoint.dataset.files:
+        raise ExportError(f"{run}: {recipe.dataset} has changed since it was trained on; train again")
+    training, test = source.training(), source.test()
+    if recipe.examples is not None:
+        training = training[np.arange(recipe.examples)]
+    network = checkpoint.model()
+    assert isinstance(network, CaptionNetwork)
+    splits = checkpoint.dataset.splits | {"test": len(test)}
+    return CaptionSubject(
+        recipe=recipe,
+        title=f"{row.title}: {source.title}",
+        lecture=row.lecture,
+        description=row.description,
+        network=network,
+        vocabulary=build_vocabulary(training.captions, recipe.min_count),
+        source=source,
+        dataset=checkpoint.dataset.model_copy(update={"splits": splits}),
+        created=checkpoint.created,
+        libraries=checkpoint.libraries,
+        history=checkpoint.history,
+        validation=source.validation(),
+        test=test,
+    )

@@ -1,0 +1,90 @@
+"""Packages on disk: written whole beside their place and only then moved there; which there are, and how large."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+
+from service.package import Name, Package, read_package
+from training.errors import EvaluationError, ExportError
+
+MAX_BATCH, LEAST_MAX_BATCH = 64, 8
+BATCH_MACS = 16 << 30  # no more in one run, where that leaves the least
+COLOURS = 32  # of a diagram
+NAMES: TypeAdapter[str] = TypeAdapter(Name)
+
+
+def place(
+    name: str, repository: Path, write: Callable[[Path], None], *, version: int | None = None, replace: bool = False
+) -> Package:
+    """The package that ``write`` writes into a folder, moved into ``repository`` as ``name``'s next version unless given.
+
+    Raises:
+        ExportError: the name is none, the version exists (and not ``replace``), or as ``write``. The repository is then
+            as it was.
+    """
+    name = _checked_name(name)
+    version = version or max(versions(repository, name), default=0) + 1
+    target = repository / name / str(version)
+    if target.exists() and not replace:
+        raise ExportError(f"{target} exists; a version never changes (--replace makes an exception)")
+    repository.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=repository, prefix=".export-") as temporary:
+        candidate = Path(temporary) / name / str(version)
+        candidate.mkdir(parents=True)
+        write(candidate)
+        _move(candidate, target, Path(temporary) / "replaced")
+    return read_package(target)
+
+
+def versions(repository: Path, name: str) -> list[int]:
+    """The versions of ``name`` there are, in no order."""
+    folder = repository / name
+    return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+
+
+def size(package: Package) -> int:
+    """Bytes of all files of the package."""
+    return sum(path.stat().st_size for path in package.folder.iterdir())
+
+
+def newest(repository: Path, name: str) -> int:
+    """The highest version of ``name`` in ``repository``.
+
+    Raises:
+        EvaluationError: there is none.
+    """
+    found = versions(repository, name)
+    if not found:
+        raise EvaluationError(f"{repository}: no package {name!r}")
+    return max(found)
+
+
+def largest_batch(macs: int) -> int:
+    """The most rows of a run: a power of two, `MAX_BATCH` but for networks that are much work."""
+    rows = max(LEAST_MAX_BATCH, min(MAX_BATCH, BATCH_MACS // max(macs, 1)))
+    return 1 << (rows.bit_length() - 1)
+
+
+def shrink(path: Path) -> None:
+    """Give the picture in ``path`` 32 colours, which a diagram needs no more than, and a third of the bytes."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(COLOURS)
+    small.save(path, "PNG", optimize=True)
+
+
+def _checked_name(name: str) -> str:
+    try:
+        return NAMES.validate_python(name)
+    except ValidationError as error:
+        raise ExportError(f"{name[:80]!r} is no name of a package: 1 to 64 letters, digits, _ and -") from error
+
+
+def _move(candidate: Path, target: Path, replaced: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    if target.exists():
+        os.rename(target, replaced)
+    os.rename(candidate, target)
