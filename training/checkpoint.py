@@ -15,7 +15,7 @@ from models.weights import AUXILIARY
 from service.package import Dataset
 from training.craft.recipe import Recipe
 from training.craft.stopping import MODES, Metric, has_stopped
-from training.data import CaptionSource, Source
+from training.data.source import Origin
 from training.errors import RunError
 from training.history import Row
 from training.learner import DESCRIPTION
@@ -88,9 +88,7 @@ class Checkpoint:
         return model.eval()
 
 
-def describe(
-    recipe: Recipe, config: dict[str, Any], source: Source | CaptionSource, splits: dict[str, int]
-) -> dict[str, Any]:
+def describe(recipe: Recipe, config: dict[str, Any], source: Origin, splits: dict[str, int]) -> dict[str, Any]:
     """What every checkpoint of this run says of itself, in plain strings, numbers, lists and dictionaries."""
     return {
         "model": recipe.model,

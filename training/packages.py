@@ -20,7 +20,7 @@ NAMES: TypeAdapter[str] = TypeAdapter(Name)
 def place(
     name: str, repository: Path, write: Callable[[Path], None], *, version: int | None = None, replace: bool = False
 ) -> Package:
-    """The package that ``write`` writes into a folder, moved into ``repository`` as ``name``'s next version unless given.
+    """The package that ``write`` writes into a folder, moved into ``repository``: ``name``'s next version unless given.
 
     Raises:
         ExportError: the name is none, the version exists (and not ``replace``), or as ``write``. The repository is then

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from service.package import Dataset
-from training.data import CaptionSource, Source
+from training.data.source import Origin
 
 ROOT = Path(__file__).parent.parent
 # What decides the weights and the package; the packages themselves don't.
@@ -27,7 +27,7 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
 
 
-def describe_dataset(source: Source | CaptionSource, splits: dict[str, int]) -> Dataset:
+def describe_dataset(source: Origin, splits: dict[str, int]) -> Dataset:
     """The card's word on ``source``: its files as published, each with the sha256 of its raw content."""
     files = dict(source.files)
     return Dataset(name=source.name, licence=source.licence, source=source.homepage, files=files, splits=splits)

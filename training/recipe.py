@@ -11,13 +11,14 @@ from training.captioning.recipe import CaptionerRecipe
 from training.classification.recipe import ClassifierRecipe
 from training.data.folder import FolderSource
 from training.errors import RecipeError
+from training.language.recipe import LanguageRecipe
 
 FOLDER = Path(__file__).parent / "recipes"
 FOLDER_VALIDATION = 0.15  # of the examples in a user's folder
 
 CLASSIFY = "classify"  # the task of a recipe that says none
 
-AnyRecipe = ClassifierRecipe | CaptionerRecipe
+AnyRecipe = ClassifierRecipe | CaptionerRecipe | LanguageRecipe
 RECIPES: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="task")])
 
 

@@ -7,6 +7,8 @@ from training.captioning.task import Captioning
 from training.classification.recipe import ClassifierRecipe
 from training.classification.task import Classification
 from training.craft.recipe import Recipe
+from training.language.recipe import LanguageRecipe
+from training.language.task import LanguageRecognition
 from training.task import Task
 
 
@@ -22,4 +24,6 @@ def open_task(recipe: Recipe, data: Path | None = None) -> Task:
             return Captioning(recipe, data)
         case ClassifierRecipe():
             return Classification(recipe, data)
+        case LanguageRecipe():
+            return LanguageRecognition(recipe)
     raise TypeError(f"{type(recipe).__name__} is of no task")

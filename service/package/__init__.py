@@ -26,6 +26,7 @@ from service.package.folder import MAX_CARD_BYTES, Package, read_package, sha256
 from service.package.graph import Datatype, Graph, IntegerParameter, TensorSpec
 from service.package.loop import Loop
 from service.package.serving import Serving
+from service.package.text_classify import TextClassifyCard, TextClassifyParameters, TextInput
 
 __all__ = [
     "CARD",
@@ -53,6 +54,9 @@ __all__ = [
     "Serving",
     "TensorCard",
     "TensorSpec",
+    "TextClassifyCard",
+    "TextClassifyParameters",
+    "TextInput",
     "Views",
     "ViewsParameter",
     "read_package",

@@ -6,6 +6,7 @@ from pydantic import Field, TypeAdapter
 
 from service.package.caption import CaptionCard
 from service.package.card import ClassifyCard, TensorCard
+from service.package.text_classify import TextClassifyCard
 
-AnyCard = Annotated[CaptionCard | ClassifyCard | TensorCard, Field(discriminator="task")]
-CARDS: TypeAdapter[CaptionCard | ClassifyCard | TensorCard] = TypeAdapter(AnyCard)
+AnyCard = Annotated[CaptionCard | ClassifyCard | TensorCard | TextClassifyCard, Field(discriminator="task")]
+CARDS: TypeAdapter[CaptionCard | ClassifyCard | TensorCard | TextClassifyCard] = TypeAdapter(AnyCard)

@@ -12,6 +12,7 @@ from service.package.card import CARD, Card, ClassifyCard
 from service.package.cards import CARDS
 from service.package.choice import TOKEN
 from service.package.loop import Loop
+from service.package.text_classify import TextClassifyCard
 
 MAX_CARD_BYTES = 1 << 20
 
@@ -52,9 +53,21 @@ class Package:
         return self.card
 
     @property
+    def text_classifier(self) -> TextClassifyCard:
+        """The card, of a classifier of texts.
+
+        Raises:
+            InvalidPackage: it is of another task.
+        """
+        if not isinstance(self.card, TextClassifyCard):
+            raise InvalidPackage(f"{self} classifies no text: its task is {self.card.task!r}")
+        return self.card
+
+    @property
     def labels(self) -> tuple[str, ...]:
-        """A classifier's labels."""
-        return self.output_labels[self.classifier.classes.tensor]
+        """A classifier's labels, of images or of texts."""
+        card = self.card if isinstance(self.card, TextClassifyCard) else self.classifier
+        return self.output_labels[card.classes.tensor]
 
     def path(self, file: str) -> Path:
         """The path of one of the files the card names."""
@@ -76,7 +89,7 @@ def read_package(folder: Path) -> Package:
         raise InvalidPackage(f"{folder}: the card says {card.name}/{card.version}, the folder does not")
     _verify_files(folder, card.files)
     package = Package(folder, card)
-    if isinstance(card, ClassifyCard):
+    if isinstance(card, ClassifyCard | TextClassifyCard):
         _check_labels(package, card)
     if isinstance(card.program, Loop):
         _check_vocabulary(package, card.program)
@@ -120,7 +133,7 @@ def _read_vocabulary(path: Path) -> tuple[str, ...]:
         raise InvalidPackage(f"{path}: {error}") from error
 
 
-def _check_labels(package: Package, card: ClassifyCard) -> None:
+def _check_labels(package: Package, card: ClassifyCard | TextClassifyCard) -> None:
     classes = next(t.shape[-1] for t in card.graph.outputs if t.name == card.classes.tensor)
     if len(package.labels) != classes:
         raise InvalidPackage(f"{package.path(card.classes.labels)}: {len(package.labels)} labels for {classes} classes")

@@ -1,7 +1,6 @@
 """Images with captions: what every such set says of itself, and a split of one in memory."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.package import Preprocessing
-from training.data.source import Shape
+from training.data.source import Origin, Shape
 from training.data.split import Bytes
 
 POSSESSIVE = re.compile(r"\s*['\u2019](?=s\b)|['\u2019]")  # "a man 's hat" is "a mans hat"
@@ -32,7 +31,7 @@ class CaptionSplit:
         return CaptionSplit(self.images[rows], tuple(self.captions[row] for row in rows))
 
 
-class CaptionSource(Protocol):
+class CaptionSource(Origin, Protocol):
     """A data set of images with captions: lower-case words separated by one space.
 
     ``files`` maps the name of each file that was read to the sha256 of its content. ``mean`` and ``std`` are the
@@ -41,24 +40,8 @@ class CaptionSource(Protocol):
     """
 
     @property
-    def name(self) -> str:
-        """What the card calls it."""
-
-    @property
     def title(self) -> str:
         """What a person calls it."""
-
-    @property
-    def licence(self) -> str:
-        """As its source states it."""
-
-    @property
-    def homepage(self) -> str:
-        """Where it comes from."""
-
-    @property
-    def files(self) -> Mapping[str, str]:
-        """Name of each file and the sha256 of its content."""
 
     @property
     def shape(self) -> Shape:

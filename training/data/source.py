@@ -10,21 +10,12 @@ from training.errors import DataError
 Shape = tuple[int, int, int]
 
 
-class Source(Protocol):
-    """A data set whose images come as a network of input ``shape`` (C, H, W) takes them, in uint8.
-
-    ``files`` maps the name of each file that was read to the sha256 of its content. ``mean`` and ``std`` are the
-    training pixels', scaled to 0..1, one for each channel. Everything that reads raises `DataError` where a file
-    cannot be had or does not hold what it should.
-    """
+class Origin(Protocol):
+    """What the card says of a data set, whatever it holds."""
 
     @property
     def name(self) -> str:
         """What the card calls it."""
-
-    @property
-    def title(self) -> str:
-        """What a person calls it."""
 
     @property
     def licence(self) -> str:
@@ -35,12 +26,25 @@ class Source(Protocol):
         """Where it comes from."""
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes' names; a label in a `Split` is an index into them."""
+    def files(self) -> Mapping[str, str]:
+        """Name of each file that was read and the sha256 of its content."""
+
+
+class Source(Origin, Protocol):
+    """A data set whose images come as a network of input ``shape`` (C, H, W) takes them, in uint8.
+
+    ``files`` maps the name of each file that was read to the sha256 of its content. ``mean`` and ``std`` are the
+    training pixels', scaled to 0..1, one for each channel. Everything that reads raises `DataError` where a file
+    cannot be had or does not hold what it should.
+    """
 
     @property
-    def files(self) -> Mapping[str, str]:
-        """Name of each file and the sha256 of its content."""
+    def title(self) -> str:
+        """What a person calls it."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes' names; a label in a `Split` is an index into them."""
 
     @property
     def shape(self) -> Shape:

@@ -11,8 +11,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 def fold_normalisation(model: nn.Module, method: str = "forward") -> nn.Module:
     """A copy of ``model``, for inference, whose convolutions do the batch normalisation that follows them.
 
-    What follows what is read from its ``method``. W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta. Only what follows a convolution at once and alone
-    is folded: other batch normalisation stays.
+    ``method`` is what runs them. W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta. Only what follows a
+    convolution at once and alone is folded: other batch normalisation stays.
     """
     folded = deepcopy(model).eval()
     for convolution, normalisation in list(_pairs(folded, method)):

@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,8 +50,16 @@ def to_onnx(served: Served, shape: Sequence[int]) -> onnx.ModelProto:
     return trace(served, {INPUT: torch.zeros(2, *shape, dtype=torch.uint8)}, served.outputs)
 
 
-def trace(module: nn.Module, examples: Mapping[str, torch.Tensor], outputs: Sequence[str]) -> onnx.ModelProto:
-    """``module``, whose inputs are like ``examples`` and whose answers are called ``outputs``, for any batch size."""
+def trace(
+    module: nn.Module,
+    examples: Mapping[str, torch.Tensor],
+    outputs: Sequence[str],
+    free: Mapping[str, Mapping[int, Any]] = MappingProxyType({}),
+) -> onnx.ModelProto:
+    """``module``, whose inputs are like ``examples`` and whose answers are called ``outputs``, for any batch size.
+
+    ``free`` are further dimensions of inputs that may have any size.
+    """
     batch = torch.export.Dim("batch")
     # The exporter logs a line for each torchvision operator that it cannot register; we have no torchvision.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
@@ -65,7 +74,7 @@ def trace(module: nn.Module, examples: Mapping[str, torch.Tensor], outputs: Sequ
             dynamo=True,
             input_names=list(examples),
             output_names=list(outputs),
-            dynamic_shapes=_dynamic(module, list(examples), batch),
+            dynamic_shapes=_dynamic(module, [{0: batch, **free.get(name, {})} for name in examples], list(examples)),
             opset_version=OPSET,
             verbose=False,
         )
@@ -75,11 +84,10 @@ def trace(module: nn.Module, examples: Mapping[str, torch.Tensor], outputs: Sequ
     return model
 
 
-def _dynamic(module: nn.Module, names: Sequence[str], batch: Any) -> Any:
-    """The batch is free in every input, also in those that ``module`` takes as one starred argument."""
+def _dynamic(module: nn.Module, free: Sequence[Mapping[int, Any]], names: Sequence[str]) -> Any:
+    """The ``free`` dimensions of each input, also of those that ``module`` takes as one starred argument."""
     parameters = inspect.signature(module.forward).parameters.values()
     plain = [each.name for each in parameters if each.kind is not each.VAR_POSITIONAL]
-    free = [{0: batch} for _ in names]
     if len(plain) == len(parameters):
         return dict(zip(names, free, strict=True))
     return (*free[: len(plain)], tuple(free[len(plain) :]))

@@ -1,0 +1,58 @@
+"""The card of a model that reads a text and says of which class it is."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from service.package.card import Card, Classes, Golden, Provenance
+from service.package.graph import Frozen, Graph, IntegerParameter, Positive, find
+
+
+class TextInput(Frozen):
+    """How a text becomes the graph's ``tensor`` (batch, bytes): in UTF-8, cut after ``max_bytes``, then zeros.
+
+    Texts are filled up with zeros to a multiple of ``multiple`` bytes, so that many lengths share a batch.
+    """
+
+    tensor: str
+    max_bytes: Annotated[int, Field(gt=0, le=1 << 16)]
+    multiple: Positive = 64
+
+
+class TextClassifyParameters(Frozen):
+    """What a caller may set."""
+
+    top_k: IntegerParameter
+
+
+class TextClassifyCard(Card):
+    """A classifier of texts."""
+
+    task: Literal["classify-text"] = "classify-text"
+    title: str
+    lecture: str = Field(description="Lecture section or paper the model comes from.")
+    description: str
+    graph: Graph
+    text: TextInput
+    classes: Classes
+    parameters: TextClassifyParameters
+    golden: Golden
+    provenance: Provenance
+
+    @property
+    def program(self) -> Graph:
+        """The graph."""
+        return self.graph
+
+    @property
+    def label_files(self) -> dict[str, str]:
+        """The classes' labels."""
+        return {self.classes.tensor: self.classes.labels}
+
+    @model_validator(mode="after")
+    def _tensors_are_there(self) -> "TextClassifyCard":
+        text = find(self.graph.inputs, self.text.tensor, "text.tensor")
+        if (text.datatype, text.shape) != ("UINT8", (-1, -1)):
+            raise ValueError(f"text.tensor is {text.datatype} {list(text.shape)}; UINT8 [-1, -1] is wanted")
+        find(self.graph.outputs, self.classes.tensor, "classes.tensor")
+        return self

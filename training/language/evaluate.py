@@ -1,0 +1,89 @@
+"""Measuring a recogniser of languages as a caller meets it: through the serving engine, on whole sentences and pieces."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from service.config import load_config
+from service.engine import Engine
+from service.package import Package, TextClassifyCard, read_package
+from training.data.languages import Declaration, Texts, excerpts
+from training.errors import EvaluationError
+from training.language.learner import encode
+from training.packages import newest, size
+
+PIECES = 2_800
+SHORT = 20  # characters of the pieces that are hard
+TOLERANCE = 5e-3
+
+
+@dataclass(frozen=True)
+class LanguageEvaluation:
+    """What a package's card says of the test split of ``dataset``, and what was measured on its sentences."""
+
+    card: TextClassifyCard
+    dataset: str
+    texts: int
+    size: int
+    metrics: Mapping[str, float]
+
+    @property
+    def said(self) -> Mapping[str, float]:
+        """What the card says."""
+        return self.card.provenance.metrics
+
+    def check(self) -> None:
+        """Raise EvaluationError where a metric is not the card's."""
+        for name, said in self.said.items():
+            if abs(said - self.metrics[name]) > TOLERANCE:
+                raise EvaluationError(
+                    f"{name} {self.metrics[name]:.4f}, the card of {self.card.name}/{self.card.version} says {said:.4f}"
+                )
+
+
+def evaluate(repository: Path, name: str, source: Declaration, version: int | None = None) -> LanguageEvaluation:
+    """Measure the recogniser ``name`` (its newest version unless given) on the test split of ``source``.
+
+    Raises:
+        EvaluationError: there is no such package, or its card names other texts.
+        InvalidPackage: the package contradicts itself, or recognises no languages.
+    """
+    version = version or newest(repository, name)
+    package = read_package(repository / name / str(version))
+    card = package.text_classifier
+    if card.provenance.dataset is None or card.provenance.dataset.files != dict(source.files):
+        raise EvaluationError(f"{name}/{version}: its card names other texts than those of {source.name}")
+    metrics = measure(repository, package, source)
+    return LanguageEvaluation(card, source.name, len(source.test()), size(package), metrics)
+
+
+def measure(repository: Path, package: Package, source: Declaration) -> dict[str, float]:
+    """``accuracy`` on the sentences of the test split, and ``accuracy_20`` on pieces of 20 characters of them."""
+    test = source.test()
+    return {
+        "accuracy": _accuracy(repository, package, test),
+        f"accuracy_{SHORT}": _accuracy(repository, package, excerpts(test, PIECES, (SHORT, SHORT), 0)),
+    }
+
+
+def _accuracy(repository: Path, package: Package, texts: Texts) -> float:
+    probabilities = asyncio.run(_ask(repository, package, texts))
+    return round(float((probabilities.argmax(1) == texts.labels).mean()), 6)
+
+
+async def _ask(repository: Path, package: Package, texts: Texts) -> npt.NDArray[np.float32]:
+    alone = {"repository": repository, "model_control": "explicit", "load_models": ()}
+    card, found = package.text_classifier, []
+    async with Engine(load_config().model_copy(update=alone)) as engine:
+        await engine.loader.load(card.name)
+        for text in texts.texts:
+            length = len(text.encode())
+            padded = min(card.text.max_bytes, -(-length // card.text.multiple) * card.text.multiple)
+            rows = {card.text.tensor: encode([text], padded)}
+            answer = await engine.infer(card.name, str(card.version), rows, [card.classes.tensor])
+            found.append(answer.outputs[card.classes.tensor])
+    return np.concatenate(found)

@@ -1,0 +1,194 @@
+"""From a trained recogniser of languages to a package, proved against torch and measured through the engine."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as library_version
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.export import Dim
+
+from models.language.recogniser import LanguageGraph, LanguageRecogniser
+from models.registry import find
+from service.package import (
+    CARD,
+    Classes,
+    Dataset,
+    Golden,
+    Graph,
+    IntegerParameter,
+    Package,
+    Provenance,
+    TensorSpec,
+    TextClassifyCard,
+    TextClassifyParameters,
+    TextInput,
+    read_package,
+    sha256,
+)
+from training.checkpoint import read_checkpoint
+from training.classification.graph import count_parameters
+from training.data.languages import Texts, excerpts
+from training.errors import ExportError, RunError
+from training.export.card import CURVE, EXPORTERS, GOLDEN, GRAPH, LABELS, SHOWN
+from training.export.float16 import round_weights, store_float16
+from training.export.golden import TOLERANCE
+from training.export.onnx_file import answer, check_parity, differences, save, trace
+from training.history import Row, draw
+from training.language.evaluate import measure
+from training.language.learner import encode
+from training.language.recipe import LanguageRecipe
+from training.language.task import find_texts
+from training.packages import place, shrink
+from training.provenance import git_commit
+
+MAX_BATCH = 32
+MAX_BYTES = 1024  # of a text that is read
+GOLDEN_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class LanguageSubject:
+    """A trained recogniser and everything that its card will say of it, but for what is measured."""
+
+    recipe: LanguageRecipe
+    title: str
+    lecture: str
+    description: str
+    network: LanguageRecogniser
+    labels: tuple[str, ...]
+    examples: Texts
+    dataset: Dataset
+    created: str
+    libraries: Mapping[str, str]
+    history: Sequence[Row]
+
+
+def from_run(run: Path) -> LanguageSubject:
+    """The finished run of a recogniser in the folder ``run``.
+
+    Raises:
+        RunError: the folder holds no finished run.
+        ExportError: it is of another task, or the texts are others than the run was trained on.
+    """
+    checkpoint = read_checkpoint(run)
+    recipe = checkpoint.recipe
+    if not isinstance(recipe, LanguageRecipe):
+        raise ExportError(f"{run}: its task is {recipe.task!r}, the run of a recogniser of languages is wanted")
+    if not checkpoint.finished:
+        raise RunError(f"{run}: {len(checkpoint.history)} of {recipe.epochs} epochs done; `train` goes on")
+    source, row, network = find_texts(recipe.dataset), find(recipe.model), checkpoint.model()
+    assert isinstance(network, LanguageRecogniser)
+    if dict(source.files) != checkpoint.dataset.files:
+        raise ExportError(f"{run}: {recipe.dataset} has changed since it was trained on; train again")
+    test = source.test()
+    splits = checkpoint.dataset.splits | {"test": len(test)}
+    return LanguageSubject(
+        recipe=recipe,
+        title=f"{row.title}: {len(source.labels)} languages",
+        lecture=row.lecture,
+        description=row.description,
+        network=network,
+        labels=source.labels,
+        examples=excerpts(source.validation(), len(source.labels), (recipe.shortest, recipe.longest), recipe.seed),
+        dataset=checkpoint.dataset.model_copy(update={"splits": splits}),
+        created=checkpoint.created,
+        libraries=checkpoint.libraries,
+        history=checkpoint.history,
+    )
+
+
+def write_recogniser(
+    subject: LanguageSubject,
+    repository: Path,
+    *,
+    name: str | None = None,
+    version: int | None = None,
+    replace: bool = False,
+) -> Package:
+    """Write the package of ``subject`` into ``repository``, called as its recipe unless ``name`` says otherwise.
+
+    Weights are stored in 16 bits.
+
+    Raises:
+        ExportError: the name is none, the version exists (and not ``replace``), parity with torch is broken, or the
+            recipe's gate is missed. The repository is then as it was.
+    """
+    return place(
+        name or subject.recipe.name,
+        repository,
+        lambda folder: _write(subject, folder),
+        version=version,
+        replace=replace,
+    )
+
+
+def _write(subject: LanguageSubject, folder: Path) -> None:
+    round_weights(subject.network)
+    graph = LanguageGraph(subject.network).eval()
+    rows = encode(subject.examples.texts, GOLDEN_LENGTH)
+    text, probabilities = graph.inputs[0], graph.outputs[0]
+    model = trace(graph, {text: torch.from_numpy(rows)}, graph.outputs, {text: {1: Dim("bytes", min=2)}})
+    store_float16(model)
+    save(model, folder / GRAPH)
+    parity = differences(folder / GRAPH, graph, {text: rows}, (1, 3, MAX_BATCH))
+    check_parity(parity)
+    answers = answer(graph, {text: rows})
+    np.savez_compressed(folder / GOLDEN, **{text: rows, **answers})  # type: ignore[arg-type]
+    (folder / LABELS).write_text("".join(f"{label}\n" for label in subject.labels), "utf-8")
+    draw(subject.history, subject.title, folder / CURVE)
+    shrink(folder / CURVE)
+    said = Graph(
+        file=GRAPH,
+        inputs=(TensorSpec(name=text, datatype="UINT8", shape=(-1, -1)),),
+        outputs=(TensorSpec(name=probabilities, datatype="FP32", shape=(-1, len(subject.labels))),),
+        max_batch=MAX_BATCH,
+    )
+    origin = _origin(subject, parity)
+    _write_card(subject, said, origin, folder)
+    metrics = measure(folder.parent.parent, read_package(folder), find_texts(subject.recipe.dataset))
+    _check_gate(subject.recipe, metrics)
+    _write_card(subject, said, origin.model_copy(update={"metrics": metrics}), folder)
+
+
+def _origin(subject: LanguageSubject, parity: dict[str, float]) -> Provenance:
+    return Provenance(
+        recipe=subject.recipe.model_dump(mode="json"),
+        seed=subject.recipe.seed,
+        git_commit=git_commit(),
+        created=subject.created,
+        libraries=dict(subject.libraries) | {name: library_version(name) for name in EXPORTERS},
+        dataset=subject.dataset,
+        metrics={},
+        parity=parity,
+        parameters=count_parameters(subject.network),
+        macs=find(subject.recipe.model).macs,
+        weights="float16",
+    )
+
+
+def _write_card(subject: LanguageSubject, graph: Graph, provenance: Provenance, folder: Path) -> None:
+    card = TextClassifyCard(
+        name=folder.parent.name,
+        version=int(folder.name),
+        title=subject.title,
+        lecture=subject.lecture,
+        description=subject.description,
+        graph=graph,
+        text=TextInput(tensor=graph.inputs[0].name, max_bytes=MAX_BYTES),
+        classes=Classes(tensor=graph.outputs[0].name, labels=LABELS),
+        parameters=TextClassifyParameters(
+            top_k=IntegerParameter(default=SHOWN, minimum=1, maximum=len(subject.labels))
+        ),
+        golden=Golden(file=GOLDEN, tolerance=TOLERANCE),
+        files={path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD},
+        provenance=provenance,
+    )
+    (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", "utf-8")
+
+
+def _check_gate(recipe: LanguageRecipe, metrics: Mapping[str, float]) -> None:
+    for name, wanted in recipe.targets.items():
+        if not metrics[name] >= wanted:
+            raise ExportError(f"gate: {name} {metrics[name]:.4f} on the test split, {wanted:.4g} is wanted")

@@ -1,0 +1,43 @@
+"""Recipes of recognisers of languages."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from training.craft.recipe import Recipe
+from training.craft.table import Count, Table
+
+
+class LanguageGate(Table):
+    """What the package must reach on the test split, through the serving engine, to be exported at all."""
+
+    accuracy: Annotated[float, Field(ge=0, le=1)]
+
+
+class LanguageRecipe(Recipe):
+    """``examples`` pieces of the sentences of ``dataset`` are trained on, of ``shortest`` to ``longest`` characters."""
+
+    task: Literal["classify-text"] = "classify-text"
+    examples: Count = 56_000
+    shortest: Count = 10
+    longest: Count = 120
+    gate: LanguageGate | None = None
+
+    @property
+    def targets(self) -> dict[str, float]:
+        """See `Recipe`."""
+        return self.gate.model_dump() if self.gate else {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        wanted = {
+            "shortest to be at most longest": self.shortest <= self.longest,
+            "one epoch or more": self.epochs > 0,
+            "batches, and an optimiser of batches": self.batch_size != "full",
+            "no augmentation, which is of images": not super().handicaps,
+            "no transfer, which is of images": self.transfer is None,
+        }
+        for words, given in wanted.items():
+            if not given:
+                raise ValueError(f"wanted {words}")
+        return self

@@ -1,0 +1,80 @@
+"""Recognition of languages, as a task of training."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from models.language.recogniser import LanguageRecogniser
+from models.registry import find
+from training.checkpoint import describe
+from training.data.languages import Declaration, Texts, excerpts
+from training.errors import DataError, RecipeError
+from training.language.learner import LanguageLearner, batches, encode
+from training.language.recipe import LanguageRecipe
+from training.learner import Batch
+from training.task import ALONE, Batches, Start, Task, fresh_model, model_title
+from training.world import World
+
+VALIDATION_BATCH = 500
+HELD_OUT = 2_800  # pieces to validate on, and to test on, of each kind of length
+
+
+@dataclass(frozen=True)
+class LanguageStart(Start):
+    """The start of a recogniser's training on some texts, validated on others."""
+
+    learner: LanguageLearner
+    examples: Texts
+    held_out: Texts
+
+    def training(self, world: World = ALONE) -> Batches:
+        """See `Start`."""
+        size, seed = self.learner.settings.batch_size, self.learner.settings.seed
+        assert size != "full"  # LanguageRecipe
+        return batches(self.examples, size, world, seed)
+
+    def validation(self, world: World = ALONE) -> Batches:
+        """See `Start`."""
+        return batches(self.held_out, VALIDATION_BATCH, world)
+
+    def some(self, count: int) -> Batch:
+        """The first: they are of one language after the other."""
+        return torch.from_numpy(encode(self.examples.texts[:count])), torch.from_numpy(self.examples.labels[:count])
+
+
+class LanguageRecognition(Task):
+    """The recipe of a recogniser of languages, and its texts."""
+
+    def __init__(self, recipe: LanguageRecipe) -> None:
+        title = model_title(recipe)
+        self.recipe, self.source = recipe, find_texts(recipe.dataset)
+        self.title = f"{title} on the {self.source.title}"
+        if find(recipe.model).family is not LanguageRecogniser:
+            raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} recognises no languages")
+
+    def start(self, *, resume: bool = False) -> LanguageStart:
+        """See `Task`."""
+        recipe, source = self.recipe, self.source
+        config = {"languages": len(source.labels), **recipe.config}
+        model = fresh_model(recipe, config)
+        lengths = (recipe.shortest, recipe.longest)
+        training = excerpts(source.training(), recipe.examples, lengths, recipe.seed)
+        validation = excerpts(source.validation(), HELD_OUT, lengths, recipe.seed)
+        splits = {"training": len(training), "validation": len(validation)}
+        said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
+        learner = LanguageLearner(model, recipe, len(source.labels), describe(recipe, said, source, splits))
+        return LanguageStart(learner, training, validation)
+
+
+def find_texts(dataset: str) -> Declaration:
+    """The texts called ``dataset``.
+
+    Raises:
+        DataError: there are none.
+    """
+    source = Declaration()
+    if dataset != source.name:
+        raise DataError(f"no texts {dataset!r}: there are those of {source.name!r}")
+    return source
