@@ -36,11 +36,11 @@ class Caption:
 
 @dataclass(frozen=True)
 class CaptionEvaluation:
-    """What a package's card says of the test split of ``dataset``, and what was measured on its ``images`` images."""
+    """What a package's card says of the test split of ``dataset``, and what was measured on its ``count`` images."""
 
     card: CaptionCard
     dataset: str
-    images: int
+    count: int
     size: int
     metrics: Mapping[str, float]
 

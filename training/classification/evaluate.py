@@ -29,14 +29,14 @@ Probabilities = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a package's card says of the test split of ``dataset``, and what was measured on its ``images`` images.
+    """What a package's card says of the test split of ``dataset``, and what was measured on its ``count`` images.
 
     ``said`` is None where the card speaks of other images, or of none.
     """
 
     card: ClassifyCard
     dataset: str
-    images: int
+    count: int
     size: int
     metrics: Mapping[str, float]
     said: Mapping[str, float] | None

@@ -12,6 +12,9 @@ from training.commands.frame import FOLDER, ZOO, plain_errors
 if TYPE_CHECKING:
     from training.captioning.evaluate import CaptionEvaluation
     from training.classification.evaluate import Evaluation
+    from training.language.evaluate import LanguageEvaluation
+
+    AnyEvaluation = CaptionEvaluation | Evaluation | LanguageEvaluation
 
 
 @click.command()
@@ -27,7 +30,7 @@ def evaluate(name: str, version: int | None, repository: Path, data: str | None)
     with plain_errors():
         done = _evaluate(repository, name, version, data)
         click.echo(
-            f"{done.card.name}/{done.card.version} on the {done.dataset} test split, {done.images:,} images; "
+            f"{done.card.name}/{done.card.version} on the {done.dataset} test split, {done.count:,} examples; "
             f"{done.size:,} bytes"
         )
         for metric, value in done.metrics.items():
@@ -36,17 +39,24 @@ def evaluate(name: str, version: int | None, repository: Path, data: str | None)
         done.check()
 
 
-def _evaluate(repository: Path, name: str, version: int | None, data: str | None) -> "CaptionEvaluation | Evaluation":
-    from service.package import CaptionCard
+def _evaluate(repository: Path, name: str, version: int | None, data: str | None) -> "AnyEvaluation":
+    from service.package import CaptionCard, TextClassifyCard
     from service.package.folder import read_card
-    from training.captioning.evaluate import evaluate as evaluate_captioner
-    from training.classification.evaluate import evaluate as evaluate_classifier
     from training.packages import newest
 
     version = version or newest(repository, name)
-    card = read_card(repository / name / str(version) / CARD)
-    if not isinstance(card, CaptionCard):
-        return evaluate_classifier(repository, name, version, load_config().data, data)
-    if data is not None:
-        raise click.UsageError("a captioner is measured on the set that its card names, without --data")
-    return evaluate_captioner(repository, name, version, load_config().data)
+    card, files = read_card(repository / name / str(version) / CARD), load_config().data
+    if data is not None and isinstance(card, CaptionCard | TextClassifyCard):
+        raise click.UsageError(f"{name} is measured on the set that its card names, without --data")
+    match card:
+        case CaptionCard():
+            from training.captioning.evaluate import evaluate as evaluate_captioner
+
+            return evaluate_captioner(repository, name, version, files)
+        case TextClassifyCard():
+            from training.language.evaluate import evaluate as evaluate_recogniser
+
+            return evaluate_recogniser(repository, name, version)
+    from training.classification.evaluate import evaluate as evaluate_classifier
+
+    return evaluate_classifier(repository, name, version, files, data)

@@ -1,6 +1,6 @@
 """`lectorium export`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
@@ -73,10 +73,10 @@ def export(
     if int8 and weights_as:
         raise click.UsageError("--int8 is another way to store weights than --weights-as")
     with plain_errors():
-        if _of_a_captioner(runs):
+        if (task := _task(runs)) in OTHERS:
             if int8 or weights_as or temperature is not None or not deconv or _given(from_file) or len(runs) > 1:
-                raise click.UsageError("a captioner's run is exported alone, its weights as float16")
-            _report(_write_captioner(runs[0], repository, name, version, replace=replace))
+                raise click.UsageError(f"a run of the task {task!r} is exported alone, its weights as float16")
+            _report(OTHERS[task](runs[0], repository, name, version, replace))
             return
         from training.export import How, write_package
 
@@ -85,18 +85,32 @@ def export(
         _report(write_package(subject, repository, how=how, version=version, replace=replace))
 
 
-def _of_a_captioner(runs: Sequence[Path]) -> bool:
+def _task(runs: Sequence[Path]) -> str:
+    """That of the first run; of a file of weights, a classifier's."""
     from training.checkpoint import read_checkpoint
 
-    return any(read_checkpoint(run).recipe.task == "caption" for run in runs)
+    return read_checkpoint(runs[0]).recipe.task if runs else "classify"
 
 
-def _write_captioner(run: Path, repository: Path, name: str | None, version: int | None, *, replace: bool) -> "Package":
+def _write_captioner(run: Path, repository: Path, name: str | None, version: int | None, replace: bool) -> "Package":
     from training.captioning.package import write_captioner
     from training.captioning.subject import from_run
 
     subject = from_run(run, load_config().data)
     return write_captioner(subject, repository, name=name, version=version, replace=replace)
+
+
+def _write_recogniser(run: Path, repository: Path, name: str | None, version: int | None, replace: bool) -> "Package":
+    from training.language.package import from_run, write_recogniser
+
+    return write_recogniser(from_run(run), repository, name=name, version=version, replace=replace)
+
+
+# By the task of their run, those that have one way to be stored.
+OTHERS: "Mapping[str, Callable[[Path, Path, str | None, int | None, bool], Package]]" = {
+    "caption": _write_captioner,
+    "classify-text": _write_recogniser,
+}
 
 
 def _given(from_file: FromFile) -> list[str]:

@@ -1,4 +1,4 @@
-"""Measuring a recogniser of languages as a caller meets it: through the serving engine, on whole sentences and pieces."""
+"""Measuring a recogniser of languages as a caller meets it: through the serving engine, on sentences and pieces."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from service.config import load_config
 from service.engine import Engine
 from service.package import Package, TextClassifyCard, read_package
-from training.data.languages import Declaration, Texts, excerpts
+from training.data.languages import Declaration, Texts, excerpts, find_texts
 from training.errors import EvaluationError
 from training.language.learner import encode
 from training.packages import newest, size
@@ -23,11 +23,11 @@ TOLERANCE = 5e-3
 
 @dataclass(frozen=True)
 class LanguageEvaluation:
-    """What a package's card says of the test split of ``dataset``, and what was measured on its sentences."""
+    """What a package's card says of the test split of ``dataset``, and what was measured on its ``count`` sentences."""
 
     card: TextClassifyCard
     dataset: str
-    texts: int
+    count: int
     size: int
     metrics: Mapping[str, float]
 
@@ -45,18 +45,23 @@ class LanguageEvaluation:
                 )
 
 
-def evaluate(repository: Path, name: str, source: Declaration, version: int | None = None) -> LanguageEvaluation:
-    """Measure the recogniser ``name`` (its newest version unless given) on the test split of ``source``.
+def evaluate(repository: Path, name: str, version: int | None = None) -> LanguageEvaluation:
+    """Measure the recogniser ``name`` (its newest version unless given) on the test split of the set its card names.
 
     Raises:
-        EvaluationError: there is no such package, or its card names other texts.
+        EvaluationError: there is no such package, or the texts have changed.
+        DataError: its card names texts that there are not.
         InvalidPackage: the package contradicts itself, or recognises no languages.
     """
     version = version or newest(repository, name)
     package = read_package(repository / name / str(version))
     card = package.text_classifier
-    if card.provenance.dataset is None or card.provenance.dataset.files != dict(source.files):
-        raise EvaluationError(f"{name}/{version}: its card names other texts than those of {source.name}")
+    wanted = card.provenance.dataset
+    if wanted is None:
+        raise EvaluationError(f"{name}/{version}: its card names no data set")
+    source = find_texts(wanted.name)
+    if wanted.files != dict(source.files):
+        raise EvaluationError(f"{name}/{version}: its card names other texts of {source.name} than are published")
     metrics = measure(repository, package, source)
     return LanguageEvaluation(card, source.name, len(source.test()), size(package), metrics)
 

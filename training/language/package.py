@@ -29,7 +29,7 @@ from service.package import (
 )
 from training.checkpoint import read_checkpoint
 from training.classification.graph import count_parameters
-from training.data.languages import Texts, excerpts
+from training.data.languages import Texts, excerpts, find_texts
 from training.errors import ExportError, RunError
 from training.export.card import CURVE, EXPORTERS, GOLDEN, GRAPH, LABELS, SHOWN
 from training.export.float16 import round_weights, store_float16
@@ -39,7 +39,6 @@ from training.history import Row, draw
 from training.language.evaluate import measure
 from training.language.learner import encode
 from training.language.recipe import LanguageRecipe
-from training.language.task import find_texts
 from training.packages import place, shrink
 from training.provenance import git_commit
 

@@ -9,8 +9,8 @@ import torch
 from models.language.recogniser import LanguageRecogniser
 from models.registry import find
 from training.checkpoint import describe
-from training.data.languages import Declaration, Texts, excerpts
-from training.errors import DataError, RecipeError
+from training.data.languages import Texts, excerpts, find_texts
+from training.errors import RecipeError
 from training.language.learner import LanguageLearner, batches, encode
 from training.language.recipe import LanguageRecipe
 from training.learner import Batch
@@ -66,15 +66,3 @@ class LanguageRecognition(Task):
         said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
         learner = LanguageLearner(model, recipe, len(source.labels), describe(recipe, said, source, splits))
         return LanguageStart(learner, training, validation)
-
-
-def find_texts(dataset: str) -> Declaration:
-    """The texts called ``dataset``.
-
-    Raises:
-        DataError: there are none.
-    """
-    source = Declaration()
-    if dataset != source.name:
-        raise DataError(f"no texts {dataset!r}: there are those of {source.name!r}")
-    return source
