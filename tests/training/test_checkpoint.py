@@ -6,8 +6,8 @@ import torch
 
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import FILE, read_checkpoint
-from training.classification.classifier import DESCRIPTION
 from training.errors import RunError
+from training.learner import DESCRIPTION
 
 
 def plain(value: Any) -> bool:

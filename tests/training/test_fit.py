@@ -12,10 +12,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.training.tiny import Tiny, tiny_recipe
 from training import fit as fit_module
 from training.checkpoint import BEST, FILE, Checkpoint, read_checkpoint
+from training.classification.recipe import ClassifierRecipe
 from training.errors import DivergedError, RecipeError, RunError
-from training.fit import TENSORBOARD, fit, fresh_model
+from training.fit import TENSORBOARD, fit
 from training.history import Row
-from training.recipe import Recipe
+from training.task import fresh_model
 
 RUN = {FILE, BEST, "history.csv", "curve.png", "sanity.json", TENSORBOARD}
 EVERYTHING = ("augmentation.shift=1", "augmentation.elastic=0.3", "ema=0.9", "schedule.name=cosine")
@@ -250,7 +251,7 @@ def test_the_averaged_weights_are_what_is_kept(tiny: Tiny, tmp_path: Path) -> No
 
 
 def test_a_fresh_model_depends_on_the_seed_and_leaves_the_global_generator_alone() -> None:
-    def weights(recipe: Recipe) -> torch.Tensor:
+    def weights(recipe: ClassifierRecipe) -> torch.Tensor:
         return fresh_model(recipe).get_parameter("scores.weight")
 
     state = torch.random.get_rng_state()

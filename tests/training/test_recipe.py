@@ -8,9 +8,9 @@ from models.classification.rows import VARIANTS
 from tests.training.tiny import make_folder
 from training.data.catalogue import SOURCES
 from training.errors import RecipeError
-from training.fit import fresh_model
 from training.recipe import FOLDER, load_recipe, parse_recipe
 from training.recipe import shipped as shipped_recipes
+from training.task import fresh_model
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"
 shipped = pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.toml")))

@@ -7,18 +7,14 @@ from torch import nn
 
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import FILE
-from training.classification.classifier import Classifier
-from training.classification.network import open_source
-from training.data import Split
+from training.classification.task import Classification, ClassifierStart
 from training.errors import SanityError
-from training.fit import fit, start
+from training.fit import fit
 from training.sanity import EXAMPLES, Check, check, insist
 
 
-def begin(tiny: Tiny, *changes: str, model: str = "mlp") -> tuple[Classifier, Split]:
-    recipe = tiny_recipe(*changes, model=model)
-    classifier, training, _ = start(recipe, open_source(recipe, tiny.folder))
-    return classifier, training
+def begin(tiny: Tiny, *changes: str, model: str = "mlp") -> ClassifierStart:
+    return Classification(tiny_recipe(*changes, model=model), tiny.folder).start()
 
 
 def failed(checks: list[Check]) -> list[str]:
@@ -27,7 +23,7 @@ def failed(checks: list[Check]) -> list[str]:
 
 @pytest.mark.parametrize("model", ["softmax", "mlp", "lenet5", "resnet20-28", "vgg7-28"])
 def test_networks_of_this_project_pass(tiny: Tiny, model: str) -> None:
-    checks = check(*begin(tiny, f"model={model}", model="softmax"))
+    checks = check(begin(tiny, f"model={model}", model="softmax"))
     assert [each.name for each in checks] == ["initial loss", "gradients", "over-fit one batch"]
     assert failed(checks) == []
     initial, gradients, over_fit = checks
@@ -38,61 +34,60 @@ def test_networks_of_this_project_pass(tiny: Tiny, model: str) -> None:
 
 
 def test_a_last_layer_that_starts_large_fails_the_first_check_alone(tiny: Tiny) -> None:
-    classifier, training = begin(tiny)
+    start = begin(tiny)
+    classifier = start.learner
     classifier.model.get_parameter("scores.weight").data *= 2000
-    assert failed(check(classifier, training)) == ["initial loss"]
+    assert failed(check(start)) == ["initial loss"]
 
 
 def test_a_layer_that_no_gradient_reaches_is_named(tiny: Tiny) -> None:
-    classifier, training = begin(tiny)
+    start = begin(tiny)
+    classifier = start.learner
     classifier.model.register_module("idle", nn.Linear(3, 3))
-    checks = check(classifier, training)
+    checks = check(start)
     assert failed(checks) == ["gradients"]
     assert "reaches 6 of 8 weight tensors, but not idle.weight, idle.bias" in checks[1].words
 
 
 def test_a_network_that_forgets_its_input_cannot_be_over_fitted(tiny: Tiny) -> None:
-    classifier, training = begin(tiny)
+    start = begin(tiny)
+    classifier = start.learner
     layers = classifier.model.get_submodule("layers")
     assert isinstance(layers, nn.ModuleList)
     layers[0].register_forward_hook(lambda module, images, answer: answer * 0)
-    names = failed(check(classifier, training))
+    names = failed(check(start))
     assert "over-fit one batch" in names
 
 
 def test_dropout_is_off_while_a_batch_is_learnt_by_heart(tiny: Tiny) -> None:
-    classifier, training = begin(tiny, "config.dropout=0.95")
-    assert failed(check(classifier, training)) == []
+    start = begin(tiny, "config.dropout=0.95")
+    classifier = start.learner
+    assert failed(check(start)) == []
     assert classifier.model.get_submodule("dropout").p == 0.95
 
 
 def test_only_new_heads_have_to_start_near_log_c(tiny: Tiny, finished_run: Path) -> None:
     weights = f"transfer.weights={finished_run}"
-    assert "trained already" in check(*begin(tiny, weights, "transfer.fresh=[]", model="softmax"))[0].words
-    assert "trained already" not in check(*begin(tiny, weights, model="softmax"))[0].words
+    assert "trained already" in check(begin(tiny, weights, "transfer.fresh=[]", model="softmax"))[0].words
+    assert "trained already" not in check(begin(tiny, weights, model="softmax"))[0].words
 
 
-def test_the_batch_has_as_many_classes_as_it_can(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    classifier, training = begin(tiny)
-    seen: list[torch.Tensor] = []
-    prepare = Classifier.prepare
-
-    def watched(self: Classifier, images: torch.Tensor) -> torch.Tensor:
-        seen.append(images)
-        return prepare(self, images)
-
-    monkeypatch.setattr(Classifier, "prepare", watched)
-    check(classifier, training)
-    first_of_each = [training.images[training.labels == label][0] for label in range(EXAMPLES)]
-    assert seen[1].tolist() == [image.tolist() for image in first_of_each]
+def test_the_batch_has_as_many_classes_as_it_can(tiny: Tiny) -> None:
+    start = begin(tiny)
+    images, labels = start.some(EXAMPLES)
+    examples = start.examples
+    first_of_each = [examples.images[examples.labels == label][0] for label in range(EXAMPLES)]
+    assert images.tolist() == [image.tolist() for image in first_of_each]
+    assert labels.tolist() == list(range(EXAMPLES))
 
 
 @pytest.mark.parametrize("model", ["mlp", "resnet20-28"])
 def test_nothing_of_the_run_is_touched(tiny: Tiny, model: str) -> None:
-    classifier, training = begin(tiny, f"model={model}", model="softmax")
+    start = begin(tiny, f"model={model}", model="softmax")
+    classifier = start.learner
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
     state = torch.random.get_rng_state()
-    check(classifier, training)
+    check(start)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(value, classifier.state_dict()[name]) for name, value in before.items())
     assert all(weight.grad is None and weight.requires_grad for weight in classifier.parameters())

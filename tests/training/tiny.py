@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from training.classification.recipe import ClassifierRecipe
 from training.data import Bytes, Labels
 from training.data.catalogue import SOURCES
 from training.data.published import TEST, TRAIN, PublishedSource
-from training.recipe import Recipe, load_recipe
+from training.recipe import load_classifier
 
 DIGITS = Path(__file__).parent.parent / "data" / "digits.npz"
 TRAINING = 220
@@ -106,7 +107,7 @@ def make_folder(folder: Path, *, per_class: int = 30, classes: int = 10, colour:
     return folder
 
 
-def tiny_recipe(*changes: str, model: str = "softmax") -> Recipe:
+def tiny_recipe(*changes: str, model: str = "softmax") -> ClassifierRecipe:
     """A shipped recipe, shrunk to a second of training on the tiny set."""
     small = ("epochs=3", "batch_size=32", "validation=40", "ema=0", "schedule.warmup=0", "temperature=false")
-    return load_recipe(model, (*small, "gate.accuracy=0.5", "optimiser.learning_rate=0.01", *changes))
+    return load_classifier(model, (*small, "gate.accuracy=0.5", "optimiser.learning_rate=0.01", *changes))

@@ -33,7 +33,7 @@ from training.export.onnx_file import answer, check_parity, differences, save, t
 from training.history import draw
 from training.packages import largest_batch, place, shrink
 
-ROWS = 4  # of the golden example
+ROWS = 1  # of the golden example: what is remembered of an image is long
 LONGEST_BATCH = 64  # rows of a step
 
 Arrays = dict[str, npt.NDArray[Any]]

@@ -9,19 +9,21 @@ from torch.nn.functional import cross_entropy
 from models.classification.googlenet import Heads
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import FILE
-from training.classification.classifier import AUXILIARY_WEIGHT, Classifier, Meters, heads
-from training.classification.network import open_source
+from training.classification.classifier import AUXILIARY_WEIGHT, Classifier, heads
+from training.classification.task import Classification
 from training.data import Split
-from training.fit import fit, start
+from training.fit import fit
 from training.history import History, Row
+from training.learner import Meters
 
 
 def begin(tiny: Tiny, *changes: str, model: str = "mlp") -> tuple[Classifier, tuple[Tensor, Tensor]]:
     """A classifier that belongs to no trainer, and a batch of eight."""
     recipe = tiny_recipe("augmentation={}", *changes, model=model)
-    classifier, training, _ = start(recipe, open_source(recipe, tiny.folder))
+    start = Classification(recipe, tiny.folder).start()
+    classifier = start.learner
     setattr(classifier, "log_dict", lambda *_, **__: None)  # noqa: B010, logs want a trainer
-    return classifier, batch(training)
+    return classifier, batch(start.examples)
 
 
 def batch(split: Split) -> tuple[Tensor, Tensor]:

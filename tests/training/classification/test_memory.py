@@ -7,15 +7,15 @@ import torch
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import FILE, read_checkpoint
 from training.classification.network import open_source
+from training.classification.recipe import ClassifierRecipe
 from training.data import cut
 from training.errors import RecipeError
 from training.fit import fit
-from training.recipe import Recipe
 
 CHANGES = ("name=neighbours", "model=neighbours", "epochs=0", "config.neighbours=1")
 
 
-def recipe(*changes: str) -> Recipe:
+def recipe(*changes: str) -> ClassifierRecipe:
     return tiny_recipe(*CHANGES, *changes)
 
 

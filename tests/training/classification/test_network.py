@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from tests.training.tiny import Tiny, tiny_recipe
-from training.classification.network import check_network, complete_config, fresh_model, input_shape, open_source
+from training.classification.network import check_network, complete_config, input_shape, open_source
 from training.errors import RecipeError
+from training.task import fresh_model
 
 TEN = tuple("0123456789")
 

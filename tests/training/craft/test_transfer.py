@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from models.classification.rows import VARIANTS, build
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import Checkpoint, read_checkpoint
+from training.classification.recipe import ClassifierRecipe
 from training.craft.optimiser import Optimiser, build_optimizer
 from training.craft.transfer import find_heads, freeze, slow_down
 from training.errors import RecipeError, RunError
-from training.fit import fit, fresh_model
-from training.recipe import Recipe
+from training.fit import fit
+from training.task import fresh_model
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def source_run(tiny_data: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return run
 
 
-def resnet(*changes: str) -> Recipe:
+def resnet(*changes: str) -> ClassifierRecipe:
     narrow = ("model=resnet20-28", "config.widths=[4, 8, 16]", "config.depths=[1, 1, 1]", "validation=20")
     return tiny_recipe(*narrow, "optimiser.weight_decay=0", *changes)
 

@@ -14,9 +14,10 @@ import pytest
 from tests.training.tiny import Tiny, tiny_recipe
 from tests.training.training_only import without_test_split
 from training.checkpoint import read_checkpoint
+from training.classification.recipe import ClassifierRecipe
 from training.errors import DataError, RecipeError, RunError
 from training.fit import fit
-from training.recipe import Recipe, load_recipe
+from training.recipe import load_recipe
 from training.search import tune as tune_module
 from training.search.space import load_space
 from training.search.trials import Result, best
@@ -37,7 +38,7 @@ def run(on: Search, trials: int, folder: Path, tiny: Tiny) -> list[Result]:
 class Done:
     """A run that costs nothing: its accuracy falls with the distance of the learning rate from 0.01."""
 
-    def __init__(self, recipe: Recipe, run: Path, data: Path | None, *, callbacks: Any) -> None:
+    def __init__(self, recipe: ClassifierRecipe, run: Path, data: Path | None, *, callbacks: Any) -> None:
         self.kept = {"validation_accuracy": 1 / (1 + abs(recipe.optimiser.learning_rate - 0.01))}
 
 

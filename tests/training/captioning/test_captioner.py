@@ -1,0 +1,112 @@
+"""What a captioner is asked for, and what it reads."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, log_softmax
+
+from models.captioning.attention import doubly_stochastic
+from models.layers.pixels import unit
+from tests.training.captioning.tiny import WIDTHS, tiny_captioner
+from tests.training.test_fit import assert_same_weights, measured
+from tests.training.tiny import Tiny
+from training.captioning.captioner import Captioner, trimmed
+from training.captioning.task import CaptionerStart, Captioning
+from training.data.vocabulary import PAD, START
+from training.fit import fit
+
+
+def start(scenes: Tiny, *changes: str, decoder: str = "attention") -> CaptionerStart:
+    return Captioning(tiny_captioner(*changes, decoder=decoder), scenes.folder).start()
+
+
+def value(learner: Captioner, batch: tuple[Tensor, Tensor, Tensor]) -> float:
+    """The loss of a training step."""
+    learner.measure = lambda *_: None  # type: ignore[method-assign]
+    return float(learner.training_step(batch, 0))
+
+
+@pytest.mark.parametrize("decoder", WIDTHS)
+def test_each_word_is_asked_for_after_those_before_it(scenes: Tiny, decoder: str) -> None:
+    begun = start(scenes, decoder=decoder)
+    images, tokens, real = batch = begun.some(4)
+    network = begun.learner.network.eval()
+    cost, words = 0.0, 0
+    for image, sentence in zip(images, tokens, strict=True):
+        for place in range(1, int((sentence != PAD).sum())):
+            seen = begun.learner.normalised(unit(image[None]))
+            logits = network(seen, sentence[None, :place]).logits[0, -1]
+            cost -= float(log_softmax(logits, 0)[sentence[place]].detach())
+            words += 1
+    assert real.sum() - 4 == words
+    assert value(begun.learner, batch) == pytest.approx(cost / words, rel=1e-5)
+    assert float(begun.learner.cross_entropies(network, batch)[0]) == pytest.approx(cost / words, rel=1e-5)
+
+
+def test_a_batch_is_as_long_as_its_longest_caption(scenes: Tiny) -> None:
+    images, tokens, real = start(scenes).some(8)
+    _, short, marks = trimmed((images, tokens, real))
+    longest = int((tokens != PAD).sum(1).max())
+    assert short.shape == marks.shape == (8, longest)
+    assert longest < tokens.shape[1]
+    assert (tokens[:, longest:] == PAD).all()
+
+
+def test_smoothing_and_the_penalty_on_attention_are_added(scenes: Tiny) -> None:
+    plain = start(scenes)
+    batch = plain.some(4)
+    images, tokens, real = batch
+    sentence = plain.learner.network.eval()(plain.learner.normalised(unit(images)), tokens[:, :-1])
+    wanted, logits = tokens[:, 1:][real[:, 1:]], sentence.logits[real[:, 1:]]
+    for changes, expected in (
+        (("label_smoothing=0.2",), cross_entropy(logits, wanted, label_smoothing=0.2)),
+        (
+            ("doubly_stochastic=0.5",),
+            cross_entropy(logits, wanted) + 0.5 * doubly_stochastic(sentence.attention, real[:, 1:]),
+        ),
+    ):
+        learner = start(scenes, *changes).learner
+        learner.network.eval()
+        assert value(learner, batch) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_scheduled_sampling_reads_the_networks_words_more_and_more(
+    scenes: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = start(scenes, "scheduled_sampling=1.0", "epochs=5")
+    images, tokens, _ = begun.some(8)
+    learner = begun.learner
+    features = learner.network.encoder(learner.normalised(unit(images)))
+    own = []
+    for epoch in (0, 2, 4):
+        monkeypatch.setattr(Captioner, "current_epoch", epoch)
+        torch.manual_seed(0)
+        read = learner._read(tokens, features)
+        assert (read[:, 0] == START).all()
+        assert (read[tokens == PAD] == PAD).all()
+        own.append(float((read != tokens).sum() / (tokens[:, 1:] != PAD).sum()))
+    # What is drawn may be the caption's word.
+    assert own[0] == 0
+    assert 0.3 < own[1] < 0.6
+    assert own[2] > 0.85
+
+
+@pytest.mark.slow
+def test_a_run_that_was_interrupted_ends_as_an_unbroken_one(scenes: Tiny, tmp_path: Path) -> None:
+    from tests.training.test_fit import Interrupted, Interruption
+
+    recipe = tiny_captioner("epochs=3", "scheduled_sampling=0.5", "ema=0.9", "config.decoder_config.dropout=0.2")
+    with pytest.raises(Interrupted):
+        fit(recipe, tmp_path / "interrupted", scenes.folder, callbacks=[Interruption()])
+    resumed = fit(recipe, tmp_path / "interrupted", scenes.folder)
+    unbroken = fit(recipe, tmp_path / "unbroken", scenes.folder)
+    assert_same_weights(resumed, unbroken)
+    assert [measured(row) for row in resumed.history] == [measured(row) for row in unbroken.history]
+
+
+def test_a_few_scenes_are_learnt_by_heart(scenes: Tiny, tmp_path: Path) -> None:
+    recipe = tiny_captioner("epochs=30", "examples=4", "batch_size=4", "optimiser.learning_rate=0.02")
+    done = fit(recipe, tmp_path, scenes.folder, progress=False)
+    assert done.history[-1]["train_accuracy"] > 0.95
