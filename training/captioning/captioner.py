@@ -22,7 +22,7 @@ from training.learner import Learner
 class Captioner(Learner):
     """A captioning network, its recipe, and the loss of the words of the captions.
 
-    Batches are as `CaptionPairs` gives them. The network reads the caption up to a word and is asked for that
+    Batches are as `CaptionedImages` gives them. The network reads the caption up to a word and is asked for that
     (teacher forcing), or, more and more with ``scheduled_sampling``, words of its own in the place of some.
     """
 
@@ -47,30 +47,33 @@ class Captioner(Learner):
 
     def cross_entropies(self, network: nn.Module, batch: CaptionBatch) -> tuple[Tensor, ...]:
         """Of the words."""
-        images, tokens, real = batch
-        before, after = tokens[:, :-1], tokens[:, 1:]
-        sentence: Sentence = network(self.normalised(unit(images)), before)
-        return (cross_entropy(sentence.logits[real[:, 1:]], after[real[:, 1:]]),)
+        images, places, tokens = batch
+        assert isinstance(network, CaptionNetwork)
+        features = network.encoder(self.normalised(unit(images)))[places]
+        sentence = network.decoder(tokens[:, :-1], features)
+        real = tokens[:, 1:] != PAD
+        return (cross_entropy(sentence.logits[real], tokens[:, 1:][real]),)
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
         """The loss of the captions of distorted images."""
         seed = self.draw()
-        images, tokens, real = trimmed(batch)
+        images, places, tokens = trimmed(batch)
         images = self.normalised(augment(unit(images), self.recipe.augmentation, seed))  # (B, C, H, W)
         # What the network itself draws, such as dropout's masks; negative: apart from the distortions'.
         torch.manual_seed(-1 - seed)
-        features = self.network.encoder(images)  # (B, L, D)
+        features = self.network.encoder(images)[places]  # (B, L, D) -> (N, L, D)
         sentence = self.network.decoder(self._read(tokens[:, :-1], features), features)
-        return self._loss("train", sentence, tokens[:, 1:], real[:, 1:], self.recipe.label_smoothing)
+        return self._loss("train", sentence, tokens[:, 1:], self.recipe.label_smoothing)
 
     def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:
         """Cross-entropy, and the share of words that come first, of captions as they are."""
-        images, tokens, real = trimmed(batch)
-        sentence = self.network(self.normalised(unit(images)), tokens[:, :-1])
-        self._loss("validation", sentence, tokens[:, 1:], real[:, 1:], 0.0)
+        images, places, tokens = trimmed(batch)
+        features = self.network.encoder(self.normalised(unit(images)))[places]
+        sentence = self.network.decoder(tokens[:, :-1], features)
+        self._loss("validation", sentence, tokens[:, 1:], 0.0)
 
     def _read(self, tokens: Tensor, features: Tensor) -> Tensor:
-        """What the network reads: ``tokens`` (B, T), or words that it would say itself in the place of some.
+        """What the network reads: ``tokens`` (N, T), or words that it would say itself in the place of some.
 
         These are drawn for all places at once, each after the caption's own words (Duckworth et al. 2019,
         arXiv:1906.04331), where Bengio et al. (2015, arXiv:1506.03099) draw one after the other. The share of them
@@ -80,13 +83,14 @@ class Captioner(Learner):
         if not share:
             return tokens
         with torch.no_grad():
-            logits = self.network.decoder(tokens, features.detach()).logits[:, :-1]  # (B, T - 1, V)
+            logits = self.network.decoder(tokens, features.detach()).logits[:, :-1]  # (N, T - 1, V)
             drawn = torch.distributions.Categorical(logits=logits.float()).sample()
         own = (torch.rand(drawn.shape, device=tokens.device) < share) & (tokens[:, 1:] != PAD)
         return torch.cat((tokens[:, :1], torch.where(own, drawn, tokens[:, 1:])), 1)
 
-    def _loss(self, stage: str, sentence: Sentence, words: Tensor, real: Tensor, smoothing: float) -> Tensor:
-        logits, wanted = sentence.logits[real], words[real]  # (N, V), (N,)
+    def _loss(self, stage: str, sentence: Sentence, words: Tensor, smoothing: float) -> Tensor:
+        real = words != PAD
+        logits, wanted = sentence.logits[real], words[real]  # (M, V), (M,): all captions' words, one after the other
         value = cross_entropy(logits, wanted, label_smoothing=smoothing)
         if self.recipe.doubly_stochastic and sentence.attention is not None:
             value = value + self.recipe.doubly_stochastic * doubly_stochastic(sentence.attention, real)
@@ -96,6 +100,5 @@ class Captioner(Learner):
 
 def trimmed(batch: CaptionBatch) -> CaptionBatch:
     """``batch`` without the places that all of its captions leave empty."""
-    images, tokens, real = batch
-    longest = int(real.sum(1).max())
-    return images, tokens[:, :longest], real[:, :longest]
+    images, places, tokens = batch
+    return images, places, tokens[:, : int((tokens != PAD).sum(1).max())]

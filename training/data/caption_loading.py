@@ -15,11 +15,12 @@ from training.errors import DataError
 CaptionBatch = tuple[Tensor, Tensor, Tensor]
 
 
-class CaptionPairs(Dataset[CaptionBatch]):
-    """Every caption of every image of ``split``, with its image: one example is a pair.
+class CaptionedImages(Dataset[CaptionBatch]):
+    """The images of ``split``, each with all of its captions, so that it is encoded once for all of them.
 
-    Indexed by a list of pairs: images (B, H, W) or (B, H, W, 3) in uint8, tokens (B, T) in int64 from start to end and
-    then pad, and mask (B, T), true where there is no pad. T is ``longest`` words and 2, whatever the batch.
+    Indexed by a list of B images: images (B, H, W) or (B, H, W, 3) in uint8; the place in these, (N,), of each
+    caption's image; and the captions' tokens (N, T) in int64, from start to end and then pad. T is ``longest`` words
+    and 2, whatever the batch.
 
     Raises:
         DataError: an image has no caption, or a caption has no word.
@@ -30,16 +31,19 @@ class CaptionPairs(Dataset[CaptionBatch]):
             if not captions or not all(caption.split() for caption in captions):
                 raise DataError(f"captions {captions}: one or more are wanted for each image, of one word or more")
         self._images = torch.from_numpy(split.images)
-        self._rows = torch.from_numpy(np.repeat(np.arange(len(split)), [len(c) for c in split.captions]))
+        counts = [len(captions) for captions in split.captions]
+        self._starts = np.concatenate(([0], np.cumsum(counts)))
         encoded = [vocabulary.encode(text, longest) for captions in split.captions for text in captions]
         self._tokens = token_rows(encoded, longest + 2)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._images)
 
-    def __getitem__(self, pairs: list[int]) -> CaptionBatch:
-        tokens = self._tokens[pairs]
-        return self._images[self._rows[pairs]], tokens, tokens != PAD
+    def __getitem__(self, images: list[int]) -> CaptionBatch:
+        first, last = self._starts[images], self._starts[np.add(images, 1)]
+        rows = np.concatenate([np.arange(start, stop) for start, stop in zip(first, last, strict=True)])
+        places = torch.from_numpy(np.repeat(np.arange(len(images)), last - first))
+        return self._images[images], places, self._tokens[rows]
 
 
 def token_rows(encoded: Sequence[Sequence[int]], length: int) -> Tensor:
@@ -59,25 +63,25 @@ def token_rows(encoded: Sequence[Sequence[int]], length: int) -> Tensor:
 def training_captions(
     split: CaptionSplit, vocabulary: Vocabulary, longest: int, size: int, seed: int, rank: int = 0, world: int = 1
 ) -> DataLoader[CaptionBatch]:
-    """Shuffled batches of ``size`` pairs over all processes, as `CaptionPairs` gives them; each comes once a pass.
+    """Shuffled batches of ``size`` images over all processes, as `CaptionedImages` gives them; each comes once a pass.
 
     Raises:
-        DataError: there are fewer pairs, or rows in a batch, than processes.
+        DataError: there are fewer images, or rows in a batch, than processes.
     """
-    pairs = CaptionPairs(split, vocabulary, longest)
-    return DataLoader(pairs, sampler=ShuffledBatches(len(pairs), size, seed, rank, world), batch_size=None)
+    images = CaptionedImages(split, vocabulary, longest)
+    return DataLoader(images, sampler=ShuffledBatches(len(images), size, seed, rank, world), batch_size=None)
 
 
 def validation_captions(
     split: CaptionSplit, vocabulary: Vocabulary, longest: int, size: int, rank: int = 0, world: int = 1
 ) -> DataLoader[CaptionBatch]:
-    """All pairs in their order, ``size`` at a time in each process.
+    """All images in their order, ``size`` at a time in each process.
 
     Raises:
-        DataError: there are fewer pairs than processes.
+        DataError: there are fewer images than processes.
     """
-    pairs = CaptionPairs(split, vocabulary, longest)
-    if len(pairs) < world:
-        raise DataError(f"{len(pairs)} captions to validate on cannot be shared by {world} processes")
-    batches = [list(range(start + rank, stop, world)) for start, stop in bounds(len(pairs), size * world, world)]
-    return DataLoader(pairs, sampler=batches, batch_size=None)
+    images = CaptionedImages(split, vocabulary, longest)
+    if len(images) < world:
+        raise DataError(f"{len(images)} images to validate on cannot be shared by {world} processes")
+    batches = [list(range(start + rank, stop, world)) for start, stop in bounds(len(images), size * world, world)]
+    return DataLoader(images, sampler=batches, batch_size=None)

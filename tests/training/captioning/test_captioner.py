@@ -31,7 +31,7 @@ def value(learner: Captioner, batch: tuple[Tensor, Tensor, Tensor]) -> float:
 @pytest.mark.parametrize("decoder", WIDTHS)
 def test_each_word_is_asked_for_after_those_before_it(scenes: Tiny, decoder: str) -> None:
     begun = start(scenes, decoder=decoder)
-    images, tokens, real = batch = begun.some(4)
+    images, _, tokens = batch = begun.some(4)
     network = begun.learner.network.eval()
     cost, words = 0.0, 0
     for image, sentence in zip(images, tokens, strict=True):
@@ -40,16 +40,16 @@ def test_each_word_is_asked_for_after_those_before_it(scenes: Tiny, decoder: str
             logits = network(seen, sentence[None, :place]).logits[0, -1]
             cost -= float(log_softmax(logits, 0)[sentence[place]].detach())
             words += 1
-    assert real.sum() - 4 == words
+    assert (tokens != PAD).sum() - 4 == words
     assert value(begun.learner, batch) == pytest.approx(cost / words, rel=1e-5)
     assert float(begun.learner.cross_entropies(network, batch)[0]) == pytest.approx(cost / words, rel=1e-5)
 
 
 def test_a_batch_is_as_long_as_its_longest_caption(scenes: Tiny) -> None:
-    images, tokens, real = start(scenes).some(8)
-    _, short, marks = trimmed((images, tokens, real))
+    images, places, tokens = start(scenes).some(8)
+    _, _, short = trimmed((images, places, tokens))
     longest = int((tokens != PAD).sum(1).max())
-    assert short.shape == marks.shape == (8, longest)
+    assert short.shape == (8, longest)
     assert longest < tokens.shape[1]
     assert (tokens[:, longest:] == PAD).all()
 
@@ -57,7 +57,8 @@ def test_a_batch_is_as_long_as_its_longest_caption(scenes: Tiny) -> None:
 def test_smoothing_and_the_penalty_on_attention_are_added(scenes: Tiny) -> None:
     plain = start(scenes)
     batch = plain.some(4)
-    images, tokens, real = batch
+    images, _, tokens = batch
+    real = tokens != PAD
     sentence = plain.learner.network.eval()(plain.learner.normalised(unit(images)), tokens[:, :-1])
     wanted, logits = tokens[:, 1:][real[:, 1:]], sentence.logits[real[:, 1:]]
     for changes, expected in (
@@ -76,7 +77,7 @@ def test_scheduled_sampling_reads_the_networks_words_more_and_more(
     scenes: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = start(scenes, "scheduled_sampling=1.0", "epochs=5")
-    images, tokens, _ = begun.some(8)
+    images, _, tokens = begun.some(8)
     learner = begun.learner
     features = learner.network.encoder(learner.normalised(unit(images)))
     own = []
@@ -91,6 +92,18 @@ def test_scheduled_sampling_reads_the_networks_words_more_and_more(
     assert own[0] == 0
     assert 0.3 < own[1] < 0.6
     assert own[2] > 0.85
+
+
+def test_an_image_is_encoded_once_for_all_of_its_captions(scenes: Tiny) -> None:
+    learner = start(scenes).learner
+    images, _, tokens = start(scenes).some(2)
+    several = (images, torch.tensor([0, 0, 1]), torch.stack((tokens[0], tokens[1], tokens[1])))
+    apart = (images[[0, 0, 1]], torch.arange(3), several[2])
+    learner.network.eval()
+    seen: list[int] = []
+    learner.network.encoder.register_forward_hook(lambda module, given, answer: seen.append(len(given[0])))
+    assert value(learner, several) == pytest.approx(value(learner, apart), rel=1e-5)
+    assert seen == [2, 3]
 
 
 @pytest.mark.slow
