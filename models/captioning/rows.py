@@ -26,14 +26,13 @@ SCENE = {
 }
 # Photos of 128x128 pixels, also seen as 8x8 places.
 PHOTO = {
-    "backbone": "resnet18",
-    "backbone_config": {"depths": (2, 2, 2), "widths": (32, 64, 96)},
+    "backbone": "resnet14",
     "shape": (3, 128, 128),
     "vocabulary": 2500,
     "length": 24,
     "features": 192,
 }
-LARGE_PHOTO = {**PHOTO, "backbone": "resnet50", "backbone_config": {}, "shape": (3, 224, 224), "features": 512}
+LARGE_PHOTO = {**PHOTO, "backbone": "resnet50", "shape": (3, 224, 224), "features": 512}
 PHOTO_DECODER = {"width": 192, "hidden": 192, "attention": 128, "tied": True, "dropout": 0.4}
 
 RECURRENT = "The mean feature of the image, then one word after the other through {}: {}."

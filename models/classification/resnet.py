@@ -195,6 +195,13 @@ def _published(name: str, block: str, depths: tuple[int, ...], counts: tuple[int
 
 # Parameters, multiply-accumulates, receptive field of the last maps.
 VARIANTS = (
+    # Small enough to encode photographs here, and to learn of CIFAR-10's, twice as large, what it needs for that.
+    _row(
+        "resnet14",
+        {"block": "basic", "depths": (2, 2, 2), "widths": (32, 64, 96), "classes": 10},
+        (3, 64, 64),
+        (485_802, 27_622_400, 211),
+    ),
     _published("resnet18", "basic", (2, 2, 2, 2), (11_689_512, 1_814_073_344, 435)),
     _published("resnet34", "basic", (3, 4, 6, 3), (21_797_672, 3_663_761_408, 899)),
     _published("resnet50", "bottleneck", (3, 4, 6, 3), (25_557_032, 4_089_184_256, 427)),
