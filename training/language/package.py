@@ -125,7 +125,7 @@ def write_recogniser(
 
 def _write(subject: LanguageSubject, folder: Path) -> None:
     round_weights(subject.network)
-    graph = LanguageGraph(subject.network).eval()
+    graph = _graph(subject)
     rows = encode(subject.examples.texts, GOLDEN_LENGTH)
     text, probabilities = graph.inputs[0], graph.outputs[0]
     model = trace(graph, {text: torch.from_numpy(rows)}, graph.outputs, {text: {1: Dim("bytes", min=2)}})
@@ -149,6 +149,13 @@ def _write(subject: LanguageSubject, folder: Path) -> None:
     metrics = measure(folder.parent.parent, read_package(folder), find_texts(subject.recipe.dataset))
     _check_gate(subject.recipe, metrics)
     _write_card(subject, said, origin.model_copy(update={"metrics": metrics}), folder)
+
+
+def _graph(subject: LanguageSubject) -> LanguageGraph:
+    try:
+        return LanguageGraph(subject.network).eval()
+    except TypeError as error:
+        raise ExportError(f"{subject.recipe.name}: {error}") from error
 
 
 def _origin(subject: LanguageSubject, parity: dict[str, float]) -> Provenance:
