@@ -6,7 +6,7 @@ What is written, into build/bench: bench.json and bench.png, of a part of the se
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from deploy.bench import hostile, int8, lenet, overhead, overload, resnet, steps
+from deploy.bench import captions, hostile, int8, lenet, overhead, overload, resnet, steps
 from deploy.bench.command import read_arguments, told
 from deploy.bench.conditions import Conditions
 from deploy.bench.picture import draw
@@ -21,6 +21,7 @@ SECTIONS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "overload": overload.rows,
     "hostile": hostile.rows,
     "steps": steps.rows,
+    "captions": captions.rows,
     "int8": int8.rows,
 }
 

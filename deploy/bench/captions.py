@@ -1,0 +1,192 @@
+"""Captions: what sharing every word buys, how soon the first one comes, and what is left of the bare step session.
+
+Measured at the engine, without a surface, on a shipped captioner: 16 callers ask for captions of random lengths, one
+after another, each of an image of noise.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import aclosing
+
+import numpy as np
+import uvloop
+
+from deploy.bench.lenet import ZOO
+from deploy.bench.plan import Plan
+from deploy.bench.table import Row, at_least, median_row
+from service.config import Config
+from service.engine import Decoding, Engine, Options
+from service.engine.decoding import Choosing
+from service.engine.model import Model
+from service.engine.slots import Slots
+from service.engine.steps import StepRequest
+from service.engine.tensors import DTYPES, Tensors
+from service.package import Loop, read_package
+from service.package.caption import CaptionCard
+
+CALLERS = 16
+STRATEGIES = {
+    "greedy": Choosing(),
+    "sampling, top-k 40": Choosing("sample", top_k=40),
+    "sampling, top-p 0.9": Choosing("sample", top_p=0.9),
+    "beam search, width 3": Choosing("beam", width=3),
+}
+GREEDY = Decoding(strategy="greedy")
+
+
+def rows(plan: Plan) -> Iterator[Row]:
+    """For each shipped captioner: throughput against the two other ways, the first word, the bare session."""
+    for name in captioners():
+        rounds = [uvloop.run(_round(name, plan.block_s)) for _ in range(plan.rounds)]
+        found = {figure: [each[figure] for each in rounds] for figure in rounds[0]}
+        shared = found["shared"]
+        yield median_row(f"{name}, {CALLERS} captions at once", shared, "words/s")
+        for way, what, target in (
+            ("alone", "one request at a time", 3.0),
+            ("wait", "batch, then wait for the longest", 1.5),
+        ):
+            ratios = [ours / theirs for ours, theirs in zip(shared, found[way], strict=True)]
+            beside = {"words/s": statistics.median(found[way])}
+            yield median_row(f"{name}, shared against {what}", ratios, "times", at_least(target), **beside)
+        yield median_row(
+            f"{name}, first word p99 of {CALLERS} at once",
+            found["first"],
+            "ms",
+            **{name: statistics.median(found[name]) for name in ("encoder ms", "step ms")},
+        )
+        for strategy in STRATEGIES:
+            yield median_row(f"{name}, {strategy}, of the bare steps", found[strategy], "of words/s", at_least(0.8))
+
+
+def captioners() -> Iterator[str]:
+    """The names of the shipped packages that say captions."""
+    for folder in sorted(path.parent for path in ZOO.glob("*/*/model.json")):
+        if isinstance((package := read_package(folder)).card, CaptionCard):
+            yield package.card.name
+
+
+async def _round(name: str, block_s: float) -> dict[str, float]:
+    config = Config(repository=ZOO, model_control="explicit", load_models=(), log_level="warning")
+    async with Engine(config) as engine:
+        await engine.loader.load(name)
+        model = engine.repository.get(name)
+        await _words_per_s(engine, model, CALLERS, 0.5, [])
+        firsts: list[float] = []
+        alone = await _words_per_s(engine, model, 1, block_s, [])
+        wait = await asyncio.to_thread(_batch_then_wait, model, block_s)
+        shared = await _words_per_s(engine, model, CALLERS, block_s, firsts)
+        bare = await asyncio.to_thread(_bare, model, block_s / 2)
+        stepped = {
+            name: await asyncio.to_thread(_stepped, model, choosing, block_s / 2)
+            for name, choosing in STRATEGIES.items()
+        }
+        encoder_s = await asyncio.to_thread(_encoder_s, model)
+    return {
+        "alone": alone,
+        "wait": wait,
+        "shared": shared,
+        "first": float(np.quantile(firsts, 0.99)) * 1e3,
+        "encoder ms": encoder_s * 1e3,
+        "step ms": CALLERS / bare * 1e3,
+        **{name: words / bare for name, words in stepped.items()},
+    }
+
+
+async def _words_per_s(engine: Engine, model: Model, callers: int, seconds: float, firsts: list[float]) -> float:
+    """The words of so many callers, each with one request at a time; ``firsts`` gets the seconds to first words."""
+    until = time.perf_counter() + seconds
+    taken = await asyncio.gather(*(_caller(engine, model, seed, until, firsts) for seed in range(callers)))
+    return sum(taken) / seconds
+
+
+async def _caller(engine: Engine, model: Model, seed: int, until: float, firsts: list[float]) -> int:
+    loop, random, taken = _loop(model), np.random.default_rng(seed), 0
+    (image,) = loop.encoder_inputs
+    while time.perf_counter() < until:
+        pixels = random.integers(0, 256, (1, *image.shape[1:]), "u1")
+        options = Options(steps=int(random.integers(1, loop.steps.maximum + 1)), decoding=GREEDY)
+        began, first = time.perf_counter(), True
+        async with aclosing(engine.steps(model, None, {image.name: pixels}, (), options)) as emissions:
+            async for _ in emissions:
+                now = time.perf_counter()
+                if first:
+                    firsts.append(now - began)
+                    first = False
+                taken += now < until
+    return taken
+
+
+def _batch_then_wait(model: Model, seconds: float) -> float:
+    """Words a second where callers are encoded together, and no others come before the longest caption has ended."""
+    loop, random, taken = _loop(model), np.random.default_rng(0), 0
+    slots = Slots(loop, model.session)
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        for encoded in _encoded(model, random, CALLERS):
+            steps = int(random.integers(1, loop.steps.maximum + 1))
+            slots.place(StepRequest({}, encoded, (), 1, steps, 0, choosing=STRATEGIES["greedy"]))
+        while len(slots):
+            _, stepped = slots.step()
+            taken += len(stepped)
+    return taken / (time.perf_counter() - began)
+
+
+def _bare(model: Model, seconds: float) -> float:
+    """Rows a second that the step session runs, so many at a time, with nothing around it."""
+    loop, runs = _loop(model), 0
+    encoded = _encoded(model, np.random.default_rng(0), 1)[0]
+    inputs = {spec.name: np.zeros((CALLERS, *spec.shape[1:]), DTYPES[spec.datatype]) for spec in loop.step.inputs}
+    inputs |= {name: np.repeat(encoded[name], CALLERS, 0) for name in inputs if name in encoded}
+    buffers = {spec.name: model.session.buffer(spec, CALLERS, on_device=False) for spec in loop.step.inputs}
+    for name, buffer in buffers.items():
+        buffer.rows[:] = inputs[name]
+    outputs = {spec.name: model.session.buffer(spec, CALLERS, on_device=False) for spec in loop.step.outputs}
+    run = model.session.bound(buffers, outputs, 0, CALLERS)
+    run()
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        run()
+        runs += 1
+    return runs * CALLERS / (time.perf_counter() - began)
+
+
+def _stepped(model: Model, choosing: Choosing, seconds: float) -> float:
+    """Rows a second that the slots step, as many at a time: with the choice of each row's word around the session."""
+    loop, random = _loop(model), np.random.default_rng(0)
+    slots, taken, began = Slots(loop, model.session), 0, time.perf_counter()
+    (encoded,) = _encoded(model, random, 1)
+    repeated = {name: np.repeat(tensor, choosing.width, 0) for name, tensor in encoded.items()}
+    while time.perf_counter() - began < seconds:
+        while len(slots) + choosing.width <= CALLERS:
+            steps = loop.steps.maximum
+            seed = int(random.integers(1 << 31))
+            slots.place(StepRequest({}, repeated, (), choosing.width, steps, seed, choosing=choosing))
+        run, _ = slots.step()
+        taken += run.rows
+    return taken / (time.perf_counter() - began)
+
+
+def _encoded(model: Model, random: np.random.Generator, images: int) -> list[Tensors]:
+    """What the encoder says of so many images of noise, for each of them."""
+    assert model.encoder is not None
+    (image,), names = _loop(model).encoder_inputs, [spec.name for spec in model.encoder.graph.outputs]
+    pixels = random.integers(0, 256, (images, *image.shape[1:]), "u1")
+    found = dict(zip(names, model.encoder.run(names, {image.name: pixels}), strict=True))
+    return [{name: tensor[row : row + 1] for name, tensor in found.items()} for row in range(images)]
+
+
+def _encoder_s(model: Model) -> float:
+    """Seconds of one image, the median of some."""
+    random, times = np.random.default_rng(0), []
+    for _ in range(30):
+        began = time.perf_counter()
+        _encoded(model, random, 1)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def _loop(model: Model) -> Loop:
+    assert isinstance(model.program, Loop)
+    return model.program
