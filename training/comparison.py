@@ -5,7 +5,6 @@
 The words of that page are ours; whoever measures anew reads them again.
 """
 
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from service.config import load_config
 from training.errors import DivergedError, RecipeError
 from training.fit import fit
 from training.history import Row
+from training.page import insert
 from training.recipe import apply, parse_recipe
 
 PAGE = Path(__file__).parent / "OPTIMISERS.md"
@@ -185,23 +185,6 @@ def tabulate(results: Sequence[Result]) -> str:
             f"{start} {last['train_loss']:.4f} | {last['validation_loss']:.4f} | {last['validation_accuracy']:.2%} |"
         )
     return "\n".join(lines)
-
-
-def insert(page: str, name: str, table: str) -> str:
-    """The ``page`` with the ``table`` between its marks ``<!-- name -->`` and ``<!-- /name -->``.
-
-    Raises:
-        ValueError: the page has no such marks.
-    """
-    text, found = re.subn(
-        rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
-        lambda match: f"{match[1]}{table}\n{match[2]}",
-        page,
-        flags=re.DOTALL,
-    )
-    if found != 1:
-        raise ValueError(f"the page has {found} places for {name!r}, wanted 1")
-    return text
 
 
 def draw(comparisons: dict[str, Sequence[Result]], path: Path) -> None:

@@ -86,7 +86,7 @@ def _write(subject: CaptionSubject, folder: Path) -> None:
     word = Golden(file=GOLDEN, tolerance=TOLERANCE)
     write_card(describe(subject, loop, word, origin, folder), folder)
     metrics = measure(folder.parent.parent, read_package(folder), subject.source)
-    subject.gate(metrics)
+    subject.check_gate(metrics)
     write_card(describe(subject, loop, word, origin.model_copy(update={"metrics": metrics}), folder), folder)
 
 

@@ -1,0 +1,80 @@
+"""The decoders side by side, measured: writes the table of CAPTIONING.md.
+
+    python -m training.captioning.comparison runs/scenes-*
+
+Each run is exported and measured through the serving engine; nothing of that is kept.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from service.config import load_config
+from service.package import CaptionCard
+from training.captioning.package import write_captioner
+from training.captioning.subject import from_run
+from training.commands.frame import plain_errors
+from training.history import Row
+from training.page import insert
+
+PAGE = Path(__file__).parents[1] / "CAPTIONING.md"
+METRICS = ("exact_match", "bleu_4", "cider", "attention_mass")
+HEAD = ("decoder", "parameters", "epochs", "words right", "exact match", "BLEU-4", "CIDEr-D", "attention on the digit")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run's package, and the last epoch of the run."""
+
+    card: CaptionCard
+    last: Row
+
+    @property
+    def cells(self) -> list[str]:
+        """What the table says of it, in the order of `HEAD`."""
+        found = self.card.provenance.metrics
+        measured = [f"{found[name]:.3f}" if name in found else "" for name in METRICS]
+        said = self.card.provenance
+        words = f"{self.last['validation_accuracy']:.1%}"
+        return [
+            self.card.title.partition(",")[0],
+            f"{said.parameters:,}",
+            f"{self.last['epoch']:.0f}",
+            words,
+            *measured,
+        ]
+
+
+def compare(run: Path, data: Path | None) -> Compared:
+    """The finished captioner's run in the folder ``run``, whose data set lies in ``data``, exported and measured.
+
+    Raises:
+        TrainingError: as `from_run` and `write_captioner`, whatever the recipe's gate.
+    """
+    subject = from_run(run, data)
+    with tempfile.TemporaryDirectory() as repository:
+        card = write_captioner(subject.without_gate(), Path(repository)).captioner
+    return Compared(card, subject.history[-1])
+
+
+def tabulate(found: list[Compared]) -> str:
+    """A table in Markdown."""
+    lines = [HEAD, ["---", *["---:"] * (len(HEAD) - 1)], *(each.cells for each in found)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--page", type=click.Path(path_type=Path, exists=True), default=PAGE, show_default=True)
+def main(runs: tuple[Path, ...], page: Path) -> None:
+    """Measure the finished RUNS and write the table of PAGE."""
+    with plain_errors():
+        found = [compare(run, load_config().data) for run in runs]
+    page.write_text(insert(page.read_text("utf-8"), "decoders", tabulate(found)), "utf-8")
+    click.echo(f"{page}: {len(found)} compared")
+
+
+if __name__ == "__main__":
+    main()
