@@ -30,10 +30,10 @@ PHOTO = {
     "shape": (3, 128, 128),
     "vocabulary": 2500,
     "length": 24,
-    "features": 192,
+    "features": 160,
 }
 LARGE_PHOTO = {**PHOTO, "backbone": "resnet50", "shape": (3, 224, 224), "features": 512}
-PHOTO_DECODER = {"width": 192, "hidden": 192, "attention": 128, "tied": True, "dropout": 0.4}
+PHOTO_DECODER = {"width": 160, "hidden": 160, "attention": 128, "tied": True, "dropout": 0.4}
 
 RECURRENT = "The mean feature of the image, then one word after the other through {}: {}."
 DESCRIPTIONS = {
@@ -87,8 +87,8 @@ ROWS = (
     _scene("lstm", {"width": 64, "hidden": 160}, (287_673, 48_318_464, 156_224, 44)),
     _scene("attention", {"width": 64, "hidden": 128, "attention": 64}, (328_954, 48_586_752, 182_976, 44)),
     _scene("transformer", {"width": 96, "layers": 2, "heads": 4, "hidden": 192}, (355_577, 50_528_256, 217_440, 44)),
-    _photo("flickr-attention", PHOTO, (1_639_397, 113_254_400, 1_041_344, 211)),
-    _photo("flickr-attention-resnet50", LARGE_PHOTO, (26_177_541, 4_141_924_352, 1_359_424, 427)),
+    _photo("flickr-attention", PHOTO, (1_365_509, 112_773_120, 797_472, 211)),
+    _photo("flickr-attention-resnet50", LARGE_PHOTO, (25_877_125, 4_141_891_584, 1_092_000, 427)),
 )
 VARIANTS: Mapping[str, CaptionVariant] = {row.name: row for row in ROWS}
 
