@@ -64,7 +64,7 @@ BLACK = encoded(Image.new("L", (2, 2)), "PNG")
 def write_endless(repository: Path, name: str = "endless") -> Path:
     """A captioner that comes to no end before its words are over, of which there may be very many."""
     table = chain()
-    table[:, END] = -30
+    table[:, END] = -1e30  # no search is satisfied with such a sentence either
     folder = write_captioner(repository, name, table=table)
     change_card(folder, "loop.steps", {"default": DEFAULT_WORDS, "maximum": ENDLESS})
     return folder

@@ -14,6 +14,7 @@ from service.errors import DeadlineExceeded, InvalidArgument, InvalidImage
 from service.tasks.captioning import Caption, Captioning, CaptionOptions, Word
 from tests.packages import assert_close
 from tests.pictures import encoded, solid
+from tests.service.engine.gate import Gate
 from tests.service.tasks.captioning import (
     ENDLESS,
     Wanted,
@@ -216,6 +217,15 @@ async def test_what_the_model_does_not_have_is_refused_before_the_image_is_looke
             await ask(captioner, b"a cat", **options)
         assert not isinstance(refused.value, InvalidImage)
         assert len(str(refused.value)) < 250
+
+
+async def test_the_time_in_the_encoder_is_no_waiting(repository: Path) -> None:
+    async with serving(repository) as (captioner, engine):
+        with Gate(engine, "captioner").closed():
+            asked = asyncio.create_task(answer(captioner))
+            await asyncio.sleep(0.5)
+        timing = (await asked).timing
+    assert timing.compute_ms > 250 > timing.queue_ms >= 0
 
 
 async def test_what_is_no_image_is_refused(repository: Path) -> None:
