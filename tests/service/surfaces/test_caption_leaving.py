@@ -39,7 +39,8 @@ def whole(server: Server) -> Begun:
 def stream(server: Server) -> Begun:
     """Has read the first word's event."""
     with httpx.stream("POST", server.http + STREAM, files=form(BLACK, LONG), timeout=30) as response:
-        assert next(iter(lines_of(response)))[0] == "word"
+        events = iter(lines_of(response))  # kept: without it the response would be closed
+        assert next(events)[0] == "word"
         yield response.close
 
 
