@@ -69,7 +69,7 @@ def _max_words(card: CaptionCard, came: int | None) -> int:
 
 def _decoding(model: Model, options: CaptionOptions) -> Decoding:
     return Decoding(
-        strategy=cast(Strategy, options.strategy) or None,  # the engine refuses another
+        strategy=cast(Strategy | None, options.strategy or None),  # the engine refuses another
         temperature=options.temperature,
         top_k=options.top_k,
         top_p=options.top_p,

@@ -16,8 +16,8 @@ from tests.serving import Server
 from tests.step_packages.words import CAT, DOG, END, WORDS, A
 
 PATH = model_path("captioner")
-SAMPLED = {"strategy": "sample", "temperature": 3.0, "top_k": 4, "top_p": 0.9, "seed": 6}
-BEAMS = {"strategy": "beam", "beam_width": 4, "length_penalty": 0.5, "n_best": 3}
+SAMPLED: dict[str, Any] = {"strategy": "sample", "temperature": 3.0, "top_k": 4, "top_p": 0.9, "seed": 6}
+BEAMS: dict[str, Any] = {"strategy": "beam", "beam_width": 4, "length_penalty": 0.5, "n_best": 3}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_the_hypotheses_of_a_beam_are_rows_the_best_first(server: Server, client
 
 
 def test_one_hypothesis_is_answered_as_one_row(server: Server, client: httpx.Client) -> None:
-    asked = {"strategy": "beam", "beam_width": 4}
+    asked: dict[str, Any] = {"strategy": "beam", "beam_width": 4}
     (row,) = tokens(stream_infer(server, **asked))
     assert generate(client, **asked)["text_output"] == text(row)
 

@@ -107,7 +107,7 @@ async def test_attention_may_be_drawn_over_the_image(repository: Path) -> None:
 
 async def test_beam_search_answers_its_best_captions_the_best_first(repository: Path) -> None:
     async with serving(repository) as (captioner, engine):
-        asked = {"beam_width": 4, "n_best": 3, "length_penalty": 0.7}
+        asked: dict[str, Any] = {"beam_width": 4, "n_best": 3, "length_penalty": 0.7}
         found = await answer(captioner, picture(1), strategy="beam", **asked)
         scores = [caption.score for caption in found.captions]
         assert len(scores) == 3
