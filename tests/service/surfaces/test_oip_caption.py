@@ -26,24 +26,24 @@ def client(server: Server) -> Iterator[httpx.Client]:
         yield client
 
 
-def generate(client: httpx.Client, seed: int = 0, **parameters: Any) -> dict[str, Any]:
+def generate(client: httpx.Client, image: int = 0, **parameters: Any) -> dict[str, Any]:
     """All steps' tokens and texts."""
-    response = client.post(f"{PATH}/generate", json={"image": pixels(seed).tolist(), "parameters": parameters})
+    response = client.post(f"{PATH}/generate", json={"image": pixels(image).tolist(), "parameters": parameters})
     assert response.status_code == 200, response.text
     return dict(response.json())
 
 
-def generate_stream(client: httpx.Client, seed: int = 0, **parameters: Any) -> list[dict[str, Any]]:
+def generate_stream(client: httpx.Client, image: int = 0, **parameters: Any) -> list[dict[str, Any]]:
     """Each step's."""
-    response = client.post(f"{PATH}/generate_stream", json={"image": pixels(seed).tolist(), "parameters": parameters})
+    response = client.post(f"{PATH}/generate_stream", json={"image": pixels(image).tolist(), "parameters": parameters})
     assert response.status_code == 200, response.text
     return [orjson.loads(event.removeprefix("data: ")) for event in response.text.split("\n\n")[:-1]]
 
 
-def stream_infer(server: Server, seed: int = 0, rows: int = 1, **parameters: Any) -> list[Said]:
+def stream_infer(server: Server, image: int = 0, rows: int = 1, **parameters: Any) -> list[Said]:
     """Each step's, over gRPC."""
     with Conversation(server, triton_grpc_error="true") as caller:
-        caller.ask("captioner", inputs={"image": np.stack([pixels(seed)] * rows)}, **parameters)
+        caller.ask("captioner", inputs={"image": np.stack([pixels(image)] * rows)}, **parameters)
         return caller.read_all()
 
 
