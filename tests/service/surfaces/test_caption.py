@@ -69,7 +69,7 @@ def test_a_prefix_begins_the_caption(captions: CaptionTransport) -> None:
     check(captions.caption(picture(4), prefix="Cat dog"), greedy(pixels(4), prefix=[CAT, DOG]))
 
 
-@pytest.mark.parametrize("asked", [{"strategy": "greedy"}, {"strategy": "sample", "seed": 3}, {"strategy": "beam"}])
+@pytest.mark.parametrize("asked", [{"strategy": "greedy"}, {"strategy": "sample"}, {"strategy": "beam", "n_best": 2}])
 def test_the_words_that_come_first_are_those_of_the_best_caption(
     captions: CaptionTransport, asked: dict[str, Any]
 ) -> None:

@@ -69,10 +69,12 @@ async def test_the_end_is_no_word_but_counts_in_the_score(repository: Path) -> N
         assert cut.score == pytest.approx(sum(word.log_probability for word in cut.words))
 
 
-@pytest.mark.parametrize("strategy", ["greedy", "sample", "beam"])
-async def test_words_come_one_by_one_and_then_the_answer_with_all_of_them(repository: Path, strategy: str) -> None:
+@pytest.mark.parametrize("asked", [{"strategy": "greedy"}, {"strategy": "sample"}, {"strategy": "beam", "n_best": 3}])
+async def test_words_come_one_by_one_and_then_the_answer_with_all_of_them(
+    repository: Path, asked: dict[str, Any]
+) -> None:
     async with serving(repository) as (captioner, _):
-        *words, last = await ask(captioner, strategy=strategy, prefix="a dog", attention="values")
+        *words, last = await ask(captioner, **asked, prefix="a dog", attention="values")
         assert isinstance(last, Captioning)
         assert words == last.captions[0].words
         assert len(words) > 1
