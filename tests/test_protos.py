@@ -71,12 +71,41 @@ VISION = {
         "repeated uint32 shape 4",
         "bytes values 5",
     ],
+    "CaptionRequest": [
+        "bytes image 1",
+        "string model 2",
+        "string version 3",
+        "string strategy 4",
+        "uint32 beam_width 5 of _beam_width",
+        "double length_penalty 6 of _length_penalty",
+        "uint32 n_best 7 of _n_best",
+        "double temperature 8 of _temperature",
+        "uint32 top_k 9 of _top_k",
+        "double top_p 10 of _top_p",
+        "uint64 seed 11 of _seed",
+        "uint32 max_words 12 of _max_words",
+        "string prefix 13",
+        "string attention 14",
+        "string id 15",
+    ],
+    "CaptionResponse": ["string id 1", "Word word 2 of event", "Captioning answer 3 of event"],
+    "Captioning": [
+        "string model 1",
+        "string version 2",
+        "repeated Caption captions 3",
+        "uint64 seed 4 of _seed",
+        "Timing timing 5",
+    ],
+    "Caption": ["string text 1", "double score 2", "repeated Word words 3"],
+    "Word": ["string word 1", "double log_probability 2", "Attention attention 3"],
+    "Attention": ["bytes png 1", "repeated uint32 shape 2", "bytes values 3"],
     "Timing": ["double queue_ms 1", "double decode_ms 2", "double compute_ms 3"],
 }
 VISION_CALLS = {
     "Classify": "ClassifyRequest ClassifyResponse",
     "ClassifyBatch": "ClassifyBatchRequest ClassifyBatchResponse",
     "ClassifyStream": "stream ClassifyRequest stream ClassifyStreamResponse",
+    "Caption": "CaptionRequest stream CaptionResponse",
 }
 # By descriptor.proto's numbers of them.
 _NAMES = "double float int64 uint64 int32 fixed64 fixed32 bool string group message bytes uint32"

@@ -176,16 +176,18 @@ class Engine:
         choosing = checked_decoding(name, loop, options.decoding, steps, rows)
         queues = self._queues_of(model)
         encoded: Tensors = {}
+        encode_s = 0.0
         if loop.encoder is not None:
             images = {spec.name: inputs[spec.name] for spec in loop.encoder.inputs}
             features = tuple(spec.name for spec in loop.encoder.outputs)
-            encoded = (await self._once(queues.once, images, features, rows, options, ends=False)).outputs
+            answer = await self._once(queues.once, images, features, rows, options, ends=False)
+            encoded, encode_s = answer.outputs, time.perf_counter() - began - answer.queue_s
         queue = queues.steps
         assert queue is not None  # a loop's
         if choosing is not None and choosing.width > 1:
             rows, step_inputs, encoded = choosing.width, _beams(step_inputs, choosing), _beams(encoded, choosing)
         level = self._admit(queue, rows, options)
-        request = StepRequest(step_inputs, encoded, wanted, rows, steps, seed, level, choosing, began)
+        request = StepRequest(step_inputs, encoded, wanted, rows, steps, seed, level, choosing, began, encode_s)
         with Stay(queue.line, request, model.statistics, options, self._config.timeout_s):
             self._dispatcher.add(queue)
             emission = await request.next()

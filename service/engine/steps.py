@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 class Emission(NamedTuple):
     """What one step gave a request: ``outputs`` (rows, ...), and ``last`` with those it answers at its end.
 
-    ``seed`` gives the same emissions again; ``queue_s`` is how long the request waited for its first step.
+    ``seed`` gives the same emissions again; ``queue_s`` is how long its request waited, for its encoder's run and for
+    its first step.
     """
 
     step: int
@@ -62,6 +63,7 @@ class StepRequest:
     level: int = 1
     choosing: Choosing | None = None
     entered: float = field(default_factory=time.perf_counter)
+    encode_s: float = 0.0
     started: float = 0.0
     taken: int = 0
     gone: bool = False
@@ -75,13 +77,17 @@ class StepRequest:
             return
         given = stepped.outputs
         outputs = {name: given[name] for name in self.outputs if name in given}
-        emission = Emission(stepped.step, outputs, stepped.last, self.seed, self.started - self.entered)
+        emission = Emission(stepped.step, outputs, stepped.last, self.seed, self._waited_s)
         self._unread += emission.bytes
         if self._emitted and self._unread > MAX_UNREAD_BYTES:
             self.fail(CallerBehind(f"{len(self._emitted)} emissions, {self._unread} bytes, wait for their caller"))
             return
         self._tell(emission)
         self.gone = stepped.last
+
+    @property
+    def _waited_s(self) -> float:
+        return self.started - self.entered - self.encode_s
 
     def fail(self, error: Exception) -> None:
         """End with ``error``, unless it has ended."""

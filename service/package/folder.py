@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -51,6 +52,11 @@ class Package:
         if not isinstance(self.card, CaptionCard):
             raise InvalidPackage(f"{self} says no captions: its task is {self.card.task!r}")
         return self.card
+
+    @cached_property
+    def tokens(self) -> dict[str, int]:
+        """The token of each piece of the vocabulary; of pieces that are alike, the first."""
+        return {piece: token for token, piece in reversed(list(enumerate(self.vocabulary)))}
 
     @property
     def text_classifier(self) -> TextClassifyCard:

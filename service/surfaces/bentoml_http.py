@@ -14,14 +14,19 @@ from starlette.applications import Starlette
 from service.config import Config
 from service.engine import Engine
 from service.errors import LectoriumError
+from service.surfaces.caption_events import NAMES
+from service.surfaces.caption_form import CaptionForm
+from service.surfaces.caption_visit import CaptionVisits
 from service.surfaces.classify_form import ClassifyBatchForm, ClassifyForm
 from service.surfaces.classify_visit import ClassifyVisits
 from service.surfaces.disconnect import ASGIApp
 from service.surfaces.door import Door, Visit
+from service.surfaces.event_response import EventResponse
 from service.surfaces.pages import ERROR_HANDLERS, Pages
 from service.surfaces.task_door import Refusal, TaskDoor
+from service.tasks.captioning import Captioning, CaptionOptions
 from service.tasks.classification import Classification, ClassificationBatch, ClassifyOptions
-from service.tasks.classify import Classifier
+from service.tasks.tasks import Tasks
 
 
 @bentoml.service(
@@ -34,6 +39,7 @@ class TaskService:
     """Lectorium's task endpoints."""
 
     classifier: ClassVar[ClassifyVisits]
+    captioner: ClassVar[CaptionVisits]
     door: ClassVar[Door]
 
     @bentoml.api(  # type: ignore[untyped-decorator]
@@ -62,15 +68,38 @@ class TaskService:
         except LectoriumError as error:
             raise Refusal(error) from error
 
+    @bentoml.api(  # type: ignore[untyped-decorator]
+        route="/v1/caption", input_spec=CaptionForm
+    )
+    async def caption(self, image: bytes, model: str, version: str, ctx: bentoml.Context, **options: Any) -> Captioning:
+        """Sentences about one image, the best first, with each word's log-probability."""
+        visit: Visit = ctx.request.state.visit
+        try:
+            return await self.captioner.whole(visit, image, model, version, CaptionOptions(**options))
+        except LectoriumError as error:
+            raise Refusal(error) from error
+
+    @bentoml.api(  # type: ignore[untyped-decorator]
+        route="/v1/caption/stream", input_spec=CaptionForm, output_spec=Captioning
+    )
+    async def caption_stream(
+        self, image: bytes, model: str, version: str, ctx: bentoml.Context, **options: Any
+    ) -> EventResponse:
+        """The same as server-sent events: each word as it is chosen, then the whole answer."""
+        state = ctx.request.state
+        words = self.captioner.words(state.visit, image, model, version, CaptionOptions(**options))
+        return EventResponse(state.events, words, NAMES)
+
     async def __is_ready__(self) -> bool:
         return self.door.ready
 
 
-def task_app(engine: Engine, classifier: Classifier, door: Door, config: Config, metrics: ASGIApp) -> ASGIApp:
+def task_app(engine: Engine, tasks: Tasks, door: Door, config: Config, metrics: ASGIApp) -> ASGIApp:
     """The ASGI app of port 3000: the task service, with the read-only pages beside it."""
     logging.getLogger("bentoml").setLevel(logging.WARNING)
     service: Any = TaskService
-    service.inner.classifier = ClassifyVisits(classifier)
+    service.inner.classifier = ClassifyVisits(tasks.classifier)
+    service.inner.captioner = CaptionVisits(tasks.captioner)
     ClassifyBatchForm.max_files = config.max_images
     service.inner.door = door
     service.add_asgi_middleware(TaskDoor, door=door, config=config)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.surfaces.door import Visit
-from service.tasks.classification import Classification, ClassificationBatch, ClassifyOptions, Timing
+from service.tasks.classification import Classification, ClassificationBatch, ClassifyOptions
 from service.tasks.classify import Classifier
 
 
@@ -20,7 +20,7 @@ class ClassifyVisits:
         served = self._classifier.model(model, version)
         visit.of(served)
         answer = await self._classifier(image, served.name, served.version, options)
-        _timed(visit, answer.timing)
+        visit.spent(answer.timing)
         return answer
 
     async def batch(
@@ -30,9 +30,5 @@ class ClassifyVisits:
         served = self._classifier.model(model, version)
         visit.of(served)
         answer = await self._classifier.batch(images, served.name, served.version, options)
-        _timed(visit, answer.timing)
+        visit.spent(answer.timing)
         return answer
-
-
-def _timed(visit: Visit, timing: Timing) -> None:
-    visit.timed(timing.queue_ms / 1e3, timing.compute_ms / 1e3, timing.decode_ms / 1e3)

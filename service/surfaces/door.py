@@ -10,6 +10,7 @@ from typing import Self
 from service import metrics
 from service.engine import Engine, Model
 from service.errors import CallerGone, Draining, InternalError, LectoriumError
+from service.tasks.answer import Timing
 
 SURFACES = ("http", "oip_rest", "oip_grpc", "vision_grpc")
 
@@ -44,6 +45,10 @@ class Visit:
     def timed(self, queue_s: float, compute_s: float, decode_s: float | None = None) -> None:
         """The answer's stages, in seconds."""
         self.queue_s, self.compute_s, self.decode_s = queue_s, compute_s, decode_s
+
+    def spent(self, timing: Timing) -> None:
+        """The same, as the answer of a task says it."""
+        self.timed(timing.queue_ms / 1e3, timing.compute_ms / 1e3, timing.decode_ms / 1e3)
 
     def emitted(self) -> None:
         """One emission more is on its way to the caller."""

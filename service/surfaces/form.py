@@ -1,5 +1,6 @@
 """Read a multipart form strictly: every field known, none twice, and each of its kind."""
 
+import re
 import sys
 from collections import defaultdict
 from contextlib import suppress
@@ -12,7 +13,9 @@ from starlette.requests import Request
 
 from service.errors import InvalidArgument
 
-_MAX_DIGITS = 9
+_MAX_DIGITS = 19  # of a seed
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_MAX_NUMBER = 40
 # Files that are read, for each that is wanted: what is said of too many is the task's to say, while they are few.
 _SPARE = 4
 
@@ -74,6 +77,13 @@ class Form:
         if value and not (value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS):
             raise InvalidArgument(f"form field {name!r} wants a whole number, {value[:40]!r} came")
         return int(value) if value else None
+
+    def number(self, name: str) -> float | None:
+        """A number in decimal, None where it is not there."""
+        value = self.text(name)
+        if value and not (len(value) <= _MAX_NUMBER and _NUMBER.fullmatch(value)):
+            raise InvalidArgument(f"form field {name!r} wants a number, {value[:40]!r} came")
+        return float(value) if value else None
 
     def _once(self, name: str) -> Any:
         """The field's value, None where it is not there."""

@@ -48,7 +48,7 @@ def read_generate(body: bytes, model: Model) -> GenerateRequest:
     if type(request) is dict and "text_input" in request and "text_input" not in specs:
         raise InvalidArgument(f"model {model.name!r} takes no text_input; its tensors are {sorted(specs)}")
     json_object("request", request, _REQUEST_KEYS | specs.keys())
-    options = read_options(typed("request", request, "parameters", dict, {}))
+    options = read_options(typed("request", request, "parameters", dict, {}), model)
     batched = model.program.max_batch > 0
     inputs = {name: _tensor(spec, request[name], batched) for name, spec in specs.items() if name in request}
     return GenerateRequest(typed("request", request, "id", str, ""), inputs, options)

@@ -80,19 +80,24 @@ class _Handlers(grpc.GenericRpcHandler):
 
 
 def _legible(handler: Any) -> Any:
+    serializer = handler.response_serializer
     if handler.unary_unary:
-        return _legible_call(handler)
+        method = _legible_call(handler, handler.unary_unary)
+        return grpc.unary_unary_rpc_method_handler(method, response_serializer=serializer)
+    if handler.unary_stream:
+        method = _legible_call(handler, handler.unary_stream)
+        return grpc.unary_stream_rpc_method_handler(method, response_serializer=serializer)
     return _legible_stream(handler) if handler.stream_stream else handler
 
 
-def _legible_call(handler: Any) -> Any:
+def _legible_call(handler: Any, answer: Callable[[Any, Context], Awaitable[Any]]) -> Any:
     async def method(data: bytes, context: Context) -> Any:
         request = _read(handler, data)
         if isinstance(request, InvalidArgument):
             await refuse(context, request)
-        return await handler.unary_unary(request, context)
+        return await answer(request, context)
 
-    return grpc.unary_unary_rpc_method_handler(method, response_serializer=handler.response_serializer)
+    return method
 
 
 def _legible_stream(handler: Any) -> Any:

@@ -20,7 +20,7 @@ from service.surfaces.door import Door
 from service.surfaces.grpc_door import Legible
 from service.surfaces.oip_grpc import OipGrpc
 from service.surfaces.vision_grpc import VisionGrpc
-from service.tasks.classify import Classifier
+from service.tasks.tasks import Tasks
 
 # Names, tensor descriptions and framing around the bytes the limit is about.
 _ENVELOPE_BYTES = 64 << 10
@@ -33,7 +33,7 @@ _SERVICES = (
 class GrpcServer:
     """Listens from `start` until `stop`; health says SERVING between `serving` and `not_serving`."""
 
-    def __init__(self, engine: Engine, classifier: Classifier, door: Door, config: Config) -> None:
+    def __init__(self, engine: Engine, tasks: Tasks, door: Door, config: Config) -> None:
         limit = config.max_request_bytes + _ENVELOPE_BYTES
         self._server = grpc.aio.server(
             # so_reuseport is for workers: any other second server on the port is an error, not a lottery.
@@ -42,7 +42,7 @@ class GrpcServer:
         legible: Any = Legible(self._server)
         self._health = health.aio.HealthServicer()
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OipGrpc(engine, door, config), legible)
-        vision_pb2_grpc.add_VisionServicer_to_server(VisionGrpc(classifier, door, config), legible)
+        vision_pb2_grpc.add_VisionServicer_to_server(VisionGrpc(tasks, door, config), legible)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, legible)
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self._address = f"{config.host}:{config.grpc_port}"

@@ -32,8 +32,8 @@ class InferRequest(NamedTuple):
     options: Options = DEFAULTS
 
 
-def read_request(body: bytes, json_length: int | None) -> InferRequest:
-    """The request in ``body``: ``json_length`` bytes of JSON (None: all), then the binary inputs in order.
+def read_request(body: bytes, json_length: int | None, model: Model) -> InferRequest:
+    """What ``body`` asks of ``model``: ``json_length`` bytes of JSON (None: all), then the binary inputs in order.
 
     Raises:
         InvalidArgument: naming the key or the tensor, what came and what was wanted.
@@ -47,7 +47,7 @@ def read_request(body: bytes, json_length: int | None) -> InferRequest:
     parameters = typed("request", request, "parameters", dict, {})
     outputs, binary, classes = _read_outputs(request)
     binary[""] = typed("request parameters", parameters, "binary_data_output", bool, False)
-    options = read_options(parameters, ["binary_data_output"])
+    options = read_options(parameters, model, ["binary_data_output"])
     return InferRequest(request_id, _read_inputs(request, view[length:]), outputs, binary, classes, options)
 
 

@@ -1,46 +1,103 @@
 """The parameters of a request on both transports: the schedule policy extension's, and what a loop may be asked."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from service.engine import Options
+from service.engine import Decoding, Model, Options
 from service.errors import InvalidArgument
+from service.tasks.text import read_words
 
-_NUMBERS = ("priority", "timeout", "steps", "seed")
 # Clients of servers that keep state send these; they say nothing here unless they say that there is a sequence.
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
+_MAX_DIGITS = 9  # of a token
 
 
-def read_options(parameters: Mapping[str, Any], others: Collection[str] = ()) -> Options:
-    """What ``parameters`` ask of the engine.
+def read_options(parameters: Mapping[str, Any], model: Model, others: Collection[str] = ()) -> Options:
+    """What ``parameters`` ask of the engine for ``model``.
 
     Args:
-        parameters: by name, as whole numbers, texts and truth values: ``priority`` (0: the default level),
-            ``timeout`` in microseconds (the longest wait in the queue; 0: the model's), ``steps`` and ``seed``.
+        parameters: by name, as whole numbers, numbers, texts and truth values: ``priority`` (0: the default level),
+            ``timeout`` in microseconds (the longest wait in the queue; 0: the model's), ``steps`` and ``seed``; of
+            a loop that leaves a choice of tokens, each field of `Decoding`, with its ``prefix`` as a text of the
+            vocabulary's words or, as ``prefix_tokens``, in tokens: a list of them, or ``"5,7"``.
+        model: whose vocabulary a prefix is read by.
         others: names that are known beside these, and not read here.
 
     Raises:
-        InvalidArgument: an unknown name, a value of another kind, or a sequence.
+        InvalidArgument: an unknown name, a value of another kind, a prefix that cannot be read, or a sequence.
     """
-    given: dict[str, int] = {}
+    given: dict[str, Any] = {}
     for name, value in parameters.items():
-        if name in _NUMBERS:
-            given[name] = _whole_number(name, value)
+        if name in _READERS:
+            given[name] = _READERS[name](name, value)
         elif name in _SEQUENCE:
             if value:
                 raise InvalidArgument(f"request parameter {name!r} came; no model here keeps sequences")
         elif name not in others:
-            raise InvalidArgument(f"request: unknown parameter {name[:80]!r}; known are {[*_NUMBERS, *others]}")
+            raise InvalidArgument(f"request: unknown parameter {name[:80]!r}; known are {[*_READERS, *others]}")
     timeout = given.get("timeout", 0)
     return Options(
         priority=given.get("priority", 0),
         queue_timeout_s=timeout / 1e6 if timeout else None,
         steps=given.get("steps"),
         seed=given.get("seed"),
+        decoding=_decoding(given, model) if given.keys() & _DECODING else None,
     )
+
+
+def _decoding(given: dict[str, Any], model: Model) -> Decoding:
+    if "prefix" in given and "prefix_tokens" in given:
+        raise InvalidArgument("request parameters 'prefix' and 'prefix_tokens' came; one of them is wanted")
+    prefix = given.get("prefix_tokens", ()) or read_words(model, given.get("prefix", ""))
+    return Decoding(prefix=prefix, **{name: given[name] for name in given.keys() & _WISHES})
 
 
 def _whole_number(name: str, value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise InvalidArgument(f"request parameter {name!r} is {str(value)[:40]!r}; a whole number from 0 is wanted")
+        raise _refusal(name, value, "a whole number from 0")
     return value
+
+
+def _number(name: str, value: Any) -> float:
+    if type(value) not in (int, float):
+        raise _refusal(name, value, "a number")
+    return float(value)
+
+
+def _text(name: str, value: Any) -> str:
+    if type(value) is not str:
+        raise _refusal(name, value, "a text")
+    return value
+
+
+def _tokens(name: str, value: Any) -> tuple[int, ...]:
+    """Of a list, of a text, or a single one: parameters over gRPC are no lists."""
+    found = value.split(",") if type(value) is str else value if type(value) is list else [value]
+    tokens = [_token(token) for token in found]
+    if -1 in tokens:
+        raise _refusal(name, value, "a list of whole numbers from 0, [5, 7] or '5,7',")
+    return tuple(tokens)
+
+
+def _token(value: Any) -> int:
+    """The token; -1 where it is none."""
+    if type(value) is str and value.isascii() and value.strip().isdigit() and len(value) <= _MAX_DIGITS:
+        return int(value)
+    return value if type(value) is int and value >= 0 else -1
+
+
+def _refusal(name: str, value: Any, wanted: str) -> InvalidArgument:
+    return InvalidArgument(f"request parameter {name!r} is {str(value)[:40]!r}; {wanted} is wanted")
+
+
+_WISHES: dict[str, Callable[[str, Any], Any]] = {
+    "strategy": _text,
+    "temperature": _number,
+    "top_k": _whole_number,
+    "top_p": _number,
+    "beam_width": _whole_number,
+    "length_penalty": _number,
+    "n_best": _whole_number,
+}
+_DECODING = {**_WISHES, "prefix": _text, "prefix_tokens": _tokens}
+_READERS = {**dict.fromkeys(("priority", "timeout", "steps", "seed"), _whole_number), **_DECODING}

@@ -85,7 +85,7 @@ class OipRest:
             body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
             caller.listens()
             length = length_header(scope, _JSON_LENGTH)
-            request = read_raw_request(body, model) if length == 0 else read_request(body, length)
+            request = read_raw_request(body, model) if length == 0 else read_request(body, length, model)
             answer = await self._engine.infer(model, model.version, request.inputs, request.outputs, request.options)
             visit.timed(answer.queue_s, answer.compute_s)
             if request.classes:

@@ -29,10 +29,9 @@ def infer_stream(surface: str, door: Door, context: Context, answers: Answers, p
         door,
         context,
         answers=answers,
-        refusal=_refusal,
+        refusal=_refusal if in_band else None,
         at_once=MAX_AT_ONCE,
         patience_s=patience_s,
-        in_band=in_band,
     )
 
 

@@ -4,8 +4,11 @@ import json
 import re
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from service import __version__
 from service.package import Card
+from service.surfaces.caption_events import CAPTION_EVENTS
 
 _INFO = {
     "title": "Lectorium",
@@ -24,6 +27,8 @@ _ERROR = {
 }
 _ERRORS = (400, 404, 413, 429, 500, 503, 504)
 _REFS = "#/components/schemas/{model}"
+# What the events are of the tasks that are answered by events.
+_EVENTS: dict[str, TypeAdapter[Any]] = {"/v1/caption/stream": CAPTION_EVENTS}
 _NAME = re.compile(re.escape(_REFS).replace(r"\{model\}", r"(\w+)"))
 
 
@@ -32,7 +37,11 @@ def document(bentoml_spec: dict[str, Any]) -> dict[str, Any]:
     paths = bentoml_spec["paths"]
     tasks = {path: {"post": _task(operations["post"])} for path, operations in paths.items() if "post" in operations}
     probes = {path: paths[path] for path in ("/livez", "/readyz", "/metrics")}
-    schemas = _referred_to(tasks, bentoml_spec["components"]["schemas"])
+    known = dict(bentoml_spec["components"]["schemas"])
+    for path, events in _EVENTS.items():
+        tasks[path]["post"]["responses"][200], defined = _events(events)
+        known |= defined
+    schemas = _referred_to(tasks, known)
     return {
         "openapi": "3.1.0",
         "info": _INFO,
@@ -53,6 +62,14 @@ def _task(operation: dict[str, Any]) -> dict[str, Any]:
         "requestBody": {"required": True, "content": body},
         "responses": {200: operation["responses"][200], **dict.fromkeys(_ERRORS, _ERROR)},
     }
+
+
+def _events(events: TypeAdapter[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The response, and the schemas that it refers to."""
+    schema = events.json_schema(ref_template=_REFS, mode="serialization")
+    defined: dict[str, Any] = schema.pop("$defs")
+    said = "Events: `event` is each one's name, `data` its JSON."
+    return {"description": said, "content": {"text/event-stream": {"schema": schema}}}, defined
 
 
 def _referred_to(description: Any, schemas: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from service.surfaces.http_server import HttpServer
 from service.surfaces.metrics_page import MetricsPage
 from service.surfaces.oip_rest import OipRest
 from service.surfaces.triton_metrics import TritonMetrics
-from service.tasks.classify import Classifier
+from service.tasks.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +60,9 @@ async def run(
         stack.enter_context(published(DeviceMetrics(lambda: engine.repository, engine.device)))
         stack.enter_context(published(TritonMetrics(engine.waiting)))
         door = Door(engine)
-        classifier = Classifier(engine, config)
-        grpc_server = GrpcServer(engine, classifier, door, config)
-        servers: list[HttpServer | GrpcServer] = [grpc_server, *http_servers(engine, classifier, door, config, metrics)]
+        tasks = Tasks(engine, config)
+        grpc_server = GrpcServer(engine, tasks, door, config)
+        servers: list[HttpServer | GrpcServer] = [grpc_server, *http_servers(engine, tasks, door, config, metrics)]
         try:
             for server in servers:
                 await server.start()
@@ -97,13 +97,10 @@ async def _announce(engine: Engine, grpc_server: GrpcServer, began: float) -> No
     log.info("ready in %.2f s", time.perf_counter() - began)
 
 
-def http_servers(
-    engine: Engine, classifier: Classifier, door: Door, config: Config, metrics: ASGIApp
-) -> list[HttpServer]:
+def http_servers(engine: Engine, tasks: Tasks, door: Door, config: Config, metrics: ASGIApp) -> list[HttpServer]:
     """The three ports that speak HTTP."""
-    tasks = task_app(engine, classifier, door, config, metrics)
     return [
         HttpServer("REST", OipRest(engine, door, config), config.rest_port, config, lean=True),
         HttpServer("metrics", metrics, config.metrics_port, config),
-        HttpServer("HTTP", tasks, config.http_port, config, lifespan=True),
+        HttpServer("HTTP", task_app(engine, tasks, door, config, metrics), config.http_port, config, lifespan=True),
     ]

@@ -25,11 +25,11 @@ class RequestStream(Generic[Request, Response]):
         door: the door each request passes.
         context: the call's.
         answers: the answers of one request; a request may also be one that could not be read, to be refused there.
-        refusal: the answer of a request that is refused.
+        refusal: the answer of a request that is refused; None: the first error is the status that ends the call, and
+            all of its requests.
         at_once: requests of the call that run at the same time. While they run the next one is not read, so that a
             caller that only sends is held back by its connection instead of filling the memory.
         patience_s: how long an answer waits for the caller to read it.
-        in_band: errors are answers; where not, the first is the status that ends the call, and all of its requests.
     """
 
     def __init__(
@@ -39,10 +39,9 @@ class RequestStream(Generic[Request, Response]):
         context: Context,
         *,
         answers: Answers[Request, Response],
-        refusal: Refusal[Request, Response],
+        refusal: Refusal[Request, Response] | None,
         at_once: int,
         patience_s: float,
-        in_band: bool = True,
     ) -> None:
         self._surface = surface
         self._door = door
@@ -51,7 +50,6 @@ class RequestStream(Generic[Request, Response]):
         self._refusal = refusal
         self._room = asyncio.Semaphore(at_once)
         self._patience_s = patience_s
-        self._in_band = in_band
         self._writing = asyncio.Lock()
         self._broken: LectoriumError | None = None
 
@@ -74,9 +72,9 @@ class RequestStream(Generic[Request, Response]):
                     async for answer in answers:
                         await self._write(answer)
         except LectoriumError as error:
-            if not self._in_band and self._broken is None:
+            if self._refusal is None and self._broken is None:
                 self._broken = error
-            if self._broken is not None:
+            if self._refusal is None or self._broken is not None:
                 raise
             await self._write(self._refusal(request, error))
 

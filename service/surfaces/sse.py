@@ -1,9 +1,11 @@
-"""Server-sent events: one JSON object each, ``data: {...}``."""
+"""Server-sent events: one JSON object each, ``data: {...}``, some with a name, ``event: word``."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import orjson
+from pydantic import BaseModel
 
 from service.errors import CallerBehind, CallerGone, LectoriumError
 from service.surfaces.disconnect import Send
@@ -13,39 +15,51 @@ _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-con
 
 
 class EventStream:
-    """One response, which begins with its first event; ``patience_s`` is how long each may wait to be read."""
+    """One response, which begins with its first event.
 
-    def __init__(self, send: Send, patience_s: float) -> None:
+    Args:
+        send: the response's.
+        patience_s: how long each event may wait to be read.
+        error: the name of the event that says an error; "" for none.
+    """
+
+    def __init__(self, send: Send, patience_s: float, error: str = "") -> None:
         self._send = send
         self._patience_s = patience_s
+        self._error = error
         self._read = True
         self.begun = False
 
-    async def event(self, message: dict[str, Any]) -> None:
+    async def event(self, message: dict[str, Any] | BaseModel, name: str = "") -> None:
         """Send one; returns when the connection has room for more.
 
         Raises:
             CallerBehind: the caller reads nothing; no event can be sent after that.
         """
-        await self._write(orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY))
+        if isinstance(message, BaseModel):
+            data = message.model_dump_json().encode()
+        else:
+            data = orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY)
+        await self._write(data, name)
 
     async def fail(self, error: LectoriumError | asyncio.CancelledError) -> None:
         """End with the error as the last event, if anybody reads it."""
         if self._read and not isinstance(error, CallerGone):
-            await self._write(error_answer(error)[2])
-            await self.end()
+            with suppress(CallerBehind):
+                await self._write(error_answer(error)[2], self._error)
+                await self.end()
 
     async def end(self) -> None:
         """There are no more."""
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, data: bytes, name: str) -> None:
         try:
             async with asyncio.timeout(self._patience_s):
                 if not self.begun:
                     self.begun = True
                     await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-                body = b"data: %b\n\n" % data
+                body = (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % data
                 await self._send({"type": "http.response.body", "body": body, "more_body": True})
         except TimeoutError as error:
             self._read = False

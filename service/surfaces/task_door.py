@@ -4,11 +4,14 @@ from service.config import Config
 from service.errors import LectoriumError
 from service.surfaces.body import read_body
 from service.surfaces.disconnect import ASGIApp, Callers, Message, Receive, Scope, Send
-from service.surfaces.door import Door, Visit
+from service.surfaces.door import Door
 from service.surfaces.http_error import ANSWERED, error_answer
+from service.surfaces.sse import EventStream
 
 SURFACE = "http"
-TASKS = frozenset({"/v1/classify", "/v1/classify/batch"})
+TASKS = frozenset({"/v1/caption", "/v1/caption/stream", "/v1/classify", "/v1/classify/batch"})
+# The name of the event that says an error.
+ERROR = "error"
 
 
 class Refusal(BaseException):
@@ -26,6 +29,7 @@ class TaskDoor:
         self._app = app
         self._door = door
         self._limit = config.max_request_bytes
+        self._patience_s = config.timeout_s
         self._callers = Callers(config.timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,16 +37,20 @@ class TaskDoor:
         if scope["type"] != "http" or scope["path"] not in TASKS or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
+        events = EventStream(send, self._patience_s, ERROR)
         try:
             with self._door.visit(SURFACE) as visit:
-                await self._handle(scope, receive, send, visit)
+                scope.setdefault("state", {}).update(visit=visit, events=events)
+                await self._handle(scope, receive, send)
         except ANSWERED as error:
+            if events.begun:
+                await events.fail(error)
+                return
             status, headers, answer = error_answer(error)
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": answer})
 
-    async def _handle(self, scope: Scope, receive: Receive, send: Send, visit: Visit) -> None:
-        scope.setdefault("state", {})["visit"] = visit
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._callers.caller(receive) as caller:
             body = await read_body(scope, receive, self._limit)
             caller.listens()

@@ -3,12 +3,14 @@
 from protos.lectorium.v1 import vision_pb2 as pb
 from protos.lectorium.v1.vision_pb2_grpc import VisionServicer
 from service.config import Config
+from service.surfaces.caption_visit import CaptionVisits
 from service.surfaces.classify_visit import ClassifyVisits
 from service.surfaces.door import Door, Visit
 from service.surfaces.grpc_door import Context, through_door
+from service.surfaces.vision_caption import caption
 from service.surfaces.vision_stream import Incoming, classify_stream
 from service.tasks.classification import Classification, ClassificationBatch, ClassifyOptions
-from service.tasks.classify import Classifier
+from service.tasks.tasks import Tasks
 
 SURFACE = "vision_grpc"
 
@@ -16,8 +18,9 @@ SURFACE = "vision_grpc"
 class VisionGrpc(VisionServicer):
     """Image files in, answers in words."""
 
-    def __init__(self, classifier: Classifier, door: Door, config: Config) -> None:
-        self._classify = ClassifyVisits(classifier)
+    def __init__(self, tasks: Tasks, door: Door, config: Config) -> None:
+        self._classify = ClassifyVisits(tasks.classifier)
+        self._captioner = CaptionVisits(tasks.captioner)
         self._door = door
         self._config = config
 
@@ -37,6 +40,10 @@ class VisionGrpc(VisionServicer):
     async def ClassifyStream(self, requests: Incoming, context: Context) -> None:  # noqa: N802
         """Images as they come, each answered when it is done."""
         await classify_stream(SURFACE, self._door, context, requests, self._answer, self._config.timeout_s)
+
+    async def Caption(self, request: pb.CaptionRequest, context: Context) -> None:  # noqa: N802
+        """The words of a sentence about one image, then the whole answer."""
+        await caption(SURFACE, self._door, context, request, self._captioner, self._config.timeout_s)
 
     async def _answer(self, request: pb.ClassifyRequest, visit: Visit) -> pb.ClassifyResponse:
         asked = (request.model, request.version, read_options(request))

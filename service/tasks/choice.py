@@ -1,14 +1,14 @@
 """What a caller chose, once the model is known to have it."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from service.engine import Model
 from service.errors import InvalidArgument
 from service.package import ClassifyCard, Views
 from service.tasks.classification import ClassifyOptions
+from service.tasks.refusal import refusal
 
-_ECHO = 80  # characters of a stranger's text
+_MAX_DIGITS = 9
 _LISTED = 20
 
 
@@ -58,12 +58,12 @@ def _views(card: ClassifyCard, came: str) -> Views:
     for views in parameter.allowed:
         if came == views:
             return views
-    raise _refusal(card, "views", came, parameter.allowed)
+    raise refusal(card.name, "views", came, parameter.allowed)
 
 
 def _explain(card: ClassifyCard, came: str) -> str:
     if came and came not in (methods := card.explain.methods):
-        raise _refusal(card, "explain", came, methods)
+        raise refusal(card.name, "explain", came, methods)
     return came
 
 
@@ -73,9 +73,9 @@ def _label(card: ClassifyCard, options: ClassifyOptions, labels: tuple[str, ...]
         raise InvalidArgument("explain_label came; it is for explain 'cam'")
     if came in labels:
         return labels.index(came)
-    if came.isascii() and came.isdigit() and len(came) < _ECHO and int(came) < len(labels):
+    if came.isascii() and came.isdigit() and len(came) <= _MAX_DIGITS and int(came) < len(labels):
         return int(came)
-    raise _refusal(card, "explain_label", came, [*labels[:_LISTED], f"0..{len(labels) - 1}"])
+    raise refusal(card.name, "explain_label", came, [*labels[:_LISTED], f"0..{len(labels) - 1}"])
 
 
 def _layer(card: ClassifyCard, options: ClassifyOptions) -> int:
@@ -85,10 +85,5 @@ def _layer(card: ClassifyCard, options: ClassifyOptions) -> int:
             raise InvalidArgument("layer came; it is for explain 'deconv'")
         return 0
     if options.layer and options.layer not in deconv.layers:
-        raise _refusal(card, "layer", options.layer, deconv.layers)
+        raise refusal(card.name, "layer", options.layer, deconv.layers)
     return deconv.layers.index(options.layer or deconv.layers[-1])
-
-
-def _refusal(card: ClassifyCard, option: str, came: str, taken: Sequence[str]) -> InvalidArgument:
-    takes = f"takes {list(taken)}" if taken else "has none"
-    return InvalidArgument(f"{option} {came[:_ECHO]!r} came; model {card.name!r} {takes}")

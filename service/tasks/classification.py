@@ -1,15 +1,10 @@
 """What may be asked of a classifier, and the typed answers."""
 
-from base64 import b64encode
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, Field
 
-Base64 = Annotated[
-    bytes,
-    PlainSerializer(lambda value: b64encode(value).decode(), str, when_used="json"),
-    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
-]
+from service.tasks.answer import Base64, Timing
 
 
 class ClassifyOptions(NamedTuple):
@@ -63,14 +58,6 @@ class Classified(BaseModel):
 
     labels: list[Label] = Field(description="The most probable first.")
     explanation: Explanation | None = Field(None, description="Where one was asked for.")
-
-
-class Timing(BaseModel):
-    """Where the time went, in milliseconds."""
-
-    queue_ms: float = Field(description="Waiting for a lane.")
-    decode_ms: float = Field(description="Image bytes to tensor, waiting for a decoder included.")
-    compute_ms: float = Field(description="In the lane; shared with the rows of the same batch.")
 
 
 class Classification(BaseModel):

@@ -11,20 +11,14 @@ from numpy.typing import NDArray
 
 from service.config import Config
 from service.engine import Answer, Engine, Model
-from service.errors import UnknownModel
 from service.imaging import VIEW_COUNTS
 from service.package import ClassifyCard
+from service.tasks.answer import Timing
 from service.tasks.choice import Choice
-from service.tasks.classification import (
-    Classification,
-    ClassificationBatch,
-    Classified,
-    ClassifyOptions,
-    Label,
-    Timing,
-)
+from service.tasks.classification import Classification, ClassificationBatch, Classified, ClassifyOptions, Label
 from service.tasks.decoding import Decoder
 from service.tasks.explanation import Explainer
+from service.tasks.selection import Selection
 
 DEFAULTS = ClassifyOptions()
 
@@ -32,12 +26,13 @@ T = TypeVar("T")
 
 
 class Classifier:
-    """Classifies images with any served package whose task is ``classify``."""
+    """Classifies images with any served package whose task is ``classify``; ``model`` finds the one to use."""
 
-    def __init__(self, engine: Engine, config: Config) -> None:
+    def __init__(self, engine: Engine, config: Config, decode: Decoder) -> None:
         self._engine = engine
         self._config = config
-        self._decode = Decoder(config)
+        self._decode = decode
+        self.model = Selection(engine, ClassifyCard, "classify", config.default_classifier)
 
     async def __call__(
         self, image: bytes, model: str = "", version: str = "", options: ClassifyOptions = DEFAULTS
@@ -89,22 +84,6 @@ class Classifier:
         decode_s = time.perf_counter() - began
         results, timing = await self._answer(served, choice, rows, decode_s)
         return ClassificationBatch(model=served.name, version=served.version, results=results, timing=timing)
-
-    def model(self, name: str, version: str) -> Model:
-        """The served model, the configured default where ``name`` is "".
-
-        Raises:
-            UnknownModel: no such model or version, or none was named and the default is not served.
-        """
-        try:
-            model = self._engine.repository.get(name or self._config.default_classifier, version)
-        except UnknownModel as error:
-            if name:
-                raise
-            raise UnknownModel(f"no model named in the request, and the default is not served: {error}") from error
-        if not isinstance(model.card, ClassifyCard):
-            raise UnknownModel(f"model {model.name!r} does not classify: its task is {model.card.task!r}")
-        return model
 
     async def _answer(
         self, model: Model, choice: Choice, rows: list[NDArray[np.uint8]], decode_s: float

@@ -1,9 +1,11 @@
-"""Tokens to text: what a loop emits, said in the pieces of its vocabulary."""
+"""Tokens to text, and back: what a loop emits, said in the pieces of its vocabulary."""
 
 from service.engine import Model
 from service.engine.tensors import Tensor
-from service.errors import InternalError
+from service.errors import InternalError, InvalidArgument
 from service.package import Loop
+
+_ECHO = 80  # characters of a stranger's text
 
 
 class Spoken:
@@ -18,20 +20,63 @@ class Spoken:
         self._begun: set[int] = set()
         self._ended: set[int] = set()
 
+    def pieces(self, tokens: Tensor) -> list[str | None]:
+        """The piece of each row, given its token of this step: ``tokens`` (rows,) or (rows, 1); None for none.
+
+        Raises:
+            InternalError: a token has no piece.
+        """
+        return [self._piece(row, int(token)) for row, token in enumerate(tokens.reshape(-1))]
+
     def say(self, tokens: Tensor) -> list[str]:
         """What one step adds to the text of each row, given its ``tokens`` (rows,) or (rows, 1).
 
         Raises:
             InternalError: a token has no piece.
         """
-        return [self._say(row, int(token)) for row, token in enumerate(tokens.reshape(-1))]
+        return [self._say(row, piece) for row, piece in enumerate(self.pieces(tokens))]
 
-    def _say(self, row: int, token: int) -> str:
+    def text(self, pieces: list[str]) -> str:
+        """The whole of a text, of its pieces."""
+        return self._separator.join(pieces)
+
+    def _piece(self, row: int, token: int) -> str | None:
         if row in self._ended or token == self._end:
             self._ended.add(row)
-            return ""
+            return None
         if not 0 <= token < len(self._pieces):
             raise InternalError(f"model {self._name!r} emitted token {token}; its vocabulary has {len(self._pieces)}")
+        return self._pieces[token]
+
+    def _say(self, row: int, piece: str | None) -> str:
+        if piece is None:
+            return ""
         separator = self._separator if row in self._begun else ""
         self._begun.add(row)
-        return separator + self._pieces[token]
+        return separator + piece
+
+
+def read_words(model: Model, text: str) -> tuple[int, ...]:
+    """The tokens of ``text``: its pieces between separators, each as the vocabulary has it, or in lower case.
+
+    Blanks more than one separate too, and where nothing does each character is a piece.
+
+    Raises:
+        InvalidArgument: the model has no vocabulary, or not this piece, or it never chooses it.
+    """
+    if not text:
+        return ()
+    loop = model.program if isinstance(model.program, Loop) else None
+    if loop is None or loop.text is None:
+        raise InvalidArgument(f"prefix {text[:_ECHO]!r} came; model {model.name!r} has no vocabulary to read it by")
+    separator = loop.text.separator
+    pieces = list(text) if not separator else text.split(None if separator.isspace() else separator)
+    never = loop.choice.never if loop.choice else ()
+    tokens = model.package.tokens
+    found = [tokens.get(piece, tokens.get(piece.lower(), -1)) for piece in pieces]
+    for piece, token in zip(pieces, found, strict=True):
+        if token == -1 or token in never:
+            raise InvalidArgument(
+                f"prefix: {piece[:_ECHO]!r} came; model {model.name!r} wants words of its vocabulary of {len(tokens)}"
+            )
+    return tuple(found)

@@ -49,6 +49,11 @@ class VisionStub(object):
                 request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyRequest.SerializeToString,
                 response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyStreamResponse.FromString,
                 _registered_method=True)
+        self.Caption = channel.unary_stream(
+                '/lectorium.v1.Vision/Caption',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.CaptionRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.CaptionResponse.FromString,
+                _registered_method=True)
 
 
 class VisionServicer(object):
@@ -76,6 +81,14 @@ class VisionServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Caption(self, request, context):
+        """Sentences about one image: each word of the best one when it is chosen, then the whole answer. The words of beam
+        search come at its end, when they are known.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VisionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -93,6 +106,11 @@ def add_VisionServicer_to_server(servicer, server):
                     servicer.ClassifyStream,
                     request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyRequest.FromString,
                     response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyStreamResponse.SerializeToString,
+            ),
+            'Caption': grpc.unary_stream_rpc_method_handler(
+                    servicer.Caption,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.CaptionRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.CaptionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -176,6 +194,33 @@ class Vision(object):
             '/lectorium.v1.Vision/ClassifyStream',
             protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyRequest.SerializeToString,
             protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Caption(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lectorium.v1.Vision/Caption',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.CaptionRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.CaptionResponse.FromString,
             options,
             channel_credentials,
             insecure,

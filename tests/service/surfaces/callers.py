@@ -58,6 +58,12 @@ def begin_http_batch(server: Server, images: int, **fields: str) -> Leave:
     return _post(server, "/v1/classify/batch", b"".join(parts))
 
 
+def begin_caption(server: Server, image: bytes, **fields: object) -> Leave:
+    """Ask a model for a caption."""
+    texts = [_part(name, str(value).encode()) for name, value in fields.items()]
+    return _post(server, "/v1/caption", b"".join([*texts, _part("image", image, "a")]))
+
+
 def _part(name: str, value: bytes, file: str = "") -> bytes:
     named = f'name="{name}"' + (f'; filename="{file}"' if file else "")
     return f"--x\r\nContent-Disposition: form-data; {named}\r\n\r\n".encode() + value + b"\r\n"

@@ -22,17 +22,19 @@ from tests.service.surfaces.transports import (
     tensor,
 )
 from tests.service.surfaces.words import write_words
+from tests.service.tasks.captioning import write_endless
 from tests.serving import SLOW_WORK, Server, write_zoo
-from tests.step_packages import write_chars, write_diffusion
+from tests.step_packages import write_captioner, write_chars, write_diffusion
 
 StartServer = Callable[..., Server]
 
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository of `tiny` in two versions, `slow`, `seeing`, which can explain itself, `echo` and `half`."""
+    """A repository of `tiny` in two versions, `slow`, `seeing`, which explains itself, `captioner`, `echo`, `half`."""
     folder = write_zoo(tmp_path_factory.mktemp("zoo"))
     write_explaining_package(folder)
+    write_captioner(folder)
     write_echo(folder, "echo", ECHO)
     write_echo(folder, "half", ["FP16"])
     return folder
@@ -48,7 +50,7 @@ def server(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
 
 @pytest.fixture(scope="session")
 def loop_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository of `tiny`, `slow` and loops: `chars`, `words` like it, `diffusion`, `ticks` and `flood`."""
+    """A repository of `tiny`, `slow` and loops: `chars`, `words` like it, `diffusion`, `ticks`, `flood`, `endless`."""
     folder = tmp_path_factory.mktemp("loop_zoo")
     write_package(folder, "tiny", 1)
     write_package(folder, "slow", 1, work=SLOW_WORK)
@@ -57,6 +59,7 @@ def loop_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_diffusion(folder)
     write_ticks(folder, "ticks", size=512, work=4)
     write_ticks(folder, "flood", size=FLOOD)
+    write_endless(folder)
     return folder
 
 

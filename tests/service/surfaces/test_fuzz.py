@@ -119,8 +119,10 @@ def test_any_path_and_verb_are_answered_or_refused(clients: Clients, verb: str, 
 
 
 FIELDS = ["image", "images", "model", "version", "top_k", "views", "explain", "explain_label", "layer", "else"]
+FIELDS += ["strategy", "beam_width", "length_penalty", "n_best", "temperature", "top_p", "seed", "max_words", "prefix"]
 PICTURE = png()
 VALUES = [b"", b"1", b"-1", b"null", b'"tiny"', b"tiny", b"\xff", b"flip", b"ten_crop", b"cam", b"deconv", b'"\\ud800"']
+VALUES += [b"beam", b"sample", b"0.5", b"1e3", b"a cat", b"captioner"]
 FORM = st.lists(
     st.tuples(
         st.sampled_from(FIELDS),
@@ -182,6 +184,40 @@ def test_any_vision_message_is_answered_or_refused(vision: Vision, call: str) ->
             assert answer.id == request.id
 
     sends()
+
+
+CAPTION = st.builds(
+    vision_pb2.CaptionRequest,
+    image=IMAGE,
+    model=st.sampled_from(["captioner", "", "tiny"]) | TEXT,
+    strategy=st.sampled_from(["", "greedy", "sample", "beam"]) | TEXT,
+    beam_width=st.none() | st.integers(0, 9),
+    length_penalty=st.none() | st.floats(),
+    n_best=st.none() | st.integers(0, 9),
+    temperature=st.none() | st.floats(),
+    top_k=st.none() | st.just((1 << 32) - 1) | st.integers(0, 9),
+    top_p=st.none() | st.floats(),
+    seed=st.none() | st.integers(0, (1 << 64) - 1),
+    max_words=st.none() | st.integers(0, 14),
+    prefix=st.sampled_from(["", "a", "a <end>", "cat <end> a", "<pad>"]) | TEXT,
+    attention=st.sampled_from(["", "none", "values", "png"]) | TEXT,
+    id=TEXT,
+)
+
+
+@fuzz
+@given(request=CAPTION)
+def test_any_caption_message_is_answered_or_refused(vision: Vision, request: vision_pb2.CaptionRequest) -> None:
+    try:
+        *_, last = vision.stub.Caption(request, timeout=10)
+    except grpc.RpcError as error:
+        with pytest.raises(Refused) as refused:
+            refuse(error)
+        assert refused.value.code in ("INVALID_ARGUMENT", "NOT_FOUND"), refused.value
+        assert 0 < len(refused.value.message) < 2000
+    else:
+        assert last.answer.captions
+        assert last.id == request.id
 
 
 WORDS = st.sampled_from(["tiny", "image", "UINT8", "mean", "2", ""]) | st.text(st.characters(exclude_categories=["Cs"]))

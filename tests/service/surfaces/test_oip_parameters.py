@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -8,55 +9,107 @@ import orjson
 import pytest
 
 from protos import open_inference_pb2 as pb
-from service.engine import Options
+from service.engine import Decoding, Model, Options
 from service.errors import InvalidArgument
+from service.package import read_package
 from service.surfaces.oip_parameters import read_options
 from tests.packages import example
 from tests.service.surfaces.callers import slow_model_occupied
 from tests.service.surfaces.conversation import Conversation, request
 from tests.service.surfaces.transports import Grpc, Refused, Rest, infer_path, model_path
 from tests.serving import Server
+from tests.step_packages import write_captioner
+from tests.step_packages.words import CAT, A
 
 Ask = Callable[..., Any]
 
 
+MODEL = cast(Model, SimpleNamespace(name="graph", program=None))
+
+
 def test_parameters_become_options() -> None:
-    assert read_options({}) == Options()
-    found = read_options({"priority": 2, "timeout": 1_500_000, "steps": 7, "seed": 0})
+    assert read_options({}, MODEL) == Options()
+    found = read_options({"priority": 2, "timeout": 1_500_000, "steps": 7, "seed": 0}, MODEL)
     assert found == Options(priority=2, queue_timeout_s=1.5, steps=7, seed=0)
 
 
 def test_zero_says_nothing_of_priority_and_timeout() -> None:
-    assert read_options({"priority": 0, "timeout": 0}) == Options()
+    assert read_options({"priority": 0, "timeout": 0}, MODEL) == Options()
 
 
-@pytest.mark.parametrize("name", ["priority", "timeout", "steps", "seed"])
+@pytest.mark.parametrize("name", ["priority", "timeout", "steps", "seed", "top_k", "beam_width", "n_best"])
 @pytest.mark.parametrize("value", [-1, 1.0, True, "1", None, [1]])
 def test_a_value_of_another_kind_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(InvalidArgument, match=f"{name!r} is .*; a whole number from 0 is wanted"):
-        read_options({name: value})
+        read_options({name: value}, MODEL)
 
 
 def test_an_unknown_name_is_refused_beside_those_known_and_cut_short() -> None:
     words = r"unknown parameter 'a{80}'; known are \['priority', .*, 'b'\]"
     with pytest.raises(InvalidArgument, match=words) as refused:
-        read_options({"a" * 10_000: 1}, ["b"])
+        read_options({"a" * 10_000: 1}, MODEL, ["b"])
     assert len(str(refused.value)) < 300
 
 
 @pytest.mark.parametrize("value", [0, "", False])
 def test_sequence_parameters_that_say_nothing_are_passed_over(value: Any) -> None:
-    assert read_options({"sequence_id": value, "sequence_start": False, "sequence_end": False}) == Options()
+    assert read_options({"sequence_id": value, "sequence_start": False, "sequence_end": False}, MODEL) == Options()
 
 
 @pytest.mark.parametrize("parameters", [{"sequence_id": 7}, {"sequence_id": "a"}, {"sequence_start": True}])
 def test_a_sequence_is_refused(parameters: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument, match="no model here keeps sequences"):
-        read_options(parameters)
+        read_options(parameters, MODEL)
 
 
 def test_names_that_others_read_are_passed_over() -> None:
-    assert read_options({"binary_data_output": True}, ["binary_data_output"]) == Options()
+    assert read_options({"binary_data_output": True}, MODEL, ["binary_data_output"]) == Options()
+
+
+@pytest.fixture(scope="module")
+def captioner(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A model with a vocabulary, not loaded."""
+    package = read_package(write_captioner(tmp_path_factory.mktemp("parameters")))
+    return cast(Model, SimpleNamespace(name="captioner", package=package, program=package.card.program))
+
+
+def test_how_tokens_are_chosen_becomes_a_decoding(captioner: Model) -> None:
+    asked = {"strategy": "sample", "temperature": 2, "top_k": 3, "top_p": 0.5, "prefix": "a cat", "seed": 1}
+    wanted = Decoding("sample", temperature=2.0, top_k=3, top_p=0.5, prefix=(A, CAT))
+    assert read_options(asked, captioner) == Options(seed=1, decoding=wanted)
+    asked = {"strategy": "beam", "beam_width": 4, "length_penalty": 0.5, "n_best": 2}
+    wanted = Decoding("beam", beam_width=4, length_penalty=0.5, n_best=2)
+    assert read_options(asked, captioner) == Options(decoding=wanted)
+
+
+@pytest.mark.parametrize("tokens", [[4, 5], "4,5", "4, 5"])
+def test_a_prefix_may_be_tokens(tokens: Any) -> None:
+    assert read_options({"prefix_tokens": tokens}, MODEL) == Options(decoding=Decoding(prefix=(4, 5)))
+    assert read_options({"prefix_tokens": 4}, MODEL) == Options(decoding=Decoding(prefix=(4,)))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"temperature": "1"}, "'temperature' is '1'; a number is wanted"),
+        ({"top_p": True}, "'top_p' is 'True'; a number is wanted"),
+        ({"length_penalty": None}, "'length_penalty' is 'None'; a number is wanted"),
+        ({"strategy": 1}, "'strategy' is '1'; a text is wanted"),
+        ({"prefix": [4]}, r"'prefix' is '\[4\]'; a text is wanted"),
+        ({"prefix": "a cat"}, "prefix 'a cat' came; model 'graph' has no vocabulary to read it by"),
+        ({"prefix": "a", "prefix_tokens": 4}, "'prefix' and 'prefix_tokens' came; one of them is wanted"),
+        ({"prefix_tokens": "a"}, "'prefix_tokens' is 'a'; a list of whole numbers from 0"),
+        ({"prefix_tokens": [-1]}, "a list of whole numbers from 0"),
+        ({"prefix_tokens": [4, "x"]}, "a list of whole numbers from 0"),
+        ({"prefix_tokens": [4, True]}, "a list of whole numbers from 0"),
+        ({"prefix_tokens": 4.5}, "a list of whole numbers from 0"),
+        ({"prefix_tokens": ""}, "a list of whole numbers from 0"),
+        ({"prefix_tokens": "9" * 9999}, "'prefix_tokens' is '9{40}'; a list"),
+    ],
+)
+def test_a_wish_of_another_kind_is_refused_by_name(parameters: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        read_options(parameters, MODEL)
 
 
 def ask_rest(server: Server, model: str, parameters: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def document(client: httpx.Client) -> dict[str, Any]:
 def test_the_cards_of_all_models_and_versions_are_listed(client: httpx.Client) -> None:
     cards = client.get("/v1/models").raise_for_status().json()["models"]
     listed = {(card["name"], card["version"]) for card in cards}
-    assert listed == {("tiny", 1), ("tiny", 2), ("slow", 1), ("seeing", 1), ("echo", 1), ("half", 1)}
+    assert listed == {("tiny", 1), ("tiny", 2), ("slow", 1), ("seeing", 1), ("captioner", 1), ("echo", 1), ("half", 1)}
 
 
 @pytest.mark.parametrize(("query", "version"), [("", 2), ("?version=", 2), ("?version=1", 1), ("?version=2", 2)])
@@ -142,7 +142,13 @@ def test_the_document_points_to_no_other_host(document: dict[str, Any]) -> None:
     assert document["servers"] == [{"url": "."}]
 
 
-OPTIONS = ["model", "version", "top_k", "views", "explain", "explain_label", "layer"]
+OPTIONS = {
+    "classify": ["top_k", "views", "explain", "explain_label", "layer"],
+    "caption": [
+        *["strategy", "beam_width", "length_penalty", "n_best", "temperature", "top_k", "top_p", "seed"],
+        *["max_words", "prefix", "attention"],
+    ],
+}
 
 
 @pytest.mark.parametrize(
@@ -150,6 +156,7 @@ OPTIONS = ["model", "version", "top_k", "views", "explain", "explain_label", "la
     [
         ("/v1/classify", "image", {"model", "version", "labels", "explanation", "timing"}),
         ("/v1/classify/batch", "images", {"model", "version", "results", "timing"}),
+        ("/v1/caption", "image", {"model", "version", "captions", "seed", "timing"}),
     ],
 )
 def test_the_document_describes_the_form_and_the_answer(
@@ -157,7 +164,7 @@ def test_the_document_describes_the_form_and_the_answer(
 ) -> None:
     operation = document["paths"][path]["post"]
     fields = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert list(fields["properties"]) == [image, *OPTIONS]
+    assert list(fields["properties"]) == [image, "model", "version", *OPTIONS[path.split("/")[2]]]
     assert fields["required"] == [image]
     answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
     assert answer["properties"].keys() == answered
@@ -169,6 +176,24 @@ def test_a_field_of_few_values_lists_them(document: dict[str, Any]) -> None:
     fields = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     assert fields["views"]["enum"] == ["", "single", "flip", "ten_crop"]
     assert fields["explain"]["enum"] == ["", "cam", "deconv"]
+    operation = document["paths"]["/v1/caption/stream"]["post"]
+    fields = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert fields["strategy"]["enum"] == ["", "greedy", "sample", "beam"]
+    assert fields["attention"]["enum"] == ["", "none", "values", "png"]
+
+
+def test_the_document_describes_the_events_of_a_stream(document: dict[str, Any]) -> None:
+    def resolved(reference: dict[str, str]) -> dict[str, Any]:
+        return dict(document["components"]["schemas"][reference["$ref"].rpartition("/")[2]])
+
+    (content,) = document["paths"]["/v1/caption/stream"]["post"]["responses"]["200"]["content"].items()
+    events = [resolved(event)["properties"] for event in content[1]["schema"]["oneOf"]]
+    assert content[0] == "text/event-stream"
+    assert {event["event"]["const"]: set(resolved(event["data"])["properties"]) for event in events} == {
+        "word": {"word", "log_probability", "attention"},
+        "answer": {"model", "version", "captions", "seed", "timing"},
+        "error": {"error"},
+    }
 
 
 def test_the_documented_read_only_paths_answer(client: httpx.Client, document: dict[str, Any]) -> None:

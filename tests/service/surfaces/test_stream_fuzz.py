@@ -56,6 +56,25 @@ def test_any_json_is_generated_from_or_refused(client: httpx.Client, message: An
         check(response)
 
 
+DECODING = st.fixed_dictionaries(
+    {},
+    optional={
+        "strategy": mostly(st.sampled_from(["greedy", "sample", "beam"])),
+        **{name: mostly(st.floats(0.1, 1)) for name in ("temperature", "top_p", "length_penalty")},
+        **{name: mostly(st.integers(1, 4)) for name in ("top_k", "beam_width", "n_best", "steps")},
+        "prefix": mostly(st.sampled_from(["a", "cat dog", "<end>", "giraffe"])),
+        "prefix_tokens": mostly(st.lists(st.integers(0, 8), max_size=3) | st.sampled_from(["4,5", "", "4;5", "²"])),
+    },
+)
+
+
+@fuzz
+@given(parameters=DECODING)
+def test_any_way_to_choose_tokens_is_taken_or_refused(server: Server, parameters: Any) -> None:
+    message = {"image": [[0, 0], [0, 0]], "parameters": parameters}
+    check(httpx.post(f"{server.rest}{model_path('captioner')}/generate", content=orjson.dumps(message)))
+
+
 PARAMETER = st.builds(pb.InferParameter, int64_param=st.integers(-2, 12)) | st.builds(
     pb.InferParameter, string_param=st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
 )

@@ -11,6 +11,7 @@ from PIL import Image
 from service.config import Config
 from service.engine import Engine
 from service.tasks.classify import Classifier
+from service.tasks.decoding import Decoder
 from tests.packages import example
 from tests.pictures import encoded
 
@@ -21,7 +22,7 @@ async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple[Clas
     settings = {"repository": repository, "lanes": 1, "intra_op": 1, "default_classifier": "tiny", **settings}
     config = Config.model_validate(settings)
     async with Engine(config) as engine:
-        yield Classifier(engine, config), engine
+        yield Classifier(engine, config, Decoder(config)), engine
 
 
 def waiting(engine: Engine) -> int:

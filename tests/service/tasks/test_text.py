@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 
 from service.engine import Model
-from service.errors import InternalError
+from service.errors import InternalError, InvalidArgument
 from service.package import Loop
-from service.tasks.text import Spoken
+from service.package.choice import Choice
+from service.package.loop import Text
+from service.tasks.text import Spoken, read_words
 
+_loop: Any = Loop.model_construct  # of what is looked at here
 PIECES = ("(end)", "a", "cat", "sat")
 
 
@@ -50,3 +53,52 @@ def test_tokens_may_come_as_a_column() -> None:
 def test_a_token_without_a_piece_is_an_error_that_names_both(token: int) -> None:
     with pytest.raises(InternalError, match=f"'captions' emitted token {token}; its vocabulary has 4"):
         spoken().say(np.array([token]))
+
+
+def test_a_piece_is_told_bare_and_none_after_the_end() -> None:
+    said = spoken()
+    assert [said.pieces(np.array(tokens)) for tokens in ([1, 2], [2, 0], [0, 3])] == [
+        ["a", "cat"],
+        ["cat", None],
+        [None, None],
+    ]
+    assert said.text(["a", "cat"]) == "a cat"
+
+
+def reader(separator: str = " ", pieces: tuple[str, ...] = PIECES, never: tuple[int, ...] = ()) -> Model:
+    package = SimpleNamespace(vocabulary=pieces, tokens={piece: token for token, piece in enumerate(pieces)})
+    loop = _loop(
+        text=Text(output="token", vocabulary="words.txt", separator=separator),
+        choice=Choice(output="log_probabilities", never=never),
+    )
+    return cast(Model, SimpleNamespace(name="captions", package=package, program=loop))
+
+
+def test_words_are_read_as_the_vocabulary_has_them_or_in_lower_case() -> None:
+    assert read_words(reader(), "a cat") == (1, 2)
+    assert read_words(reader(), " A\tCAT\n") == (1, 2)
+    assert read_words(reader(pieces=("Cat", "cat")), "Cat cat CAT") == (0, 1, 1)
+    assert read_words(reader(), "") == read_words(reader(), "  ") == ()
+
+
+def test_words_are_separated_as_they_are_joined() -> None:
+    assert read_words(reader("-"), "a-cat") == (1, 2)
+    assert read_words(reader("", ("a", "b", " ")), "ab a") == (0, 1, 2, 0)
+    with pytest.raises(InvalidArgument, match="prefix: 'a cat' came"):
+        read_words(reader("-"), "a cat")
+
+
+@pytest.mark.parametrize("text", ["dog", "a dog", "(end)"])
+def test_what_is_no_word_that_may_be_said_is_refused(text: str) -> None:
+    word = text.split()[-1].replace("(", r"\(").replace(")", r"\)")
+    with pytest.raises(
+        InvalidArgument, match=f"prefix: '{word}' came; model 'captions' wants words of its vocabulary of 4"
+    ):
+        read_words(reader(never=(0,)), text)
+
+
+def test_without_a_vocabulary_no_text_can_be_read() -> None:
+    model = cast(Model, SimpleNamespace(name="chars", program=_loop(text=None)))
+    assert read_words(model, "") == ()
+    with pytest.raises(InvalidArgument, match="prefix 'a' came; model 'chars' has no vocabulary to read it by"):
+        read_words(model, "a")

@@ -1,0 +1,60 @@
+"""What the forms of all tasks have in common: an image, the model, and how they are read."""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import bentoml
+from bentoml.validators import ContentType
+from pydantic import Field
+from starlette.requests import Request
+
+from service.errors import LectoriumError
+from service.surfaces.form import Form
+from service.surfaces.task_door import Refusal
+
+ImageFile = Annotated[Path, ContentType("image/*")]
+
+
+class TaskForm(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's types are not exported
+    """Options beside the image: each a text, but for those named here."""
+
+    max_files: ClassVar[int] = 1
+    whole_numbers: ClassVar[frozenset[str]] = frozenset()
+    numbers: ClassVar[frozenset[str]] = frozenset()
+
+    model: str = Field("", description="Model name; empty: the server's default.")
+    version: str = Field("", description="Model version; empty: the highest.")
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: object) -> "TaskForm":
+        """Read the form ourselves: BentoML would pass over an unknown field, and write images to the disk.
+
+        Raises:
+            Refusal: an InvalidArgument that names the field, what came and what was wanted.
+        """
+        try:
+            form = await Form.read(request, set(cls.model_fields), cls.max_files)
+            fields: dict[str, Any] = await cls.read_images(form)
+            fields |= {name: cls._option(form, name) for name in cls.model_fields if name not in fields}
+        except LectoriumError as error:
+            raise Refusal(error) from error
+        constructed: TaskForm = cls.model_construct(**fields)
+        return constructed
+
+    @classmethod
+    def _option(cls, form: Form, name: str) -> str | int | float | None:
+        if name in cls.whole_numbers:
+            return form.whole_number(name)
+        return form.number(name) if name in cls.numbers else form.text(name)
+
+
+# A base's fields come before those of the bases named before it: name this one last, and the image is the first of all.
+class ImageForm(bentoml.IODescriptor):  # type: ignore[misc]
+    """A form's one image."""
+
+    image: ImageFile = Field(description="An image file, any size and colour mode.")
+
+    @classmethod
+    async def read_images(cls, form: Form) -> dict[str, bytes]:
+        """The file's content, by the field's name."""
+        return {"image": await form.file("image")}

@@ -1,0 +1,53 @@
+"""Which served model a request for a task is for."""
+
+from service.engine import Engine, Model
+from service.errors import InvalidArgument, UnknownModel
+from service.package import Card
+
+_LISTED = 20
+
+
+class Selection:
+    """The served models of one task.
+
+    Args:
+        engine: serves them.
+        card: what the task's cards are.
+        does: what the task's models do, as a verb.
+        default: the model that answers where a request names none; "" for the only one of the task.
+    """
+
+    def __init__(self, engine: Engine, card: type[Card], does: str, default: str) -> None:
+        self._engine = engine
+        self._card = card
+        self._does = does
+        self._default = default
+
+    def __call__(self, name: str, version: str) -> Model:
+        """The model of that name, the default where it is ""; in its highest version where ``version`` is "".
+
+        Raises:
+            UnknownModel: no such model or version, or it is for another task; or none was named, and there is none.
+            InvalidArgument: none was named, and several could be meant.
+        """
+        model = self._engine.repository.get(name, version) if name else self._unnamed(version)
+        if not isinstance(model.card, self._card):
+            raise UnknownModel(f"model {model.name!r} does not {self._does}: its task is {model.card.task!r}")
+        return model
+
+    def _unnamed(self, version: str) -> Model:
+        name = self._default or self._only()
+        try:
+            return self._engine.repository.get(name, version)
+        except UnknownModel as error:
+            raise UnknownModel(f"no model named in the request, and the default is not served: {error}") from error
+
+    def _only(self) -> str:
+        names = list(
+            dict.fromkeys(model.name for model in self._engine.repository if isinstance(model.card, self._card))
+        )
+        if not names:
+            raise UnknownModel(f"no model named in the request, and none that is served can {self._does}")
+        if len(names) > 1:
+            raise InvalidArgument(f"no model named in the request; name one of {names[:_LISTED]}, which {self._does}")
+        return names[0]

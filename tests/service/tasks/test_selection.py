@@ -1,0 +1,66 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.config import Config
+from service.engine import Engine
+from service.errors import InvalidArgument, UnknownModel
+from service.package import CaptionCard, ClassifyCard
+from service.tasks.selection import Selection
+from tests.packages import write_package
+from tests.step_packages import write_captioner, write_words
+
+Write = Callable[[Path], object]
+
+
+async def select(folder: Path, name: str = "", version: str = "", default: str = "") -> tuple[str, str]:
+    """Name and version of the captioner that is found."""
+    async with Engine(Config(repository=folder)) as engine:
+        found = Selection(engine, CaptionCard, "caption", default)(name, version)
+    return found.name, found.version
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    """A captioner in two versions, beside models of other tasks."""
+    write_captioner(tmp_path, "only", 1)
+    write_captioner(tmp_path, "only", 2)
+    write_package(tmp_path)
+    write_words(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "wanted"),
+    [("", "", ("only", "2")), ("", "1", ("only", "1")), ("only", "", ("only", "2")), ("only", "1", ("only", "1"))],
+)
+async def test_the_only_model_of_a_task_answers_where_none_is_named(
+    one: Path, name: str, version: str, wanted: tuple[str, str]
+) -> None:
+    assert await select(one, name, version) == wanted
+
+
+async def test_a_model_of_another_task_is_refused_by_its_task(one: Path) -> None:
+    with pytest.raises(UnknownModel, match="model 'tiny' does not caption: its task is 'classify'"):
+        await select(one, "tiny")
+    with pytest.raises(UnknownModel, match="model 'words' does not caption: its task is 'tensor'"):
+        await select(one, default="words")
+
+
+async def test_of_several_one_must_be_named_or_configured(one: Path) -> None:
+    write_captioner(one, "another")
+    with pytest.raises(InvalidArgument, match=r"no model named in the request; name one of \['another', 'only'\]"):
+        await select(one)
+    assert await select(one, default="only") == ("only", "2")
+    assert await select(one, "another", default="only") == ("another", "1")
+
+
+async def test_where_there_is_none_the_error_says_so(tmp_path: Path) -> None:
+    write_package(tmp_path)
+    with pytest.raises(UnknownModel, match="no model named in the request, and none that is served can caption"):
+        await select(tmp_path)
+    with pytest.raises(UnknownModel, match="the default is not served: no model 'gone'"):
+        await select(tmp_path, default="gone")
+    async with Engine(Config(repository=tmp_path)) as engine:
+        assert Selection(engine, ClassifyCard, "classify", "")("", "").name == "tiny"
