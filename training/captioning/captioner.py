@@ -18,6 +18,8 @@ from training.data.caption_loading import CaptionBatch
 from training.data.vocabulary import PAD, Vocabulary
 from training.learner import Learner
 
+SEEN = 1e-4  # keeps the logarithm, and what it asks for, finite
+
 
 class Captioner(Learner):
     """A captioning network, its recipe, and the loss of the words of the captions.
@@ -47,7 +49,7 @@ class Captioner(Learner):
 
     def cross_entropies(self, network: nn.Module, batch: CaptionBatch) -> tuple[Tensor, ...]:
         """Of the words."""
-        images, places, tokens = batch
+        images, places, tokens, _ = batch
         assert isinstance(network, CaptionNetwork)
         features = network.encoder(self.normalised(unit(images)))[places]
         sentence = network.decoder(tokens[:, :-1], features)
@@ -57,17 +59,20 @@ class Captioner(Learner):
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
         """The loss of the captions of distorted images."""
         seed = self.draw()
-        images, places, tokens = trimmed(batch)
+        images, places, tokens, named = trimmed(batch)
         images = self.normalised(augment(unit(images), self.recipe.augmentation, seed))  # (B, C, H, W)
         # What the network itself draws, such as dropout's masks; negative: apart from the distortions'.
         torch.manual_seed(-1 - seed)
         features = self.network.encoder(images)[places]  # (B, L, D) -> (N, L, D)
         sentence = self.network.decoder(self._read(tokens[:, :-1], features), features)
-        return self._loss("train", sentence, tokens[:, 1:], self.recipe.label_smoothing)
+        value = self._loss("train", sentence, tokens[:, 1:], self.recipe.label_smoothing)
+        if self.recipe.supervised_attention and sentence.attention is not None:
+            value = value + self.recipe.supervised_attention * overlooked(sentence.attention, named)
+        return value
 
     def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:
         """Cross-entropy, and the share of words that come first, of captions as they are."""
-        images, places, tokens = trimmed(batch)
+        images, places, tokens, _ = trimmed(batch)
         features = self.network.encoder(self.normalised(unit(images)))[places]
         sentence = self.network.decoder(tokens[:, :-1], features)
         self._loss("validation", sentence, tokens[:, 1:], 0.0)
@@ -100,5 +105,18 @@ class Captioner(Learner):
 
 def trimmed(batch: CaptionBatch) -> CaptionBatch:
     """``batch`` without the places that all of its captions leave empty."""
-    images, places, tokens = batch
-    return images, places, tokens[:, : int((tokens != PAD).sum(1).max())]
+    images, places, tokens, named = batch
+    longest = int((tokens != PAD).sum(1).max())
+    return images, places, tokens[:, :longest], named[:, :longest]
+
+
+def overlooked(attention: Tensor, named: Tensor) -> Tensor:
+    """-log of the attention (N, T, L) on what a word names, a mean over the words that name something.
+
+    ``named`` (N, words, L) has the share of each place in 255ths (Liu et al. 2017, arXiv:1605.09553, whose words have
+    one place each).
+    """
+    steps = min(attention.shape[1], named.shape[1])
+    shares = named[:, :steps].to(attention.dtype) / 255
+    seen = (attention[:, :steps] * shares).sum(2)[shares.any(2)]  # (words that name something,)
+    return -torch.log(seen + SEEN).mean() if len(seen) else attention.new_zeros(())

@@ -68,7 +68,7 @@ def attention_on_digits(caption: str, attention: npt.NDArray[np.float32], scene:
             f"attention of {steps} steps over {height}x{width} cells, for {len(named)} words and {SIDE}x{SIDE} pixels"
         )
     return [
-        float((grid * _cover(scene, digit, height, width)).sum())
+        float((grid * scene.cover(scene.places(digit), height, width)).sum())
         for grid, digit in zip(attention, named, strict=False)
         if digit is not None
     ]
@@ -86,10 +86,3 @@ def attention_mass(
     if not masses:
         raise EvaluationError(f"no word of {len(captions)} captions names a digit")
     return fmean(masses)
-
-
-def _cover(scene: Scene, digit: int, height: int, width: int) -> npt.NDArray[np.float64]:
-    """(height, width): the share of each cell that lies in a box of a ``digit``."""
-    region = scene.region(scene.places(digit))
-    cover: npt.NDArray[np.float64] = region.reshape(height, SIDE // height, width, SIDE // width).mean((1, 3))
-    return cover

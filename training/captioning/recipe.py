@@ -24,8 +24,9 @@ class CaptionerRecipe(Recipe):
 
     ``transfer`` gives the encoder's backbone the weights of a classifier. ``scheduled_sampling`` is the share of words
     that the network reads of its own at the end of training, where others are the caption's (Bengio et al. 2015). With
-    ``doubly_stochastic``, a decoder that attends is to look at every place once (Xu et al. 2015). ``beam_width`` is
-    that of the measured captions, and of callers that don't say.
+    ``doubly_stochastic``, a decoder that attends is to look at every place once (Xu et al. 2015). With
+    ``supervised_attention``, where the data set knows, it is to look at what a word names (Liu et al. 2017).
+    ``beam_width`` is that of the measured captions, and of callers that don't say.
     """
 
     task: Literal["caption"] = "caption"
@@ -33,6 +34,7 @@ class CaptionerRecipe(Recipe):
     label_smoothing: Fraction = 0.0
     scheduled_sampling: Share = 0.0
     doubly_stochastic: NonNegative = 0.0
+    supervised_attention: NonNegative = 0.0
     beam_width: Annotated[int, Field(ge=1, le=8)] = 3
     gate: CaptionGate | None = None
 
@@ -47,6 +49,6 @@ class CaptionerRecipe(Recipe):
         found = {
             "label smoothing": self.label_smoothing > 0,
             "scheduled sampling": self.scheduled_sampling > 0,
-            "the penalty on attention": self.doubly_stochastic > 0,
+            "the penalty on attention": self.doubly_stochastic + self.supervised_attention > 0,
         }
         return (*super().handicaps, *(name for name, there in found.items() if there))

@@ -17,6 +17,8 @@ from training.checkpoint import FILE, describe, read_checkpoint
 from training.craft.transfer import Transfer, freeze
 from training.data import CaptionSource, CaptionSplit, find_captions
 from training.data.caption_loading import training_captions, validation_captions
+from training.data.digit_scenes import DigitScenes
+from training.data.split import Bytes
 from training.data.vocabulary import Vocabulary, build_vocabulary
 from training.errors import RecipeError
 from training.learner import Batch
@@ -34,13 +36,21 @@ class CaptionerStart(Start):
     vocabulary: Vocabulary
     examples: CaptionSplit
     held_out: CaptionSplit
+    named: Bytes | None  # where what each word of the examples names is, if that is to be looked at
 
     def training(self, world: World = ALONE) -> Batches:
         """See `Start`."""
         recipe = self.learner.recipe
         assert recipe.batch_size != "full"  # Captioning
         return training_captions(
-            self.examples, self.vocabulary, self._longest, recipe.batch_size, recipe.seed, world.rank, world.size
+            self.examples,
+            self.vocabulary,
+            self._longest,
+            recipe.batch_size,
+            recipe.seed,
+            world.rank,
+            world.size,
+            self.named,
         )
 
     def validation(self, world: World = ALONE) -> Batches:
@@ -86,7 +96,17 @@ class Captioning(Task):
         splits = {"training": len(training), "validation": len(validation)}
         said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
         learner = Captioner(model, recipe, self.source, vocabulary, describe(recipe, said, self.source, splits))
-        return CaptionerStart(learner, vocabulary, training, validation)
+        named = _named(recipe, self.source, model, len(training)) if recipe.supervised_attention else None
+        return CaptionerStart(learner, vocabulary, training, validation, named)
+
+
+def _named(recipe: CaptionerRecipe, source: CaptionSource, model: CaptionNetwork, count: int) -> Bytes:
+    if not isinstance(source, DigitScenes) or not model.decoder.attends:
+        raise RecipeError(
+            f"recipe {recipe.name!r}, supervised_attention: wanted digit scenes, whose places are known, and a decoder "
+            f"that attends; it has {source.name} and {recipe.model}"
+        )
+    return source.named("training", model.encoder.grid, model.length)[:count]
 
 
 def complete_config(recipe: CaptionerRecipe, vocabulary: Vocabulary) -> dict[str, Any]:

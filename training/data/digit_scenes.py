@@ -12,6 +12,7 @@ from training.data.preparation import room
 from training.data.scene_grammar import SIDE
 from training.data.scenes import Scenes
 from training.data.source import Shape, Source, preprocessing
+from training.data.split import Bytes
 
 Part = Literal["training", "validation", "test"]
 EVERY = 11  # of MNIST's training digits, one in so many is for validation scenes only
@@ -62,6 +63,18 @@ class DigitScenes:
             rows = np.arange(len(digits))
             digits = digits[rows[(rows % EVERY == 0) == (part == "validation")]]
         return Scenes(digits, f"{part} {self.seed}", self.counts[part])
+
+    def named(self, part: Part, grid: tuple[int, int], words: int) -> Bytes:
+        """Where the digits are that each word names: (N, words, h * w), of each cell of the ``grid`` the share in 255ths.
+
+        A word that names none, and one there is not, has nothing but zeros.
+        """
+        found = np.zeros((self.counts[part], words, grid[0] * grid[1]), np.uint8)
+        for row, scene in zip(found, self.scenes(part), strict=True):
+            for cells, places in zip(row, scene.named, strict=False):
+                if places:
+                    cells[:] = np.rint(255 * scene.cover(places, *grid)).reshape(-1)
+        return found
 
     def training(self) -> CaptionSplit:
         """Scenes to learn from."""

@@ -69,6 +69,12 @@ class Scene:
             inside[top:bottom, left:right] = True
         return inside
 
+    def cover(self, places: Sequence[int], height: int, width: int) -> npt.NDArray[np.float64]:
+        """(height, width): the share of each cell of a grid that lies in a box of the digits at ``places``."""
+        cells = self.region(places).reshape(height, SIDE // height, width, SIDE // width)
+        share: npt.NDArray[np.float64] = cells.mean((1, 3))
+        return share
+
 
 class Scenes(Sequence[Scene]):
     """``count`` scenes of the ``digits``, images (N, 28, 28) with their values.

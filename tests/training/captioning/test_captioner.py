@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 
 from models.captioning.attention import doubly_stochastic
@@ -12,8 +11,10 @@ from models.layers.pixels import unit
 from tests.training.captioning.tiny import WIDTHS, tiny_captioner
 from tests.training.test_fit import assert_same_weights, measured
 from tests.training.tiny import Tiny
-from training.captioning.captioner import Captioner, trimmed
+from training.captioning.captioner import Captioner, overlooked, trimmed
 from training.captioning.task import CaptionerStart, Captioning
+from training.data.caption_loading import CaptionBatch
+from training.data.scene_grammar import named_digits
 from training.data.vocabulary import PAD, START
 from training.fit import fit
 
@@ -22,7 +23,7 @@ def start(scenes: Tiny, *changes: str, decoder: str = "attention") -> CaptionerS
     return Captioning(tiny_captioner(*changes, decoder=decoder), scenes.folder).start()
 
 
-def value(learner: Captioner, batch: tuple[Tensor, Tensor, Tensor]) -> float:
+def value(learner: Captioner, batch: CaptionBatch) -> float:
     """The loss of a training step."""
     learner.measure = lambda *_: None  # type: ignore[method-assign]
     return float(learner.training_step(batch, 0))
@@ -31,7 +32,7 @@ def value(learner: Captioner, batch: tuple[Tensor, Tensor, Tensor]) -> float:
 @pytest.mark.parametrize("decoder", WIDTHS)
 def test_each_word_is_asked_for_after_those_before_it(scenes: Tiny, decoder: str) -> None:
     begun = start(scenes, decoder=decoder)
-    images, _, tokens = batch = begun.some(4)
+    images, _, tokens, _ = batch = begun.some(4)
     network = begun.learner.network.eval()
     cost, words = 0.0, 0
     for image, sentence in zip(images, tokens, strict=True):
@@ -46,8 +47,8 @@ def test_each_word_is_asked_for_after_those_before_it(scenes: Tiny, decoder: str
 
 
 def test_a_batch_is_as_long_as_its_longest_caption(scenes: Tiny) -> None:
-    images, places, tokens = start(scenes).some(8)
-    _, _, short = trimmed((images, places, tokens))
+    images, places, tokens, named = start(scenes).some(8)
+    _, _, short, _ = trimmed((images, places, tokens, named))
     longest = int((tokens != PAD).sum(1).max())
     assert short.shape == (8, longest)
     assert longest < tokens.shape[1]
@@ -57,7 +58,7 @@ def test_a_batch_is_as_long_as_its_longest_caption(scenes: Tiny) -> None:
 def test_smoothing_and_the_penalty_on_attention_are_added(scenes: Tiny) -> None:
     plain = start(scenes)
     batch = plain.some(4)
-    images, _, tokens = batch
+    images, _, tokens, _ = batch
     real = tokens != PAD
     sentence = plain.learner.network.eval()(plain.learner.normalised(unit(images)), tokens[:, :-1])
     wanted, logits = tokens[:, 1:][real[:, 1:]], sentence.logits[real[:, 1:]]
@@ -77,7 +78,7 @@ def test_scheduled_sampling_reads_the_networks_words_more_and_more(
     scenes: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = start(scenes, "scheduled_sampling=1.0", "epochs=5")
-    images, _, tokens = begun.some(8)
+    images, _, tokens, _ = begun.some(8)
     learner = begun.learner
     features = learner.network.encoder(learner.normalised(unit(images)))
     own = []
@@ -96,14 +97,36 @@ def test_scheduled_sampling_reads_the_networks_words_more_and_more(
 
 def test_an_image_is_encoded_once_for_all_of_its_captions(scenes: Tiny) -> None:
     learner = start(scenes).learner
-    images, _, tokens = start(scenes).some(2)
-    several = (images, torch.tensor([0, 0, 1]), torch.stack((tokens[0], tokens[1], tokens[1])))
-    apart = (images[[0, 0, 1]], torch.arange(3), several[2])
+    images, _, tokens, named = start(scenes).some(2)
+    several = (images, torch.tensor([0, 0, 1]), torch.stack((tokens[0], tokens[1], tokens[1])), named[[0, 0, 0]])
+    apart = (images[[0, 0, 1]], torch.arange(3), several[2], several[3])
     learner.network.eval()
     seen: list[int] = []
     learner.network.encoder.register_forward_hook(lambda module, given, answer: seen.append(len(given[0])))
     assert value(learner, several) == pytest.approx(value(learner, apart), rel=1e-5)
     assert seen == [2, 3]
+
+
+def test_what_a_word_names_is_to_be_looked_at(scenes: Tiny) -> None:
+    attention = torch.tensor([[[0.5, 0.25, 0.25], [0.2, 0.3, 0.5]], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    named = torch.tensor([[[255, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 51, 255]]], dtype=torch.uint8)
+    wanted = -(torch.tensor(0.5).log() + torch.tensor(0.2).log()) / 2
+    assert float(overlooked(attention, named)) == pytest.approx(float(wanted), abs=1e-3)
+    assert float(overlooked(attention, named * 0)) == 0
+    begun = start(scenes, "supervised_attention=2.0")
+    batch: CaptionBatch = begun.training().dataset[[0, 1, 2, 3]]
+    learner = begun.learner
+    learner.network.eval()
+    images, _, tokens, named = trimmed(batch)
+    sentence = learner.network(learner.normalised(unit(images)), tokens[:, :-1])
+    plain = start(scenes).learner
+    plain.network.load_state_dict(learner.network.state_dict())
+    plain.network.eval()
+    wanted = value(plain, batch) + 2 * overlooked(sentence.attention, named)
+    assert value(learner, batch) == pytest.approx(float(wanted), rel=1e-5)
+    for caption, words in zip(begun.examples.captions[:4], named, strict=True):
+        for digit, cells in zip(named_digits(caption[0].split()), words, strict=False):
+            assert bool(cells.any()) == (digit is not None)
 
 
 @pytest.mark.slow

@@ -22,10 +22,11 @@ def vocabulary() -> Vocabulary:
 
 
 def test_every_caption_comes_with_its_image(split: CaptionSplit, vocabulary: Vocabulary) -> None:
-    ((images, places, tokens),) = validation_captions(split, vocabulary, 3, 10)
+    ((images, places, tokens, named),) = validation_captions(split, vocabulary, 3, 10)
     assert (images.shape, images.dtype) == ((3, 4, 4), torch.uint8)
     assert images[places][:, 0, 0].tolist() == [0, 0, 1, 2, 2, 2]
     assert (tokens.shape, tokens.dtype) == ((6, 5), torch.int64)
+    assert named.shape == (6, 0, 0)
     assert (tokens[:, 0] == START).all()
     assert [vocabulary.decode(row) for row in tokens.tolist()] == [text for texts in CAPTIONS for text in texts]
     assert (tokens != PAD).sum(1).tolist() == [4, 5, 4, 5, 3, 3]
@@ -34,7 +35,7 @@ def test_every_caption_comes_with_its_image(split: CaptionSplit, vocabulary: Voc
 
 def test_batches_are_as_wide_whatever_is_in_them(split: CaptionSplit, vocabulary: Vocabulary) -> None:
     batches = validation_captions(split, vocabulary, 7, 2)
-    assert [(len(images), *tokens.shape) for images, _, tokens in batches] == [(2, 3, 9), (1, 3, 9)]
+    assert [(len(images), *tokens.shape) for images, _, tokens, _ in batches] == [(2, 3, 9), (1, 3, 9)]
 
 
 def test_a_pass_of_training_has_each_image_once_in_an_order_of_its_own(
@@ -43,7 +44,7 @@ def test_a_pass_of_training_has_each_image_once_in_an_order_of_its_own(
     def one_pass(seed: int) -> list[tuple[int, str]]:
         return [
             (int(image[0, 0]), vocabulary.decode(row.tolist()))
-            for images, places, tokens in training_captions(split, vocabulary, 3, 2, seed)
+            for images, places, tokens, _ in training_captions(split, vocabulary, 3, 2, seed)
             for image, row in zip(images[places], tokens, strict=True)
         ]
 
