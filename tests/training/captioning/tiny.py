@@ -16,6 +16,7 @@ SMALL = (
     "batch_size=16",
     "precision=32-true",
     "ema=0",
+    "supervised_attention=0",
     "config.features=16",
     "config.backbone_config={widths=[[4],[8],[8]]}",
 )
