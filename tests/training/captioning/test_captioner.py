@@ -71,7 +71,7 @@ def test_smoothing_and_the_penalty_on_attention_are_added(scenes: Tiny) -> None:
     ):
         learner = start(scenes, *changes).learner
         learner.network.eval()
-        assert value(learner, batch) == pytest.approx(float(expected), rel=1e-5)
+        assert value(learner, batch) == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_scheduled_sampling_reads_the_networks_words_more_and_more(
@@ -111,7 +111,7 @@ def test_what_a_word_names_is_to_be_looked_at(scenes: Tiny) -> None:
     attention = torch.tensor([[[0.5, 0.25, 0.25], [0.2, 0.3, 0.5]], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
     named = torch.tensor([[[255, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 51, 255]]], dtype=torch.uint8)
     wanted = -(torch.tensor(0.5).log() + torch.tensor(0.2).log()) / 2
-    assert float(overlooked(attention, named)) == pytest.approx(float(wanted), abs=1e-3)
+    assert float(overlooked(attention, named)) == pytest.approx(wanted.item(), abs=1e-3)
     assert float(overlooked(attention, named * 0)) == 0
     begun = start(scenes, "supervised_attention=2.0")
     batch: CaptionBatch = begun.training().dataset[[0, 1, 2, 3]]
@@ -123,7 +123,7 @@ def test_what_a_word_names_is_to_be_looked_at(scenes: Tiny) -> None:
     plain.network.load_state_dict(learner.network.state_dict())
     plain.network.eval()
     wanted = value(plain, batch) + 2 * overlooked(sentence.attention, named)
-    assert value(learner, batch) == pytest.approx(float(wanted), rel=1e-5)
+    assert value(learner, batch) == pytest.approx(wanted.item(), rel=1e-5)
     for caption, words in zip(begun.examples.captions[:4], named, strict=True):
         for digit, cells in zip(named_digits(caption[0].split()), words, strict=False):
             assert bool(cells.any()) == (digit is not None)
