@@ -65,7 +65,7 @@ class DigitScenes:
         return Scenes(digits, f"{part} {self.seed}", self.counts[part])
 
     def named(self, part: Part, grid: tuple[int, int], words: int) -> Bytes:
-        """Where the digits are that each word names: (N, words, h * w), the share of each cell of the ``grid`` in 255ths.
+        """Where the digits are that each word names: (N, words, h * w), the share of each cell of ``grid`` in 255ths.
 
         A word that names none, and one there is not, has nothing but zeros.
         """
