@@ -1,7 +1,7 @@
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
-from pytest import MonkeyPatch
 
 from tests.training.tiny import Tiny
 from training.captioning.comparison import HEAD, PAGE, main, tabulate
@@ -9,7 +9,7 @@ from training.checkpoint import read_checkpoint
 
 
 def test_each_run_is_measured_into_a_row_of_the_page(
-    scenes: Tiny, captioner_run: Path, tmp_path: Path, monkeypatch: MonkeyPatch
+    scenes: Tiny, captioner_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LECTORIUM_DATA", str(scenes.folder))
     page = tmp_path / "page.md"
