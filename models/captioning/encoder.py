@@ -1,5 +1,6 @@
 """The encoder: a classifier's last maps, as a grid of features."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from models.classification.rows import build
+
+PLACE = 0.5  # of what a place says of itself, beside what is seen there
 
 
 class _MapsTracer(fx.Tracer):
@@ -23,8 +26,8 @@ class ImageEncoder(nn.Module):
 
     What the classifier has beyond its last maps is cut off; the rest, `backbone`, keeps its names, so that the
     weights of a trained one fit. Each place's K maps go through a linear layer; a vector of the place's own is added
-    and the sum rectified, so that even the mean over places knows where things are. Batch norm then centres the
-    features: what most places have in common would hide from a decoder what few have.
+    and the sum rectified, so that even the mean over places knows where things are. These vectors start as `planar`.
+    Batch norm then centres the features: what most places have in common would hide from a decoder what few have.
 
     ``shape`` (C, H, W) is that of the images. Where the maps are larger than ``grid`` (h, w), they are averaged to
     it; without one, L is as many places as the maps have.
@@ -58,7 +61,7 @@ class ImageEncoder(nn.Module):
         self.projection = nn.Linear(maps, width)
         nn.init.kaiming_normal_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
-        self.place = nn.Parameter(0.1 * torch.randn(self.grid[0] * self.grid[1], width))
+        self.place = nn.Parameter(PLACE * planar(*self.grid, width))
         self.normalisation = nn.BatchNorm1d(width)
 
     @property
@@ -72,6 +75,24 @@ class ImageEncoder(nn.Module):
         placed = torch.relu(self.projection(maps) + self.place)  # (B, L, width)
         features: Tensor = self.normalisation(placed.transpose(1, 2)).transpose(1, 2)
         return features
+
+
+def planar(height: int, width: int, channels: int) -> Tensor:
+    """Sines and cosines (height * width, channels) of where a place is, a half down and a half across.
+
+    Their waves are from two grids long to two places: near places are alike, and what lies left or above of what is a
+    difference along a few directions. Where ``channels`` is no multiple of 4, the last ones are left out.
+    """
+    waves = -(-channels // 4)
+
+    def along(size: int) -> Tensor:
+        rates = math.pi / size * torch.logspace(math.log2(0.5), math.log2(max(1, size)), waves, base=2)
+        angles = torch.arange(size)[:, None] * rates  # (size, waves)
+        return torch.cat((angles.sin(), angles.cos()), 1)  # (size, 2 waves)
+
+    down, across = along(height)[:, None], along(width)[None]
+    both = torch.cat((down.expand(-1, width, -1), across.expand(height, -1, -1)), 2)  # (height, width, 4 waves)
+    return both.flatten(0, 1)[:, :channels]
 
 
 def _behead(network: nn.Module) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.captioning.encoder import ImageEncoder
+from models.captioning.encoder import ImageEncoder, planar
 from models.classification.rows import build
 from models.receptive_field import receptive_fields
 from models.variant import Variant
@@ -79,7 +79,7 @@ def test_a_large_row_is_an_encoder(variant: Variant) -> None:
         found = ImageEncoder(variant.name, variant.input_shape, 5)(torch.zeros(2, *variant.input_shape))
     assert found.shape[0] == 2
     assert found.shape[2] == 5
-    assert found.shape[1] >= 36
+    assert found.shape[1] >= 16
 
 
 def test_places_go_through_the_grid_row_by_row_and_are_averaged_to_a_smaller_one() -> None:
@@ -133,3 +133,19 @@ def test_what_has_no_maps_or_no_such_grid_is_refused() -> None:
         ImageEncoder("vgg7-28", (1, 32, 32), 5, grid=(3, 4))
     with pytest.raises(KeyError, match="no model 'vgg0'"):
         ImageEncoder("vgg0", (1, 28, 28), 5)
+
+
+def test_places_start_with_vectors_that_say_where_they_are() -> None:
+    vectors = planar(8, 6, 96).unflatten(0, (8, 6))
+    assert vectors.shape == (8, 6, 96)
+    flat = vectors.flatten(0, 1)
+    apart = torch.cdist(flat, flat)
+    assert apart.fill_diagonal_(9).min() > 0.5
+    # The half that says how far down is the same in a row, the other in a column.
+    assert torch.equal(vectors[3, :, :48], vectors[3, :1, :48].expand(6, -1))
+    assert torch.equal(vectors[:, 2, 48:], vectors[:1, 2, 48:].expand(8, -1))
+    # Along an axis the neighbour is nearest, and the longest wave only grows.
+    distances = (vectors[:, 0] - vectors[0, 0]).norm(dim=1)
+    assert distances[1:].min() == distances[1]
+    assert (vectors[1:, 0, 0] > vectors[:-1, 0, 0]).all()
+    assert planar(8, 6, 10).shape == (48, 10)
