@@ -59,7 +59,7 @@ class Captioner(Learner):
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
         """The loss of the captions of distorted images."""
         seed = self.draw()
-        images, places, tokens, named = trimmed(batch)
+        images, places, tokens, looks = trimmed(batch)
         images = self.normalised(augment(unit(images), self.recipe.augmentation, seed))  # (B, C, H, W)
         # What the network itself draws, such as dropout's masks; negative: apart from the distortions'.
         torch.manual_seed(-1 - seed)
@@ -67,7 +67,7 @@ class Captioner(Learner):
         sentence = self.network.decoder(self._read(tokens[:, :-1], features), features)
         value = self._loss("train", sentence, tokens[:, 1:], self.recipe.label_smoothing)
         if self.recipe.supervised_attention and sentence.attention is not None:
-            value = value + self.recipe.supervised_attention * overlooked(sentence.attention, named)
+            value = value + self.recipe.supervised_attention * overlooked(sentence.attention, looks)
         return value
 
     def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:
@@ -105,18 +105,18 @@ class Captioner(Learner):
 
 def trimmed(batch: CaptionBatch) -> CaptionBatch:
     """``batch`` without the places that all of its captions leave empty."""
-    images, places, tokens, named = batch
+    images, places, tokens, looks = batch
     longest = int((tokens != PAD).sum(1).max())
-    return images, places, tokens[:, :longest], named[:, :longest]
+    return images, places, tokens[:, :longest], looks[:, :longest]
 
 
-def overlooked(attention: Tensor, named: Tensor) -> Tensor:
-    """-log of the attention (N, T, L) on what a word names, a mean over the words that name something.
+def overlooked(attention: Tensor, looks: Tensor) -> Tensor:
+    """-log of the attention (N, T, L) on where to look for a word, a mean over the words that have such places.
 
-    ``named`` (N, words, L) has the share of each place in 255ths (Liu et al. 2017, arXiv:1605.09553, whose words have
+    ``looks`` (N, words, L) has the share of each place in 255ths (Liu et al. 2017, arXiv:1605.09553, whose words have
     one place each).
     """
-    steps = min(attention.shape[1], named.shape[1])
-    shares = named[:, :steps].to(attention.dtype) / 255
-    seen = (attention[:, :steps] * shares).sum(2)[shares.any(2)]  # (words that name something,)
+    steps = min(attention.shape[1], looks.shape[1])
+    shares = looks[:, :steps].to(attention.dtype) / 255
+    seen = (attention[:, :steps] * shares).sum(2)[shares.any(2)]  # (words with places,)
     return -torch.log(seen + SEEN).mean() if len(seen) else attention.new_zeros(())

@@ -25,7 +25,7 @@ class CaptionerRecipe(Recipe):
     ``transfer`` gives the encoder's backbone the weights of a classifier. ``scheduled_sampling`` is the share of words
     that the network reads of its own at the end of training, where others are the caption's (Bengio et al. 2015). With
     ``doubly_stochastic``, a decoder that attends is to look at every place once (Xu et al. 2015). With
-    ``supervised_attention``, where the data set knows, it is to look at what a word names (Liu et al. 2017).
+    ``supervised_attention``, where the data set knows, it learns where to look for each word (Liu et al. 2017).
     ``beam_width`` is that of the measured captions, and of callers that don't say.
     """
 

@@ -36,7 +36,7 @@ class CaptionerStart(Start):
     vocabulary: Vocabulary
     examples: CaptionSplit
     held_out: CaptionSplit
-    named: Bytes | None  # where what each word of the examples names is, if that is to be looked at
+    looks: Bytes | None  # where to look for each word of the examples, if that is to be learnt
 
     def training(self, world: World = ALONE) -> Batches:
         """See `Start`."""
@@ -50,7 +50,7 @@ class CaptionerStart(Start):
             recipe.seed,
             world.rank,
             world.size,
-            self.named,
+            self.looks,
         )
 
     def validation(self, world: World = ALONE) -> Batches:
@@ -96,17 +96,17 @@ class Captioning(Task):
         splits = {"training": len(training), "validation": len(validation)}
         said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
         learner = Captioner(model, recipe, self.source, vocabulary, describe(recipe, said, self.source, splits))
-        named = _named(recipe, self.source, model, len(training)) if recipe.supervised_attention else None
-        return CaptionerStart(learner, vocabulary, training, validation, named)
+        looks = _looks(recipe, self.source, model, len(training)) if recipe.supervised_attention else None
+        return CaptionerStart(learner, vocabulary, training, validation, looks)
 
 
-def _named(recipe: CaptionerRecipe, source: CaptionSource, model: CaptionNetwork, count: int) -> Bytes:
+def _looks(recipe: CaptionerRecipe, source: CaptionSource, model: CaptionNetwork, count: int) -> Bytes:
     if not isinstance(source, DigitScenes) or not model.decoder.attends:
         raise RecipeError(
             f"recipe {recipe.name!r}, supervised_attention: wanted digit scenes, whose places are known, and a decoder "
             f"that attends; it has {source.name} and {recipe.model}"
         )
-    return source.named("training", model.encoder.grid, model.length)[:count]
+    return source.looks("training", model.encoder.grid, model.length)[:count]
 
 
 def complete_config(recipe: CaptionerRecipe, vocabulary: Vocabulary) -> dict[str, Any]:

@@ -20,15 +20,15 @@ class CaptionedImages(Dataset[CaptionBatch]):
     """The images of ``split``, each with all of its captions, so that it is encoded once for all of them.
 
     Indexed by a list of B images: images (B, H, W) or (B, H, W, 3) in uint8; the place in these, (N,), of each
-    caption's image; the captions' tokens (N, T) in int64, from start to end and then pad; and of what their words
-    ``named``, (N, words, places) in uint8, what is said of it, or nothing, (N, 0, 0). T is ``longest`` words and 2,
+    caption's image; the captions' tokens (N, T) in int64, from start to end and then pad; and where to
+    look for each word, ``looks`` (N, words, places) in uint8, or nothing, (N, 0, 0). T is ``longest`` words and 2,
     whatever the batch.
 
     Raises:
         DataError: an image has no caption, or a caption has no word.
     """
 
-    def __init__(self, split: CaptionSplit, vocabulary: Vocabulary, longest: int, named: Bytes | None = None) -> None:
+    def __init__(self, split: CaptionSplit, vocabulary: Vocabulary, longest: int, looks: Bytes | None = None) -> None:
         for captions in split.captions:
             if not captions or not all(caption.split() for caption in captions):
                 raise DataError(f"captions {captions}: one or more are wanted for each image, of one word or more")
@@ -37,7 +37,7 @@ class CaptionedImages(Dataset[CaptionBatch]):
         self._starts = np.concatenate(([0], np.cumsum(counts)))
         encoded = [vocabulary.encode(text, longest) for captions in split.captions for text in captions]
         self._tokens = token_rows(encoded, longest + 2)
-        self._named = torch.from_numpy(np.zeros((len(encoded), 0, 0), np.uint8) if named is None else named)
+        self._looks = torch.from_numpy(np.zeros((len(encoded), 0, 0), np.uint8) if looks is None else looks)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -46,7 +46,7 @@ class CaptionedImages(Dataset[CaptionBatch]):
         first, last = self._starts[images], self._starts[np.add(images, 1)]
         rows = np.concatenate([np.arange(start, stop) for start, stop in zip(first, last, strict=True)])
         places = torch.from_numpy(np.repeat(np.arange(len(images)), last - first))
-        return self._images[images], places, self._tokens[rows], self._named[rows]
+        return self._images[images], places, self._tokens[rows], self._looks[rows]
 
 
 def token_rows(encoded: Sequence[Sequence[int]], length: int) -> Tensor:
@@ -71,14 +71,14 @@ def training_captions(
     seed: int,
     rank: int = 0,
     world: int = 1,
-    named: Bytes | None = None,
+    looks: Bytes | None = None,
 ) -> DataLoader[CaptionBatch]:
     """Shuffled batches of ``size`` images over all processes, as `CaptionedImages` gives them; each comes once a pass.
 
     Raises:
         DataError: there are fewer images, or rows in a batch, than processes.
     """
-    images = CaptionedImages(split, vocabulary, longest, named)
+    images = CaptionedImages(split, vocabulary, longest, looks)
     return DataLoader(images, sampler=ShuffledBatches(len(images), size, seed, rank, world), batch_size=None)
 
 

@@ -64,14 +64,14 @@ class DigitScenes:
             digits = digits[rows[(rows % EVERY == 0) == (part == "validation")]]
         return Scenes(digits, f"{part} {self.seed}", self.counts[part])
 
-    def named(self, part: Part, grid: tuple[int, int], words: int) -> Bytes:
-        """Where the digits are that each word names: (N, words, h * w), the share of each cell of ``grid`` in 255ths.
+    def looks(self, part: Part, grid: tuple[int, int], words: int) -> Bytes:
+        """Where the digits are to look at for each word: (N, words, h * w), the share of each cell of ``grid`` in 255ths.
 
-        A word that names none, and one there is not, has nothing but zeros.
+        A word without any, and one there is not, has nothing but zeros.
         """
         found = np.zeros((self.counts[part], words, grid[0] * grid[1]), np.uint8)
         for row, scene in zip(found, self.scenes(part), strict=True):
-            for cells, places in zip(row, scene.named, strict=False):
+            for cells, places in zip(row, scene.looks, strict=False):
                 if places:
                     cells[:] = np.rint(255 * scene.cover(places, *grid)).reshape(-1)
         return found

@@ -27,6 +27,7 @@ PLACES = (
     ("on the left", "in the middle", "on the right"),
     ("in the bottom left", "at the bottom", "in the bottom right"),
 )
+JOINTS = ("left", "right", "above", "below", "and")  # the first words of what joins two groups
 # In pixels, where a centre lies clearly in the first, the second or the last third.
 THIRDS = ((0, 20), (27, 37), (44, SIDE))
 # A distance of `CLEAR` pixels along one axis is seen if at most `SLANT` of it lies across; one below `VAGUE`, or with
@@ -59,6 +60,19 @@ def named_digits(words: Sequence[str]) -> list[int | None]:
         singular = word in DIGITS and before in ARTICLES
         named.append(DIGITS.index(word) if singular else PLURALS.index(word) if word in PLURALS else None)
     return named
+
+
+def digits_to_look_at(words: Sequence[str]) -> list[int | None]:
+    """The digit to look at for each of ``words``: the one it names, and for what joins two groups, the one that follows.
+
+    Whether a four is left of a six is seen at the six, when the four is known.
+    """
+    named = named_digits(words)
+    following: list[int | None] = []
+    for digit in reversed(named):
+        following.append(digit if digit is not None or not following else following[-1])
+    after = following[::-1]
+    return [after[i] if word in JOINTS else named[i] for i, word in enumerate(words)]
 
 
 def _group(digit: int, count: int) -> str:

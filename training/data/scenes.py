@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
-from training.data.scene_grammar import SIDE, describe, named_digits
+from training.data.scene_grammar import SIDE, describe, digits_to_look_at, named_digits
 from training.data.split import Bytes, Split
 from training.errors import DataError
 
@@ -57,6 +57,11 @@ class Scene:
     def named(self) -> tuple[tuple[int, ...], ...]:
         """For each word the places in ``digits`` that it names: all sevens for "sevens", none for "above"."""
         return tuple(self.places(digit) for digit in named_digits(self.words))
+
+    @property
+    def looks(self) -> tuple[tuple[int, ...], ...]:
+        """For each word the places in ``digits`` to look at, as `digits_to_look_at` has it."""
+        return tuple(self.places(digit) for digit in digits_to_look_at(self.words))
 
     def places(self, digit: int | None) -> tuple[int, ...]:
         """Where in ``digits`` the ``digit`` is."""

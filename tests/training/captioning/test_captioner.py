@@ -14,7 +14,7 @@ from tests.training.tiny import Tiny
 from training.captioning.captioner import Captioner, overlooked, trimmed
 from training.captioning.task import CaptionerStart, Captioning
 from training.data.caption_loading import CaptionBatch
-from training.data.scene_grammar import named_digits
+from training.data.scene_grammar import digits_to_look_at
 from training.data.vocabulary import PAD, START
 from training.fit import fit
 
@@ -47,8 +47,8 @@ def test_each_word_is_asked_for_after_those_before_it(scenes: Tiny, decoder: str
 
 
 def test_a_batch_is_as_long_as_its_longest_caption(scenes: Tiny) -> None:
-    images, places, tokens, named = start(scenes).some(8)
-    _, _, short, _ = trimmed((images, places, tokens, named))
+    images, places, tokens, looks = start(scenes).some(8)
+    _, _, short, _ = trimmed((images, places, tokens, looks))
     longest = int((tokens != PAD).sum(1).max())
     assert short.shape == (8, longest)
     assert longest < tokens.shape[1]
@@ -97,8 +97,8 @@ def test_scheduled_sampling_reads_the_networks_words_more_and_more(
 
 def test_an_image_is_encoded_once_for_all_of_its_captions(scenes: Tiny) -> None:
     learner = start(scenes).learner
-    images, _, tokens, named = start(scenes).some(2)
-    several = (images, torch.tensor([0, 0, 1]), torch.stack((tokens[0], tokens[1], tokens[1])), named[[0, 0, 0]])
+    images, _, tokens, looks = start(scenes).some(2)
+    several = (images, torch.tensor([0, 0, 1]), torch.stack((tokens[0], tokens[1], tokens[1])), looks[[0, 0, 0]])
     apart = (images[[0, 0, 1]], torch.arange(3), several[2], several[3])
     learner.network.eval()
     seen: list[int] = []
@@ -107,25 +107,25 @@ def test_an_image_is_encoded_once_for_all_of_its_captions(scenes: Tiny) -> None:
     assert seen == [2, 3]
 
 
-def test_what_a_word_names_is_to_be_looked_at(scenes: Tiny) -> None:
+def test_where_to_look_for_each_word_is_learnt(scenes: Tiny) -> None:
     attention = torch.tensor([[[0.5, 0.25, 0.25], [0.2, 0.3, 0.5]], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
-    named = torch.tensor([[[255, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 51, 255]]], dtype=torch.uint8)
+    looks = torch.tensor([[[255, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 51, 255]]], dtype=torch.uint8)
     wanted = -(torch.tensor(0.5).log() + torch.tensor(0.2).log()) / 2
-    assert float(overlooked(attention, named)) == pytest.approx(wanted.item(), abs=1e-3)
-    assert float(overlooked(attention, named * 0)) == 0
+    assert float(overlooked(attention, looks)) == pytest.approx(wanted.item(), abs=1e-3)
+    assert float(overlooked(attention, looks * 0)) == 0
     begun = start(scenes, "supervised_attention=2.0")
     batch: CaptionBatch = begun.training().dataset[[0, 1, 2, 3]]
     learner = begun.learner
     learner.network.eval()
-    images, _, tokens, named = trimmed(batch)
+    images, _, tokens, looks = trimmed(batch)
     sentence = learner.network(learner.normalised(unit(images)), tokens[:, :-1])
     plain = start(scenes).learner
     plain.network.load_state_dict(learner.network.state_dict())
     plain.network.eval()
-    wanted = value(plain, batch) + 2 * overlooked(sentence.attention, named)
+    wanted = value(plain, batch) + 2 * overlooked(sentence.attention, looks)
     assert value(learner, batch) == pytest.approx(wanted.item(), rel=1e-5)
-    for caption, words in zip(begun.examples.captions[:4], named, strict=True):
-        for digit, cells in zip(named_digits(caption[0].split()), words, strict=False):
+    for caption, words in zip(begun.examples.captions[:4], looks, strict=True):
+        for digit, cells in zip(digits_to_look_at(caption[0].split()), words, strict=False):
             assert bool(cells.any()) == (digit is not None)
 
 

@@ -22,11 +22,11 @@ def vocabulary() -> Vocabulary:
 
 
 def test_every_caption_comes_with_its_image(split: CaptionSplit, vocabulary: Vocabulary) -> None:
-    ((images, places, tokens, named),) = validation_captions(split, vocabulary, 3, 10)
+    ((images, places, tokens, looks),) = validation_captions(split, vocabulary, 3, 10)
     assert (images.shape, images.dtype) == ((3, 4, 4), torch.uint8)
     assert images[places][:, 0, 0].tolist() == [0, 0, 1, 2, 2, 2]
     assert (tokens.shape, tokens.dtype) == ((6, 5), torch.int64)
-    assert named.shape == (6, 0, 0)
+    assert looks.shape == (6, 0, 0)
     assert (tokens[:, 0] == START).all()
     assert [vocabulary.decode(row) for row in tokens.tolist()] == [text for texts in CAPTIONS for text in texts]
     assert (tokens != PAD).sum(1).tolist() == [4, 5, 4, 5, 3, 3]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data.scene_grammar import CLEAR, DIGITS, PLURALS, Point, describe, named_digits
+from training.data.scene_grammar import CLEAR, DIGITS, PLURALS, Point, describe, digits_to_look_at, named_digits
 
 place = st.tuples(st.integers(5, 59), st.integers(5, 59))
 scenes = st.lists(st.tuples(st.integers(0, 9), place), min_size=1, max_size=4)
@@ -125,3 +125,18 @@ def test_left_is_never_said_of_what_is_not_clearly_left(first: Point, second: Po
 )
 def test_a_word_for_a_number_names_a_digit_only_after_an_article(caption: str, named: list[int | None]) -> None:
     assert named_digits(caption.split()) == named
+
+
+def test_what_joins_two_groups_is_seen_at_the_second() -> None:
+    assert digits_to_look_at(["two", "fours", "left", "of", "a", "six"]) == [None, 4, 6, None, None, 6]
+    assert digits_to_look_at(["a", "one", "and", "two", "threes", "and", "a", "nine"]) == [
+        None,
+        1,
+        3,
+        None,
+        3,
+        9,
+        None,
+        9,
+    ]
+    assert digits_to_look_at(["a", "two", "on", "the", "left"]) == [None, 2, None, None, None]
