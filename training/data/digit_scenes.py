@@ -65,7 +65,7 @@ class DigitScenes:
         return Scenes(digits, f"{part} {self.seed}", self.counts[part])
 
     def looks(self, part: Part, grid: tuple[int, int], words: int) -> Bytes:
-        """Where the digits are to look at for each word: (N, words, h * w), the share of each cell of ``grid`` in 255ths.
+        """Where to look for each word: (N, words, h * w), the share of each cell of the ``grid`` in 255ths.
 
         A word without any, and one there is not, has nothing but zeros.
         """

@@ -63,7 +63,7 @@ def named_digits(words: Sequence[str]) -> list[int | None]:
 
 
 def digits_to_look_at(words: Sequence[str]) -> list[int | None]:
-    """The digit to look at for each of ``words``: the one it names, and for what joins two groups, the one that follows.
+    """The digit to look at for each of ``words``: the one it names, or, for what joins two groups, the one to come.
 
     Whether a four is left of a six is seen at the six, when the four is known.
     """
