@@ -16,7 +16,8 @@ from models.deconvolution import Deconvolution
 from models.variant import Variant
 from service.package import Deconvolution as Description
 from service.package import TensorSpec
-from tests.models.rows import CONVOLUTIONAL, SMALL, each, seasoned, thin
+from tests.models.rows import CONVOLUTIONAL, each, seasoned, thin
+from tests.models.rows import GREY as GREY_ROWS
 from tests.training.tiny import digits
 from training.data import Bytes
 from training.errors import ExportError
@@ -191,7 +192,7 @@ def test_a_run_holds_fewer_rows_where_a_row_is_much_work(monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-@each([variant for variant in SMALL if variant in CONVOLUTIONAL])
+@each([variant for variant in (*GREY_ROWS, find("resnet20")) if variant in CONVOLUTIONAL])
 def test_a_row_under_onnx_runtime_goes_back_as_torch_does(variant: Variant, tmp_path: Path) -> None:
     channels, *side = variant.input_shape
     shape = tuple(side) if channels == 1 else (*side, channels)

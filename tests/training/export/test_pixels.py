@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.classification.rows import find
 from models.variant import Variant
-from tests.models.rows import SMALL, each, seasoned
+from tests.models.rows import GREY, each, seasoned
 from training.classification.graph import Served
 from training.export.onnx_file import INPUT, to_onnx
 from training.export.pixels import fold_pixels
@@ -66,8 +66,8 @@ def test_padding_is_the_nearest_grey_instead_of_the_mean() -> None:
     np.testing.assert_allclose(answer(after, noise(3)), answer(before, noise(3)), atol=0.02)
 
 
-@each([variant for variant in SMALL if variant.receptive_field])
-def test_in_every_small_convolutional_row_the_first_layer_takes_them(variant: Variant) -> None:
+@each([variant for variant in (*GREY, find("resnet20")) if variant.receptive_field])
+def test_in_every_convolutional_family_the_first_layer_takes_them(variant: Variant) -> None:
     channels, height, width = variant.input_shape
     shape = (height, width) if channels == 1 else (height, width, channels)
     model = to_onnx(Served(seasoned(variant), MEAN[:channels], STD[:channels]), shape)
