@@ -66,6 +66,9 @@ def trace(
     with warnings.catch_warnings():
         # torch 2.13 copies a tree whose class its own pytree module has deprecated.
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+        # Its recurrent layers are traced by a check that it has deprecated, and keep their weights a second time.
+        warnings.filterwarnings("ignore", "_check_is_size will be removed", FutureWarning)
+        warnings.filterwarnings("ignore", "The tensor attributes self.recurrence._flat_weights", UserWarning)
         # Several inputs have the one batch.
         warnings.filterwarnings("ignore", ".*The axis name: batch will not be used", UserWarning)
         program = torch.onnx.export(
