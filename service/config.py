@@ -59,6 +59,9 @@ class Config(BaseModel):
     default_captioner: str = Field(
         "", description="Model that captions where a request names none; empty: the only one there is."
     )
+    default_text_classifier: str = Field(
+        "", description="Model that classifies texts where a request names none; empty: the only one there is."
+    )
     host: str = Field("127.0.0.1", description="Address all four ports listen on.")
     http_port: int = Field(3000, ge=1, le=65535, description="BentoML: task endpoints and the OpenAPI page.")
     rest_port: int = Field(8000, ge=1, le=65535, description="Open Inference Protocol over REST.")
@@ -84,7 +87,7 @@ class Config(BaseModel):
     timeout_s: float = Field(30.0, gt=0, description="A request's deadline where the caller sets none.")
     drain_s: float = Field(30.0, gt=0, description="Time for in-flight requests after SIGTERM.")
     max_request_bytes: int = Field(16 << 20, ge=1, description="Largest request body, and largest image file.")
-    max_images: int = Field(64, ge=1, description="Most images in one call.")
+    max_images: int = Field(64, ge=1, description="Most images, or texts, in one call.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest decoded image (decompression bombs).")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     data: Path | None = Field(None, description="Folder of data sets already at hand; read by training only.")

@@ -20,7 +20,7 @@ _request = Histogram(
     buckets=_SECONDS,
 )
 _stage_labels = ("model", "version", "surface")
-_decode = Histogram("lectorium_decode_duration_seconds", "Image bytes to tensor.", _stage_labels, buckets=_SECONDS)
+_decode = Histogram("lectorium_decode_duration_seconds", "Image or text to tensor.", _stage_labels, buckets=_SECONDS)
 _queue = Histogram("lectorium_queue_duration_seconds", "Waiting for a lane.", _stage_labels, buckets=_SECONDS)
 _compute = Histogram("lectorium_compute_duration_seconds", "In the lane.", _stage_labels, buckets=_SECONDS)
 _first_emission = Histogram(

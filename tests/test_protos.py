@@ -99,6 +99,35 @@ VISION = {
     "Caption": ["string text 1", "double score 2", "repeated Word words 3"],
     "Word": ["string word 1", "double log_probability 2", "Attention attention 3"],
     "Attention": ["bytes png 1", "repeated uint32 shape 2", "bytes values 3"],
+    "ClassifyTextRequest": [
+        "string text 1",
+        "string model 2",
+        "string version 3",
+        "uint32 top_k 4 of _top_k",
+        "string id 5",
+    ],
+    "ClassifyTextResponse": [
+        "string model 1",
+        "string version 2",
+        "repeated Label labels 3",
+        "Timing timing 4",
+        "string id 5",
+    ],
+    "ClassifyTextBatchRequest": [
+        "repeated string texts 1",
+        "string model 2",
+        "string version 3",
+        "uint32 top_k 4 of _top_k",
+        "string id 5",
+    ],
+    "ClassifyTextBatchResponse": [
+        "string model 1",
+        "string version 2",
+        "repeated TextLabels results 3",
+        "Timing timing 4",
+        "string id 5",
+    ],
+    "TextLabels": ["repeated Label labels 1"],
     "Timing": ["double queue_ms 1", "double decode_ms 2", "double compute_ms 3"],
 }
 VISION_CALLS = {
@@ -106,6 +135,8 @@ VISION_CALLS = {
     "ClassifyBatch": "ClassifyBatchRequest ClassifyBatchResponse",
     "ClassifyStream": "stream ClassifyRequest stream ClassifyStreamResponse",
     "Caption": "CaptionRequest stream CaptionResponse",
+    "ClassifyText": "ClassifyTextRequest ClassifyTextResponse",
+    "ClassifyTextBatch": "ClassifyTextBatchRequest ClassifyTextBatchResponse",
 }
 # By descriptor.proto's numbers of them.
 _NAMES = "double float int64 uint64 int32 fixed64 fixed32 bool string group message bytes uint32"

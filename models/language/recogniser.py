@@ -69,12 +69,12 @@ class LanguageGraph(nn.Module):
             raise TypeError("a recogniser with the cell rnn cannot be exported for any length; gru and lstm can")
         self.requires_grad_(False)
 
-    def forward(self, text: Tensor) -> Tensor:
+    def forward(self, text: Tensor) -> tuple[Tensor]:
         """See the class."""
         h, _ = self.recurrence(self.embedding(text.to(torch.int64)))  # (B, T, hidden)
         last = _real(text).sum(1) - 1  # (B,)
         h = h.gather(1, last[:, None, None].expand(-1, 1, h.shape[2])).squeeze(1)  # (B, T, hidden) -> (B, hidden)
-        return torch.softmax(self.scores(h), 1)
+        return (torch.softmax(self.scores(h), 1),)
 
 
 def _real(text: Tensor) -> Tensor:

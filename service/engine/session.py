@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 class Session:
     """A graph loaded on a device. On the CPU, ``run`` may be called from several lanes at once.
 
-    ``inline_rows`` are the rows of the largest bucket that `warm` found to run in less than `HANDOVER_S`.
+    ``inline_rows`` are the rows of the largest bucket that `warm` found to run in less than `HANDOVER_S`; none where
+    a row may have any size, as the next may be many times the example's.
     ``providers`` are those that run the graph's nodes, by ONNX Runtime's names; ``on_device`` are the inputs that it
     reads in the device's own memory. With ``any_size``, as a loop's steps are, a device warms every number of rows.
 
@@ -55,7 +56,8 @@ class Session:
         self.inline_rows = 0
         self._path = path
         self._threads = intra_op
-        self._session = _load(path, intra_op, device if _fixed_rows(graph) else replace(device, records=False))
+        self._alike = _fixed_rows(graph)
+        self._session = _load(path, intra_op, device if self._alike else replace(device, records=False))
         _match(path, "input", graph.inputs, self._session.get_inputs())
         _match(path, "output", graph.outputs, self._session.get_outputs())
         self.providers = _providers(self._session)
@@ -63,7 +65,7 @@ class Session:
         self._plain = run_options(NOT_RECORDED)
         every = any_size and device.own_memory
         self._sizes = list(range(1, graph.max_batch + 1)) if every else buckets(graph.max_batch)
-        self._bucketed = self._buckets() if device.own_memory and _fixed_rows(graph) else None
+        self._bucketed = self._buckets() if device.own_memory and self._alike else None
 
     def _buckets(self) -> Bucketed:
         def make(spec: TensorSpec, capacity: int) -> Buffer:
@@ -94,7 +96,7 @@ class Session:
         """Run every size with the rows of ``example``, repeated; the first run of a size is the slowest."""
         for rows in self._sizes:
             # A device's buffers are its lane's alone.
-            if self._run_s(example, rows) < HANDOVER_S and not self.device.own_memory:
+            if self._run_s(example, rows) < HANDOVER_S and self._alike and not self.device.own_memory:
                 self.inline_rows = rows
 
     def reload_alone(self, example: Tensors) -> bool:

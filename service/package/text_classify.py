@@ -9,7 +9,7 @@ from service.package.graph import Frozen, Graph, IntegerParameter, Positive, fin
 
 
 class TextInput(Frozen):
-    """How a text becomes the graph's ``tensor`` (batch, bytes): in UTF-8, cut after ``max_bytes``, then zeros.
+    """How a text becomes the graph's ``tensor`` (batch, bytes): at most ``max_bytes`` of UTF-8, then zeros.
 
     Texts are filled up with zeros to a multiple of ``multiple`` bytes, so that many lengths share a batch.
     """

@@ -24,9 +24,12 @@ from service.surfaces.door import Door, Visit
 from service.surfaces.event_response import EventResponse
 from service.surfaces.pages import ERROR_HANDLERS, Pages
 from service.surfaces.task_door import Refusal, TaskDoor
+from service.surfaces.text_form import ClassifyTextBatchForm, ClassifyTextForm
+from service.surfaces.text_visit import TextVisits
 from service.tasks.captioning import Captioning, CaptionOptions
 from service.tasks.classification import Classification, ClassificationBatch, ClassifyOptions
 from service.tasks.tasks import Tasks
+from service.tasks.text_classification import TextClassification, TextClassificationBatch
 
 
 @bentoml.service(
@@ -40,6 +43,7 @@ class TaskService:
 
     classifier: ClassVar[ClassifyVisits]
     captioner: ClassVar[CaptionVisits]
+    texts: ClassVar[TextVisits]
     door: ClassVar[Door]
 
     @bentoml.api(  # type: ignore[untyped-decorator]
@@ -90,6 +94,32 @@ class TaskService:
         words = self.captioner.words(state.visit, image, model, version, CaptionOptions(**options))
         return EventResponse(state.events, words, NAMES)
 
+    @bentoml.api(  # type: ignore[untyped-decorator]
+        route="/v1/classify-text", input_spec=ClassifyTextForm
+    )
+    async def classify_text(
+        self, text: str, model: str, version: str, top_k: int | None, ctx: bentoml.Context
+    ) -> TextClassification:
+        """The most probable labels of one text, such as its language, with the model that gave them."""
+        visit: Visit = ctx.request.state.visit
+        try:
+            return await self.texts.one(visit, text, model, version, top_k)
+        except LectoriumError as error:
+            raise Refusal(error) from error
+
+    @bentoml.api(  # type: ignore[untyped-decorator]
+        route="/v1/classify-text/batch", input_spec=ClassifyTextBatchForm
+    )
+    async def classify_text_batch(
+        self, texts: list[str], model: str, version: str, top_k: int | None, ctx: bentoml.Context
+    ) -> TextClassificationBatch:
+        """The most probable labels of each of several texts; one that is refused refuses them all."""
+        visit: Visit = ctx.request.state.visit
+        try:
+            return await self.texts.batch(visit, texts, model, version, top_k)
+        except LectoriumError as error:
+            raise Refusal(error) from error
+
     async def __is_ready__(self) -> bool:
         return self.door.ready
 
@@ -100,6 +130,7 @@ def task_app(engine: Engine, tasks: Tasks, door: Door, config: Config, metrics: 
     service: Any = TaskService
     service.inner.classifier = ClassifyVisits(tasks.classifier)
     service.inner.captioner = CaptionVisits(tasks.captioner)
+    service.inner.texts = TextVisits(tasks.text_classifier)
     ClassifyBatchForm.max_files = config.max_images
     service.inner.door = door
     service.add_asgi_middleware(TaskDoor, door=door, config=config)

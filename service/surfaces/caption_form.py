@@ -5,13 +5,13 @@ from typing import ClassVar
 from pydantic import Field
 
 from service.package.choice import STRATEGIES
-from service.surfaces.task_form import ImageForm, TaskForm
+from service.surfaces.task_form import FilesForm, ImageForm
 from service.tasks.captioning import ATTENTIONS
 
 _STRATEGY = "How each word is chosen; empty: the card's default. Options of another strategy than this are refused."
 
 
-class _OptionsForm(TaskForm):
+class _OptionsForm(FilesForm):
     whole_numbers: ClassVar[frozenset[str]] = frozenset({"beam_width", "n_best", "top_k", "seed", "max_words"})
     numbers: ClassVar[frozenset[str]] = frozenset({"length_penalty", "temperature", "top_p"})
 

@@ -7,13 +7,13 @@ from pydantic import Field
 
 from service.package import VIEWS
 from service.surfaces.form import Form
-from service.surfaces.task_form import ImageFile, ImageForm, TaskForm
+from service.surfaces.task_form import FilesForm, ImageFile, ImageForm
 
 _VIEWS = "What the answer is averaged over; empty: the card's default."
 _EXPLAIN = "Show what the network looked at: a class activation map, or what drives a layer; empty: nothing."
 
 
-class _OptionsForm(TaskForm):
+class _OptionsForm(FilesForm):
     whole_numbers: ClassVar[frozenset[str]] = frozenset({"top_k"})
 
     top_k: int | None = Field(None, description="How many labels; empty: the card's default.")

@@ -9,7 +9,16 @@ from service.surfaces.http_error import ANSWERED, error_answer
 from service.surfaces.sse import EventStream
 
 SURFACE = "http"
-TASKS = frozenset({"/v1/caption", "/v1/caption/stream", "/v1/classify", "/v1/classify/batch"})
+TASKS = frozenset(
+    {
+        "/v1/caption",
+        "/v1/caption/stream",
+        "/v1/classify",
+        "/v1/classify/batch",
+        "/v1/classify-text",
+        "/v1/classify-text/batch",
+    }
+)
 # The name of the event that says an error.
 ERROR = "error"
 

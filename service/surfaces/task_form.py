@@ -1,4 +1,4 @@
-"""What the forms of all tasks have in common: an image, the model, and how they are read."""
+"""What the forms of all tasks have in common: the model, and how they are read; of most, an image."""
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -16,11 +16,7 @@ ImageFile = Annotated[Path, ContentType("image/*")]
 
 
 class TaskForm(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's types are not exported
-    """Options beside the image: each a text, but for those named here."""
-
-    max_files: ClassVar[int] = 1
-    whole_numbers: ClassVar[frozenset[str]] = frozenset()
-    numbers: ClassVar[frozenset[str]] = frozenset()
+    """Which model is asked."""
 
     model: str = Field("", description="Model name; empty: the server's default.")
     version: str = Field("", description="Model version; empty: the highest.")
@@ -33,13 +29,29 @@ class TaskForm(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's types a
             Refusal: an InvalidArgument that names the field, what came and what was wanted.
         """
         try:
-            form = await Form.read(request, set(cls.model_fields), cls.max_files)
-            fields: dict[str, Any] = await cls.read_images(form)
-            fields |= {name: cls._option(form, name) for name in cls.model_fields if name not in fields}
+            constructed: TaskForm = cls.model_construct(**await cls.read_fields(request))
         except LectoriumError as error:
             raise Refusal(error) from error
-        constructed: TaskForm = cls.model_construct(**fields)
         return constructed
+
+
+class FilesForm(TaskForm):
+    """A multipart form. Its options beside the files are each a text, but for those named here."""
+
+    max_files: ClassVar[int] = 1
+    whole_numbers: ClassVar[frozenset[str]] = frozenset()
+    numbers: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    async def read_fields(cls, request: Request) -> dict[str, Any]:
+        """Every field of the form.
+
+        Raises:
+            InvalidArgument: as `Form`.
+        """
+        form = await Form.read(request, set(cls.model_fields), cls.max_files)
+        fields: dict[str, Any] = await cls.read_images(form)
+        return fields | {name: cls._option(form, name) for name in cls.model_fields if name not in fields}
 
     @classmethod
     def _option(cls, form: Form, name: str) -> str | int | float | None:

@@ -1,1 +1,1 @@
-"""Tasks: an image in, a typed result out, through the engine. No protocol here either."""
+"""Tasks: an image or a text in, a typed result out, through the engine. No protocol here either."""

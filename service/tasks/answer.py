@@ -16,5 +16,5 @@ class Timing(BaseModel):
     """Where the time went, in milliseconds."""
 
     queue_ms: float = Field(description="Waiting for a lane.")
-    decode_ms: float = Field(description="Image bytes to tensor, waiting for a decoder included.")
+    decode_ms: float = Field(description="Image file or text to tensor, waiting for a decoder included.")
     compute_ms: float = Field(description="In the lane; shared with the rows of the same batch.")

@@ -6,6 +6,7 @@ from service.engine import Model
 from service.errors import InvalidArgument
 from service.package import ClassifyCard, Views
 from service.tasks.classification import ClassifyOptions
+from service.tasks.labels import checked_top_k
 from service.tasks.refusal import refusal
 
 _MAX_DIGITS = 9
@@ -34,21 +35,12 @@ class Choice(NamedTuple):
         """
         card = model.package.classifier
         return cls(
-            _top_k(card, options.top_k),
+            checked_top_k(card, options.top_k),
             _views(card, options.views),
             _explain(card, options.explain),
             _label(card, options, model.package.labels) if options.explain_label else None,
             _layer(card, options),
         )
-
-
-def _top_k(card: ClassifyCard, came: int | None) -> int:
-    allowed = card.parameters.top_k
-    if came is None:
-        return allowed.default
-    if not allowed.minimum <= came <= allowed.maximum:
-        raise InvalidArgument(f"top_k {came} came; model {card.name!r} takes {allowed.minimum} to {allowed.maximum}")
-    return came
 
 
 def _views(card: ClassifyCard, came: str) -> Views:

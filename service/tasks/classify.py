@@ -1,10 +1,9 @@
 """Classification: image files in, their most probable labels out, and what the network looked at."""
 
-import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +14,14 @@ from service.imaging import VIEW_COUNTS
 from service.package import ClassifyCard
 from service.tasks.answer import Timing
 from service.tasks.choice import Choice
-from service.tasks.classification import Classification, ClassificationBatch, Classified, ClassifyOptions, Label
+from service.tasks.classification import Classification, ClassificationBatch, Classified, ClassifyOptions
 from service.tasks.decoding import Decoder
 from service.tasks.explanation import Explainer
+from service.tasks.labels import most_probable
 from service.tasks.selection import Selection
+from service.tasks.together import together
 
 DEFAULTS = ClassifyOptions()
-
-T = TypeVar("T")
 
 
 class Classifier:
@@ -95,7 +94,7 @@ class Classifier:
         views = VIEW_COUNTS[choice.views]
         if views > 1:
             probabilities = probabilities.reshape(len(rows), views, -1).mean(1)  # (N * views, C) -> (N, C)
-        results = [Classified(labels=_labels(model, each, choice.top_k)) for each in probabilities]
+        results = [Classified(labels=most_probable(model, each, choice.top_k)) for each in probabilities]
         if explainer is not None:
             await self._explain(explainer, answers[-1], rows, results)
         timing = Timing(
@@ -117,7 +116,7 @@ class Classifier:
         if views == 1 and explainer.output:
             return [await infer([card.classes.tensor, explainer.output])]
         plain = _joined([each[:1] for each in rows])
-        return await _together(infer([card.classes.tensor]), explainer.ask(plain))
+        return await together(infer([card.classes.tensor]), explainer.ask(plain))
 
     async def _explain(
         self, explainer: Explainer, answer: Answer, rows: list[NDArray[np.uint8]], results: list[Classified]
@@ -131,23 +130,5 @@ class Classifier:
             result.explanation = explanation
 
 
-def _labels(model: Model, probabilities: NDArray[Any], count: int) -> list[Label]:
-    names = model.package.labels
-    top = (-probabilities).argsort(kind="stable")[:count]
-    # Python's numbers at once: taking numpy's out one by one is several times as slow.
-    pairs = zip(top.tolist(), probabilities[top].tolist(), strict=True)
-    return [Label(label=names[i], index=i, probability=probability) for i, probability in pairs]
-
-
 def _joined(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
-
-
-async def _together(*work: Coroutine[Any, Any, T]) -> list[T]:
-    """What each returns; where one fails or the caller leaves, the others are cancelled and have ended."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(each) for each in work]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]

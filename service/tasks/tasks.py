@@ -5,6 +5,7 @@ from service.engine import Engine
 from service.tasks.caption import Captioner
 from service.tasks.classify import Classifier
 from service.tasks.decoding import Decoder
+from service.tasks.text_classify import TextClassifier
 
 
 class Tasks:
@@ -14,3 +15,4 @@ class Tasks:
         decode = Decoder(config)
         self.classifier = Classifier(engine, config, decode)
         self.captioner = Captioner(engine, config, decode)
+        self.text_classifier = TextClassifier(engine, config)

@@ -20,6 +20,7 @@ from tests.explaining_packages import activation_maps
 from tests.packages import CLASSES, example, expected
 from tests.pictures import png
 from tests.serving import Server
+from tests.text_packages import text_probabilities
 
 # A closed client leaves its temporary folder to the garbage collector, which mentions it.
 pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
@@ -104,7 +105,8 @@ def test_a_file_that_is_no_image_is_refused(classify: Classify, tmp_path: Path) 
 def test_the_client_knows_the_endpoint_and_that_the_server_is_ready(server: Server) -> None:
     with SyncHTTPClient(server.http) as client:
         assert client.is_ready()
-        assert list(client.endpoints) == ["classify", "classify_batch"]
+        tasks = {"classify", "classify_batch", "caption", "caption_stream", "classify_text", "classify_text_batch"}
+        assert set(client.endpoints) == tasks
 
 
 def test_views_and_explanation_are_understood(classify: Classify, picture: Path) -> None:
@@ -116,6 +118,22 @@ def test_views_and_explanation_are_understood(classify: Classify, picture: Path)
     (evidence,) = explanation["evidence"]
     values = np.frombuffer(b64decode(evidence["values"]), "<f4").reshape(evidence["shape"])
     np.testing.assert_allclose(values, activation_maps(example(1))[0, 1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("top_k", [1, 4])
+def test_texts_are_classified_one_and_several(classify: Classify, top_k: int) -> None:
+    texts = ["Zwölf", "a longer one, of another length"]
+    one = classify(endpoint="classify_text", text=texts[0], model="letters", top_k=top_k)
+    several = classify(endpoint="classify_text_batch", texts=texts, version=None, top_k=top_k)
+    assert (one["model"], several["model"]) == ("letters", "letters")
+    assert [len(result["labels"]) for result in (one, *several["results"])] == [top_k] * 3
+    tops = [result["labels"][0]["index"] for result in (one, *several["results"])]
+    assert tops == [text_probabilities(text).argmax() for text in (texts[0], *texts)]
+
+
+def test_a_text_that_is_refused_is_the_clients_error(classify: Classify) -> None:
+    with pytest.raises(InvalidArgument, match="the text is empty"):
+        classify(endpoint="classify_text", text="")
 
 
 def test_several_images_are_classified_at_once(classify: Classify, tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ Answers = dict[str, npt.NDArray[Any]]
 class Exported(Protocol):
     """What becomes a graph: a module that says how its ``outputs`` are called."""
 
-    outputs: Sequence[str]
+    @property
+    def outputs(self) -> Sequence[str]:
+        """Their names, in order."""
 
     def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The tensors of ``outputs``."""
@@ -60,12 +62,18 @@ def trace(
 
     ``free`` are further dimensions of inputs that may have any size.
     """
+    # torch 2.13 remembers how it ran a recurrent layer of one length, and would fix that length in the graph.
+    for layer in (torch.ops.aten.gru.input, torch.ops.aten.lstm.input):
+        layer._dispatch_cache.clear()
     batch = torch.export.Dim("batch")
     # The exporter logs a line for each torchvision operator that it cannot register; we have no torchvision.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # torch 2.13 copies a tree whose class its own pytree module has deprecated.
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+        # Its recurrent layers are traced by a check that it has deprecated, and keep their weights a second time.
+        warnings.filterwarnings("ignore", "_check_is_size will be removed", FutureWarning)
+        warnings.filterwarnings("ignore", "The tensor attributes self.recurrence._flat_weights", UserWarning)
         # Several inputs have the one batch.
         warnings.filterwarnings("ignore", ".*The axis name: batch will not be used", UserWarning)
         program = torch.onnx.export(

@@ -54,6 +54,16 @@ class VisionStub(object):
                 request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.CaptionRequest.SerializeToString,
                 response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.CaptionResponse.FromString,
                 _registered_method=True)
+        self.ClassifyText = channel.unary_unary(
+                '/lectorium.v1.Vision/ClassifyText',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextResponse.FromString,
+                _registered_method=True)
+        self.ClassifyTextBatch = channel.unary_unary(
+                '/lectorium.v1.Vision/ClassifyTextBatch',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextBatchRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextBatchResponse.FromString,
+                _registered_method=True)
 
 
 class VisionServicer(object):
@@ -89,6 +99,20 @@ class VisionServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ClassifyText(self, request, context):
+        """The most probable labels of one text, such as the language it is in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClassifyTextBatch(self, request, context):
+        """The same of several texts at once: one that is refused refuses them all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VisionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +135,16 @@ def add_VisionServicer_to_server(servicer, server):
                     servicer.Caption,
                     request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.CaptionRequest.FromString,
                     response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.CaptionResponse.SerializeToString,
+            ),
+            'ClassifyText': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClassifyText,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextResponse.SerializeToString,
+            ),
+            'ClassifyTextBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClassifyTextBatch,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextBatchRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextBatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -221,6 +255,60 @@ class Vision(object):
             '/lectorium.v1.Vision/Caption',
             protos_dot_lectorium_dot_v1_dot_vision__pb2.CaptionRequest.SerializeToString,
             protos_dot_lectorium_dot_v1_dot_vision__pb2.CaptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectorium.v1.Vision/ClassifyText',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyTextBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectorium.v1.Vision/ClassifyTextBatch',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextBatchRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

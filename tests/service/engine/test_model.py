@@ -23,6 +23,7 @@ from service.package import read_package
 from service.package.bare import bare_package
 from tests.bare_packages import adder, not_for_zeros, write_bare
 from tests.packages import MAX_BATCH, change_card, example, expected, replace_file, write_package
+from tests.service.engine.sums import sum_model
 
 
 @pytest.fixture
@@ -160,6 +161,14 @@ def test_a_model_no_bucket_of_which_is_quick_leaves_all_to_the_lanes(
 ) -> None:
     monkeypatch.setattr(session_module, "HANDOVER_S", 0)
     assert load(folder).session.inline_rows == 0
+
+
+def test_a_model_whose_rows_may_have_any_size_leaves_all_to_the_lanes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "HANDOVER_S", 20.0)
+    assert load(folder).session.inline_rows == MAX_BATCH
+    assert sum_model(tmp_path).session.inline_rows == 0
 
 
 @pytest.mark.parametrize(

@@ -25,16 +25,18 @@ from tests.service.surfaces.words import write_words
 from tests.service.tasks.captioning import write_endless
 from tests.serving import SLOW_WORK, Server, write_zoo
 from tests.step_packages import write_captioner, write_chars, write_diffusion
+from tests.text_packages import write_text_package
 
 StartServer = Callable[..., Server]
 
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository of `tiny` in two versions, `slow`, `seeing`, which explains itself, `captioner`, `echo`, `half`."""
+    """`tiny` in two versions, `slow`, `seeing`, which explains itself, `captioner`, `letters`, `echo`, `half`."""
     folder = write_zoo(tmp_path_factory.mktemp("zoo"))
     write_explaining_package(folder)
     write_captioner(folder)
+    write_text_package(folder)
     write_echo(folder, "echo", ECHO)
     write_echo(folder, "half", ["FP16"])
     return folder

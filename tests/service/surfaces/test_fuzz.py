@@ -16,6 +16,7 @@ from protos import open_inference_pb2 as pb
 from protos.lectorium.v1 import vision_pb2
 from service.surfaces.task_door import TASKS
 from tests.pictures import png
+from tests.service.surfaces.classifying_texts import ONE, SEVERAL
 from tests.service.surfaces.transports import JSON_LENGTH, Grpc, Refused, Rest, Vision, infer_path, refuse
 from tests.serving import Server
 
@@ -162,9 +163,20 @@ ASKED = {
     "id": TEXT,
 }
 IMAGE = st.just(PICTURE) | st.binary(max_size=30)
+# NUL, and as many characters as make a text too long, among them.
+A_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+ABOUT_A_TEXT = {
+    "model": st.sampled_from(["letters", "", "tiny"]) | TEXT,
+    "version": ASKED["version"],
+    "top_k": ASKED["top_k"],
+}
 VISION_CALLS = {
     "Classify": st.builds(vision_pb2.ClassifyRequest, image=IMAGE, **ASKED),
     "ClassifyBatch": st.builds(vision_pb2.ClassifyBatchRequest, images=st.lists(IMAGE, max_size=3), **ASKED),
+    "ClassifyText": st.builds(vision_pb2.ClassifyTextRequest, text=A_TEXT, id=TEXT, **ABOUT_A_TEXT),
+    "ClassifyTextBatch": st.builds(
+        vision_pb2.ClassifyTextBatchRequest, texts=st.lists(A_TEXT, max_size=4), id=TEXT, **ABOUT_A_TEXT
+    ),
 }
 
 
@@ -182,6 +194,25 @@ def test_any_vision_message_is_answered_or_refused(vision: Vision, call: str) ->
             assert 0 < len(refused.value.message) < 2000
         else:
             assert answer.id == request.id
+
+    sends()
+
+
+TEXT_BODIES = {
+    ONE: st.fixed_dictionaries({"text": mostly(A_TEXT)}, optional={**ABOUT_A_TEXT, "else": ANYTHING}),
+    SEVERAL: st.fixed_dictionaries(
+        {"texts": mostly(st.lists(A_TEXT, max_size=4))}, optional={**ABOUT_A_TEXT, "top_k": ANYTHING}
+    ),
+}
+
+
+@pytest.mark.parametrize("path", TEXT_BODIES)
+def test_any_json_about_texts_is_answered_or_refused(clients: Clients, path: str) -> None:
+    @fuzz
+    @given(message=TEXT_BODIES[path] | ANYTHING, cut=st.sampled_from([0, 0, 0, 1, 7]))
+    def sends(message: Any, cut: int) -> None:
+        body = orjson.dumps(message)
+        check(clients["http"].post(path, content=body[: len(body) - cut]))
 
     sends()
 
