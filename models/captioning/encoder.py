@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from models.classification.rows import build
 
 PLACE = 0.5  # of what a place says of itself, beside what is seen there
+COORDINATES = 6  # one feature in so many says where a place is and nothing else
 
 
 class _MapsTracer(fx.Tracer):
@@ -26,8 +27,10 @@ class ImageEncoder(nn.Module):
 
     What the classifier has beyond its last maps is cut off; the rest, `backbone`, keeps its names, so that the
     weights of a trained one fit. Each place's K maps go through a linear layer; a vector of the place's own is added
-    and the sum rectified, so that even the mean over places knows where things are. These vectors start as `planar`.
-    Batch norm then centres the features: what most places have in common would hide from a decoder what few have.
+    and the sum rectified, so that even the mean over places knows where things are. One feature in six is the place's
+    alone (as in Liu et al. 2018, arXiv:1807.03247): among what is seen, it would be too faint to tell
+    what lies left of what. Both start as `planar`. Batch norm then centres all features: what most places have in
+    common would hide from a decoder what few have.
 
     ``shape`` (C, H, W) is that of the images. Where the maps are larger than ``grid`` (h, w), they are averaged to
     it; without one, L is as many places as the maps have.
@@ -58,21 +61,24 @@ class ImageEncoder(nn.Module):
             raise ValueError(f"maps of {size[0]}x{size[1]} cannot be averaged to {self.grid[0]}x{self.grid[1]}")
         windows = (size[0] // self.grid[0], size[1] // self.grid[1])
         self.pool = nn.Identity() if windows == (1, 1) else nn.AvgPool2d(windows)
-        self.projection = nn.Linear(maps, width)
+        coordinates = math.ceil(width / COORDINATES)
+        self.projection = nn.Linear(maps, width - coordinates)
         nn.init.kaiming_normal_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
-        self.place = nn.Parameter(PLACE * planar(*self.grid, width))
+        self.place = nn.Parameter(PLACE * planar(*self.grid, width - coordinates))
+        self.coordinates = nn.Parameter(planar(*self.grid, coordinates))
         self.normalisation = nn.BatchNorm1d(width)
 
     @property
     def shape(self) -> tuple[int, int]:
         """L and width of the features."""
-        return self.place.shape[0], self.place.shape[1]
+        return self.place.shape[0], self.normalisation.num_features
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, L, width) of normalised images (B, C, H, W); L goes through the grid row by row."""
         maps = self.pool(self.backbone.maps(x)).flatten(2).transpose(1, 2)  # (B, K, h, w) -> (B, L, K)
-        placed = torch.relu(self.projection(maps) + self.place)  # (B, L, width)
+        seen = torch.relu(self.projection(maps) + self.place)  # (B, L, width - coordinates)
+        placed = torch.cat((seen, self.coordinates.expand(x.shape[0], -1, -1)), 2)  # (B, L, width)
         features: Tensor = self.normalisation(placed.transpose(1, 2)).transpose(1, 2)
         return features
 

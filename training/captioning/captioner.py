@@ -18,7 +18,7 @@ from training.data.caption_loading import CaptionBatch
 from training.data.vocabulary import PAD, Vocabulary
 from training.learner import Learner
 
-SEEN = 1e-4  # keeps the logarithm, and what it asks for, finite
+UNSEEN = 1e-4  # keeps the logarithm, and what it asks for, finite
 
 
 class Captioner(Learner):
@@ -111,12 +111,15 @@ def trimmed(batch: CaptionBatch) -> CaptionBatch:
 
 
 def overlooked(attention: Tensor, looks: Tensor) -> Tensor:
-    """-log of the attention (N, T, L) on where to look for a word, a mean over the words that have such places.
+    """The cross-entropy of the attention (N, T, L) and where to look for a word, a mean over words with such places.
 
-    ``looks`` (N, words, L) has the share of each place in 255ths (Liu et al. 2017, arXiv:1605.09553, whose words have
-    one place each).
+    ``looks`` (N, words, L) has the share of each place in 255ths (the strong supervision of Liu et al. 2017,
+    arXiv:1605.09553). Attention that follows the shares tells where the middle is, to less than a place.
     """
     steps = min(attention.shape[1], looks.shape[1])
-    shares = looks[:, :steps].to(attention.dtype) / 255
-    seen = (attention[:, :steps] * shares).sum(2)[shares.any(2)]  # (words with places,)
-    return -torch.log(seen + SEEN).mean() if len(seen) else attention.new_zeros(())
+    shares = looks[:, :steps].to(attention.dtype)
+    wanted = shares.any(2)
+    if not wanted.any():
+        return attention.new_zeros(())
+    shares, logs = shares[wanted], torch.log(attention[:, :steps][wanted] + UNSEEN)  # (words with places, L)
+    return -(shares * logs).sum(1).div(shares.sum(1)).mean()

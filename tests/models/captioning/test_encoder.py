@@ -22,7 +22,8 @@ def encoder(variant: Variant, width: int = 5) -> ImageEncoder:
 
 def features(model: ImageEncoder, maps: torch.Tensor) -> torch.Tensor:
     """Of maps (B, L, K), with averages of 0 and variances of 1."""
-    placed: torch.Tensor = (maps @ model.projection.weight.T + model.projection.bias + model.place).relu()
+    seen = (maps @ model.projection.weight.T + model.projection.bias + model.place).relu()
+    placed = torch.cat((seen, model.coordinates.expand(len(maps), -1, -1)), 2)
     scale: float = (1 + model.normalisation.eps) ** 0.5
     return placed / scale
 

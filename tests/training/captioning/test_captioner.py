@@ -108,9 +108,10 @@ def test_an_image_is_encoded_once_for_all_of_its_captions(scenes: Tiny) -> None:
 
 
 def test_where_to_look_for_each_word_is_learnt(scenes: Tiny) -> None:
-    attention = torch.tensor([[[0.5, 0.25, 0.25], [0.2, 0.3, 0.5]], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    attention = torch.tensor([[[0.5, 0.25, 0.25], [0.2, 0.3, 0.5]], [[1.0, 0.0, 0.0], [0.0, 0.8, 0.2]]])
     looks = torch.tensor([[[255, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 51, 255]]], dtype=torch.uint8)
-    wanted = -(torch.tensor(0.5).log() + torch.tensor(0.2).log()) / 2
+    # Of the second caption's second word, a sixth is wanted in the middle and five sixths on the right.
+    wanted = -(torch.tensor(0.5).log() + torch.tensor(0.8).log() / 6 + torch.tensor(0.2).log() * 5 / 6) / 2
     assert float(overlooked(attention, looks)) == pytest.approx(wanted.item(), abs=1e-3)
     assert float(overlooked(attention, looks * 0)) == 0
     begun = start(scenes, "supervised_attention=2.0")
