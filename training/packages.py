@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -38,6 +38,18 @@ def place(
         write(candidate)
         _move(candidate, target, Path(temporary) / "replaced")
     return read_package(target)
+
+
+def check_gate(wanted: Mapping[str, float], metrics: Mapping[str, float]) -> None:
+    """Compare what was measured of a package with what is ``wanted``.
+
+    Raises:
+        ExportError: a metric is less than wanted; it names all of these.
+    """
+    missed = [f"{name} {metrics[name]:.4f}, {least:.4g} is wanted" for name, least in wanted.items()
+              if not metrics[name] >= least]
+    if missed:
+        raise ExportError(f"gate, on the test split: {'; '.join(missed)}")
 
 
 def versions(repository: Path, name: str) -> list[int]:

@@ -44,16 +44,6 @@ class CaptionSubject:
         """The same, of whose metrics nothing is wanted."""
         return replace(self, recipe=self.recipe.model_copy(update={"gate": None}))
 
-    def check_gate(self, metrics: Mapping[str, float]) -> None:
-        """Raise ExportError where ``metrics`` are below what the recipe wants."""
-        missed = [
-            f"{name} {metrics[name]:.4f}, {wanted:.4g} is wanted"
-            for name, wanted in self.recipe.targets.items()
-            if not metrics[name] >= wanted
-        ]
-        if missed:
-            raise ExportError(f"gate, on the test split: {'; '.join(missed)}")
-
 
 def from_run(run: Path, data: Path | None) -> CaptionSubject:
     """The finished run of a captioner in the folder ``run``, whose data set lies in ``data``.

@@ -39,7 +39,7 @@ from training.history import Row, draw
 from training.language.evaluate import measure
 from training.language.learner import encode
 from training.language.recipe import LanguageRecipe
-from training.packages import place, shrink
+from training.packages import check_gate, place, shrink
 from training.provenance import git_commit
 
 MAX_BATCH = 32
@@ -147,7 +147,7 @@ def _write(subject: LanguageSubject, folder: Path) -> None:
     origin = _origin(subject, parity)
     _write_card(subject, said, origin, folder)
     metrics = measure(folder.parent.parent, read_package(folder), find_texts(subject.recipe.dataset))
-    _check_gate(subject.recipe, metrics)
+    check_gate(subject.recipe.targets, metrics)
     _write_card(subject, said, origin.model_copy(update={"metrics": metrics}), folder)
 
 
@@ -192,9 +192,3 @@ def _write_card(subject: LanguageSubject, graph: Graph, provenance: Provenance, 
         provenance=provenance,
     )
     (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", "utf-8")
-
-
-def _check_gate(recipe: LanguageRecipe, metrics: Mapping[str, float]) -> None:
-    for name, wanted in recipe.targets.items():
-        if not metrics[name] >= wanted:
-            raise ExportError(f"gate: {name} {metrics[name]:.4f} on the test split, {wanted:.4g} is wanted")

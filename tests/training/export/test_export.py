@@ -81,7 +81,7 @@ def test_a_name_that_is_no_package_name_is_refused(subject: Subject, name: str, 
 
 
 def test_a_missed_gate_refuses_and_leaves_the_repository_as_it_was(subject: Subject, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"accuracy gate: 0\.\d{4} on the test split, 1 is wanted"):
+    with pytest.raises(ExportError, match=r"gate, on the test split: accuracy 0\.\d{4}, 1 is wanted"):
         write_package(replace(subject, gate=1.0), tmp_path)
     assert everything_under(tmp_path) == []
 
