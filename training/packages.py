@@ -8,9 +8,12 @@ from pathlib import Path
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from service.package import Name, Package, read_package
+from service.package import CARD, Card, Name, Package, read_package, sha256
 from training.errors import EvaluationError, ExportError
 
+GRAPH, LABELS, GOLDEN, CURVE = "model.onnx", "labels.txt", "golden.npz", "card.png"
+TOLERANCE = 1e-4  # of golden answers: other processors sum in another order
+SHOWN = 5  # labels, unless the caller asks for another number
 MAX_BATCH, LEAST_MAX_BATCH = 64, 8
 BATCH_MACS = 16 << 30  # no more in one run, where that leaves the least
 COLOURS = 32  # of a diagram
@@ -46,8 +49,11 @@ def check_gate(wanted: Mapping[str, float], metrics: Mapping[str, float]) -> Non
     Raises:
         ExportError: a metric is less than wanted; it names all of these.
     """
-    missed = [f"{name} {metrics[name]:.4f}, {least:.4g} is wanted" for name, least in wanted.items()
-              if not metrics[name] >= least]
+    missed = [
+        f"{name} {metrics[name]:.4f}, {least:.4g} is wanted"
+        for name, least in wanted.items()
+        if not metrics[name] >= least
+    ]
     if missed:
         raise ExportError(f"gate, on the test split: {'; '.join(missed)}")
 
@@ -79,6 +85,16 @@ def largest_batch(macs: int) -> int:
     """The most rows of a run: a power of two, `MAX_BATCH` but for networks that are much work."""
     rows = max(LEAST_MAX_BATCH, min(MAX_BATCH, BATCH_MACS // max(macs, 1)))
     return 1 << (rows.bit_length() - 1)
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file of the package in ``folder`` but its card, which lists them."""
+    return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD}
+
+
+def write_card(card: Card, folder: Path) -> None:
+    """Write ``card`` into ``folder``."""
+    (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", "utf-8")
 
 
 def shrink(path: Path) -> None:

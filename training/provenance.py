@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 # What decides the weights and the package; the packages themselves don't.
 CODE = ("pyproject.toml", "models", "training", "service", ":(exclude)models/zoo")
 LIBRARIES = ("torch", "lightning", "numpy", "onnx", "onnxscript", "onnxruntime")
+EXPORTERS = ("onnx", "onnxscript", "onnxruntime")
 
 
 def git_commit(root: Path = ROOT) -> str:
@@ -25,6 +26,11 @@ def git_commit(root: Path = ROOT) -> str:
 def library_versions() -> dict[str, str]:
     """The version of python and of every library that has a say in the numbers."""
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+
+
+def exporter_versions() -> dict[str, str]:
+    """Of those that have a say in the package, whatever the weights were trained with."""
+    return {name: version(name) for name in EXPORTERS}
 
 
 def describe_dataset(source: Origin, splits: dict[str, int]) -> Dataset:

@@ -9,9 +9,9 @@ from models.classification.rows import VARIANTS
 from service.package import Package, Provenance, read_package
 from tests.training.tiny import digits
 from training.classification.evaluate import measure
+from training.classification.package import INT8_LOSS, INT8_SUFFIX
 from training.data import Split
 from training.data.catalogue import SOURCES
-from training.export.export import INT8_LOSS, INT8_SUFFIX
 from training.recipe import load_recipe, parse_recipe, shipped
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"

@@ -4,8 +4,8 @@ import pytest
 
 from service.package import Package
 from tests.training.tiny import Tiny, make_folder, make_tiny, make_tiny_colour, tiny_recipe
+from training.classification.package import export
 from training.data import catalogue
-from training.export import export
 from training.fit import fit
 
 

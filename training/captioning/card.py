@@ -1,7 +1,6 @@
 """The card of an exported captioner."""
 
 from collections.abc import Mapping
-from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,15 @@ import numpy.typing as npt
 
 from models.captioning.graphs import ATTENTION, IMAGE, LOG_PROBABILITIES, TOKEN, EncoderGraph, StepGraph
 from models.captioning.network import CaptionNetwork
-from service.package import CARD, AttentionGrid, CaptionCard, Golden, Graph, Loop, Provenance, TensorSpec, sha256
+from service.package import AttentionGrid, CaptionCard, Golden, Graph, Loop, Provenance, TensorSpec
 from service.package import choice as chosen
 from service.package import loop as loops
 from training.captioning.subject import CaptionSubject
 from training.data.vocabulary import END, PAD, START, UNKNOWN
-from training.export.card import EXPORTERS
-from training.provenance import git_commit
+from training.packages import checksums
+from training.provenance import exporter_versions, git_commit
 
-ENCODER, STEP, VOCABULARY, GOLDEN, CURVE = "encoder.onnx", "step.onnx", "vocabulary.txt", "golden.npz", "card.png"
+ENCODER, STEP, VOCABULARY = "encoder.onnx", "step.onnx", "vocabulary.txt"
 NEVER = (PAD, START, UNKNOWN)
 WIDEST = 8  # beams
 DATATYPES = {"uint8": "UINT8", "int64": "INT64", "float32": "FP32"}
@@ -67,7 +66,7 @@ def describe(subject: CaptionSubject, loop: Loop, golden: Golden, provenance: Pr
         preprocessing=subject.source.preprocessing(IMAGE),
         attention=AttentionGrid(tensor=ATTENTION, height=height, width=width) if ATTENTION in loop.emit else None,
         golden=golden,
-        files={path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD},
+        files=checksums(folder),
         provenance=provenance,
     )
 
@@ -79,7 +78,7 @@ def describe_origin(subject: CaptionSubject, parity: dict[str, float], parameter
         seed=subject.recipe.seed,
         git_commit=git_commit(),
         created=subject.created,
-        libraries=dict(subject.libraries) | {name: library_version(name) for name in EXPORTERS},
+        libraries=dict(subject.libraries) | exporter_versions(),
         dataset=subject.dataset,
         metrics={},
         parity=parity,

@@ -8,15 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from models.captioning.graphs import EncoderGraph, StepGraph
 from models.captioning.network import CaptionNetwork
-from service.package import CARD, CaptionCard, Golden, Package, read_package
+from service.package import Golden, Package, read_package
 from training.captioning.card import (
-    CURVE,
     ENCODER,
-    GOLDEN,
     STEP,
     VOCABULARY,
     describe,
@@ -25,13 +22,12 @@ from training.captioning.card import (
 )
 from training.captioning.evaluate import measure
 from training.captioning.subject import CaptionSubject
-from training.classification.graph import count_parameters
+from training.export.counts import count_macs, count_parameters
 from training.export.float16 import round_weights, store_float16
 from training.export.folding import fold_normalisation
-from training.export.golden import TOLERANCE
 from training.export.onnx_file import answer, check_parity, differences, save, trace
 from training.history import draw
-from training.packages import check_gate, largest_batch, place, shrink
+from training.packages import CURVE, GOLDEN, TOLERANCE, check_gate, largest_batch, place, shrink, write_card
 
 ROWS = 1  # of the golden example: what is remembered of an image is long
 LONGEST_BATCH = 64  # rows of a step
@@ -71,7 +67,7 @@ def _write(subject: CaptionSubject, folder: Path) -> None:
     inputs = {name: golden[f"step.{name}"] for name in step.inputs}
     _save(encoder, {encoder.inputs[0]: images}, folder / ENCODER)
     _save(step, inputs, folder / STEP)
-    macs = _macs(encoder, images)
+    macs = count_macs(encoder, torch.from_numpy(images[:1].copy()))
     batches = (largest_batch(macs), LONGEST_BATCH)
     found = {
         **_parity("encoder", folder / ENCODER, encoder, {encoder.inputs[0]: subject.validation.images}, batches[0]),
@@ -88,11 +84,6 @@ def _write(subject: CaptionSubject, folder: Path) -> None:
     metrics = measure(folder.parent.parent, read_package(folder), subject.source)
     check_gate(subject.recipe.targets, metrics)
     write_card(describe(subject, loop, word, origin.model_copy(update={"metrics": metrics}), folder), folder)
-
-
-def write_card(card: CaptionCard, folder: Path) -> None:
-    """Write ``card`` into ``folder``."""
-    (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", "utf-8")
 
 
 def stored_network(network: CaptionNetwork) -> CaptionNetwork:
@@ -132,11 +123,3 @@ def _parity(
     found = differences(path, module, inputs, (1, 3, most))
     check_parity(found)
     return {f"{name}, {batch}": value for batch, value in found.items()}
-
-
-@torch.no_grad()
-def _macs(encoder: EncoderGraph, images: npt.NDArray[np.uint8]) -> int:
-    counter = FlopCounterMode(display=False)
-    with counter:
-        encoder(torch.from_numpy(images[:1].copy()))
-    return int(counter.get_total_flops()) // 2  # a multiply-accumulate is two operations there

@@ -1,1 +1,1 @@
-"""Classifiers: trained on images and classes, calibrated, measured through the serving engine."""
+"""Classifiers: trained on images and classes, calibrated, exported, measured through the serving engine."""

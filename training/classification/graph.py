@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from models.layers.activation_map import ClassActivationMaps
 from models.layers.pixels import normalise, unit
@@ -41,17 +40,3 @@ class Served(nn.Module):
         # Strides as of an image that was never channels-last: torch's export spells out every other order.
         found = self.model(normalise(unit(image).contiguous(), self.mean, self.std))
         return found if isinstance(found, tuple) else (found,)
-
-
-def count_parameters(model: nn.Module) -> int:
-    """The number of trainable values."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-@torch.no_grad()
-def count_macs(served: Served, shape: Sequence[int]) -> int:
-    """Multiply-accumulates of the convolutions and matrix products for one row, uint8 of ``shape``."""
-    counter = FlopCounterMode(display=False)
-    with counter:
-        served(torch.zeros(1, *shape, dtype=torch.uint8))
-    return int(counter.get_total_flops()) // 2  # a multiply-accumulate is two operations there

@@ -11,7 +11,7 @@ from training.commands.frame import FOLDER, ZOO, plain_errors
 
 if TYPE_CHECKING:
     from service.package import Package
-    from training.export import Subject
+    from training.classification.subject import Subject
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -78,7 +78,8 @@ def export(
                 raise click.UsageError(f"a run of the task {task!r} is exported alone, its weights as float16")
             _report(OTHERS[task](runs[0], repository, name, version, replace))
             return
-        from training.export import How, write_package
+        from training.classification.card import How
+        from training.classification.package import write_package
 
         how = How("int8" if int8 else weights_as or "float16", temperature, deconv)
         subject = _subject(runs, name, from_file)
@@ -120,13 +121,13 @@ def _given(from_file: FromFile) -> list[str]:
 def _subject(runs: tuple[Path, ...], name: str | None, from_file: FromFile) -> "Subject":
     if bool(runs) == bool(_given(from_file)):
         raise click.UsageError("give one RUN or more, or --model, --weights and --labels")
-    from training.export import from_runs
+    from training.classification.subject import from_runs
 
     return from_runs(runs, name, load_config().data) if runs else _from_file(name, from_file)
 
 
 def _from_file(name: str | None, from_file: FromFile) -> "Subject":
-    from training.export import Weights, from_weights, read_labels
+    from training.classification.weights_file import Weights, from_weights, read_labels
 
     model, file, labels = from_file["model"], from_file["weights"], from_file["labels"]
     if not (model and file and labels and name):

@@ -86,9 +86,7 @@ async def _ask(repository: Path, package: Package, texts: Texts) -> npt.NDArray[
     async with Engine(load_config().model_copy(update=alone)) as engine:
         await engine.loader.load(card.name)
         for text in texts.texts:
-            length = len(text.encode())
-            padded = min(card.text.max_bytes, -(-length // card.text.multiple) * card.text.multiple)
-            rows = {card.text.tensor: encode([text], padded)}
+            rows = {card.text.tensor: text_row(card, text)}
             answer = await engine.infer(card.name, str(card.version), rows, [card.classes.tensor])
             found.append(answer.outputs[card.classes.tensor])
     return np.concatenate(found)

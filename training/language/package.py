@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version as library_version
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from torch.export import Dim
 from models.language.recogniser import LanguageGraph, LanguageRecogniser
 from models.registry import find
 from service.package import (
-    CARD,
     Classes,
     Dataset,
     Golden,
@@ -25,22 +23,31 @@ from service.package import (
     TextClassifyParameters,
     TextInput,
     read_package,
-    sha256,
 )
 from training.checkpoint import read_checkpoint
-from training.classification.graph import count_parameters
 from training.data.languages import Texts, excerpts, find_texts
 from training.errors import ExportError, RunError
-from training.export.card import CURVE, EXPORTERS, GOLDEN, GRAPH, LABELS, SHOWN
+from training.export.counts import count_parameters
 from training.export.float16 import round_weights, store_float16
-from training.export.golden import TOLERANCE
 from training.export.onnx_file import answer, check_parity, differences, save, trace
 from training.history import Row, draw
 from training.language.evaluate import measure
 from training.language.learner import encode
 from training.language.recipe import LanguageRecipe
-from training.packages import check_gate, place, shrink
-from training.provenance import git_commit
+from training.packages import (
+    CURVE,
+    GOLDEN,
+    GRAPH,
+    LABELS,
+    SHOWN,
+    TOLERANCE,
+    check_gate,
+    checksums,
+    place,
+    shrink,
+    write_card,
+)
+from training.provenance import exporter_versions, git_commit
 
 MAX_BATCH = 32
 MAX_BYTES = 1024  # of a text that is read
@@ -164,7 +171,7 @@ def _origin(subject: LanguageSubject, parity: dict[str, float]) -> Provenance:
         seed=subject.recipe.seed,
         git_commit=git_commit(),
         created=subject.created,
-        libraries=dict(subject.libraries) | {name: library_version(name) for name in EXPORTERS},
+        libraries=dict(subject.libraries) | exporter_versions(),
         dataset=subject.dataset,
         metrics={},
         parity=parity,
@@ -188,7 +195,7 @@ def _write_card(subject: LanguageSubject, graph: Graph, provenance: Provenance, 
             top_k=IntegerParameter(default=SHOWN, minimum=1, maximum=len(subject.labels))
         ),
         golden=Golden(file=GOLDEN, tolerance=TOLERANCE),
-        files={path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD},
+        files=checksums(folder),
         provenance=provenance,
     )
-    (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", "utf-8")
+    write_card(card, folder)

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from models.classification.rows import build, find
+from models.classification.rows import find
 from models.layers.activation_map import ClassActivationMaps
 from models.layers.pixels import normalise, unit
 from tests.models.rows import seasoned
-from training.classification.graph import Served, count_macs, count_parameters
+from training.classification.graph import Served
 
 
 def served(name: str = "softmax", temperature: float = 1.0) -> Served:
@@ -63,15 +63,3 @@ def test_a_temperature_divides_the_logits_and_leaves_the_maps_alone() -> None:
     (logits, maps), (probabilities, same) = sharp.scores(digits(4)), soft(digits(4))
     torch.testing.assert_close(probabilities, torch.softmax(logits / 3, 1))
     torch.testing.assert_close(same, maps)
-
-
-# By hand: LeNet-5's C1 28*28*6*25, C3 10*10*16*150, then 400*120, 120*84 and 84*10.
-@pytest.mark.parametrize(("name", "macs"), [("softmax", 7_840), ("mlp", 234_752), ("lenet5", 416_520)])
-def test_macs_are_those_counted_by_hand(name: str, macs: int) -> None:
-    assert count_macs(served(name), (28, 28)) == macs
-
-
-def test_parameters_that_are_not_trained_do_not_count() -> None:
-    model = build("softmax")
-    model.get_parameter("scores.bias").requires_grad_(False)
-    assert count_parameters(model) == 7_840

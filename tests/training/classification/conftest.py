@@ -9,8 +9,8 @@ from torch.nn.functional import one_hot
 from models.classification.rows import build, find
 from models.layers.pixels import normalise, unit
 from tests.training.tiny import Tiny
+from training.classification.subject import Subject, from_run
 from training.data import Split, catalogue
-from training.export import Subject, from_run
 
 RIDGE = 1e-2
 

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 
 from service.package import Golden
+from training.classification.card import Storage
+from training.classification.deconvolution import ServedDeconvolution, golden_deconvolution
 from training.classification.graph import Served
+from training.classification.subject import Subject
 from training.data import Bytes, Split
-from training.export.card import GOLDEN, GRAPH, Storage
-from training.export.deconvolution import ServedDeconvolution, golden_deconvolution
 from training.export.onnx_file import INPUT, Answers, open_onnx, reference
-from training.export.subject import Subject
+from training.packages import GOLDEN, GRAPH, TOLERANCE
 
 ROWS = 10
-TOLERANCE = 1e-4  # other processors sum in another order
 INT8_TOLERANCE = 1e-2  # and what they round to the other level of 256 goes on through the layers
 
 

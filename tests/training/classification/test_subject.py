@@ -7,10 +7,10 @@ import pytest
 
 from tests.training.tiny import Tiny, make_folder, tiny_recipe
 from training.classification.evaluate import ask, evaluate
+from training.classification.package import write_package
+from training.classification.subject import from_run, from_runs, held_out_by_all
 from training.data import Split
 from training.errors import EvaluationError, ExportError
-from training.export import from_run, from_runs, write_package
-from training.export.subject import held_out_by_all
 from training.fit import fit
 
 

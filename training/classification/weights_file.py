@@ -8,11 +8,11 @@ from models.classification.rows import build, find
 from models.variant import Variant
 from models.weights import WeightsError, load_weights
 from training.classification.evaluate import find_data, relabel
+from training.classification.subject import Subject, with_test
 from training.data import Shape, Source, cut
 from training.data.source import preprocessing
 from training.errors import ExportError
 from training.export.onnx_file import INPUT
-from training.export.subject import Subject, with_test
 from training.provenance import describe_dataset, library_versions
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]

@@ -8,9 +8,11 @@ import torch
 from models.classification.rows import build, find
 from tests.models.rows import seasoned
 from tests.training.tiny import Tiny, digits, make_folder
+from training.classification.card import How
 from training.classification.evaluate import ask
+from training.classification.package import write_package
+from training.classification.weights_file import Weights, from_weights, read_labels
 from training.errors import ExportError
-from training.export import How, Weights, from_weights, read_labels, write_package
 
 LABELS = tuple("0123456789")
 GREY = {"mean": (0.13,), "std": (0.31,)}
@@ -68,7 +70,7 @@ def test_as_many_classes_as_there_are_labels(tmp_path: Path) -> None:
 def test_published_weights_of_some_want_half_and_half(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.export.weights_file.load_weights", lambda model, path: None)
+    monkeypatch.setattr("training.classification.weights_file.load_weights", lambda model, path: None)
     (tmp_path / "w").touch()
     subject = from_weights(Weights(name, tmp_path / "w", ("a", "b"), "mine"), None, None)
     assert subject.mean == subject.std == (0.5, 0.5, 0.5)

@@ -13,11 +13,12 @@ from models.layers.pixels import normalise, unit
 from service.package import Package, read_package
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import read_checkpoint
+from training.classification.card import How
 from training.classification.evaluate import ask, score
 from training.classification.graph import Served
+from training.classification.package import export, stored_model, write_package
+from training.classification.subject import Subject
 from training.errors import ExportError, RunError
-from training.export import How, Subject, export, write_package
-from training.export.export import stored_model
 from training.export.onnx_file import logits, to_onnx
 from training.fit import fit
 from training.packages import largest_batch, shrink
@@ -103,7 +104,7 @@ def test_broken_parity_refuses_and_leaves_the_repository_as_it_was(
             model.get_parameter("fc.weight")[0, 0] += 0.1
         return to_onnx(Served(model, served.mean, served.std), shape)
 
-    monkeypatch.setattr(import_module("training.export.export"), "to_onnx", other_weights)
+    monkeypatch.setattr(import_module("training.classification.package"), "to_onnx", other_weights)
     for refused in (2, 1):
         with pytest.raises(ExportError, match=r"parity, batch \d+: differs"):
             write_package(subject, tmp_path, version=refused, replace=True)

@@ -7,12 +7,13 @@ import onnx
 import onnxruntime as ort
 import pytest
 
+from training.classification.card import How
 from training.classification.evaluate import ask
 from training.classification.graph import Served
+from training.classification.package import stored_model, write_package
+from training.classification.subject import Subject
 from training.data import Split
 from training.errors import ExportError
-from training.export import How, Subject, write_package
-from training.export.export import stored_model
 from training.export.int8 import IMAGES, quantise, some
 from training.export.onnx_file import INPUT, open_onnx, to_onnx
 

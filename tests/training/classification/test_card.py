@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from service.package import Preprocessing
-from training.export import Subject
-from training.export.card import describe_views
+from training.classification.card import describe_views
+from training.classification.subject import Subject
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import torch
 
 from models.classification.rows import build
-from training.export.ensemble import Ensemble
+from training.classification.ensemble import Ensemble
 
 
 def test_an_ensembles_probabilities_are_the_mean_of_its_members() -> None:

@@ -3,18 +3,12 @@
 from pathlib import Path
 
 import onnx
+import torch
 from torch import nn
 
 from service.package import ClassifyCard, Deconvolution, Package, read_package
 from training.classification.calibration import draw_reliability, fit_temperature, reliability
-from training.classification.evaluate import ask, score
-from training.classification.graph import PROBABILITIES, Served, count_macs, count_parameters
-from training.data import Split
-from training.errors import ExportError
-from training.export.card import (
-    CURVE,
-    GRAPH,
-    LABELS,
+from training.classification.card import (
     PLAIN,
     RELIABILITY,
     How,
@@ -23,17 +17,22 @@ from training.export.card import (
     describe_explanations,
     describe_graph,
     describe_origin,
-    write_card,
 )
-from training.export.deconvolution import (
+from training.classification.deconvolution import (
     DECONV_GRAPH,
     ServedDeconvolution,
     deconvolution_parity,
     write_deconvolution,
 )
+from training.classification.evaluate import ask, score
+from training.classification.golden import some_of_each, write_golden
+from training.classification.graph import PROBABILITIES, Served
+from training.classification.subject import Subject, from_run
+from training.data import Split
+from training.errors import ExportError
+from training.export.counts import count_macs, count_parameters
 from training.export.float16 import round_weights, store_float16
 from training.export.folding import fold_normalisation
-from training.export.golden import some_of_each, write_golden
 from training.export.int8 import quantise, some
 from training.export.onnx_file import (
     check_parity,
@@ -43,9 +42,8 @@ from training.export.onnx_file import (
     save,
     to_onnx,
 )
-from training.export.subject import Subject, from_run
 from training.history import draw
-from training.packages import check_gate, largest_batch, place, shrink
+from training.packages import CURVE, GRAPH, LABELS, check_gate, largest_batch, place, shrink, write_card
 
 INT8_SUFFIX = "-int8"
 INT8_LOSS = 0.005  # of the accuracy, at most
@@ -88,7 +86,8 @@ def _write(subject: Subject, how: How, folder: Path) -> None:
     fitted = subject.temperature if how.temperature is None else how.temperature
     temperature = _temperature(subject) if fitted else 1.0
     stored = Served(stored_model(subject.model, how.weights), subject.mean, subject.std, temperature)
-    macs = count_macs(Served(subject.model, subject.mean, subject.std), subject.image_shape)
+    whole = Served(subject.model, subject.mean, subject.std)
+    macs = count_macs(whole, torch.zeros(1, *subject.image_shape, dtype=torch.uint8))
     max_batch = largest_batch(macs)
     _write_graph(subject, stored, how.weights, folder / GRAPH)
     differences = parity(folder / GRAPH, stored, subject.images, (1, 3, max_batch))

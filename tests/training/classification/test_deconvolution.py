@@ -19,10 +19,8 @@ from service.package import TensorSpec
 from tests.models.rows import CONVOLUTIONAL, each, seasoned, thin
 from tests.models.rows import GREY as GREY_ROWS
 from tests.training.tiny import digits
-from training.data import Bytes
-from training.errors import ExportError
-from training.export import deconvolution
-from training.export.deconvolution import (
+from training.classification import deconvolution
+from training.classification.deconvolution import (
     DECONV_GRAPH,
     PARITY_LIMIT,
     ServedDeconvolution,
@@ -33,6 +31,8 @@ from training.export.deconvolution import (
     steady,
     write_deconvolution,
 )
+from training.data import Bytes
+from training.errors import ExportError
 from training.export.float16 import round_weights
 from training.export.folding import fold_normalisation
 from training.export.onnx_file import open_onnx

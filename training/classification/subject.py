@@ -11,10 +11,10 @@ from torch import nn
 from models.classification.rows import find
 from service.package import Dataset, Preprocessing
 from training.checkpoint import read_checkpoint
+from training.classification.ensemble import Ensemble
 from training.classification.network import open_source
 from training.data import Bytes, Split, cut
 from training.errors import ExportError, RunError
-from training.export.ensemble import Ensemble
 from training.export.onnx_file import INPUT
 from training.history import Row
 

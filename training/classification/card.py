@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Literal
 
 from service.package import (
-    CARD,
     VIEWS,
     ActivationMap,
     Classes,
@@ -21,16 +19,14 @@ from service.package import (
     Provenance,
     TensorSpec,
     ViewsParameter,
-    sha256,
 )
 from training.classification.graph import CAM, PROBABILITIES
+from training.classification.subject import Subject
 from training.export.onnx_file import INPUT
-from training.export.subject import Subject
-from training.provenance import git_commit
+from training.packages import GRAPH, LABELS, SHOWN, checksums
+from training.provenance import exporter_versions, git_commit
 
-GRAPH, LABELS, GOLDEN, CURVE, RELIABILITY = "model.onnx", "labels.txt", "golden.npz", "card.png", "reliability.png"
-EXPORTERS = ("onnx", "onnxscript", "onnxruntime")
-SHOWN = 5  # labels, unless the caller asks for another number
+RELIABILITY = "reliability.png"
 # Pixels a side. Of smaller images ten crops show an object larger than it was learnt, and cut off: on 28 pixels a
 # network that answers 95 % of whole images right answers 90 %.
 LEAST_CROPPED = 64
@@ -98,7 +94,7 @@ def describe(
         ),
         explain=explain,
         golden=golden,
-        files={path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD},
+        files=checksums(folder),
         provenance=provenance,
     )
 
@@ -113,7 +109,7 @@ def describe_origin(
         seed=subject.seed,
         git_commit=git_commit(),
         created=subject.created,
-        libraries=dict(subject.libraries) | {name: library_version(name) for name in EXPORTERS},
+        libraries=dict(subject.libraries) | exporter_versions(),
         dataset=subject.dataset,
         metrics={},
         parity=parity,
@@ -122,8 +118,3 @@ def describe_origin(
         weights=how.weights,
         temperature=temperature,
     )
-
-
-def write_card(card: ClassifyCard, folder: Path) -> None:
-    """Write ``card`` into ``folder``."""
-    (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", "utf-8")
