@@ -11,9 +11,9 @@ import numpy.typing as npt
 from service.config import load_config
 from service.engine import Engine
 from service.package import Package, TextClassifyCard, read_package
+from service.tasks.text_classify import text_row
 from training.data.languages import Declaration, Texts, excerpts, find_texts
 from training.errors import EvaluationError
-from training.language.learner import encode
 from training.packages import newest, size
 
 PIECES = 2_800
