@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.bench import __main__ as bench
-from deploy.bench import bare, int8, resnet
+from deploy.bench import bare, captions, int8, resnet
 from deploy.bench.plan import Plan
 from deploy.bench.table import Row
 from deploy.bench.throughput import GRPC, SLOW_REST
@@ -22,6 +22,7 @@ ROWS = {
     "overload": 4,
     "hostile": 2,
     "steps": 5,
+    "captions": 8 * len(list(captions.captioners())),
     "int8": 1 + 2 * len(int8.pairs(int8.ZOO)),
 }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.classification.rows import build
 from tests.training.captioning.tiny import tiny_captioner
 from tests.training.tiny import Tiny, tiny_recipe
 from training.captioning.task import Captioning
@@ -70,6 +71,15 @@ def test_the_encoder_starts_from_a_classifiers_run(scenes: Tiny, tmp_path: Path)
     kept = {name.removeprefix("encoder.backbone."): weight for name, weight in done.weights.items()}
     for name, weight in backbone.items():
         assert torch.equal(weight, kept[name]), name
+
+
+def test_the_encoder_starts_from_a_published_file_of_weights(scenes: Tiny, tmp_path: Path) -> None:
+    classifier = build("vgg7-28", {"widths": [[4], [8], [8]]})
+    torch.save(classifier.state_dict(), tmp_path / "published.pth")
+    given = f"transfer.weights='{tmp_path / 'published.pth'}'"
+    begun = Captioning(tiny_captioner(given, "transfer.mode=freeze"), scenes.folder).start()
+    for name, weight in begun.learner.network.encoder.backbone.state_dict().items():
+        assert torch.equal(weight, classifier.state_dict()[name]), name
 
 
 def test_weights_of_another_network_are_refused(scenes: Tiny, tmp_path: Path) -> None:
