@@ -1,7 +1,7 @@
 """Captions: what sharing every word buys, how soon the first one comes, and what is left of the bare step session.
 
 Measured at the engine, without a surface, on a shipped captioner: 16 callers ask for captions of random lengths, one
-after another, each of an image of noise.
+after another, each of the image of the package's golden example.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ async def _round(name: str, block_s: float) -> dict[str, float]:
             name: await asyncio.to_thread(_stepped, model, choosing, block_s / 2)
             for name, choosing in STRATEGIES.items()
         }
-        encoder_s = await asyncio.to_thread(_encoder_s, model)
+        encoder_s = await asyncio.to_thread(_encoder_s, model, _most(model))
     step_s = CALLERS / bare
     took_s, waited_s = np.array(firsts).T
     return {
@@ -116,12 +116,11 @@ async def _words_per_s(engine: Engine, model: Model, callers: int, seconds: floa
 
 async def _caller(engine: Engine, model: Model, seed: int, until: float, firsts: list[First]) -> int:
     loop, random, taken = _loop(model), np.random.default_rng(seed), 0
-    (image,) = loop.encoder_inputs
+    image = _image(model)
     while time.perf_counter() < until:
-        pixels = random.integers(0, 256, (1, *image.shape[1:]), "u1")
         options = Options(steps=int(random.integers(1, loop.steps.maximum + 1)), decoding=GREEDY)
         began, first = time.perf_counter(), True
-        async with aclosing(engine.steps(model, None, {image.name: pixels}, (), options)) as emissions:
+        async with aclosing(engine.steps(model, None, image, (), options)) as emissions:
             async for emission in emissions:
                 now = time.perf_counter()
                 if first:
@@ -137,7 +136,7 @@ def _batch_then_wait(model: Model, seconds: float) -> float:
     slots = Slots(loop, model.session)
     began = time.perf_counter()
     while time.perf_counter() - began < seconds:
-        for encoded in _encoded(model, random, CALLERS):
+        for encoded in _encoded(model, CALLERS):
             steps = int(random.integers(1, loop.steps.maximum + 1))
             slots.place(StepRequest({}, encoded, (), 1, steps, 0, choosing=STRATEGIES["greedy"]))
         while len(slots):
@@ -149,7 +148,7 @@ def _batch_then_wait(model: Model, seconds: float) -> float:
 def _bare(model: Model, seconds: float) -> float:
     """Rows a second that the step session runs, so many at a time, with nothing around it."""
     loop, runs = _loop(model), 0
-    encoded = _encoded(model, np.random.default_rng(0), 1)[0]
+    encoded = _encoded(model, 1)[0]
     inputs = {spec.name: np.zeros((CALLERS, *spec.shape[1:]), DTYPES[spec.datatype]) for spec in loop.step.inputs}
     inputs |= {name: np.repeat(encoded[name], CALLERS, 0) for name in inputs if name in encoded}
     buffers = {spec.name: model.session.buffer(spec, CALLERS, on_device=False) for spec in loop.step.inputs}
@@ -169,7 +168,7 @@ def _stepped(model: Model, choosing: Choosing, seconds: float) -> float:
     """Rows a second that the slots step, as many at a time: with the choice of each row's word around the session."""
     loop, random = _loop(model), np.random.default_rng(0)
     slots, taken, began = Slots(loop, model.session), 0, time.perf_counter()
-    (encoded,) = _encoded(model, random, 1)
+    (encoded,) = _encoded(model, 1)
     repeated = {name: np.repeat(tensor, choosing.width, 0) for name, tensor in encoded.items()}
     while time.perf_counter() - began < seconds:
         while len(slots) + choosing.width <= CALLERS:
@@ -181,23 +180,40 @@ def _stepped(model: Model, choosing: Choosing, seconds: float) -> float:
     return taken / (time.perf_counter() - began)
 
 
-def _encoded(model: Model, random: np.random.Generator, images: int) -> list[Tensors]:
-    """What the encoder says of so many images of noise, for each of them."""
+def _image(model: Model) -> Tensors:
+    """The image of the golden example."""
+    (spec,), golden = _loop(model).encoder_inputs, model.card.golden
+    assert golden is not None
+    with np.load(model.package.folder / golden.file) as arrays:
+        return {spec.name: arrays[f"encoder.{spec.name}"][:1]}
+
+
+def _encoded(model: Model, images: int) -> list[Tensors]:
+    """What the encoder says of the image, so often at once, for each of them."""
     assert model.encoder is not None
-    (image,), names = _loop(model).encoder_inputs, [spec.name for spec in model.encoder.graph.outputs]
-    pixels = random.integers(0, 256, (images, *image.shape[1:]), "u1")
-    found = dict(zip(names, model.encoder.run(names, {image.name: pixels}), strict=True))
+    names = [spec.name for spec in model.encoder.graph.outputs]
+    inputs = {name: np.repeat(pixels, images, 0) for name, pixels in _image(model).items()}
+    found = dict(zip(names, model.encoder.run(names, inputs), strict=True))
     return [{name: tensor[row : row + 1] for name, tensor in found.items()} for row in range(images)]
 
 
-def _encoder_s(model: Model) -> float:
-    """Seconds of one image, the median of some."""
-    random, times = np.random.default_rng(0), []
+def _encoder_s(model: Model, rows: int) -> float:
+    """Seconds of so many images, the median of some runs."""
+    assert model.encoder is not None
+    image, times = {name: np.repeat(pixels, rows, 0) for name, pixels in _image(model).items()}, []
+    names = [spec.name for spec in model.encoder.graph.outputs]
     for _ in range(30):
         began = time.perf_counter()
-        _encoded(model, random, 1)
+        model.encoder.run(names, image)
         times.append(time.perf_counter() - began)
     return statistics.median(times)
+
+
+def _most(model: Model) -> int:
+    """The images of the encoder's largest run that the callers can fill."""
+    encoder = _loop(model).encoder
+    assert encoder is not None
+    return min(CALLERS, encoder.max_batch)
 
 
 def _loop(model: Model) -> Loop:

@@ -13,7 +13,7 @@ class Searching(Tenancy):
     """Nothing is emitted on the way; at the end the best hypotheses are, step after step, each a row."""
 
     def __init__(self, tenant: Tenant, chooser: Chooser) -> None:
-        super().__init__(tenant, {}, {})
+        super().__init__(tenant)
         assert tenant.choosing is not None  # the loop's has a choice
         self._chooser = chooser
         self._beam = Beam(tenant.choosing, chooser.end, tenant.steps)

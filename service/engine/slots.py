@@ -33,6 +33,7 @@ class Slots:
         self._loop = loop
         self._session = session
         self._sources = list(loop.sources.items())
+        self._renewed = [name for name, source in self._sources if isinstance(source, Draw | Schedule)]
         self._states = {name: source.output for name, source in self._sources if isinstance(source, State)}
         self._fed = [name for name, source in self._sources if isinstance(source, Chosen)]
         self._chooser = Chooser(loop, loop.choice) if loop.choice else None
@@ -66,7 +67,7 @@ class Slots:
         first = len(self._rows)
         for index in range(tenant.rows):
             slot = len(self._rows)
-            row = Row(tenancy, index, np.random.Generator(np.random.Philox(key=[tenant.seed, index])))
+            row = Row(tenancy, index)
             for name, source in self._sources:
                 self._place(self._inputs[name].rows[slot : slot + 1], name, source, row)
             if self._chooser is not None and tenant.choosing is not None:
@@ -118,11 +119,7 @@ class Slots:
     def _tenancy(self, tenant: Tenant) -> Tenancy:
         if self._chooser is not None and tenant.choosing is not None and tenant.choosing.strategy == "beam":
             return Searching(tenant, self._chooser)
-        emitted, answers = (
-            {name: np.zeros_like(self._given(name)[: tenant.rows]) for name in names}
-            for names in (self._loop.emit, self._answered)
-        )
-        return Tenancy(tenant, emitted, answers)
+        return Tenancy(tenant)
 
     def _place(self, slot: Tensor, name: str, source: Source, row: Row) -> None:
         initial = beginning(source)
@@ -138,8 +135,8 @@ class Slots:
 
     def _prepare(self, count: int) -> None:
         """The inputs that are new at every step."""
-        for name, source in self._sources:
-            rows = self._inputs[name].rows[:count]
+        for name in self._renewed:
+            source, rows = self._loop.sources[name], self._inputs[name].rows[:count]
             if isinstance(source, Draw):
                 for slot, row in enumerate(self._rows):
                     _draw(source, row.generator, rows[slot : slot + 1])
@@ -147,8 +144,7 @@ class Slots:
                 done = (self._steps[:count] + source.offset) / self._wanted[:count]
                 values = source.first + (source.last - source.first) * done
                 rows[...] = (np.rint(values) if rows.dtype.kind in "iu" else values).reshape(rows.shape)
-            if isinstance(source, Draw | Schedule):
-                self._inputs[name].send(0, count)
+            self._inputs[name].send(0, count)
 
     def _run(self, first: int, end: int) -> None:
         key = (first, end, self._traded)
@@ -177,10 +173,11 @@ class Slots:
         ]
         self._trade()
         for tenancy, slots in tenancies.items():
-            self._follow(tenancy.parents, slots)
+            if tenancy.parents:
+                self._follow(tenancy.parents, slots)
         self._feed(count)
-        for slot in reversed(np.flatnonzero(ended)):
-            self._free(int(slot))
+        for slot in reversed(ended.nonzero()[0].tolist()):
+            self._free(slot)
         return stepped
 
     def _given(self, name: str) -> Tensor:

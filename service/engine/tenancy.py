@@ -40,11 +40,18 @@ class Stepped(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """One row of a request; row ``index`` of its seed draws the same numbers wherever it is."""
+    """One row of a request."""
 
     tenancy: "Tenancy"
     index: int
-    generator: np.random.Generator
+    _generator: np.random.Generator | None = None
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """Row ``index`` of the request's seed draws the same numbers wherever it is."""
+        if self._generator is None:  # one takes a while to make, and most rows never draw
+            self._generator = np.random.Generator(np.random.Philox(key=[self.tenancy.tenant.seed, self.index]))
+        return self._generator
 
 
 # What the row of a slot answers, by name.
@@ -59,10 +66,10 @@ class Tenancy:
 
     parents: Sequence[int] = ()
 
-    def __init__(self, tenant: Tenant, emitted: dict[str, Tensor], answers: dict[str, Tensor]) -> None:
+    def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
-        self._emitted = emitted
-        self._answers = answers
+        self._emitted: dict[str, Tensor] = {}
+        self._answers: dict[str, Tensor] = {}
         self._stepping = tenant.rows
         self._step = 0
 
@@ -76,23 +83,31 @@ class Tenancy:
             ended: whether the row in each slot has ended.
         """
         self._step += 1
-        self._emitted = {name: _now(before, slots, emitted[name]) for name, before in self._emitted.items()}
+        self._emitted = self._now(slots, emitted)
         for index, slot in slots.items():
             if ended[slot]:
                 self._stepping -= 1
-                for name, value in answers(slot).items():
-                    self._answers[name][index] = value
+                self._remember(index, answers(slot))
         last = not self._stepping
         if not last and not self._emitted:
             return []
         return [Stepped(self.tenant, self._step, self._emitted | (self._answers if last else {}), last)]
 
+    def _now(self, slots: Mapping[int, int], emitted: Tensors) -> dict[str, Tensor]:
+        """The values of all rows: new of those that step, a copy of the rest. At first, all step."""
+        if self.tenant.rows == 1:
+            [slot] = slots.values()
+            return {name: values[slot : slot + 1].copy() for name, values in emitted.items()}
+        now = {}
+        for name, values in emitted.items():
+            before = self._emitted.get(name)
+            now[name] = np.empty((len(slots), *values.shape[1:]), values.dtype) if before is None else before.copy()
+            now[name][list(slots)] = values[list(slots.values())]
+        return now
 
-def _now(before: Tensor, slots: Mapping[int, int], emitted: Tensor) -> Tensor:
-    """The values of all rows: new of those that step, a copy of the rest."""
-    if len(before) == 1:
-        [slot] = slots.values()
-        return emitted[slot : slot + 1].copy()
-    now = before.copy()
-    now[list(slots)] = emitted[list(slots.values())]
-    return now
+    def _remember(self, index: int, answers: Tensors) -> None:
+        """What a row that has ended answers."""
+        for name, value in answers.items():
+            if name not in self._answers:
+                self._answers[name] = np.zeros((self.tenant.rows, *value.shape), value.dtype)
+            self._answers[name][index] = value
