@@ -17,7 +17,6 @@ from training.comparison import (
     Result,
     compare,
     draw,
-    insert,
     main,
     tabulate,
 )
@@ -90,15 +89,6 @@ def test_a_table_has_a_line_for_each_result() -> None:
         "| descent | I2DL V.1 | 0.01 | 0.2500 | 0.5000 | 87.50% |",
         "| other | I2DL V.1 | 0.1 | step 7: it fails | | |",
     ]
-
-
-def test_a_table_takes_the_place_of_the_one_before_and_of_nothing_else() -> None:
-    page = "a\n<!-- x -->\nold\nlines\n<!-- /x -->\nb\n<!-- y -->\n<!-- /y -->\n"
-    wanted = "a\n<!-- x -->\nnew \\1\n<!-- /x -->\nb\n<!-- y -->\n<!-- /y -->\n"
-    assert insert(page, "x", r"new \1") == wanted
-    assert insert(wanted, "x", r"new \1") == wanted
-    with pytest.raises(ValueError, match="the page has 0 places for 'z', wanted 1"):
-        insert(page, "z", "new")
 
 
 def test_the_command_writes_tables_and_picture(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ class Captioner(Learner):
             return tokens
         with torch.no_grad():
             logits = self.network.decoder(tokens, features.detach()).logits[:, :-1]  # (N, T - 1, V)
-            drawn = torch.distributions.Categorical(logits=logits.float()).sample()
+            drawn = torch.multinomial(logits.float().softmax(2).flatten(0, 1), 1).reshape(logits.shape[:2])
         own = (torch.rand(drawn.shape, device=tokens.device) < share) & (tokens[:, 1:] != PAD)
         return torch.cat((tokens[:, :1], torch.where(own, drawn, tokens[:, 1:])), 1)
 

@@ -73,7 +73,7 @@ def _write(subject: CaptionSubject, folder: Path) -> None:
         **_parity("encoder", folder / ENCODER, encoder, {encoder.inputs[0]: subject.validation.images}, batches[0]),
         **_parity("step", folder / STEP, step, inputs, batches[1]),
     }
-    np.savez_compressed(folder / GOLDEN, **golden)
+    np.savez_compressed(folder / GOLDEN, **golden)  # type: ignore[arg-type]
     subject.vocabulary.write(folder / VOCABULARY)
     draw(subject.history, subject.title, folder / CURVE)
     shrink(folder / CURVE)

@@ -13,6 +13,7 @@ from service.package import Dataset, Preprocessing
 from training.checkpoint import read_checkpoint
 from training.classification.ensemble import Ensemble
 from training.classification.network import open_source
+from training.classification.recipe import ClassifierRecipe
 from training.data import Bytes, Split, cut
 from training.errors import ExportError, RunError
 from training.export.onnx_file import INPUT
@@ -74,11 +75,14 @@ def from_run(run: Path, data: Path | None) -> Subject:
 
     Raises:
         RunError: the folder holds no finished run.
-        ExportError: the data set is another than the run was trained on.
+        ExportError: it is of another task, or the data set is another than the run was trained on.
         DataError: it cannot be had.
     """
     checkpoint = read_checkpoint(run)
-    recipe, variant = checkpoint.recipe, find(checkpoint.recipe.model)
+    recipe = checkpoint.recipe
+    if not isinstance(recipe, ClassifierRecipe):
+        raise ExportError(f"{run}: its task is {recipe.task!r}, a classifier's run is wanted")
+    variant = find(recipe.model)
     if not checkpoint.finished:
         raise RunError(f"{run}: {len(checkpoint.history)} of {recipe.epochs} epochs done; `train` goes on")
     source = open_source(recipe, data)

@@ -137,7 +137,7 @@ def test_what_has_no_maps_or_no_such_grid_is_refused() -> None:
 
 
 def test_places_start_with_vectors_that_say_where_they_are() -> None:
-    vectors = planar(8, 6, 96).unflatten(0, (8, 6))
+    vectors = planar(8, 6, 96).reshape(8, 6, 96)
     assert vectors.shape == (8, 6, 96)
     flat = vectors.flatten(0, 1)
     apart = torch.cdist(flat, flat)

@@ -30,7 +30,7 @@ def subject(scenes: Tiny, captioner_run: Path) -> CaptionSubject:
 
 
 @torch.no_grad()
-def best(subject: CaptionSubject, image: np.ndarray) -> list[int]:  # type: ignore[type-arg]
+def best(subject: CaptionSubject, image: np.ndarray) -> list[int]:
     """The tokens of beam search with torch, by going through all sentences that three beams lead to."""
     network = stored_network(subject.network)
     pixels = normalise(unit(torch.from_numpy(image[None].copy())), subject.source.mean, subject.source.std)
@@ -73,7 +73,12 @@ def test_what_is_measured_is_what_torch_would_say(
     captioner_package: Package, subject: CaptionSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(room, "score", lambda texts, references: said.extend(texts) or {"bleu_1": 0.0})
+
+    def score(texts: list[str], references: object) -> dict[str, float]:
+        said.extend(texts)
+        return {"bleu_1": 0.0}
+
+    monkeypatch.setattr(room, "score", score)
     room.measure(captioner_package.folder.parents[1], captioner_package, subject.source)
     wanted = [subject.vocabulary.decode(best(subject, image)) for image in subject.test.images[:8]]
     assert said[:8] == wanted

@@ -34,7 +34,7 @@ def test_the_engine_measures_what_torch_does(package: Package, tiny: Tiny, finis
 def test_the_card_says_what_is_measured(package: Package, tiny: Tiny) -> None:
     found = evaluate(repository(package), "softmax", 1, tiny.folder)
     assert found.metrics == found.said == package.classifier.provenance.metrics
-    assert (found.dataset, found.images) == ("mnist", 80)
+    assert (found.dataset, found.count) == ("mnist", 80)
     assert found.size == sum(path.stat().st_size for path in package.folder.iterdir())
     found.check()
 
@@ -68,7 +68,7 @@ def test_other_images_are_measured_and_not_compared(package: Package, tiny: Tiny
     folder = make_folder(tmp_path / "digits", per_class=8)
     found = evaluate(repository(package), "softmax", data=tiny.folder, dataset=str(folder))
     assert (found.dataset, found.said) == ("digits", None)
-    assert found.images > 0
+    assert found.count > 0
     found.check()
 
 

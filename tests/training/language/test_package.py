@@ -45,7 +45,7 @@ def test_what_is_measured_is_what_torch_would_say(
     asked = []
     original = room._ask
 
-    async def ask(repository: Path, package: Package, texts: Texts) -> np.ndarray:  # type: ignore[type-arg]
+    async def ask(repository: Path, package: Package, texts: Texts) -> np.ndarray:
         asked.append(await original(repository, package, texts))
         return asked[-1]
 

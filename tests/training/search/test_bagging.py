@@ -7,6 +7,7 @@ from tests.training.tiny import Tiny, tiny_recipe
 from tests.training.training_only import without_test_split
 from training.checkpoint import read_checkpoint
 from training.classification.classifier import Classifier
+from training.classification.recipe import ClassifierRecipe
 from training.errors import DataError, RecipeError
 from training.search.bagging import bag
 
@@ -20,6 +21,7 @@ def test_each_member_has_its_own_name_seed_and_draw(tiny: Tiny, tmp_path: Path) 
     assert [member.accuracy for member in members] == [run.history[-1]["validation_accuracy"] for run in runs]
     for run in runs:
         # As many draws as there are digits; about 1 / e of these are never drawn.
+        assert isinstance(run.recipe, ClassifierRecipe)
         assert run.recipe.bootstrap
         assert run.dataset.splits["training"] == 220
         assert 60 < run.dataset.splits["validation"] < 100

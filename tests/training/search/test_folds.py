@@ -8,6 +8,7 @@ from tests.training.tiny import Tiny, tiny_recipe
 from tests.training.training_only import without_test_split
 from training.checkpoint import read_checkpoint
 from training.classification.classifier import Classifier
+from training.classification.recipe import ClassifierRecipe
 from training.data import Fold
 from training.errors import DataError, RecipeError, RunError
 from training.search.folds import METRICS, cross_validate, spread
@@ -18,6 +19,7 @@ def test_each_fold_is_a_run_measured_on_what_it_did_not_see(tiny: Tiny, tmp_path
     assert [each.index for each in held] == [0, 1, 2]
     for each in held:
         done = read_checkpoint(each.run)
+        assert isinstance(done.recipe, ClassifierRecipe)
         assert done.recipe.fold == Fold(index=each.index, of=3)
         assert done.recipe.model_copy(update={"fold": None}) == tiny_recipe("epochs=1")
         assert each.metrics == {metric: done.history[-1][metric] for metric in METRICS}
