@@ -24,8 +24,8 @@ RECIPES: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discrim
 
 def shipped() -> Iterator[AnyRecipe]:
     """The recipes of this project, by name."""
-    for path in sorted(FOLDER.glob("*.toml")):
-        yield load_recipe(path.stem)
+    for name in sorted(path.stem for path in FOLDER.glob("*.toml")):
+        yield load_recipe(name)
 
 
 def load_recipe(name: str, changes: Iterable[str] = (), folder: Path | None = None) -> AnyRecipe:

@@ -16,6 +16,7 @@ from deploy.bench.subject import WrongAnswer
 from service.engine.device import CPU, CPU_PROVIDER, CUDA_PROVIDER, Device
 from service.engine.nvml import Reading
 from service.errors import InvalidPackage
+from service.package import Loop, Package, read_package
 from tests.bench.tools import needs_generators
 from tests.step_packages import write_chars, write_diffusion
 
@@ -59,10 +60,18 @@ def test_a_section_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch, caps
     assert "no section vgg" in capsys.readouterr().err
 
 
+def files(package: Package) -> list[str]:
+    """Of its program's graphs."""
+    program = package.card.program
+    if not isinstance(program, Loop):
+        return [program.file]
+    return [graph.file for graph in (program.step, program.encoder) if graph]
+
+
 def test_the_zoo_is_compared_graph_by_graph_and_the_nodes_are_counted() -> None:
     found = {row.what: row for row in zoo.rows(SHORTEST, OWN)}
-    for path in zoo.ZOO.glob("*/*/model.json"):
-        graph = f"{path.parent.parent.name}/{path.parent.name} model.onnx"
+    packages = [read_package(path.parent) for path in zoo.ZOO.glob("*/*/model.json")]
+    for graph in (f"{each.card.name}/{each.card.version} {file}" for each in packages for file in files(each)):
         nodes = found.pop(f"{graph}, nodes on CPU")
         assert (nodes.value, list(nodes.beside)) == (100, [CPU_PROVIDER])
         assert nodes.beside[CPU_PROVIDER] >= 1

@@ -233,7 +233,7 @@ def test_the_recipe_says_what_is_held_out(tiny: Tiny, tmp_path: Path, change: tu
 
 
 def test_a_finished_run_is_not_trained_again(tiny: Tiny, finished_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_module, "start", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(fit_module, "_trainer", lambda *_, **__: pytest.fail("trained"))
     assert fit(tiny_recipe(), finished_run, tiny.folder).finished
 
 

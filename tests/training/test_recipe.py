@@ -99,7 +99,7 @@ def test_an_unknown_or_ill_typed_key_is_refused_by_name(change: str, named: str)
 
 
 def test_an_unknown_recipe_is_refused_with_the_shipped_ones() -> None:
-    with pytest.raises(RecipeError, match=r"one of cifar10-resnet20, fashion-alexnet, .*, lenet5, logistic, "):
+    with pytest.raises(RecipeError, match=r"one of cifar10-resnet14, cifar10-resnet20, .*, lenet5, logistic, "):
         load_recipe("vgg")
 
 

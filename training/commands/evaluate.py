@@ -44,8 +44,9 @@ def _evaluate(repository: Path, name: str, version: int | None, data: str | None
     from service.package.folder import read_card
     from training.packages import newest
 
+    files = load_config().data
     version = version or newest(repository, name)
-    card, files = read_card(repository / name / str(version) / CARD), load_config().data
+    card = read_card(repository / name / str(version) / CARD)
     if data is not None and isinstance(card, CaptionCard | TextClassifyCard):
         raise click.UsageError(f"{name} is measured on the set that its card names, without --data")
     match card:

@@ -72,9 +72,11 @@ def export(
     """
     if int8 and weights_as:
         raise click.UsageError("--int8 is another way to store weights than --weights-as")
+    if bool(runs) == bool(_given(from_file)):
+        raise click.UsageError("give one RUN or more, or --model, --weights and --labels")
     with plain_errors():
         if (task := _task(runs)) in OTHERS:
-            if int8 or weights_as or temperature is not None or not deconv or _given(from_file) or len(runs) > 1:
+            if int8 or weights_as or temperature is not None or not deconv or len(runs) > 1:
                 raise click.UsageError(f"a run of the task {task!r} is exported alone, its weights as float16")
             _report(OTHERS[task](runs[0], repository, name, version, replace))
             return
@@ -119,8 +121,6 @@ def _given(from_file: FromFile) -> list[str]:
 
 
 def _subject(runs: tuple[Path, ...], name: str | None, from_file: FromFile) -> "Subject":
-    if bool(runs) == bool(_given(from_file)):
-        raise click.UsageError("give one RUN or more, or --model, --weights and --labels")
     from training.classification.subject import from_runs
 
     return from_runs(runs, name, load_config().data) if runs else _from_file(name, from_file)

@@ -56,4 +56,4 @@ def _list() -> None:
     for recipe in shipped():
         target = ", ".join(f"{name.replace('_', '-')} {value:.1%}" for name, value in recipe.targets.items())
         start = f" from {recipe.transfer.weights}" if recipe.transfer else ""
-        click.echo(f"{recipe.name:24} {target:15} {find(recipe.model).title} on {recipe.dataset}{start}")
+        click.echo(f"{recipe.name:26} {target:54} {find(recipe.model).title} on {recipe.dataset}{start}")

@@ -9,7 +9,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.packages import write_package
-from tests.service.surfaces.conftest import IMAGE_TRANSPORTS, TENSOR_TRANSPORTS, StartServer, ask
+from tests.service.surfaces.conftest import IMAGE_TRANSPORTS, SERVED, TENSOR_TRANSPORTS, StartServer, ask
 from tests.serving import HOST, Server
 
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
@@ -24,7 +24,7 @@ def refusal_to_start(server: Server) -> str:
 
 
 def test_the_greeting_names_models_addresses_and_a_command(server: Server) -> None:
-    assert "Lectorium serves echo, half, seeing, slow, tiny" in server.log
+    assert f"Lectorium serves {SERVED}" in server.log
     for address in (
         f"{server.http_port}\n",
         f"{server.rest_port}/v2",

@@ -11,7 +11,7 @@ import pytest
 from tests.packages import example
 from tests.pictures import png
 from tests.service.surfaces.callers import in_flight
-from tests.service.surfaces.conftest import StartServer, ask
+from tests.service.surfaces.conftest import SERVED, StartServer, ask
 from tests.service.surfaces.fleet import ATTEMPTS, WORKERS, begin_uploads, connected, statuses, workers_of
 from tests.service.surfaces.test_process import refusal_to_start
 from tests.service.surfaces.transports import Grpc, Http, Rest, Vision, tensor
@@ -87,7 +87,7 @@ def test_port_3000_shows_the_same_metrics(fleet: Server) -> None:
 
 
 def test_the_supervisor_greets_once_and_says_how_many_serve(fleet: Server) -> None:
-    assert fleet.log.count("Lectorium serves echo, half, seeing, slow, tiny by 2 workers") == 1
+    assert fleet.log.count(f"Lectorium serves {SERVED} by 2 workers") == 1
 
 
 def test_one_worker_is_the_process_itself(server: Server) -> None:

@@ -40,7 +40,7 @@ def test_a_run_is_exported_and_measured_again(at_hand: Path, finished_run: Path)
     assert f"{size:,} bytes, 7,850 parameters as float32, 7,840 MACs, parity" in said
     done = CliRunner().invoke(evaluate, ["mine", "--repository", "zoo"], catch_exceptions=False)
     assert done.exit_code == 0
-    assert f"mine/1 on the mnist test split, 80 images; {size:,} bytes" in done.output
+    assert f"mine/1 on the mnist test split, 80 examples; {size:,} bytes" in done.output
     assert f"ece              {metrics['ece']:.4f}   card {metrics['ece']:.4f}" in done.output
 
 

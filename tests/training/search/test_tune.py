@@ -140,7 +140,7 @@ list(tune(search(sampler="random"), 3, Path(sys.argv[2]), tiny.folder))
 
 def test_a_killed_search_goes_on_with_the_trial_it_was_in(tiny: Tiny, tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path / "data"), str(tmp_path / "killed")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as process:
         assert process.stdout is not None
         assert any("in trial 1" in line for line in process.stdout)
         process.send_signal(signal.SIGKILL)
