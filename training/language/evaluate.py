@@ -16,6 +16,7 @@ from training.data.languages import Declaration, Texts, excerpts, find_texts
 from training.errors import EvaluationError
 from training.packages import newest, size
 
+AT_ONCE = 32  # texts
 PIECES = 2_800
 SHORT = 20  # characters of the pieces that are hard
 TOLERANCE = 5e-3
@@ -82,11 +83,14 @@ def _accuracy(repository: Path, package: Package, texts: Texts) -> float:
 
 async def _ask(repository: Path, package: Package, texts: Texts) -> npt.NDArray[np.float32]:
     alone = {"repository": repository, "model_control": "explicit", "load_models": ()}
-    card, found = package.text_classifier, []
-    async with Engine(load_config().model_copy(update=alone)) as engine:
-        await engine.loader.load(card.name)
-        for text in texts.texts:
+    card, free = package.text_classifier, asyncio.Semaphore(AT_ONCE)
+
+    async def one(text: str) -> npt.NDArray[np.float32]:
+        async with free:
             rows = {card.text.tensor: text_row(card, text)}
             answer = await engine.infer(card.name, str(card.version), rows, [card.classes.tensor])
-            found.append(answer.outputs[card.classes.tensor])
-    return np.concatenate(found)
+            return answer.outputs[card.classes.tensor]
+
+    async with Engine(load_config().model_copy(update=alone)) as engine:
+        await engine.loader.load(card.name)
+        return np.concatenate(await asyncio.gather(*map(one, texts.texts)))

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,16 @@ import pytest
 from service.package import Package
 from tests.training.language.tiny import tiny_recogniser
 from training.fit import fit
+from training.language import evaluate
 from training.language.package import from_run, write_recogniser
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_pieces() -> Iterator[None]:
+    """To measure on."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(evaluate, "PIECES", 280)
+        yield
 
 
 @pytest.fixture(scope="session")
