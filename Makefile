@@ -12,7 +12,9 @@ serve: $(VENV)/serving  ## install what serving needs, then serve models/zoo
 	$(BIN)/lectorium serve
 
 test: check  ## install everything, then lint, type-check and test
-	$(BIN)/pytest tests --ignore tests/clients
+	@# Side by side where no test measures or waits for anything.
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 tests/models tests/training
+	$(BIN)/pytest tests --ignore tests/models --ignore tests/training --ignore tests/clients
 	@# In a process of its own: tritonclient and protos/ both register the protobuf package `inference`.
 	$(BIN)/pytest tests/clients
 
