@@ -1,4 +1,4 @@
-"""Every small row as an ONNX graph, beside torch."""
+"""Every layer in an ONNX graph, beside torch; whole rows are exported by `tests/training/export`."""
 
 import logging
 import warnings
@@ -12,10 +12,8 @@ from torch import nn
 
 from models.classification.rows import build, find
 from models.layers.activation import ACTIVATIONS
-from models.layers.activation_map import ClassActivationMaps
 from models.layers.normalisation import NORMALISATIONS
-from models.variant import Variant
-from tests.models.rows import CONVOLUTIONAL, GREY, SMALL, each, images, seasoned, takes
+from tests.models.rows import images
 from training.export.onnx_file import OPSET
 
 
@@ -42,21 +40,6 @@ def assert_parity(model: nn.Module, x: torch.Tensor, path: Path, batches: tuple[
             # Of fresh weights, maps may be in the ten thousands: what they round by grows with the largest.
             largest = max(10.0, float(theirs.abs().max()))
             np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-4, atol=1e-5 * largest)
-
-
-@pytest.mark.slow
-@each(SMALL)
-def test_a_row_under_onnx_runtime_answers_as_torch_does(variant: Variant, tmp_path: Path) -> None:
-    assert_parity(seasoned(variant), images(variant, 3), tmp_path / "model.onnx")
-
-
-@pytest.mark.slow
-@each([variant for variant in GREY if variant in CONVOLUTIONAL])
-def test_class_activation_maps_can_be_exported_with_the_logits(variant: Variant, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    model = build(variant.name, {"cam": True} if takes(variant, "cam") else {}).eval()
-    nn.init.normal_(model.get_parameter("fc.weight"))
-    assert_parity(ClassActivationMaps(model).eval(), images(variant, 3), tmp_path / "model.onnx")
 
 
 @pytest.mark.slow
