@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +86,7 @@ async def _ask(repository: Path, package: Package, texts: Texts) -> npt.NDArray[
     alone = {"repository": repository, "model_control": "explicit", "load_models": ()}
     card, free = package.text_classifier, asyncio.Semaphore(AT_ONCE)
 
-    async def one(text: str) -> npt.NDArray[np.float32]:
+    async def one(text: str) -> npt.NDArray[Any]:
         async with free:
             rows = {card.text.tensor: text_row(card, text)}
             answer = await engine.infer(card.name, str(card.version), rows, [card.classes.tensor])
@@ -93,4 +94,5 @@ async def _ask(repository: Path, package: Package, texts: Texts) -> npt.NDArray[
 
     async with Engine(load_config().model_copy(update=alone)) as engine:
         await engine.loader.load(card.name)
-        return np.concatenate(await asyncio.gather(*map(one, texts.texts)))
+        found: list[npt.NDArray[Any]] = await asyncio.gather(*map(one, texts.texts))
+    return np.concatenate(found)
