@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from models.classification.rows import build
 from service.errors import InvalidPackage
 from service.package import CARD, Graph, TensorCard, TensorSpec, read_package, sha256
-from training.classification.graph import Served
-from training.export.onnx_file import INPUT, save, trace
+from training.classification.graph import IMAGE, Served
+from training.export.onnx_file import save, trace
 
 FOLDER = Path("build/bench/zoo")
 NAME, FILE = "resnet18", "model.onnx"
@@ -58,7 +58,7 @@ def card(folder: Path) -> TensorCard:
     """What is to be said of the graph of logits in ``folder``."""
     graph = Graph(
         file=FILE,
-        inputs=(TensorSpec(name=INPUT, datatype="UINT8", shape=(-1, SIDE, SIDE, 3)),),
+        inputs=(TensorSpec(name=IMAGE, datatype="UINT8", shape=(-1, SIDE, SIDE, 3)),),
         outputs=(TensorSpec(name="logits", datatype="FP32", shape=(-1, CLASSES)),),
         max_batch=MAX_BATCH,
     )
@@ -68,7 +68,7 @@ def card(folder: Path) -> TensorCard:
 def write_logits(name: str, path: Path, config: Mapping[str, Any] | None = None) -> None:
     """Write the logits of the registry's ``name``, with random weights, for any batch size."""
     example = torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8)
-    save(trace(Logits(random_weights(name, config)), {INPUT: example}, ["logits"]), path)
+    save(trace(Logits(random_weights(name, config)), {IMAGE: example}, ["logits"]), path)
 
 
 @torch.no_grad()

@@ -15,9 +15,10 @@ from service.config import load_config
 from service.package import ClassifyCard, read_package
 from training.classification.evaluate import evaluate
 from training.classification.graph import PROBABILITIES, Served
+from training.classification.served_file import to_onnx
 from training.export.folding import fold_normalisation
 from training.export.int8 import quantise
-from training.export.onnx_file import save, to_onnx
+from training.export.onnx_file import save
 from training.packages import newest
 
 FOLDER, ZOO = Path("build/bench/int8"), Path("models/zoo")

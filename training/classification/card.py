@@ -20,9 +20,8 @@ from service.package import (
     TensorSpec,
     ViewsParameter,
 )
-from training.classification.graph import CAM, PROBABILITIES
+from training.classification.graph import CAM, IMAGE, PROBABILITIES
 from training.classification.subject import Subject
-from training.export.onnx_file import INPUT
 from training.packages import GRAPH, LABELS, SHOWN, checksums
 from training.provenance import exporter_versions, git_commit
 
@@ -54,7 +53,7 @@ def describe_graph(subject: Subject, outputs: Mapping[str, tuple[int, ...]], max
     """The classifier's graph, whose ``outputs`` have these shapes, the batch left out."""
     return Graph(
         file=GRAPH,
-        inputs=(TensorSpec(name=INPUT, datatype="UINT8", shape=(-1, *subject.image_shape)),),
+        inputs=(TensorSpec(name=IMAGE, datatype="UINT8", shape=(-1, *subject.image_shape)),),
         outputs=tuple(TensorSpec(name=name, datatype="FP32", shape=(-1, *shape)) for name, shape in outputs.items()),
         max_batch=max_batch,
     )

@@ -16,10 +16,11 @@ from models.layers.pixels import normalise, unit
 from service.package import Deconvolution as Description
 from service.package import Graph, TensorSpec
 from service.package.explain import LAYER, MAPS, RECONSTRUCTIONS, STRENGTHS
+from training.classification.graph import IMAGE
 from training.data import Bytes
 from training.errors import ExportError
 from training.export.float16 import store_float16
-from training.export.onnx_file import INPUT, open_onnx, save, trace
+from training.export.onnx_file import open_onnx, save, trace
 
 DECONV_GRAPH = "deconv.onnx"
 OUTPUTS = (RECONSTRUCTIONS, MAPS, STRENGTHS)
@@ -76,7 +77,7 @@ def write_deconvolution(served: ServedDeconvolution, shape: Sequence[int], path:
     graph = Graph(
         file=path.name,
         inputs=(
-            TensorSpec(name=INPUT, datatype="UINT8", shape=(-1, *shape)),
+            TensorSpec(name=IMAGE, datatype="UINT8", shape=(-1, *shape)),
             TensorSpec(name=LAYER, datatype="INT64", shape=(-1,)),
         ),
         outputs=tuple(TensorSpec(name=n, datatype=datatypes[n], shape=(-1, *row[n].shape[1:])) for n in OUTPUTS),
@@ -105,7 +106,7 @@ def deconvolution_parity(path: Path, served: ServedDeconvolution, images: Bytes)
     differences = {}
     for batch in dict.fromkeys((1, 3, layers)):
         some, asked = np.resize(rows, (batch, *rows.shape[1:])), np.resize(layer, batch)
-        found = dict(zip(OUTPUTS, session.run(list(OUTPUTS), {INPUT: some, LAYER: asked}), strict=True))
+        found = dict(zip(OUTPUTS, session.run(list(OUTPUTS), {IMAGE: some, LAYER: asked}), strict=True))
         difference = _difference(found, compute(served, some, asked))
         if not difference <= PARITY_LIMIT:
             raise ExportError(
@@ -123,7 +124,7 @@ def golden_deconvolution(served: ServedDeconvolution, images: Bytes, part: str) 
         ExportError: as `steady`.
     """
     rows, layer = steady(served, images, (0, len(served.layers) - 1))
-    arrays = {INPUT: rows, LAYER: layer, **compute(served, rows, layer)}
+    arrays = {IMAGE: rows, LAYER: layer, **compute(served, rows, layer)}
     return {f"{part}.{name}": array for name, array in arrays.items()}
 
 
@@ -182,4 +183,4 @@ def _share(found: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> f
 
 
 def _example(images: Bytes, layer: npt.NDArray[np.int64]) -> dict[str, Tensor]:
-    return {INPUT: torch.from_numpy(images.copy()), LAYER: torch.from_numpy(layer.copy())}
+    return {IMAGE: torch.from_numpy(images.copy()), LAYER: torch.from_numpy(layer.copy())}

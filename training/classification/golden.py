@@ -8,10 +8,11 @@ import numpy as np
 from service.package import Golden
 from training.classification.card import Storage
 from training.classification.deconvolution import ServedDeconvolution, golden_deconvolution
-from training.classification.graph import Served
+from training.classification.graph import IMAGE, Served
+from training.classification.served_file import reference
 from training.classification.subject import Subject
 from training.data import Bytes, Split
-from training.export.onnx_file import INPUT, Answers, open_onnx, reference
+from training.export.onnx_file import Answers, open_onnx
 from training.packages import GOLDEN, GRAPH, TOLERANCE
 
 ROWS = 10
@@ -28,11 +29,11 @@ def write_golden(
     images = some_of_each(subject)
     if weights == "int8":
         outputs = list(served.outputs)
-        found: Answers = dict(zip(outputs, open_onnx(folder / GRAPH).run(outputs, {INPUT: images}), strict=True))
+        found: Answers = dict(zip(outputs, open_onnx(folder / GRAPH).run(outputs, {IMAGE: images}), strict=True))
     else:
         found = reference(served, images)
     explanations: dict[str, Any] = golden_deconvolution(back, images, "deconv") if back else {}
-    arrays: dict[str, Any] = {INPUT: images, **found, **explanations}
+    arrays: dict[str, Any] = {IMAGE: images, **found, **explanations}
     np.savez_compressed(folder / GOLDEN, **arrays)
     return found, Golden(file=GOLDEN, tolerance=INT8_TOLERANCE if weights == "int8" else TOLERANCE)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from models.layers.activation_map import ClassActivationMaps
 from models.layers.pixels import normalise, unit
 
-PROBABILITIES, CAM = "probabilities", "cam"
+IMAGE, PROBABILITIES, CAM = "image", "probabilities", "cam"
 
 
 class Served(nn.Module):

@@ -27,6 +27,7 @@ from training.classification.deconvolution import (
 from training.classification.evaluate import ask, score
 from training.classification.golden import some_of_each, write_golden
 from training.classification.graph import PROBABILITIES, Served
+from training.classification.served_file import logits, parity, run_onnx, to_onnx
 from training.classification.subject import Subject, from_run
 from training.data import Split
 from training.errors import ExportError
@@ -34,14 +35,7 @@ from training.export.counts import count_macs, count_parameters
 from training.export.float16 import round_weights, store_float16
 from training.export.folding import fold_normalisation
 from training.export.int8 import quantise, some
-from training.export.onnx_file import (
-    check_parity,
-    logits,
-    parity,
-    run_onnx,
-    save,
-    to_onnx,
-)
+from training.export.onnx_file import check_parity, save
 from training.history import draw
 from training.packages import CURVE, GRAPH, LABELS, check_gate, largest_batch, place, shrink, write_card
 

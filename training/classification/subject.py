@@ -12,11 +12,11 @@ from models.classification.rows import find
 from service.package import Dataset, Preprocessing
 from training.checkpoint import read_checkpoint
 from training.classification.ensemble import Ensemble
+from training.classification.graph import IMAGE
 from training.classification.network import open_source
 from training.classification.recipe import ClassifierRecipe
 from training.data import Bytes, Split, cut
 from training.errors import ExportError, RunError
-from training.export.onnx_file import INPUT
 from training.history import Row
 
 # An ensemble's temperature and its int8 loss are measured on what none of its members was trained on.
@@ -106,7 +106,7 @@ def from_run(run: Path, data: Path | None) -> Subject:
         mean=source.mean,
         std=source.std,
         labels=source.labels,
-        preprocessing=source.preprocessing(INPUT),
+        preprocessing=source.preprocessing(IMAGE),
         recipe=recipe.model_dump(mode="json"),
         seed=recipe.seed,
         created=checkpoint.created,

@@ -8,11 +8,11 @@ from models.classification.rows import build, find
 from models.variant import Variant
 from models.weights import WeightsError, load_weights
 from training.classification.evaluate import find_data, relabel
+from training.classification.graph import IMAGE
 from training.classification.subject import Subject, with_test
 from training.data import Shape, Source, cut
 from training.data.source import preprocessing
 from training.errors import ExportError
-from training.export.onnx_file import INPUT
 from training.provenance import describe_dataset, library_versions
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -83,7 +83,7 @@ def from_weights(weights: Weights, dataset: str | None, data: Path | None) -> Su
         mean=mean,
         std=std,
         labels=weights.labels,
-        preprocessing=preprocessing(shape, INPUT, "crop"),
+        preprocessing=preprocessing(shape, IMAGE, "crop"),
         recipe={"name": weights.name, "model": weights.model, "weights": weights.file.name},
         seed=0,
         created=datetime.fromtimestamp(weights.file.stat().st_mtime, UTC).isoformat(timespec="seconds"),

@@ -11,9 +11,8 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-from training.classification.graph import CAM, PROBABILITIES
 from training.data import Bytes
-from training.export.onnx_file import INPUT, save, strip
+from training.export.onnx_file import save, strip
 from training.export.pixels import LEVELS, Pixels, enter_quantised, fold_pixels
 
 IMAGES = 512
@@ -24,10 +23,10 @@ LAYERS = ("Conv", "Gemm", "MatMul")
 
 
 def quantise(model: onnx.ModelProto, images: Bytes, path: Path, mean: Sequence[float], std: Sequence[float]) -> None:
-    """Write ``model`` with weights in 8 bits, by output channel, and activations in 8 bits.
+    """Write ``model``, whose one input is images, with weights in 8 bits, by output channel, and activations in 8 bits.
 
     An activation's range is that which it has on ``images``. The pixels, which the model normalises by ``mean`` and
-    ``std``, are 8 bits as they come. The last layer and what follows, probabilities and activation maps, stay in 32.
+    ``std``, are 8 bits as they come. The last layer above each output and what follows stay in 32.
     Weights use 7 of their 8 bits: without VNNI, x86 saturates the sum of two products of full ones.
     """
     whole = onnx.ModelProto()
@@ -38,7 +37,7 @@ def quantise(model: onnx.ModelProto, images: Bytes, path: Path, mean: Sequence[f
         quantize_static(
             _named(whole),
             found,
-            _Images(images),
+            _Images(model.graph.input[0].name, images),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=OPERATORS,
             nodes_to_exclude=_head(whole),
@@ -62,12 +61,13 @@ def _as_they_come(pixels: Pixels) -> dict[str, Any]:
 
 
 class _Images(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, images: Bytes) -> None:
+    def __init__(self, name: str, images: Bytes) -> None:
+        self._name = name
         self._batches = iter([images[start : start + ROWS] for start in range(0, len(images), ROWS)])
 
     def get_next(self) -> dict[str, Any] | None:
         batch = next(self._batches, None)
-        return None if batch is None else {INPUT: batch}
+        return None if batch is None else {self._name: batch}
 
 
 def _named(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -80,7 +80,7 @@ def _named(model: onnx.ModelProto) -> onnx.ModelProto:
 def _head(model: onnx.ModelProto) -> list[str]:
     """The names of the nodes from the nearest layers above the outputs down to these."""
     makers = {output: node for node in model.graph.node for output in node.output}
-    found, waiting = set(), [PROBABILITIES, CAM]
+    found, waiting = set(), [output.name for output in model.graph.output]
     while waiting:
         node = makers.get(waiting.pop())
         if node is None or node.name in found:

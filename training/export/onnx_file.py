@@ -1,4 +1,4 @@
-"""Writing a served model as one ONNX file, and proving that it computes what torch does."""
+"""Writing a module as one ONNX file, and proving that it computes what torch does."""
 
 import inspect
 import logging
@@ -15,14 +15,10 @@ import onnxruntime as ort
 import torch
 from torch import nn
 
-from training.classification.graph import Served
-from training.data import Bytes
 from training.errors import ExportError
 
-INPUT = "image"
 OPSET = 20
 PARITY_LIMIT = 1e-5
-ROWS = 64  # computed at a time
 
 Floats = npt.NDArray[np.float32]
 Answers = dict[str, npt.NDArray[Any]]
@@ -40,16 +36,6 @@ class Exported(Protocol):
 
     def eval(self) -> "Exported":
         """Itself, for inference."""
-
-
-def write_onnx(served: Served, shape: Sequence[int], path: Path) -> None:
-    """Write ``served``, which takes uint8 rows of ``shape``: weights inside, any batch size, no word on its maker."""
-    save(to_onnx(served, shape), path)
-
-
-def to_onnx(served: Served, shape: Sequence[int]) -> onnx.ModelProto:
-    """``served``, which takes uint8 rows of ``shape``, as a graph for any batch size."""
-    return trace(served, {INPUT: torch.zeros(2, *shape, dtype=torch.uint8)}, served.outputs)
 
 
 def trace(
@@ -144,11 +130,6 @@ def check_parity(differences: dict[str, float]) -> None:
             raise ExportError(f"parity, batch {batch}: differs from torch by {difference:.2e}, over {PARITY_LIMIT}")
 
 
-def parity(path: Path, served: Served, images: Bytes, batches: Sequence[int]) -> dict[str, float]:
-    """As `differences`, for uint8 ``images``."""
-    return differences(path, served, {INPUT: images}, batches)
-
-
 def differences(
     path: Path, module: Exported, inputs: Mapping[str, npt.NDArray[Any]], batches: Sequence[int]
 ) -> dict[str, float]:
@@ -178,28 +159,8 @@ def _difference(found: Floats, wanted: Floats, where: str) -> float:
     return float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
 
 
-def reference(served: Served, images: Bytes) -> Answers:
-    """Torch's outputs for uint8 images (B, H, W) or (B, H, W, 3), by name."""
-    return answer(served, {INPUT: images})
-
-
 @torch.no_grad()
 def answer(module: Exported, inputs: Mapping[str, npt.NDArray[Any]]) -> Answers:
     """Torch's outputs by name; ``inputs`` are in the module's order."""
     found = module.eval()(*(torch.from_numpy(array.copy()) for array in inputs.values()))
     return {name: tensor.numpy() for name, tensor in zip(module.outputs, found, strict=True)}
-
-
-@torch.no_grad()
-def logits(served: Served, images: Bytes) -> Floats:
-    """Torch's logits (B, classes) for uint8 images, before any temperature."""
-    served.eval()
-    parts = [images[start : start + ROWS] for start in range(0, len(images), ROWS)]
-    return np.concatenate([served.scores(torch.from_numpy(part.copy()))[0].numpy() for part in parts])
-
-
-def run_onnx(path: Path, images: Bytes, output: str) -> Floats:
-    """What the file answers as ``output`` for uint8 images."""
-    session = open_onnx(path)
-    parts = [images[start : start + ROWS] for start in range(0, len(images), ROWS)]
-    return np.concatenate([session.run([output], {INPUT: part})[0] for part in parts])

@@ -8,8 +8,6 @@ import numpy.typing as npt
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
-from training.export.onnx_file import INPUT
-
 LEVELS = 255
 MOVES = ("Transpose", "Unsqueeze")
 # Of `models.layers.pixels`: to float, to 0..1, less the mean, by the deviation.
@@ -31,7 +29,7 @@ def fold_pixels(model: onnx.ModelProto, mean: Sequence[float], std: Sequence[flo
     the mean and are now ``zero``, the nearest grey. None, and nothing done, where something else reads the pixels.
     """
     graph = model.graph
-    levels = INPUT
+    levels = graph.input[0].name
     while len(readers := _readers(graph, levels)) == 1 and readers[0].op_type in MOVES:
         levels = readers[0].output[0]
     chain = _chain(graph, levels)

@@ -11,9 +11,9 @@ from training.checkpoint import read_checkpoint
 from training.classification.evaluate import Evaluation, evaluate, find_data, prepare_all, relabel, score
 from training.classification.graph import Served
 from training.classification.package import stored_model
+from training.classification.served_file import reference
 from training.data import Split
 from training.errors import DataError, EvaluationError
-from training.export.onnx_file import reference
 from training.packages import newest
 
 

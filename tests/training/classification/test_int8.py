@@ -9,13 +9,14 @@ import pytest
 
 from training.classification.card import How
 from training.classification.evaluate import ask
-from training.classification.graph import Served
+from training.classification.graph import IMAGE, Served
 from training.classification.package import stored_model, write_package
+from training.classification.served_file import to_onnx
 from training.classification.subject import Subject
 from training.data import Split
 from training.errors import ExportError
 from training.export.int8 import IMAGES, quantise, some
-from training.export.onnx_file import INPUT, open_onnx, to_onnx
+from training.export.onnx_file import open_onnx
 
 INT8 = How("int8")
 
@@ -78,7 +79,7 @@ def test_activation_maps_stay_within_a_twentieth_of_the_largest(subject: Subject
     answers = []
     for how in (How("float32"), INT8):
         package = write_package(subject, tmp_path, how=how)
-        answers.append(open_onnx(package.path("model.onnx")).run(["cam"], {INPUT: images})[0])
+        answers.append(open_onnx(package.path("model.onnx")).run(["cam"], {IMAGE: images})[0])
     assert np.abs(answers[0] - answers[1]).max() < np.abs(answers[0]).max() / 20
 
 

@@ -10,10 +10,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.classification.rows import build
 from training.classification.graph import Served
+from training.classification.served_file import to_onnx
 from training.errors import ExportError
 from training.export.float16 import round_weights, store_float16
 from training.export.folding import fold_normalisation
-from training.export.onnx_file import save, to_onnx
+from training.export.onnx_file import save
 
 
 def matmul(*weights: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> onnx.ModelProto:

@@ -10,10 +10,11 @@ from models.classification.rows import find
 from models.variant import Variant
 from tests.models.rows import SMALL, each, seasoned
 from tests.training.tiny import digits
-from training.classification.graph import Served
+from training.classification.graph import IMAGE, Served
+from training.classification.served_file import parity, write_onnx
 from training.data import Bytes
 from training.errors import ExportError
-from training.export.onnx_file import INPUT, check_parity, parity, write_onnx
+from training.export.onnx_file import check_parity
 
 BATCHES = (1, 3, 64)
 
@@ -47,7 +48,7 @@ def test_the_file_is_whole_takes_any_batch_and_tells_nothing_of_its_machine(name
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
     session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     (found,) = session.get_inputs()
-    assert (found.name, found.type, found.shape) == (INPUT, "tensor(uint8)", ["batch", *images(variant).shape[1:]])
+    assert (found.name, found.type, found.shape) == (IMAGE, "tensor(uint8)", ["batch", *images(variant).shape[1:]])
     shapes = {"probabilities": ["batch", 10], "cam": ["batch", 10, 8, 8]}
     assert {out.name: out.shape for out in session.get_outputs()} == {name: shapes[name] for name in model.outputs}
     content = without_weights(path).SerializeToString()

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from models.classification.rows import find
 from models.variant import Variant
 from tests.models.rows import GREY, each, seasoned
-from training.classification.graph import Served
-from training.export.onnx_file import INPUT, to_onnx
+from training.classification.graph import IMAGE, Served
+from training.classification.served_file import to_onnx
 from training.export.pixels import fold_pixels
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
@@ -36,7 +36,7 @@ def answer(
     model: onnx.ModelProto, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 ) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["probabilities"], {INPUT: images})[0])
+    return np.asarray(session.run(["probabilities"], {IMAGE: images})[0])
 
 
 def noise(channels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

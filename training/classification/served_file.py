@@ -1,0 +1,49 @@
+"""The served form of a classifier as one ONNX file, beside what torch computes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from training.classification.graph import IMAGE, Served
+from training.data import Bytes
+from training.export.onnx_file import Answers, Floats, answer, differences, open_onnx, save, trace
+
+ROWS = 64  # computed at a time
+
+
+def write_onnx(served: Served, shape: Sequence[int], path: Path) -> None:
+    """Write ``served``, which takes uint8 rows of ``shape``: weights inside, any batch size, no word on its maker."""
+    save(to_onnx(served, shape), path)
+
+
+def to_onnx(served: Served, shape: Sequence[int]) -> onnx.ModelProto:
+    """``served``, which takes uint8 rows of ``shape``, as a graph for any batch size."""
+    return trace(served, {IMAGE: torch.zeros(2, *shape, dtype=torch.uint8)}, served.outputs)
+
+
+def parity(path: Path, served: Served, images: Bytes, batches: Sequence[int]) -> dict[str, float]:
+    """As `differences`, for uint8 ``images``."""
+    return differences(path, served, {IMAGE: images}, batches)
+
+
+def reference(served: Served, images: Bytes) -> Answers:
+    """Torch's outputs for uint8 images (B, H, W) or (B, H, W, 3), by name."""
+    return answer(served, {IMAGE: images})
+
+
+@torch.no_grad()
+def logits(served: Served, images: Bytes) -> Floats:
+    """Torch's logits (B, classes) for uint8 images, before any temperature."""
+    served.eval()
+    parts = [images[start : start + ROWS] for start in range(0, len(images), ROWS)]
+    return np.concatenate([served.scores(torch.from_numpy(part.copy()))[0].numpy() for part in parts])
+
+
+def run_onnx(path: Path, images: Bytes, output: str) -> Floats:
+    """What the file answers as ``output`` for uint8 images."""
+    session = open_onnx(path)
+    parts = [images[start : start + ROWS] for start in range(0, len(images), ROWS)]
+    return np.concatenate([session.run([output], {IMAGE: part})[0] for part in parts])
