@@ -41,6 +41,7 @@ class Chooser:
         self.offers: dict[int, Offer] = {}
         self._never = choice.never
         self._slots = np.zeros(loop.max_batch, _SLOT)
+        self._numbers = np.arange(loop.max_batch)
         self.given: Mapping[str, Tensor] = {spec.name: self._slots[spec.name] for spec in CHOSEN}
 
     def place(self, slot: int, choosing: Choosing) -> None:
@@ -64,15 +65,14 @@ class Chooser:
         """
         slots = self._slots[: len(rows)]
         forcing = taken < slots["forced"]
-        forced = {slot: _prefix(rows[slot])[taken[slot]] for slot in np.flatnonzero(forcing).tolist()}
-        said = [log_probabilities[slot, token] for slot, token in forced.items()]
+        forced, said = self._forced(log_probabilities, forcing, rows, taken) if forcing.any() else ({}, [])
         for token in self._never:
             log_probabilities[:, token] = -np.inf
         tokens = log_probabilities.argmax(1)
-        drawing = np.flatnonzero(slots["sampled"])
-        if drawing.size:
+        if slots["sampled"].any():
+            drawing = np.flatnonzero(slots["sampled"])
             tokens[drawing] = self._drawn(log_probabilities, drawing, rows)
-        chosen = log_probabilities[np.arange(len(rows)), tokens]
+        chosen = log_probabilities[self._numbers[: len(rows)], tokens]
         for (slot, token), value in zip(forced.items(), said, strict=True):
             tokens[slot], chosen[slot] = token, value
         slots["token"], slots["log_probability"] = tokens, chosen
@@ -80,6 +80,13 @@ class Chooser:
         slots["score"] = slots["total"]
         if slots["width"].any():
             self._offer(log_probabilities, slots, forcing)
+
+    def _forced(
+        self, log_probabilities: Array, forcing: Array, rows: Sequence[Row], taken: Array
+    ) -> tuple[dict[int, int], list[float]]:
+        """The next token of each prefix, by slot, and their log-probabilities."""
+        forced = {slot: _prefix(rows[slot])[taken[slot]] for slot in np.flatnonzero(forcing).tolist()}
+        return forced, [log_probabilities[slot, token] for slot, token in forced.items()]
 
     def _drawn(self, log_probabilities: Array, drawing: Array, rows: Sequence[Row]) -> Array:
         slots = self._slots[drawing]

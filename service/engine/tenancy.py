@@ -71,6 +71,7 @@ class Tenancy:
         self._emitted: dict[str, Tensor] = {}
         self._answers: dict[str, Tensor] = {}
         self._stepping = tenant.rows
+        self._alone = tenant.rows == 1
         self._step = 0
 
     def take(self, slots: Mapping[int, int], emitted: Tensors, answers: Answers, ended: Array) -> list[Stepped]:
@@ -91,14 +92,16 @@ class Tenancy:
         last = not self._stepping
         if not last and not self._emitted:
             return []
-        return [Stepped(self.tenant, self._step, self._emitted | (self._answers if last else {}), last)]
+        return [Stepped(self.tenant, self._step, self._emitted | self._answers if last else self._emitted, last)]
 
     def _now(self, slots: Mapping[int, int], emitted: Tensors) -> dict[str, Tensor]:
         """The values of all rows: new of those that step, a copy of the rest. At first, all step."""
-        if self.tenant.rows == 1:
+        now: dict[str, Tensor] = {}
+        if self._alone:
             [slot] = slots.values()
-            return {name: values[slot : slot + 1].copy() for name, values in emitted.items()}
-        now = {}
+            for name, values in emitted.items():
+                now[name] = values[slot : slot + 1].copy()
+            return now
         for name, values in emitted.items():
             before = self._emitted.get(name)
             now[name] = np.empty((len(slots), *values.shape[1:]), values.dtype) if before is None else before.copy()
