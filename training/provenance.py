@@ -2,10 +2,12 @@
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Protocol
 
-from service.package import Dataset
+from service.package import Dataset, Provenance
 from training.data.source import Origin
 
 ROOT = Path(__file__).parent.parent
@@ -28,9 +30,38 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
 
 
-def exporter_versions() -> dict[str, str]:
-    """Of those that have a say in the package, whatever the weights were trained with."""
-    return {name: version(name) for name in EXPORTERS}
+class Made(Protocol):
+    """Weights, of which somebody remembers when and with what they were made; ``dataset`` is None where nobody does."""
+
+    @property
+    def created(self) -> str:
+        """When."""
+
+    @property
+    def libraries(self) -> Mapping[str, str]:
+        """With which versions."""
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """On what."""
+
+
+def describe_origin(made: Made, recipe: Mapping[str, Any], seed: int, **counted: Any) -> Provenance:
+    """A card's word on where its package comes from: everything but the metrics, which only a written one can have.
+
+    ``counted`` are what the export has found out: parity, parameters, macs, how weights are stored, a temperature.
+    The libraries that export have the versions of now, whatever the weights were trained with.
+    """
+    return Provenance(
+        recipe=dict(recipe),
+        seed=seed,
+        git_commit=git_commit(),
+        created=made.created,
+        libraries={**made.libraries, **{name: version(name) for name in EXPORTERS}},
+        dataset=made.dataset,
+        metrics={},
+        **counted,
+    )
 
 
 def describe_dataset(source: Origin, splits: dict[str, int]) -> Dataset:

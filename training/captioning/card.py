@@ -14,7 +14,6 @@ from service.package import loop as loops
 from training.captioning.subject import CaptionSubject
 from training.data.vocabulary import END, PAD, START, UNKNOWN
 from training.packages import checksums
-from training.provenance import exporter_versions, git_commit
 
 ENCODER, STEP, VOCABULARY = "encoder.onnx", "step.onnx", "vocabulary.txt"
 NEVER = (PAD, START, UNKNOWN)
@@ -68,23 +67,6 @@ def describe(subject: CaptionSubject, loop: Loop, golden: Golden, provenance: Pr
         golden=golden,
         files=checksums(folder),
         provenance=provenance,
-    )
-
-
-def describe_origin(subject: CaptionSubject, parity: dict[str, float], parameters: int, macs: int) -> Provenance:
-    """Everything but the metrics, which only the written package can have."""
-    return Provenance(
-        recipe=subject.recipe.model_dump(mode="json"),
-        seed=subject.recipe.seed,
-        git_commit=git_commit(),
-        created=subject.created,
-        libraries=dict(subject.libraries) | exporter_versions(),
-        dataset=subject.dataset,
-        metrics={},
-        parity=parity,
-        parameters=parameters,
-        macs=macs,
-        weights="float16",
     )
 
 

@@ -18,7 +18,6 @@ from training.captioning.card import (
     VOCABULARY,
     describe,
     describe_loop,
-    describe_origin,
 )
 from training.captioning.evaluate import measure
 from training.captioning.subject import CaptionSubject
@@ -28,6 +27,7 @@ from training.export.folding import fold_normalisation
 from training.export.onnx_file import answer, check_parity, differences, save, trace
 from training.history import draw
 from training.packages import CURVE, GOLDEN, TOLERANCE, check_gate, largest_batch, place, shrink, write_card
+from training.provenance import describe_origin
 
 ROWS = 1  # of the golden example: what is remembered of an image is long
 LONGEST_BATCH = 64  # rows of a step
@@ -78,7 +78,15 @@ def _write(subject: CaptionSubject, folder: Path) -> None:
     draw(subject.history, subject.title, folder / CURVE)
     shrink(folder / CURVE)
     loop = describe_loop(subject, encoder, step, golden, batches)
-    origin = describe_origin(subject, found, count_parameters(subject.network), macs)
+    origin = describe_origin(
+        subject,
+        subject.recipe.model_dump(mode="json"),
+        subject.recipe.seed,
+        parity=found,
+        parameters=count_parameters(subject.network),
+        macs=macs,
+        weights="float16",
+    )
     word = Golden(file=GOLDEN, tolerance=TOLERANCE)
     write_card(describe(subject, loop, word, origin, folder), folder)
     metrics = measure(folder.parent.parent, read_package(folder), subject.source)

@@ -23,7 +23,6 @@ from service.package import (
 from training.classification.graph import CAM, IMAGE, PROBABILITIES
 from training.classification.subject import Subject
 from training.packages import GRAPH, LABELS, SHOWN, checksums
-from training.provenance import exporter_versions, git_commit
 
 RELIABILITY = "reliability.png"
 # Pixels a side. Of smaller images ten crops show an object larger than it was learnt, and cut off: on 28 pixels a
@@ -95,25 +94,4 @@ def describe(
         golden=golden,
         files=checksums(folder),
         provenance=provenance,
-    )
-
-
-def describe_origin(
-    subject: Subject, how: How, temperature: float, parity: dict[str, float], parameters: int, macs: int
-) -> Provenance:
-    """Everything but the metrics, which only the written package can have."""
-    asked = {} if how.temperature is None else {"temperature": how.temperature}
-    return Provenance(
-        recipe={**subject.recipe, **asked},
-        seed=subject.seed,
-        git_commit=git_commit(),
-        created=subject.created,
-        libraries=dict(subject.libraries) | exporter_versions(),
-        dataset=subject.dataset,
-        metrics={},
-        parity=parity,
-        parameters=parameters,
-        macs=macs,
-        weights=how.weights,
-        temperature=temperature,
     )

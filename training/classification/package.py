@@ -16,7 +16,6 @@ from training.classification.card import (
     describe,
     describe_explanations,
     describe_graph,
-    describe_origin,
 )
 from training.classification.deconvolution import (
     DECONV_GRAPH,
@@ -38,6 +37,7 @@ from training.export.int8 import quantise, some
 from training.export.onnx_file import check_parity, save
 from training.history import draw
 from training.packages import CURVE, GRAPH, LABELS, check_gate, largest_batch, place, shrink, write_card
+from training.provenance import describe_origin
 
 INT8_SUFFIX = "-int8"
 INT8_LOSS = 0.005  # of the accuracy, at most
@@ -93,7 +93,17 @@ def _write(subject: Subject, how: How, folder: Path) -> None:
 
     answers, golden = write_golden(subject, stored, back, how.weights, folder)
     graph = describe_graph(subject, {name: array.shape[1:] for name, array in answers.items()}, max_batch)
-    origin = describe_origin(subject, how, temperature, differences, count_parameters(subject.model), macs)
+    asked = {} if how.temperature is None else {"temperature": how.temperature}
+    origin = describe_origin(
+        subject,
+        {**subject.recipe, **asked},
+        subject.seed,
+        parity=differences,
+        parameters=count_parameters(subject.model),
+        macs=macs,
+        weights=how.weights,
+        temperature=temperature,
+    )
     card = describe(subject, graph, describe_explanations(graph, deconv), golden, origin, folder)
     write_card(card, folder)
     if subject.test is not None:

@@ -1,7 +1,7 @@
 """Data sets: where they come from, what they must be, how they are split, and batches of them."""
 
 from training.data.captions import CaptionSource, CaptionSplit
-from training.data.catalogue import find_captions, find_source
+from training.data.catalogue import find_captions, find_source, find_texts
 from training.data.composition import Summary, summary
 from training.data.cutting import Fold, cut
 from training.data.source import Shape, Source
@@ -20,5 +20,6 @@ __all__ = [
     "cut",
     "find_captions",
     "find_source",
+    "find_texts",
     "summary",
 ]

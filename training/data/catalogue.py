@@ -8,6 +8,7 @@ from training.data.captions import CaptionSource
 from training.data.digit_scenes import COUNTS, DigitScenes
 from training.data.flickr8k import Flickr8k
 from training.data.folder import FolderSource
+from training.data.languages import Declaration
 from training.data.published import TEST, TRAIN, ArchiveSource, IdxSource, PublishedSource
 from training.data.source import Shape, Source
 from training.data.view import View
@@ -121,6 +122,18 @@ def find_captions(dataset: str, folder: Path | None = None) -> CaptionSource:
     if dataset not in CAPTIONED:
         raise DataError(f"no data set with captions {dataset!r}: it is none of {', '.join(CAPTIONED)}")
     return CAPTIONED[dataset](folder)
+
+
+def find_texts(dataset: str) -> Declaration:
+    """The texts called ``dataset``.
+
+    Raises:
+        DataError: there are none.
+    """
+    source = Declaration()
+    if dataset != source.name:
+        raise DataError(f"no texts {dataset!r}: there are those of {source.name!r}")
+    return source
 
 
 def find_source(

@@ -108,18 +108,6 @@ class Declaration:
         return Texts(tuple(texts), np.array(labels, np.int64))
 
 
-def find_texts(dataset: str) -> Declaration:
-    """The texts called ``dataset``.
-
-    Raises:
-        DataError: there are none.
-    """
-    source = Declaration()
-    if dataset != source.name:
-        raise DataError(f"no texts {dataset!r}: there are those of {source.name!r}")
-    return source
-
-
 def articles() -> tuple[int, ...]:
     """The numbers of all articles, in the order of their hash."""
     return tuple(sorted(range(ARTICLES), key=lambda article: sha256(str(article).encode()).digest()))

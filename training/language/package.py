@@ -25,7 +25,8 @@ from service.package import (
     read_package,
 )
 from training.checkpoint import read_checkpoint
-from training.data.languages import Texts, excerpts, find_texts
+from training.data import find_texts
+from training.data.languages import Texts, excerpts
 from training.errors import ExportError, RunError
 from training.export.counts import count_parameters
 from training.export.float16 import round_weights, store_float16
@@ -47,7 +48,7 @@ from training.packages import (
     shrink,
     write_card,
 )
-from training.provenance import exporter_versions, git_commit
+from training.provenance import describe_origin
 
 MAX_BATCH = 32
 MAX_BYTES = 1024  # of a text that is read
@@ -151,7 +152,15 @@ def _write(subject: LanguageSubject, folder: Path) -> None:
         outputs=(TensorSpec(name=probabilities, datatype="FP32", shape=(-1, len(subject.labels))),),
         max_batch=MAX_BATCH,
     )
-    origin = _origin(subject, parity)
+    origin = describe_origin(
+        subject,
+        subject.recipe.model_dump(mode="json"),
+        subject.recipe.seed,
+        parity=parity,
+        parameters=count_parameters(subject.network),
+        macs=find(subject.recipe.model).macs,
+        weights="float16",
+    )
     _write_card(subject, said, origin, folder)
     metrics = measure(folder.parent.parent, read_package(folder), find_texts(subject.recipe.dataset))
     check_gate(subject.recipe.targets, metrics)
@@ -163,22 +172,6 @@ def _graph(subject: LanguageSubject) -> LanguageGraph:
         return LanguageGraph(subject.network).eval()
     except TypeError as error:
         raise ExportError(f"{subject.recipe.name}: {error}") from error
-
-
-def _origin(subject: LanguageSubject, parity: dict[str, float]) -> Provenance:
-    return Provenance(
-        recipe=subject.recipe.model_dump(mode="json"),
-        seed=subject.recipe.seed,
-        git_commit=git_commit(),
-        created=subject.created,
-        libraries=dict(subject.libraries) | exporter_versions(),
-        dataset=subject.dataset,
-        metrics={},
-        parity=parity,
-        parameters=count_parameters(subject.network),
-        macs=find(subject.recipe.model).macs,
-        weights="float16",
-    )
 
 
 def _write_card(subject: LanguageSubject, graph: Graph, provenance: Provenance, folder: Path) -> None:

@@ -9,7 +9,8 @@ import torch
 from models.language.recogniser import LanguageRecogniser
 from models.registry import find
 from training.checkpoint import describe
-from training.data.languages import Texts, excerpts, find_texts
+from training.data import find_texts
+from training.data.languages import Texts, excerpts
 from training.errors import RecipeError
 from training.language.learner import LanguageLearner, batches, encode
 from training.language.recipe import LanguageRecipe
