@@ -53,9 +53,7 @@ LECTURES = {
 }
 
 
-def _row(
-    name: str, decoder: str, config: Mapping[str, Any], counts: tuple[int, int, int, int], sees: str
-) -> CaptionVariant:
+def _row(name: str, decoder: str, config: Mapping[str, Any], counts: tuple[int, int, int, int]) -> CaptionVariant:
     parameters, macs, word_macs, receptive_field = counts
     return CaptionVariant(
         name=name,
@@ -66,18 +64,18 @@ def _row(
         macs=macs,
         word_macs=word_macs,
         receptive_field=receptive_field,
-        title=f"{TITLES[decoder]}, {sees}",
+        title=TITLES[decoder],
         lecture=LECTURES[decoder],
         description=DESCRIPTIONS[decoder],
     )
 
 
 def _scene(decoder: str, decoder_config: Mapping[str, Any], counts: tuple[int, int, int, int]) -> CaptionVariant:
-    return _row(f"scenes-{decoder}", decoder, {**SCENE, "decoder_config": decoder_config}, counts, "digit scenes")
+    return _row(f"scenes-{decoder}", decoder, {**SCENE, "decoder_config": decoder_config}, counts)
 
 
 def _photo(name: str, config: Mapping[str, Any], counts: tuple[int, int, int, int]) -> CaptionVariant:
-    return _row(name, "attention", {**config, "decoder_config": PHOTO_DECODER}, counts, "photos")
+    return _row(name, "attention", {**config, "decoder_config": PHOTO_DECODER}, counts)
 
 
 # Parameters, multiply-accumulates of an image and of a word, receptive field of the last maps.

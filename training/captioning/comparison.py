@@ -39,7 +39,7 @@ class Compared:
         said = self.card.provenance
         words = f"{self.last['validation_accuracy']:.1%}"
         return [
-            self.card.title.partition(",")[0],
+            self.card.title.partition(" on ")[0],
             f"{said.parameters:,}",
             f"{self.last['epoch']:.0f}",
             words,

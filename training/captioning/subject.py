@@ -70,7 +70,7 @@ def from_run(run: Path, data: Path | None) -> CaptionSubject:
     splits = checkpoint.dataset.splits | {"test": len(test)}
     return CaptionSubject(
         recipe=recipe,
-        title=f"{row.title}: {source.title}",
+        title=f"{row.title} on {source.title}",
         lecture=row.lecture,
         description=row.description,
         network=network,
