@@ -1,5 +1,6 @@
 """The shipped packages, each against its card and its recipe, and readers of digits against 300 real ones."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from models.registry import build
 from service.package import (
@@ -20,16 +22,18 @@ from service.package import (
     read_package,
 )
 from tests.training.tiny import digits
+from training.captioning import evaluate as captioning
 from training.classification.evaluate import measure
 from training.classification.package import INT8_LOSS, INT8_SUFFIX
-from training.data import Split, find_captions
+from training.data import Split, find_captions, find_texts
 from training.data.catalogue import SOURCES
-from training.data.languages import find_texts
 from training.data.source import Origin
 from training.export.counts import count_parameters
+from training.language import evaluate as language
 from training.recipe import load_recipe, parse_recipe, shipped
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"
+SCENE = Path(__file__).parents[1] / "data" / "scene.png"
 FOLDERS = sorted(card.parent for card in ZOO.glob("*/*/model.json"))
 ORIGINS: Mapping[str, Callable[[str], Origin]] = {
     "classify": SOURCES.__getitem__,
@@ -140,3 +144,12 @@ def test_real_digits_are_read_about_as_well_as_the_card_says(package: Package) -
     expected = said(package).metrics["accuracy"]
     # 300 of the 10,000: three standard deviations of a draw of that size.
     assert found >= expected - 3 * np.sqrt(expected * (1 - expected) / len(labels))
+
+
+def test_what_the_readme_asks_is_answered_right() -> None:
+    captioner, recogniser = (read_package(ZOO / name / "1") for name in ("scenes-attention", "language-gru"))
+    with Image.open(SCENE) as picture:
+        (caption,) = asyncio.run(captioning.ask(ZOO, captioner, np.asarray(picture)[np.newaxis]))
+    assert caption.text == "two twos and an eight and a nine"
+    (probabilities,) = asyncio.run(language.ask(ZOO, recogniser, ["Wo geht es zum Bahnhof?"]))
+    assert recogniser.labels[probabilities.argmax()] == "German"

@@ -86,7 +86,7 @@ def measure(repository: Path, package: Package, source: CaptionSource) -> dict[s
     Of digit scenes, whose places are known, and a decoder that attends, also ``attention_mass``.
     """
     test = source.test()
-    captions = asyncio.run(_ask(repository, package, test.images))
+    captions = asyncio.run(ask(repository, package, test.images))
     texts = [caption.text for caption in captions]
     metrics = score(texts, test.captions)
     maps = [caption.attention for caption in captions if caption.attention is not None]
@@ -95,7 +95,8 @@ def measure(repository: Path, package: Package, source: CaptionSource) -> dict[s
     return metrics
 
 
-async def _ask(repository: Path, package: Package, images: Bytes) -> list[Caption]:
+async def ask(repository: Path, package: Package, images: Bytes) -> list[Caption]:
+    """The best caption of each image that beam search finds, as served."""
     # This model alone: a repository may hold many, and large ones.
     alone = {"repository": repository, "model_control": "explicit", "load_models": ()}
     card, free = package.captioner, asyncio.Semaphore(AT_ONCE)

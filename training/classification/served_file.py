@@ -9,14 +9,9 @@ import torch
 
 from training.classification.graph import IMAGE, Served
 from training.data import Bytes
-from training.export.onnx_file import Answers, Floats, answer, differences, open_onnx, save, trace
+from training.export.onnx_file import Answers, Floats, answer, differences, open_onnx, trace
 
 ROWS = 64  # computed at a time
-
-
-def write_onnx(served: Served, shape: Sequence[int], path: Path) -> None:
-    """Write ``served``, which takes uint8 rows of ``shape``: weights inside, any batch size, no word on its maker."""
-    save(to_onnx(served, shape), path)
 
 
 def to_onnx(served: Served, shape: Sequence[int]) -> onnx.ModelProto:

@@ -1,7 +1,7 @@
 """Measuring a recogniser of languages as a caller meets it: through the serving engine, on sentences and pieces."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from service.config import load_config
 from service.engine import Engine
 from service.package import Package, TextClassifyCard, read_package
 from service.tasks.text_classify import text_row
-from training.data.languages import Declaration, Texts, excerpts, find_texts
+from training.data import find_texts
+from training.data.languages import Declaration, Texts, excerpts
 from training.errors import EvaluationError
 from training.packages import newest, size
 
@@ -78,11 +79,12 @@ def measure(repository: Path, package: Package, source: Declaration) -> dict[str
 
 
 def _accuracy(repository: Path, package: Package, texts: Texts) -> float:
-    probabilities = asyncio.run(_ask(repository, package, texts))
+    probabilities = asyncio.run(ask(repository, package, texts.texts))
     return round(float((probabilities.argmax(1) == texts.labels).mean()), 6)
 
 
-async def _ask(repository: Path, package: Package, texts: Texts) -> npt.NDArray[np.float32]:
+async def ask(repository: Path, package: Package, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    """The probabilities (N, labels) of the texts, as served."""
     alone = {"repository": repository, "model_control": "explicit", "load_models": ()}
     card, free = package.text_classifier, asyncio.Semaphore(AT_ONCE)
 
@@ -94,5 +96,5 @@ async def _ask(repository: Path, package: Package, texts: Texts) -> npt.NDArray[
 
     async with Engine(load_config().model_copy(update=alone)) as engine:
         await engine.loader.load(card.name)
-        found: list[npt.NDArray[Any]] = await asyncio.gather(*map(one, texts.texts))
+        found: list[npt.NDArray[Any]] = await asyncio.gather(*map(one, texts))
     return np.concatenate(found)

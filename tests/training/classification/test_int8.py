@@ -1,12 +1,11 @@
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 
+from tests.training.loaded import loaded
 from training.classification.card import How
 from training.classification.evaluate import ask
 from training.classification.graph import IMAGE, Served
@@ -21,15 +20,6 @@ from training.export.onnx_file import open_onnx
 INT8 = How("int8")
 
 
-def operators(path: Path) -> Counter[str]:
-    """What a session of the file runs."""
-    options = ort.SessionOptions()
-    options.optimized_model_filepath = str(path.with_suffix(".loaded"))
-    options.log_severity_level = 3
-    ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
-
-
 def quantised(subject: Subject, path: Path) -> Path:
     assert subject.training is not None
     served = Served(stored_model(subject.model, "int8"), subject.mean, subject.std)
@@ -40,7 +30,7 @@ def quantised(subject: Subject, path: Path) -> Path:
 def test_the_convolutions_run_in_8_bits_straight_from_the_pixels_and_the_last_layer_in_32(
     subject: Subject, tmp_path: Path
 ) -> None:
-    found = operators(quantised(subject, tmp_path / "model.onnx"))
+    found = loaded(quantised(subject, tmp_path / "model.onnx"))
     assert found["QLinearConv"] == 2
     assert found["Conv"] == 1  # the activation maps, from which the logits come
     assert not {"Cast", "Sub", "Div", "QuantizeLinear", "QLinearSoftmax", "QLinearAdd"} & found.keys()

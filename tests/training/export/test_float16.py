@@ -1,4 +1,3 @@
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from models.classification.rows import build
+from tests.training.loaded import loaded
 from training.classification.graph import Served
 from training.classification.served_file import to_onnx
 from training.errors import ExportError
@@ -86,12 +86,3 @@ def test_the_file_is_half_as_large_and_its_session_casts_nothing_at_run_time(tmp
     sizes = [(tmp_path / f"{name}.onnx").stat().st_size for name in ("float16", "float32")]
     assert 0.5 < sizes[0] / sizes[1] < 0.52
     assert loaded(tmp_path / "float16.onnx") == loaded(tmp_path / "float32.onnx")
-
-
-def loaded(path: Path) -> Counter[str]:
-    """The operators that a session of the file runs."""
-    options = ort.SessionOptions()
-    options.optimized_model_filepath = str(path.with_suffix(".loaded"))
-    options.log_severity_level = 3
-    ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)

@@ -11,10 +11,10 @@ from models.variant import Variant
 from tests.models.rows import SMALL, each, seasoned
 from tests.training.tiny import digits
 from training.classification.graph import IMAGE, Served
-from training.classification.served_file import parity, write_onnx
+from training.classification.served_file import parity, to_onnx
 from training.data import Bytes
 from training.errors import ExportError
-from training.export.onnx_file import check_parity
+from training.export.onnx_file import check_parity, save
 
 BATCHES = (1, 3, 64)
 
@@ -34,7 +34,7 @@ def images(variant: Variant) -> Bytes:
 @each(SMALL)
 def test_the_file_of_a_row_computes_what_torch_does_at_every_batch_size(variant: Variant, tmp_path: Path) -> None:
     model, path, rows = served(variant), tmp_path / "model.onnx", images(variant)
-    write_onnx(model, rows.shape[1:], path)
+    save(to_onnx(model, rows.shape[1:]), path)
     differences = parity(path, model, rows, BATCHES)
     assert list(differences) == ["1", "3", "64"]
     check_parity(differences)
@@ -44,7 +44,7 @@ def test_the_file_of_a_row_computes_what_torch_does_at_every_batch_size(variant:
 def test_the_file_is_whole_takes_any_batch_and_tells_nothing_of_its_machine(name: str, tmp_path: Path) -> None:
     variant, path = find(name), tmp_path / "model.onnx"
     model = served(variant)
-    write_onnx(model, images(variant).shape[1:], path)
+    save(to_onnx(model, images(variant).shape[1:]), path)
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
     session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     (found,) = session.get_inputs()
@@ -58,7 +58,7 @@ def test_the_file_is_whole_takes_any_batch_and_tells_nothing_of_its_machine(name
 
 def test_normalisation_is_folded_into_plain_convolutions(tmp_path: Path) -> None:
     variant, path = find("resnet20"), tmp_path / "model.onnx"
-    write_onnx(served(variant), images(variant).shape[1:], path)
+    save(to_onnx(served(variant), images(variant).shape[1:]), path)
     kinds = {node.op_type for node in onnx.load(path).graph.node}
     assert not kinds & {"BatchNormalization", "Gather", "Shape", "Range"}
 
@@ -72,13 +72,13 @@ def without_weights(path: Path) -> onnx.ModelProto:
 
 def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        write_onnx(served(find("lenet5")), (28, 28), tmp_path / name)
+        save(to_onnx(served(find("lenet5")), (28, 28)), tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 def test_other_weights_than_torchs_break_parity(tmp_path: Path) -> None:
     model, path = served(find("softmax")), tmp_path / "model.onnx"
-    write_onnx(model, (28, 28), path)
+    save(to_onnx(model, (28, 28)), path)
     with torch.no_grad():
         model.model.get_parameter("scores.bias")[:5] += 1e-2
     with pytest.raises(ExportError, match=r"parity, batch 1: differs from torch by .*, over 1e-05"):
@@ -88,7 +88,7 @@ def test_other_weights_than_torchs_break_parity(tmp_path: Path) -> None:
 def test_other_activation_maps_than_torchs_break_parity(tmp_path: Path) -> None:
     variant, path = find("resnet20-28"), tmp_path / "model.onnx"
     model = served(variant)
-    write_onnx(model, (28, 28), path)
+    save(to_onnx(model, (28, 28)), path)
     content = onnx.load(path)
     (maker,) = (node for node in content.graph.node if "cam" in node.output)
     maker.output[0] = "cam_before"
@@ -102,7 +102,7 @@ def test_other_activation_maps_than_torchs_break_parity(tmp_path: Path) -> None:
 
 def test_a_graph_that_answers_nan_breaks_parity(tmp_path: Path) -> None:
     model, path = served(find("softmax")), tmp_path / "model.onnx"
-    write_onnx(model, (28, 28), path)
+    save(to_onnx(model, (28, 28)), path)
     weights = onnx.load(path)
     (bias,) = (t for t in weights.graph.initializer if t.name.endswith("bias"))
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(10, np.nan, np.float32), bias.name))

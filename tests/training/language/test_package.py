@@ -1,5 +1,6 @@
 """A recogniser's package: what is in it, that it says what torch says, and what keeps it from being written."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,13 +44,13 @@ def test_what_is_measured_is_what_torch_would_say(
     network = from_run(recogniser_run).network
     round_weights(network)
     asked = []
-    original = room._ask
+    original = room.ask
 
-    async def ask(repository: Path, package: Package, texts: Texts) -> np.ndarray:
+    async def ask(repository: Path, package: Package, texts: Sequence[str]) -> np.ndarray:
         asked.append(await original(repository, package, texts))
         return asked[-1]
 
-    monkeypatch.setattr(room, "_ask", ask)
+    monkeypatch.setattr(room, "ask", ask)
     room._accuracy(recogniser_package.folder.parents[1], recogniser_package, texts)
     for text, found in zip(texts.texts, asked[0], strict=True):
         wanted = torch.softmax(network(torch.from_numpy(encode([text]))), 1)[0]
