@@ -131,17 +131,19 @@ async def _caller(engine: Engine, model: Model, seed: int, until: float, firsts:
 
 
 def _batch_then_wait(model: Model, seconds: float) -> float:
-    """Words a second where callers are encoded together, and no others come before the longest caption has ended."""
+    """Words a second where callers are encoded together and stepped together until the longest caption has ended."""
     loop, random, taken = _loop(model), np.random.default_rng(0), 0
     slots = Slots(loop, model.session)
     began = time.perf_counter()
     while time.perf_counter() - began < seconds:
+        wanted = random.integers(1, loop.steps.maximum + 1, CALLERS)
         for encoded in _encoded(model, CALLERS):
-            steps = int(random.integers(1, loop.steps.maximum + 1))
-            slots.place(StepRequest({}, encoded, (), 1, steps, 0, choosing=STRATEGIES["greedy"]))
+            slots.place(StepRequest({}, encoded, (), 1, int(wanted.max()), 0, choosing=STRATEGIES["greedy"]))
+        step = 0
         while len(slots):
-            _, stepped = slots.step()
-            taken += len(stepped)
+            step += 1
+            slots.step()
+            taken += int((wanted >= step).sum())
     return taken / (time.perf_counter() - began)
 
 
