@@ -3,7 +3,7 @@
 import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -16,15 +16,17 @@ from service.package import Dataset
 from training.craft.recipe import Recipe
 from training.craft.stopping import MODES, Metric, has_stopped
 from training.data.source import Origin
-from training.errors import RunError
+from training.errors import ExportError, RunError
 from training.history import Row
 from training.learner import DESCRIPTION
-from training.provenance import describe_dataset, git_commit, library_versions
+from training.provenance import describe_dataset, git_commit, library_versions, with_test
 from training.recipe import AnyRecipe, parse_recipe
 
 FILE = "last.ckpt"
 BEST = "best.ckpt"
 PREFIX = "model."  # of the model's parameters inside the Lightning module's
+
+R = TypeVar("R", bound=Recipe)
 
 
 class Keeper(ModelCheckpoint):
@@ -112,6 +114,33 @@ def read_checkpoint(run: Path) -> Checkpoint:
         return last
     best = _read(run / BEST)
     return replace(last, kept=best.kept, weights=best.weights)
+
+
+def read_finished(run: Path, kind: type[R], whose: str) -> tuple[Checkpoint, R]:
+    """The checkpoint of the finished run in the folder ``run``, and its recipe, of that ``kind``.
+
+    Raises:
+        RunError: the folder holds no finished run.
+        ExportError: it is of another task than ``whose`` run is wanted.
+    """
+    checkpoint = read_checkpoint(run)
+    recipe = checkpoint.recipe
+    if not isinstance(recipe, kind):
+        raise ExportError(f"{run}: its task is {recipe.task!r}; {whose} run is wanted")
+    if not checkpoint.finished:
+        raise RunError(f"{run}: {len(checkpoint.history)} of {recipe.epochs} epochs done; `train` goes on")
+    return checkpoint, recipe
+
+
+def tested(run: Path, checkpoint: Checkpoint, source: Origin, test: int) -> Dataset:
+    """What a card says of ``source``, that the run was trained on and that has so many examples to ``test``.
+
+    Raises:
+        ExportError: it has changed since.
+    """
+    if dict(source.files) != checkpoint.dataset.files:
+        raise ExportError(f"{run}: {checkpoint.recipe.dataset} has changed since it was trained on; train again")
+    return with_test(checkpoint.dataset, test)
 
 
 def _read(path: Path) -> Checkpoint:

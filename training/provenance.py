@@ -77,3 +77,8 @@ def _git(root: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+def with_test(dataset: Dataset, examples: int) -> Dataset:
+    """``dataset`` as a card says it: with the test split, of so many examples."""
+    return dataset.model_copy(update={"splits": dataset.splits | {"test": examples}})

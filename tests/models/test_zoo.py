@@ -1,6 +1,5 @@
 """The shipped packages, each against its card and its recipe, and readers of digits against 300 real ones."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -149,7 +148,7 @@ def test_real_digits_are_read_about_as_well_as_the_card_says(package: Package) -
 def test_what_the_readme_asks_is_answered_right() -> None:
     captioner, recogniser = (read_package(ZOO / name / "1") for name in ("scenes-attention", "language-gru"))
     with Image.open(SCENE) as picture:
-        (caption,) = asyncio.run(captioning.ask(ZOO, captioner, np.asarray(picture)[np.newaxis]))
+        (caption,) = captioning.ask(ZOO, captioner, np.asarray(picture)[np.newaxis])
     assert caption.text == "two twos and an eight and a nine"
-    (probabilities,) = asyncio.run(language.ask(ZOO, recogniser, ["Wo geht es zum Bahnhof?"]))
+    (probabilities,) = language.ask(ZOO, recogniser, ["Wo geht es zum Bahnhof?"])
     assert recogniser.labels[probabilities.argmax()] == "German"

@@ -1,7 +1,7 @@
 """Measuring a captioner as a caller meets it: through the serving engine, on the test split."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from service.config import load_config
 from service.engine import Decoding, Engine, Options
 from service.imaging import prepare
-from service.package import CaptionCard, Package, read_package
+from service.package import Package
 from service.package.choice import TOKEN
 from training.captioning.metrics import attention_mass, score
 from training.data import Bytes, CaptionSource, find_captions
 from training.data.digit_scenes import DigitScenes
-from training.errors import EvaluationError
-from training.packages import newest, size
+from training.evaluation import Evaluation, named_source, open_package, serving
+from training.packages import size
 
 AT_ONCE = 32  # images
 # By what a metric may differ from the card's: another processor may find another word where two are as probable.
@@ -34,31 +33,7 @@ class Caption:
     attention: npt.NDArray[np.float32] | None
 
 
-@dataclass(frozen=True)
-class CaptionEvaluation:
-    """What a package's card says of the test split of ``dataset``, and what was measured on its ``count`` images."""
-
-    card: CaptionCard
-    dataset: str
-    count: int
-    size: int
-    metrics: Mapping[str, float]
-
-    @property
-    def said(self) -> Mapping[str, float]:
-        """What the card says."""
-        return self.card.provenance.metrics
-
-    def check(self) -> None:
-        """Raise EvaluationError where a metric is not the card's."""
-        for name, said in self.said.items():
-            if abs(said - self.metrics[name]) > TOLERANCE * max(1.0, said):
-                raise EvaluationError(
-                    f"{name} {self.metrics[name]:.4f}, the card of {self.card.name}/{self.card.version} says {said:.4f}"
-                )
-
-
-def evaluate(repository: Path, name: str, version: int | None = None, data: Path | None = None) -> CaptionEvaluation:
+def evaluate(repository: Path, name: str, version: int | None = None, data: Path | None = None) -> Evaluation:
     """Measure the captioner ``name`` (its newest version unless given) on the test split of the set its card names.
 
     Raises:
@@ -66,17 +41,18 @@ def evaluate(repository: Path, name: str, version: int | None = None, data: Path
         InvalidPackage: the package contradicts itself, or is no captioner's.
         DataError: the test split cannot be had.
     """
-    version = version or newest(repository, name)
-    package = read_package(repository / name / str(version))
+    package = open_package(repository, name, version)
     card = package.captioner
-    wanted = card.provenance.dataset
-    if wanted is None:
-        raise EvaluationError(f"{name}/{version}: its card names no data set")
-    source = find_captions(wanted.name, data)
-    if wanted.files != dict(source.files):
-        raise EvaluationError(f"{name}/{version}: its card names other files of {source.name} than are published")
-    return CaptionEvaluation(
-        card, source.name, wanted.splits["test"], size(package), measure(repository, package, source)
+    source, dataset = named_source(package, lambda name: find_captions(name, data))
+    said = card.provenance.metrics
+    return Evaluation(
+        card=card,
+        dataset=source.name,
+        count=dataset.splits["test"],
+        size=size(package),
+        metrics=measure(repository, package, source),
+        said=said,
+        tolerances={metric: TOLERANCE * max(1.0, value) for metric, value in said.items()},
     )
 
 
@@ -86,7 +62,7 @@ def measure(repository: Path, package: Package, source: CaptionSource) -> dict[s
     Of digit scenes, whose places are known, and a decoder that attends, also ``attention_mass``.
     """
     test = source.test()
-    captions = asyncio.run(ask(repository, package, test.images))
+    captions = ask(repository, package, test.images)
     texts = [caption.text for caption in captions]
     metrics = score(texts, test.captions)
     maps = [caption.attention for caption in captions if caption.attention is not None]
@@ -95,18 +71,19 @@ def measure(repository: Path, package: Package, source: CaptionSource) -> dict[s
     return metrics
 
 
-async def ask(repository: Path, package: Package, images: Bytes) -> list[Caption]:
+def ask(repository: Path, package: Package, images: Bytes) -> list[Caption]:
     """The best caption of each image that beam search finds, as served."""
-    # This model alone: a repository may hold many, and large ones.
-    alone = {"repository": repository, "model_control": "explicit", "load_models": ()}
-    card, free = package.captioner, asyncio.Semaphore(AT_ONCE)
+    return asyncio.run(_ask(repository, package, images))
+
+
+async def _ask(repository: Path, package: Package, images: Bytes) -> list[Caption]:
+    free = asyncio.Semaphore(AT_ONCE)
 
     async def one(image: Bytes) -> Caption:
         async with free:
             return await _caption(engine, package, image)
 
-    async with Engine(load_config().model_copy(update=alone)) as engine:
-        await engine.loader.load(card.name)
+    async with serving(repository, package) as engine:
         return await asyncio.gather(*map(one, images))
 
 

@@ -5,13 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from training.craft.recipe import Recipe
-from training.craft.table import Count, Fraction, NonNegative, Table
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from training.craft.table import Count, Fraction, NonNegative, Share, Table
 
 
 class CaptionGate(Table):
-    """What the package must reach on the test split, through the serving engine; None: nothing."""
+    """The least of each metric, None where nothing is wanted of it."""
 
     bleu_1: Share | None = None
     bleu_4: Share | None = None
@@ -37,11 +35,6 @@ class CaptionerRecipe(Recipe):
     supervised_attention: NonNegative = 0.0
     beam_width: Annotated[int, Field(ge=1, le=8)] = 3
     gate: CaptionGate | None = None
-
-    @property
-    def targets(self) -> dict[str, float]:
-        """See `Recipe`."""
-        return self.gate.model_dump(exclude_none=True) if self.gate else {}
 
     @property
     def handicaps(self) -> tuple[str, ...]:

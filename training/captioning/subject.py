@@ -10,10 +10,9 @@ from models.captioning.network import CaptionNetwork
 from models.registry import find
 from service.package import Dataset
 from training.captioning.recipe import CaptionerRecipe
-from training.checkpoint import read_checkpoint
+from training.checkpoint import read_finished, tested
 from training.data import CaptionSource, CaptionSplit, find_captions
 from training.data.vocabulary import Vocabulary, build_vocabulary
-from training.errors import ExportError, RunError
 from training.history import Row
 
 
@@ -53,21 +52,13 @@ def from_run(run: Path, data: Path | None) -> CaptionSubject:
         ExportError: it is of another task, or the data set is another than the run was trained on.
         DataError: the data set cannot be had.
     """
-    checkpoint = read_checkpoint(run)
-    recipe = checkpoint.recipe
-    if not isinstance(recipe, CaptionerRecipe):
-        raise ExportError(f"{run}: its task is {recipe.task!r}, a captioner's run is wanted")
-    if not checkpoint.finished:
-        raise RunError(f"{run}: {len(checkpoint.history)} of {recipe.epochs} epochs done; `train` goes on")
+    checkpoint, recipe = read_finished(run, CaptionerRecipe, "a captioner's")
     source, row = find_captions(recipe.dataset, data), find(recipe.model)
-    if dict(source.files) != checkpoint.dataset.files:
-        raise ExportError(f"{run}: {recipe.dataset} has changed since it was trained on; train again")
     training, test = source.training(), source.test()
     if recipe.examples is not None:
         training = training[np.arange(recipe.examples)]
     network = checkpoint.model()
     assert isinstance(network, CaptionNetwork)
-    splits = checkpoint.dataset.splits | {"test": len(test)}
     return CaptionSubject(
         recipe=recipe,
         title=f"{row.title} on {source.title}",
@@ -76,7 +67,7 @@ def from_run(run: Path, data: Path | None) -> CaptionSubject:
         network=network,
         vocabulary=build_vocabulary(training.captions, recipe.min_count),
         source=source,
-        dataset=checkpoint.dataset.model_copy(update={"splits": splits}),
+        dataset=tested(run, checkpoint, source, len(test)),
         created=checkpoint.created,
         libraries=checkpoint.libraries,
         history=checkpoint.history,

@@ -1,22 +1,20 @@
 """Measuring a package as a caller meets it: through the serving engine, on the test split."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from service.config import load_config
-from service.engine import Engine
 from service.imaging import prepare
-from service.package import ClassifyCard, Package, Preprocessing, read_package
+from service.package import ClassifyCard, Package, Preprocessing
 from training.classification.calibration import reliability, without_temperature
 from training.data import Bytes, Labels, Shape, Source, Split, find_source
 from training.errors import DataError, EvaluationError
-from training.packages import newest, size
+from training.evaluation import Evaluation, open_package, serving
+from training.packages import size
 
 ROWS = 256
 # By what a metric may differ from the card's. Five digits in ten thousand: another processor may round a borderline
@@ -25,30 +23,6 @@ TOLERANCES = {"accuracy": 5e-4, "ece": 2e-3}
 FLOOR = 1e-12  # keeps a probability that has underflowed to 0 out of the logarithm
 
 Probabilities = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a package's card says of the test split of ``dataset``, and what was measured on its ``count`` images.
-
-    ``said`` is None where the card speaks of other images, or of none.
-    """
-
-    card: ClassifyCard
-    dataset: str
-    count: int
-    size: int
-    metrics: Mapping[str, float]
-    said: Mapping[str, float] | None
-
-    def check(self) -> None:
-        """Raise EvaluationError where accuracy or calibration error is not the card's."""
-        for name, tolerance in TOLERANCES.items():
-            said = (self.said or {}).get(name)
-            if said is not None and abs(said - self.metrics[name]) > tolerance:
-                raise EvaluationError(
-                    f"{name} {self.metrics[name]:.4f}, the card of {self.card.name}/{self.card.version} says {said:.4f}"
-                )
 
 
 def evaluate(
@@ -64,31 +38,33 @@ def evaluate(
         InvalidPackage: the package contradicts itself.
         DataError: the test split cannot be had, or has too few of the package's classes.
     """
-    version = version or newest(repository, name)
-    package = read_package(repository / name / str(version))
+    package = open_package(repository, name, version)
     card = package.classifier
     wanted = card.provenance.dataset
     if dataset is None and wanted is None:
-        raise EvaluationError(f"{name}/{version}: its card names no data set; give one with --data")
+        raise EvaluationError(f"{card.name}/{card.version}: its card names no data set; give one with --data")
     try:
         source = find_data(dataset or (wanted.name if wanted else ""), shape(card), package.labels, data)
     except DataError as error:
         if dataset is None and wanted is not None and wanted.source == "a folder of images by class":
             raise EvaluationError(
-                f"{name}/{version} was trained on the folder {wanted.name}; give it with --data"
+                f"{card.name}/{card.version} was trained on the folder {wanted.name}; give it with --data"
             ) from error
         raise
     same = wanted is not None and wanted.files == dict(source.files)
     if not same and dataset is None:
-        raise EvaluationError(f"{name}/{version}: its card names other files of {source.name} than are published")
+        raise EvaluationError(
+            f"{card.name}/{card.version}: its card names other files of {source.name} than are published"
+        )
     test = relabel(source.test(), source.labels, package.labels)
     return Evaluation(
-        card,
-        source.name,
-        len(test),
-        size(package),
-        measure(repository, package, test),
-        card.provenance.metrics if same else None,
+        card=card,
+        dataset=source.name,
+        count=len(test),
+        size=size(package),
+        metrics=measure(repository, package, test),
+        said=card.provenance.metrics if same else None,
+        tolerances=TOLERANCES,
     )
 
 
@@ -143,15 +119,12 @@ def score(probabilities: Probabilities, labels: Labels, temperature: float = 1.0
 
 def ask(repository: Path, package: Package, images: Bytes) -> Probabilities:
     """The probabilities (N, classes) that the engine gives for ``images`` (N, H, W) or (N, H, W, 3)."""
-    return asyncio.run(_ask(repository, package.classifier, images))
+    return asyncio.run(_ask(repository, package, images))
 
 
-async def _ask(repository: Path, card: ClassifyCard, images: Bytes) -> Probabilities:
-    # This model alone: a repository may hold many, and large ones.
-    alone = {"repository": repository, "model_control": "explicit", "load_models": ()}
-    found = []
-    async with Engine(load_config().model_copy(update=alone)) as engine:
-        await engine.loader.load(card.name)
+async def _ask(repository: Path, package: Package, images: Bytes) -> Probabilities:
+    card, found = package.classifier, []
+    async with serving(repository, package) as engine:
         for start in range(0, len(images), ROWS):
             rows = prepare_all(images[start : start + ROWS], card.preprocessing)
             answer = await engine.infer(

@@ -7,15 +7,9 @@ from pydantic import Field
 from training.craft.loss import Loss
 from training.craft.noise import Noise
 from training.craft.penalty import Penalty
-from training.craft.recipe import Recipe
-from training.craft.table import Count, Table
+from training.craft.recipe import AccuracyGate, Recipe
+from training.craft.table import Count
 from training.data import Fold
-
-
-class Gate(Table):
-    """What the package must reach on the test split, through the serving engine, to be exported at all."""
-
-    accuracy: Annotated[float, Field(ge=0, le=1)]
 
 
 class ClassifierRecipe(Recipe):
@@ -35,12 +29,7 @@ class ClassifierRecipe(Recipe):
     loss: Loss = Loss()
     penalty: Penalty = Penalty()
     temperature: bool = False
-    gate: Gate | None = None
-
-    @property
-    def targets(self) -> dict[str, float]:
-        """See `Recipe`."""
-        return self.gate.model_dump(exclude_none=True) if self.gate else {}
+    gate: AccuracyGate | None = None
 
     @property
     def handicaps(self) -> tuple[str, ...]:

@@ -10,13 +10,13 @@ from torch import nn
 
 from models.classification.rows import find
 from service.package import Dataset, Preprocessing
-from training.checkpoint import read_checkpoint
+from training.checkpoint import read_finished, tested
 from training.classification.ensemble import Ensemble
 from training.classification.graph import IMAGE
 from training.classification.network import open_source
 from training.classification.recipe import ClassifierRecipe
 from training.data import Bytes, Split, cut
-from training.errors import ExportError, RunError
+from training.errors import ExportError
 from training.history import Row
 
 # An ensemble's temperature and its int8 loss are measured on what none of its members was trained on.
@@ -78,16 +78,10 @@ def from_run(run: Path, data: Path | None) -> Subject:
         ExportError: it is of another task, or the data set is another than the run was trained on.
         DataError: it cannot be had.
     """
-    checkpoint = read_checkpoint(run)
-    recipe = checkpoint.recipe
-    if not isinstance(recipe, ClassifierRecipe):
-        raise ExportError(f"{run}: its task is {recipe.task!r}, a classifier's run is wanted")
-    variant = find(recipe.model)
-    if not checkpoint.finished:
-        raise RunError(f"{run}: {len(checkpoint.history)} of {recipe.epochs} epochs done; `train` goes on")
-    source = open_source(recipe, data)
-    if dict(source.files) != checkpoint.dataset.files:
-        raise ExportError(f"{run}: {recipe.dataset} has changed since it was trained on; train again")
+    checkpoint, recipe = read_finished(run, ClassifierRecipe, "a classifier's")
+    variant, source = find(recipe.model), open_source(recipe, data)
+    test = source.test()
+    dataset = tested(run, checkpoint, source, len(test))
     training, validation = cut(
         source,
         validation=recipe.validation,
@@ -96,7 +90,6 @@ def from_run(run: Path, data: Path | None) -> Subject:
         bootstrap=recipe.bootstrap,
         examples=recipe.examples,
     )
-    test = source.test()
     return Subject(
         name=recipe.name,
         title=f"{variant.title} on {source.title}",
@@ -115,7 +108,7 @@ def from_run(run: Path, data: Path | None) -> Subject:
         temperature=recipe.temperature,
         gate=recipe.gate.accuracy if recipe.gate else None,
         history=checkpoint.history,
-        dataset=with_test(checkpoint.dataset, test),
+        dataset=dataset,
         training=training,
         validation=validation,
         test=test,
@@ -165,8 +158,3 @@ def held_out_by_all(splits: Sequence[Split]) -> Split | None:
     known = [{image.tobytes() for image in split.images} for split in others]
     shared = np.array([all(image.tobytes() in split for split in known) for image in first.images], bool)
     return first[np.flatnonzero(shared)] if shared.sum() >= FEWEST_HELD_OUT else None
-
-
-def with_test(dataset: Dataset, test: Split) -> Dataset:
-    """``dataset`` as the card says it: with the test split."""
-    return dataset.model_copy(update={"splits": dataset.splits | {"test": len(test)}})

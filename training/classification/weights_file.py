@@ -9,11 +9,11 @@ from models.variant import Variant
 from models.weights import WeightsError, load_weights
 from training.classification.evaluate import find_data, relabel
 from training.classification.graph import IMAGE
-from training.classification.subject import Subject, with_test
+from training.classification.subject import Subject
 from training.data import Shape, Source, cut
 from training.data.source import preprocessing
 from training.errors import ExportError
-from training.provenance import describe_dataset, library_versions
+from training.provenance import describe_dataset, library_versions, with_test
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -99,7 +99,7 @@ def _on(subject: Subject, source: Source) -> Subject:
     return replace(
         subject,
         title=f"{subject.title} on {source.title}",
-        dataset=with_test(described, test),
+        dataset=with_test(described, len(test)),
         training=relabel(training, source.labels, subject.labels),
         validation=relabel(validation, source.labels, subject.labels),
         test=test,

@@ -10,11 +10,7 @@ from service.package import CARD
 from training.commands.frame import FOLDER, ZOO, plain_errors
 
 if TYPE_CHECKING:
-    from training.captioning.evaluate import CaptionEvaluation
-    from training.classification.evaluate import Evaluation
-    from training.language.evaluate import LanguageEvaluation
-
-    AnyEvaluation = CaptionEvaluation | Evaluation | LanguageEvaluation
+    from training.evaluation import Evaluation
 
 
 @click.command()
@@ -39,7 +35,7 @@ def evaluate(name: str, version: int | None, repository: Path, data: str | None)
         done.check()
 
 
-def _evaluate(repository: Path, name: str, version: int | None, data: str | None) -> "AnyEvaluation":
+def _evaluate(repository: Path, name: str, version: int | None, data: str | None) -> "Evaluation":
     from service.package import CaptionCard, TextClassifyCard
     from service.package.folder import read_card
     from training.packages import newest

@@ -9,7 +9,7 @@ from training.craft.augmentation import Augmentation
 from training.craft.optimiser import Optimiser
 from training.craft.schedule import Schedule
 from training.craft.stopping import EarlyStopping
-from training.craft.table import Count, Fraction, NonNegative, Table
+from training.craft.table import Count, Fraction, NonNegative, Share, Table
 from training.craft.transfer import Transfer
 
 
@@ -20,6 +20,12 @@ class Clipping(Table):
     at: NonNegative = 0.0
 
 
+class AccuracyGate(Table):
+    """The least accuracy, of a package that says classes."""
+
+    accuracy: Share
+
+
 class Recipe(Table):
     """One training run. ``name`` is also the package's; ``config`` replaces values of the model's row.
 
@@ -27,6 +33,7 @@ class Recipe(Table):
     ``full``. ``ema`` is the decay per step of an average of the weights, which is then what is validated and exported
     (0: the last weights themselves). ``keep`` says which epoch's weights are exported: the last, or the best by the
     metric that early stopping looks at. A model without weights to train, such as nearest neighbours, has 0 ``epochs``.
+    ``gate`` has what the package must reach on the test split, through the serving engine, to be exported at all.
     """
 
     task: str
@@ -47,11 +54,12 @@ class Recipe(Table):
     ema: Fraction = 0.0
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    gate: Table | None = None
 
     @property
     def targets(self) -> dict[str, float]:
-        """What the package must reach on the test split, through the serving engine, to be exported at all."""
-        return {}
+        """What the gate wants, by metric."""
+        return self.gate.model_dump(exclude_none=True) if self.gate else {}
 
     @property
     def handicaps(self) -> tuple[str, ...]:

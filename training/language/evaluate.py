@@ -1,54 +1,27 @@
 """Measuring a recogniser of languages as a caller meets it: through the serving engine, on sentences and pieces."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from service.config import load_config
-from service.engine import Engine
-from service.package import Package, TextClassifyCard, read_package
+from service.package import Package
 from service.tasks.text_classify import text_row
 from training.data import find_texts
 from training.data.languages import Declaration, Texts, excerpts
-from training.errors import EvaluationError
-from training.packages import newest, size
+from training.evaluation import Evaluation, named_source, open_package, serving
+from training.packages import size
 
 AT_ONCE = 32  # texts
 PIECES = 2_800
 SHORT = 20  # characters of the pieces that are hard
-TOLERANCE = 5e-3
+TOLERANCE = 5e-3  # by which a metric may differ from the card's
 
 
-@dataclass(frozen=True)
-class LanguageEvaluation:
-    """What a package's card says of the test split of ``dataset``, and what was measured on its ``count`` sentences."""
-
-    card: TextClassifyCard
-    dataset: str
-    count: int
-    size: int
-    metrics: Mapping[str, float]
-
-    @property
-    def said(self) -> Mapping[str, float]:
-        """What the card says."""
-        return self.card.provenance.metrics
-
-    def check(self) -> None:
-        """Raise EvaluationError where a metric is not the card's."""
-        for name, said in self.said.items():
-            if abs(said - self.metrics[name]) > TOLERANCE:
-                raise EvaluationError(
-                    f"{name} {self.metrics[name]:.4f}, the card of {self.card.name}/{self.card.version} says {said:.4f}"
-                )
-
-
-def evaluate(repository: Path, name: str, version: int | None = None) -> LanguageEvaluation:
+def evaluate(repository: Path, name: str, version: int | None = None) -> Evaluation:
     """Measure the recogniser ``name`` (its newest version unless given) on the test split of the set its card names.
 
     Raises:
@@ -56,17 +29,19 @@ def evaluate(repository: Path, name: str, version: int | None = None) -> Languag
         DataError: its card names texts that there are not.
         InvalidPackage: the package contradicts itself, or recognises no languages.
     """
-    version = version or newest(repository, name)
-    package = read_package(repository / name / str(version))
+    package = open_package(repository, name, version)
     card = package.text_classifier
-    wanted = card.provenance.dataset
-    if wanted is None:
-        raise EvaluationError(f"{name}/{version}: its card names no data set")
-    source = find_texts(wanted.name)
-    if wanted.files != dict(source.files):
-        raise EvaluationError(f"{name}/{version}: its card names other texts of {source.name} than are published")
-    metrics = measure(repository, package, source)
-    return LanguageEvaluation(card, source.name, len(source.test()), size(package), metrics)
+    source, dataset = named_source(package, find_texts)
+    said = card.provenance.metrics
+    return Evaluation(
+        card=card,
+        dataset=source.name,
+        count=dataset.splits["test"],
+        size=size(package),
+        metrics=measure(repository, package, source),
+        said=said,
+        tolerances=dict.fromkeys(said, TOLERANCE),
+    )
 
 
 def measure(repository: Path, package: Package, source: Declaration) -> dict[str, float]:
@@ -79,13 +54,16 @@ def measure(repository: Path, package: Package, source: Declaration) -> dict[str
 
 
 def _accuracy(repository: Path, package: Package, texts: Texts) -> float:
-    probabilities = asyncio.run(ask(repository, package, texts.texts))
+    probabilities = ask(repository, package, texts.texts)
     return round(float((probabilities.argmax(1) == texts.labels).mean()), 6)
 
 
-async def ask(repository: Path, package: Package, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+def ask(repository: Path, package: Package, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """The probabilities (N, labels) of the texts, as served."""
-    alone = {"repository": repository, "model_control": "explicit", "load_models": ()}
+    return asyncio.run(_ask(repository, package, texts))
+
+
+async def _ask(repository: Path, package: Package, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     card, free = package.text_classifier, asyncio.Semaphore(AT_ONCE)
 
     async def one(text: str) -> npt.NDArray[Any]:
@@ -94,7 +72,6 @@ async def ask(repository: Path, package: Package, texts: Sequence[str]) -> npt.N
             answer = await engine.infer(card.name, str(card.version), rows, [card.classes.tensor])
             return answer.outputs[card.classes.tensor]
 
-    async with Engine(load_config().model_copy(update=alone)) as engine:
-        await engine.loader.load(card.name)
+    async with serving(repository, package) as engine:
         found: list[npt.NDArray[Any]] = await asyncio.gather(*map(one, texts))
     return np.concatenate(found)

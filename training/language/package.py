@@ -24,10 +24,10 @@ from service.package import (
     TextInput,
     read_package,
 )
-from training.checkpoint import read_checkpoint
+from training.checkpoint import read_finished, tested
 from training.data import find_texts
 from training.data.languages import Texts, excerpts
-from training.errors import ExportError, RunError
+from training.errors import ExportError
 from training.export.counts import count_parameters
 from training.export.float16 import round_weights, store_float16
 from training.export.onnx_file import answer, check_parity, differences, save, trace
@@ -79,18 +79,9 @@ def from_run(run: Path) -> LanguageSubject:
         RunError: the folder holds no finished run.
         ExportError: it is of another task, or the texts are others than the run was trained on.
     """
-    checkpoint = read_checkpoint(run)
-    recipe = checkpoint.recipe
-    if not isinstance(recipe, LanguageRecipe):
-        raise ExportError(f"{run}: its task is {recipe.task!r}, the run of a recogniser of languages is wanted")
-    if not checkpoint.finished:
-        raise RunError(f"{run}: {len(checkpoint.history)} of {recipe.epochs} epochs done; `train` goes on")
+    checkpoint, recipe = read_finished(run, LanguageRecipe, "a language recogniser's")
     source, row, network = find_texts(recipe.dataset), find(recipe.model), checkpoint.model()
     assert isinstance(network, LanguageRecogniser)
-    if dict(source.files) != checkpoint.dataset.files:
-        raise ExportError(f"{run}: {recipe.dataset} has changed since it was trained on; train again")
-    test = source.test()
-    splits = checkpoint.dataset.splits | {"test": len(test)}
     return LanguageSubject(
         recipe=recipe,
         title=f"{row.title}: {len(source.labels)} languages",
@@ -99,7 +90,7 @@ def from_run(run: Path) -> LanguageSubject:
         network=network,
         labels=source.labels,
         examples=excerpts(source.validation(), len(source.labels), (recipe.shortest, recipe.longest), recipe.seed),
-        dataset=checkpoint.dataset.model_copy(update={"splits": splits}),
+        dataset=tested(run, checkpoint, source, len(source.test())),
         created=checkpoint.created,
         libraries=checkpoint.libraries,
         history=checkpoint.history,

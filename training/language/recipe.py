@@ -1,17 +1,11 @@
 """Recipes of recognisers of languages."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from training.craft.recipe import Recipe
-from training.craft.table import Count, Table
-
-
-class LanguageGate(Table):
-    """What the package must reach on the test split, through the serving engine, to be exported at all."""
-
-    accuracy: Annotated[float, Field(ge=0, le=1)]
+from training.craft.recipe import AccuracyGate, Recipe
+from training.craft.table import Count
 
 
 class LanguageRecipe(Recipe):
@@ -21,12 +15,7 @@ class LanguageRecipe(Recipe):
     examples: Count = 56_000
     shortest: Count = 10
     longest: Count = 120
-    gate: LanguageGate | None = None
-
-    @property
-    def targets(self) -> dict[str, float]:
-        """See `Recipe`."""
-        return self.gate.model_dump() if self.gate else {}
+    gate: AccuracyGate | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

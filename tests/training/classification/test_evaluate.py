@@ -8,12 +8,13 @@ from PIL import Image
 from service.package import Package
 from tests.training.tiny import Tiny, digits, make_folder
 from training.checkpoint import read_checkpoint
-from training.classification.evaluate import Evaluation, evaluate, find_data, prepare_all, relabel, score
+from training.classification.evaluate import TOLERANCES, evaluate, find_data, prepare_all, relabel, score
 from training.classification.graph import Served
 from training.classification.package import stored_model
 from training.classification.served_file import reference
 from training.data import Split
 from training.errors import DataError, EvaluationError
+from training.evaluation import Evaluation
 from training.packages import newest
 
 
@@ -49,7 +50,7 @@ def test_another_accuracy_or_calibration_error_than_the_cards_is_an_error(
 ) -> None:
     said = package.classifier.provenance.metrics
     changed = {**said, metric: said[metric] + difference}
-    found = Evaluation(package.classifier, "mnist", 80, 1, changed, said)
+    found = Evaluation(package.classifier, "mnist", 80, 1, changed, said, TOLERANCES)
     if refused:
         with pytest.raises(EvaluationError, match=f"^{metric} .*the card of softmax/1 says"):
             found.check()
@@ -58,7 +59,7 @@ def test_another_accuracy_or_calibration_error_than_the_cards_is_an_error(
 
 
 def test_a_card_of_before_there_were_calibration_errors_is_still_checked(package: Package) -> None:
-    found = Evaluation(package.classifier, "mnist", 80, 1, {"accuracy": 0.5, "ece": 0.2}, {"accuracy": 0.5})
+    found = Evaluation(package.classifier, "mnist", 80, 1, {"accuracy": 0.5, "ece": 0.2}, {"accuracy": 0.5}, TOLERANCES)
     found.check()
     with pytest.raises(EvaluationError, match="accuracy"):
         replace(found, said={"accuracy": 0.6}).check()
