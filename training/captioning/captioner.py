@@ -41,7 +41,9 @@ class Captioner(Learner):
 
     @property
     def fresh(self) -> Collection[str]:
-        """All but the encoder's backbone."""
+        """All but the encoder's backbone, unless the recipe says that nothing does."""
+        if self.recipe.transfer and self.recipe.transfer.fresh == ():
+            return ()
         kept = {name for name, _ in self.network.encoder.backbone.named_parameters()}
         return tuple(
             name for name, _ in self.network.named_parameters() if name.removeprefix("encoder.backbone.") not in kept

@@ -12,11 +12,10 @@ from service.package import AttentionGrid, CaptionCard, Golden, Graph, Loop, Pro
 from service.package import choice as chosen
 from service.package import loop as loops
 from training.captioning.subject import CaptionSubject
-from training.data.vocabulary import END, PAD, START, UNKNOWN
+from training.data.vocabulary import END, NEVER_SAID, START
 from training.packages import checksums
 
 ENCODER, STEP, VOCABULARY = "encoder.onnx", "step.onnx", "vocabulary.txt"
-NEVER = (PAD, START, UNKNOWN)
 WIDEST = 8  # beams
 DATATYPES = {"uint8": "UINT8", "int64": "INT64", "float32": "FP32"}
 
@@ -42,7 +41,7 @@ def describe_loop(
             output=LOG_PROBABILITIES,
             sample=chosen.Sampling(),
             beam=chosen.Beams(width=chosen.BeamWidth(default=subject.recipe.beam_width, minimum=1, maximum=WIDEST)),
-            never=NEVER,
+            never=NEVER_SAID,
         ),
         emit=(chosen.TOKEN.name, chosen.LOG_PROBABILITY.name, *attention),
         answer=(chosen.SCORE.name,),

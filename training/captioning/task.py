@@ -13,6 +13,7 @@ from models.registry import find
 from models.weights import WeightsError, give_weights, read_weights
 from training.captioning.captioner import Captioner
 from training.captioning.recipe import CaptionerRecipe
+from training.captioning.self_critical import SelfCritical
 from training.checkpoint import FILE, describe, read_checkpoint
 from training.craft.transfer import Transfer, freeze
 from training.data import CaptionSource, CaptionSplit, find_captions
@@ -92,10 +93,15 @@ class Captioning(Task):
         model = fresh_model(recipe, config)
         assert isinstance(model, CaptionNetwork)
         if recipe.transfer:
-            _start_encoder(recipe, model, recipe.transfer, load=not resume)
+            _give_start(recipe, model, recipe.transfer, load=not resume)
         splits = {"training": len(training), "validation": len(validation)}
         said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
-        learner = Captioner(model, recipe, self.source, vocabulary, describe(recipe, said, self.source, splits))
+        words = describe(recipe, said, self.source, splits)
+        learner = (
+            SelfCritical(model, recipe, self.source, vocabulary, words, training.captions)
+            if recipe.self_critical
+            else Captioner(model, recipe, self.source, vocabulary, words)
+        )
         looks = _looks(recipe, self.source, model, len(training)) if recipe.supervised_attention else None
         return CaptionerStart(learner, vocabulary, training, validation, looks)
 
@@ -134,18 +140,37 @@ def _check(recipe: CaptionerRecipe, source: CaptionSource) -> None:
             raise RecipeError(f"recipe {recipe.name!r}: {words}")
 
 
-def _start_encoder(recipe: CaptionerRecipe, model: CaptionNetwork, how: Transfer, *, load: bool) -> None:
-    """Give the backbone the weights of the classifier that ``how`` names, and freeze it if it is to stay as it is."""
-    backbone, path = model.encoder.backbone, Path(how.weights)
-    if how.fresh is not None:
-        raise RecipeError(f"recipe {recipe.name!r}, transfer.fresh: all of a captioner but its backbone starts fresh")
+def _give_start(recipe: CaptionerRecipe, model: CaptionNetwork, how: Transfer, *, load: bool) -> None:
+    """Give the network the weights that ``how`` names, and freeze the backbone if it is to stay as it is."""
+    if how.fresh:
+        raise RecipeError(
+            f"recipe {recipe.name!r}, transfer.fresh: {list(how.fresh)}; all but the backbone starts fresh,"
+            " or, with [], nothing"
+        )
     try:
-        if load:
-            found = read_checkpoint(path).weights if path.is_dir() else read_weights(path)
-            # What scored the classifier's classes has no place here.
-            heads = {name.partition(".")[0] for name in found} - {name for name, _ in backbone.named_children()}
-            give_weights(backbone, found, str(path / FILE if path.is_dir() else path), heads)
+        if load and how.fresh is None:
+            _give_backbone(model, Path(how.weights))
+        elif load:
+            _give_all(recipe, model, Path(how.weights))
     except WeightsError as error:
         raise RecipeError(f"recipe {recipe.name!r}, transfer.weights: {error}") from error
     if how.mode == "freeze":
-        freeze(backbone, ())
+        freeze(model.encoder.backbone, ())
+
+
+def _give_backbone(model: CaptionNetwork, path: Path) -> None:
+    """Of a classifier."""
+    backbone = model.encoder.backbone
+    found = read_checkpoint(path).weights if path.is_dir() else read_weights(path)
+    # What scored the classifier's classes has no place here.
+    heads = {name.partition(".")[0] for name in found} - {name for name, _ in backbone.named_children()}
+    give_weights(backbone, found, str(path / FILE if path.is_dir() else path), heads)
+
+
+def _give_all(recipe: CaptionerRecipe, model: CaptionNetwork, path: Path) -> None:
+    """Of a captioner's run with the same words."""
+    earlier = read_checkpoint(path)
+    for what in ("dataset", "examples", "min_count"):  # what the words are made from
+        if (came := getattr(earlier.recipe, what, None)) != (wanted := getattr(recipe, what)):
+            raise WeightsError(f"{path}: its {what} is {came!r}, and {wanted!r} here")
+    give_weights(model, earlier.weights, str(path / FILE))

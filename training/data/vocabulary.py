@@ -10,6 +10,7 @@ from training.errors import DataError
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")
+NEVER_SAID = (PAD, START, UNKNOWN)
 MAX_WORDS = 1 << 16
 MAX_BYTES = 1 << 22
 

@@ -1,0 +1,103 @@
+"""Self-critical training: the network says captions of its own, and learns from what people would think of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from models.captioning.decoder import Decoder
+from models.captioning.network import CaptionNetwork
+from models.layers.pixels import unit
+from training.captioning.captioner import Captioner, trimmed
+from training.captioning.cider import Cider
+from training.captioning.recipe import CaptionerRecipe
+from training.craft.augmentation import augment
+from training.data import CaptionSource
+from training.data.caption_loading import CaptionBatch
+from training.data.vocabulary import END, NEVER_SAID, PAD, START, Vocabulary
+
+
+class SelfCritical(Captioner):
+    """Policy gradient with CIDEr-D as the reward (Rennie et al. 2017, arXiv:1612.00563).
+
+    Of each image ``self_critical`` captions are drawn, word by word. Each is made likelier by how much more it is
+    worth than the others of its image are on average (Luo 2020, arXiv:2003.09971). The end of a caption is a word of
+    it, or captions would learn to break off. Dropout is off, for what is drawn is what is judged.
+    """
+
+    def __init__(
+        self,
+        model: CaptionNetwork,
+        recipe: CaptionerRecipe,
+        source: CaptionSource,
+        vocabulary: Vocabulary,
+        description: dict[str, Any],
+        captions: Sequence[Sequence[str]],
+    ) -> None:
+        super().__init__(model, recipe, source, vocabulary, description)
+        self.vocabulary = vocabulary
+        self.cider = Cider([[f"{text} {vocabulary.words[END]}" for text in texts] for texts in captions])
+
+    def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
+        """The loss of captions drawn for distorted images; its metrics are of the words drawn."""
+        seed = self.draw()
+        images, places, tokens, _ = trimmed(batch)
+        images = self.normalised(augment(unit(images), self.recipe.augmentation, seed))  # (B, C, H, W)
+        torch.manual_seed(-1 - seed)  # as in `Captioner`
+        self.network.decoder.eval()
+        features = self.network.encoder(images).repeat_interleave(self.recipe.self_critical, 0)  # (N, L, D)
+        drawn = draw_captions(self.network.decoder, features.detach(), self.network.length)  # (N, 1 + T)
+        rewards = self._rewards(drawn[:, 1:], tokens[:, 1:], places).to(drawn.device)  # (B, drawn of each)
+        worth = advantage(rewards).flatten()  # (N,)
+
+        words = drawn[:, 1:]
+        real = words != PAD
+        logits = allowed(self.network.decoder(drawn[:, :-1], features).logits)
+        said = log_softmax(logits[real], 1).gather(1, words[real].unsqueeze(1)).squeeze(1)  # (M,)
+        self.measure("train", -said.mean(), logits[real], words[real])
+        self.log("train_reward", rewards.mean(), on_step=False, on_epoch=True, prog_bar=True)
+        return -(worth.unsqueeze(1).expand_as(words)[real] * said).mean()
+
+    def _rewards(self, drawn: Tensor, captions: Tensor, places: Tensor) -> Tensor:
+        """CIDEr-D of each of the captions drawn, as (B, drawn of each), by people's ``captions`` of the same image."""
+        references: dict[int, list[str]] = {}
+        for place, row in zip(places.tolist(), captions.tolist(), strict=True):
+            references.setdefault(place, []).append(self._text(row))
+        count = self.recipe.self_critical
+        texts = [self._text(row) for row in drawn.tolist()]
+        scores = [self.cider.score(text, references[row // count]) for row, text in enumerate(texts)]
+        return torch.tensor(scores).reshape(-1, count)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return " ".join(self.vocabulary.words[token] for token in tokens if token != PAD)
+
+
+@torch.no_grad()
+def draw_captions(decoder: Decoder, features: Tensor, longest: int) -> Tensor:
+    """Captions drawn for ``features`` (N, L, D): tokens (N, 1 + T) from start to end and then pad, T <= ``longest``."""
+    memory, state = decoder.start(features)
+    token = torch.full((len(features),), START, device=features.device)
+    over = torch.zeros_like(token, dtype=torch.bool)
+    tokens = [token]
+    while len(tokens) <= longest and not over.all():
+        logits, state, _ = decoder.step(token, state, memory)
+        token = torch.multinomial(allowed(logits).softmax(1), 1).squeeze(1).masked_fill(over, PAD)
+        over |= token == END
+        tokens.append(token)
+    return torch.stack(tokens, 1)
+
+
+def allowed(logits: Tensor) -> Tensor:
+    """``logits`` (..., V) in 32 bits, of tokens that are never said minus infinity, as where captions are served."""
+    logits = logits.float()
+    never = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
+    never[list(NEVER_SAID)] = True
+    return logits.masked_fill(never, -torch.inf)
+
+
+def advantage(rewards: Tensor) -> Tensor:
+    """How much each of the rewards (B, K) is over the mean of the others in its row."""
+    count = rewards.shape[1]
+    return (rewards - rewards.mean(1, keepdim=True)) * (count / (count - 1))
