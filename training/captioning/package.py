@@ -21,6 +21,7 @@ from training.captioning.card import (
 )
 from training.captioning.evaluate import measure
 from training.captioning.subject import CaptionSubject
+from training.data import Bytes, CaptionSource
 from training.export.counts import count_macs, count_parameters
 from training.export.float16 import round_weights, store_float16
 from training.export.folding import fold_normalisation
@@ -29,7 +30,6 @@ from training.history import draw
 from training.packages import CURVE, GOLDEN, TOLERANCE, check_gate, largest_batch, place, shrink, write_card
 from training.provenance import describe_origin
 
-ROWS = 1  # of the golden example: what is remembered of an image is long
 LONGEST_BATCH = 64  # rows of a step
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -62,7 +62,7 @@ def _write(subject: CaptionSubject, folder: Path) -> None:
     network = stored_network(subject.network)
     encoder = EncoderGraph(network, subject.source.mean, subject.source.std)
     step = StepGraph(network)
-    images = subject.validation.images[:ROWS]
+    images = example(subject.source, subject.validation.images)
     golden = _golden(encoder, step, images)
     inputs = {name: golden[f"step.{name}"] for name in step.inputs}
     _save(encoder, {encoder.inputs[0]: images}, folder / ENCODER)
@@ -102,8 +102,13 @@ def stored_network(network: CaptionNetwork) -> CaptionNetwork:
     return stored
 
 
-def _golden(encoder: EncoderGraph, step: StepGraph, images: npt.NDArray[np.uint8]) -> Arrays:
-    """Images with what the encoder says of them, and a second step, whose states are no longer those of the first."""
+def example(source: CaptionSource, images: Bytes) -> Bytes:
+    """One of the ``images`` (N, H, W[, 3]), as (1, H, W[, 3]); where none may be passed on, the mean of them."""
+    return images[:1] if source.shareable else images.mean(0, keepdims=True).astype(np.uint8)
+
+
+def _golden(encoder: EncoderGraph, step: StepGraph, images: Bytes) -> Arrays:
+    """The images with what the encoder says of them, and a second step, whose states are no longer those of the first."""
     encoded = answer(encoder, {encoder.inputs[0]: images})
     first = {name: tensor.numpy() for name, tensor in step.examples(len(images)).items()}
     first |= {name: array for name, array in encoded.items() if name in first}

@@ -59,6 +59,10 @@ class CaptionSource(Origin, Protocol):
     def mirrored(self) -> bool:
         """Whether a caption still holds of its image mirrored: not where left and right are told apart."""
 
+    @property
+    def shareable(self) -> bool:
+        """Whether an image may be passed on, as in a package's golden example."""
+
     def training(self) -> CaptionSplit:
         """The examples to learn from."""
 

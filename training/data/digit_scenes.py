@@ -38,6 +38,7 @@ class DigitScenes:
     title: ClassVar[str] = "Digit scenes"
     shape: ClassVar[Shape] = (1, SIDE, SIDE)
     mirrored: ClassVar[bool] = False
+    shareable: ClassVar[bool] = True
 
     @property
     def licence(self) -> str:

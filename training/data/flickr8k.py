@@ -40,6 +40,7 @@ class Flickr8k:
     shape: ClassVar[Shape] = (3, 128, 128)
     # "to the left" is rare in them.
     mirrored: ClassVar[bool] = True
+    shareable: ClassVar[bool] = False
 
     def training(self) -> CaptionSplit:
         """The official 6,000."""

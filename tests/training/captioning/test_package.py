@@ -14,11 +14,12 @@ from tests.training.captioning.tiny import tiny_captioner, tiny_scenes
 from tests.training.tiny import Tiny
 from training.captioning import evaluate as room
 from training.captioning.evaluate import evaluate
-from training.captioning.package import stored_network, write_captioner
+from training.captioning.package import example, stored_network, write_captioner
 from training.captioning.recipe import CaptionGate
 from training.captioning.subject import CaptionSubject, from_run
 from training.commands.evaluate import evaluate as evaluate_command
 from training.commands.export import export as export_command
+from training.data import find_captions
 from training.data.vocabulary import END, START
 from training.errors import EvaluationError, ExportError
 from training.fit import fit
@@ -105,6 +106,12 @@ def test_a_decoder_without_attention_and_one_without_recurrence_are_exported(
     assert (package.captioner.attention is not None) == (decoder == "transformer")
     found = evaluate(tmp_path / "zoo", f"scenes-{decoder}", data=scenes.folder)
     assert found.metrics == package.captioner.provenance.metrics
+
+
+def test_a_package_holds_no_image_that_may_not_be_passed_on(scenes: Tiny) -> None:
+    images = np.array([[[0, 10]], [[3, 20]], [[6, 31]]], np.uint8)
+    assert example(find_captions("digit-scenes", scenes.folder), images).tolist() == [[[0, 10]]]
+    assert example(find_captions("flickr8k"), images).tolist() == [[[3, 20]]]
 
 
 def test_the_same_run_gives_the_same_bytes(captioner_package: Package, subject: CaptionSubject, tmp_path: Path) -> None:
