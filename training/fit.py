@@ -160,7 +160,8 @@ def _trainer(recipe: Recipe, run: Path, world: World, callbacks: list[Callback])
 
 
 def _report(done: Checkpoint, title: str, picture: Path, say: Say) -> None:
-    findings = [str(finding) for finding in diagnose(done.history, handicaps(done.recipe, done.model()))]
+    found = diagnose(done.history, handicaps(done.recipe, done.model())) if done.recipe.comparable else ()
+    findings = [str(finding) for finding in found]
     draw(done.history, title, picture, findings)
     for finding in findings:
         say(finding)

@@ -108,7 +108,7 @@ def example(source: CaptionSource, images: Bytes) -> Bytes:
 
 
 def _golden(encoder: EncoderGraph, step: StepGraph, images: Bytes) -> Arrays:
-    """The images with what the encoder says of them, and a second step, whose states are no longer those of the first."""
+    """Images with what the encoder says of them, and a second step, whose states are no longer those of the first."""
     encoded = answer(encoder, {encoder.inputs[0]: images})
     first = {name: tensor.numpy() for name, tensor in step.examples(len(images)).items()}
     first |= {name: array for name, array in encoded.items() if name in first}

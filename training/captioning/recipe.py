@@ -40,13 +40,17 @@ class CaptionerRecipe(Recipe):
     gate: CaptionGate | None = None
 
     @property
+    def comparable(self) -> bool:
+        """See `Recipe`."""
+        return not self.self_critical  # training's is of captions of its own
+
+    @property
     def handicaps(self) -> tuple[str, ...]:
         """See `Recipe`."""
         found = {
             "label smoothing": self.label_smoothing > 0,
             "scheduled sampling": self.scheduled_sampling > 0,
             "the penalty on attention": self.doubly_stochastic + self.supervised_attention > 0,
-            "captions of its own": self.self_critical > 0,
         }
         return (*super().handicaps, *(name for name, there in found.items() if there))
 

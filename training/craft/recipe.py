@@ -62,6 +62,11 @@ class Recipe(Table):
         return self.gate.model_dump(exclude_none=True) if self.gate else {}
 
     @property
+    def comparable(self) -> bool:
+        """Whether the losses of training and validation are of the same answers, so that their curve says something."""
+        return True
+
+    @property
     def handicaps(self) -> tuple[str, ...]:
         """What of it makes the loss in training higher than in validation, for the same weights and images."""
         return ("augmentation",) if self.augmentation != Augmentation() else ()
