@@ -60,17 +60,22 @@ class Captioner(Learner):
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
         """The loss of the captions of distorted images."""
-        seed = self.draw()
         images, places, tokens, looks = trimmed(batch)
-        images = self.normalised(augment(unit(images), self.recipe.augmentation, seed))  # (B, C, H, W)
-        # What the network itself draws, such as dropout's masks; negative: apart from the distortions'.
-        torch.manual_seed(-1 - seed)
-        features = self.network.encoder(images)[places]  # (B, L, D) -> (N, L, D)
+        features = self.seen(images)[places]  # (B, L, D) -> (N, L, D)
         sentence = self.network.decoder(self._read(tokens[:, :-1], features), features)
         value = self._loss("train", sentence, tokens[:, 1:], self.recipe.label_smoothing)
         if self.recipe.supervised_attention and sentence.attention is not None:
             value = value + self.recipe.supervised_attention * overlooked(sentence.attention, looks)
         return value
+
+    def seen(self, images: Tensor) -> Tensor:
+        """The features (B, L, D) of ``images``, distorted as the step's seed says; so is what is drawn next."""
+        seed = self.draw()
+        images = self.normalised(augment(unit(images), self.recipe.augmentation, seed))  # (B, C, H, W)
+        # What the network itself draws, such as dropout's masks; negative: apart from the distortions'.
+        torch.manual_seed(-1 - seed)
+        features: Tensor = self.network.encoder(images)
+        return features
 
     def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:
         """Cross-entropy, and the share of words that come first, of captions as they are."""

@@ -9,11 +9,9 @@ from torch.nn.functional import log_softmax
 
 from models.captioning.decoder import Decoder
 from models.captioning.network import CaptionNetwork
-from models.layers.pixels import unit
 from training.captioning.captioner import Captioner, trimmed
 from training.captioning.cider import Cider
 from training.captioning.recipe import CaptionerRecipe
-from training.craft.augmentation import augment
 from training.data import CaptionSource
 from training.data.caption_loading import CaptionBatch
 from training.data.vocabulary import END, NEVER_SAID, PAD, START, Vocabulary
@@ -42,14 +40,11 @@ class SelfCritical(Captioner):
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
         """The loss of captions drawn for distorted images; its metrics are of the words drawn."""
-        seed = self.draw()
         images, places, tokens, _ = trimmed(batch)
-        images = self.normalised(augment(unit(images), self.recipe.augmentation, seed))  # (B, C, H, W)
-        torch.manual_seed(-1 - seed)  # as in `Captioner`
         self.network.decoder.eval()
-        features = self.network.encoder(images).repeat_interleave(self.recipe.self_critical, 0)  # (N, L, D)
+        features = self.seen(images).repeat_interleave(self.recipe.self_critical, 0)  # (B, L, D) -> (N, L, D)
         drawn = draw_captions(self.network.decoder, features.detach(), self.network.length)  # (N, 1 + T)
-        rewards = self._rewards(drawn[:, 1:], tokens[:, 1:], places).to(drawn.device)  # (B, drawn of each)
+        rewards = self.rewards(drawn[:, 1:], tokens[:, 1:], places).to(drawn.device)  # (B, drawn of each)
         worth = advantage(rewards).flatten()  # (N,)
 
         words = drawn[:, 1:]
@@ -60,7 +55,7 @@ class SelfCritical(Captioner):
         self.log("train_reward", rewards.mean(), on_step=False, on_epoch=True, prog_bar=True)
         return -(worth.unsqueeze(1).expand_as(words)[real] * said).mean()
 
-    def _rewards(self, drawn: Tensor, captions: Tensor, places: Tensor) -> Tensor:
+    def rewards(self, drawn: Tensor, captions: Tensor, places: Tensor) -> Tensor:
         """CIDEr-D of each of the captions drawn, as (B, drawn of each), by people's ``captions`` of the same image."""
         references: dict[int, list[str]] = {}
         for place, row in zip(places.tolist(), captions.tolist(), strict=True):

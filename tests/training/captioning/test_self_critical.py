@@ -58,7 +58,7 @@ def test_a_caption_that_breaks_off_is_worth_less_than_the_whole_one(scenes: Tiny
     without_end[end] = PAD
     without_a_word[end - 1], without_a_word[end] = END, PAD
     drawn = torch.stack((whole, without_end, without_a_word, other) * 2)
-    rewards = learner._rewards(drawn, tokens[:, 1:], places)
+    rewards = learner.rewards(drawn, tokens[:, 1:], places)
     assert rewards.shape == (2, 4)
     assert rewards[0, 0] == pytest.approx(10)
     assert rewards[0, 0] > rewards[0, 2] > rewards[0, 3]
@@ -87,7 +87,7 @@ def worth(begun: CaptionerStart) -> float:
     torch.manual_seed(0)
     features = learner.network.eval().encoder(learner.normalised(unit(images))).repeat_interleave(8, 0)
     drawn = draw_captions(learner.network.decoder, features, learner.network.length)
-    return float(learner._rewards(drawn[:, 1:], tokens[:, 1:], places).mean())
+    return float(learner.rewards(drawn[:, 1:], tokens[:, 1:], places).mean())
 
 
 def test_the_whole_network_starts_from_a_captioners_run(scenes: Tiny, captioner_run: Path) -> None:
