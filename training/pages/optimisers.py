@@ -1,6 +1,6 @@
 """The optimisers and schedules side by side, measured: writes the tables and the picture of OPTIMISERS.md.
 
-    python -m training.comparison
+    python -m training.pages.optimisers
 
 The words of that page are ours; whoever measures anew reads them again.
 """
@@ -24,7 +24,7 @@ from service.config import load_config
 from training.errors import DivergedError, RecipeError
 from training.fit import fit
 from training.history import Row
-from training.page import insert
+from training.pages.page import insert
 from training.recipe import apply, parse_recipe
 
 PAGE = Path(__file__).parent / "OPTIMISERS.md"

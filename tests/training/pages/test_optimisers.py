@@ -7,8 +7,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from tests.training.tiny import Tiny
-from training import comparison as room
-from training.comparison import (
+from training.craft.optimiser import KEYS
+from training.craft.schedule import Name
+from training.pages import optimisers as room
+from training.pages.optimisers import (
     COMPARISONS,
     PAGE,
     PICTURE,
@@ -20,8 +22,6 @@ from training.comparison import (
     main,
     tabulate,
 )
-from training.craft.optimiser import KEYS
-from training.craft.schedule import Name
 
 RECIPE = {"dataset": "mnist", "model": "softmax", "validation": 40, "batch_size": 32, "epochs": 3}
 SGD = Entry("descent", "I2DL V.1", ("optimiser.name=sgd",), (1e-6, 0.01, 1e-5))

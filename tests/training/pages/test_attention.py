@@ -7,8 +7,8 @@ from PIL import Image
 
 from service.package import Package
 from training.captioning.evaluate import Caption
-from training.captioning.picture import draw, main
 from training.errors import EvaluationError
+from training.pages.attention import draw, main
 
 
 def test_each_word_has_its_own_map(tmp_path: Path) -> None:

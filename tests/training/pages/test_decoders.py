@@ -4,8 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from tests.training.tiny import Tiny
-from training.captioning.comparison import HEAD, PAGE, main, tabulate
 from training.checkpoint import read_checkpoint
+from training.pages.decoders import HEAD, PAGE, main, tabulate
 
 
 def test_each_run_is_measured_into_a_row_of_the_page(

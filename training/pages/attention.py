@@ -1,6 +1,6 @@
 """Where a captioner looks for each word, as one picture: draws that of CAPTIONING.md.
 
-python -m training.captioning.picture scenes-attention tests/data/scene.png
+python -m training.pages.attention scenes-attention tests/data/scene.png
 """
 
 import io
@@ -19,7 +19,7 @@ from training.data import Bytes
 from training.errors import EvaluationError
 from training.evaluation import open_package
 
-PICTURE = Path(__file__).parents[1] / "attention.png"
+PICTURE = Path(__file__).parent / "attention.png"
 INCHES = 1.4  # a word
 
 

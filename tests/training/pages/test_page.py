@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.page import insert
+from training.pages.page import insert
 
 
 def test_a_table_takes_the_place_of_the_one_before_and_of_nothing_else() -> None:

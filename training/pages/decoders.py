@@ -1,6 +1,6 @@
 """The decoders side by side, measured: writes the table of CAPTIONING.md.
 
-    python -m training.captioning.comparison runs/scenes-*
+    python -m training.pages.decoders runs/scenes-*
 
 Each run is exported and measured through the serving engine; nothing of that is kept.
 """
@@ -17,9 +17,9 @@ from training.captioning.package import write_captioner
 from training.captioning.subject import from_run
 from training.commands.frame import plain_errors
 from training.history import Row
-from training.page import insert
+from training.pages.page import insert
 
-PAGE = Path(__file__).parents[1] / "CAPTIONING.md"
+PAGE = Path(__file__).parent / "CAPTIONING.md"
 METRICS = ("exact_match", "bleu_4", "cider", "attention_mass")
 HEAD = ("decoder", "parameters", "epochs", "words right", "exact match", "BLEU-4", "CIDEr-D", "attention on the digit")
 
