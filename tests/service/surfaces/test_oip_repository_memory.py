@@ -5,11 +5,13 @@ from contextlib import closing
 from math import prod
 from pathlib import Path
 
+import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from service.package import Loop, read_package
 from tests.service.surfaces.repository_calls import RestRepository
-from tests.service.surfaces.transports import JSON_LENGTH, Rest, infer_path
+from tests.service.surfaces.transports import JSON_LENGTH, Rest, infer_path, model_path, refuse_unless_ok
 from tests.serving import Server, eventually
 
 ZOO = Path("models/zoo")
@@ -20,26 +22,36 @@ MORE = 1.10
 FEW = 8
 
 
-def largest(zoo: Path) -> Path:
-    """The folder of the largest package."""
-    return max(zoo.glob("*/*"), key=lambda folder: sum(file.stat().st_size for file in folder.iterdir()))
+def largest(*, steps: bool) -> Path:
+    """The folder of the largest package that answers step by step, or of the largest that answers at once."""
+    folders = [folder for folder in ZOO.glob("*/*") if isinstance(read_package(folder).card.program, Loop) == steps]
+    return max(folders, key=lambda folder: sum(file.stat().st_size for file in folder.iterdir()))
+
+
+def ask(rest: Rest, name: str, tensor: str, shape: list[int], *, steps: bool) -> None:
+    """For the answer to a black image of this shape."""
+    if steps:
+        body = {tensor: np.zeros(shape, int).tolist()}
+        refuse_unless_ok(rest.client.post(f"{model_path(name)}/generate", json=body))
+    else:
+        rest.post(infer_path(name), bytes(prod(shape)), {JSON_LENGTH: "0"})
 
 
 @pytest.mark.slow
-def test_fifty_reloads_of_the_largest_package_leave_no_memory_behind(tmp_path: Path) -> None:
-    package = largest(ZOO)
+@pytest.mark.parametrize("steps", [False, True], ids=["at once", "step by step"])
+def test_fifty_reloads_of_the_largest_package_leave_no_memory_behind(tmp_path: Path, steps: bool) -> None:
+    package = largest(steps=steps)
     name = package.parent.name
     shutil.copytree(package, tmp_path / "zoo" / name / package.name)
     server = Server(tmp_path / "zoo", tmp_path / "home", model_control="explicit", max_request_bytes=16 << 20)
     with server, closing(Rest(server)) as rest:
         process = psutil.Process(server.process.pid)
-        sizes = rest.model_metadata(name)["inputs"][0]
-        image = bytes(prod(sizes["shape"][1:]))
-        assert sizes["datatype"] == "UINT8"
+        (image,) = rest.model_metadata(name)["inputs"]
+        assert image["datatype"] == "UINT8"
         resident, threads, files = [], process.num_threads(), process.num_fds()
         for _ in range(RELOADS):
             RestRepository(rest).load(name)
-            rest.post(infer_path(name), image, {JSON_LENGTH: "0"})
+            ask(rest, name, image["name"], image["shape"][1:], steps=steps)
             resident.append(process.memory_info().rss)
         allowed = min(resident[:WARM_UP]) * MORE
         assert process.num_threads() <= threads + FEW
