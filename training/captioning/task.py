@@ -96,12 +96,8 @@ class Captioning(Task):
             _give_start(recipe, model, recipe.transfer, load=not resume)
         splits = {"training": len(training), "validation": len(validation)}
         said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
-        words = describe(recipe, said, self.source, splits)
-        learner = (
-            SelfCritical(model, recipe, self.source, vocabulary, words, training.captions)
-            if recipe.self_critical
-            else Captioner(model, recipe, self.source, vocabulary, words)
-        )
+        given = (model, recipe, self.source, vocabulary, describe(recipe, said, self.source, splits))
+        learner = SelfCritical(*given, training.captions) if recipe.self_critical else Captioner(*given)
         looks = _looks(recipe, self.source, model, len(training)) if recipe.supervised_attention else None
         return CaptionerStart(learner, vocabulary, training, validation, looks)
 
