@@ -12,6 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from service.config import load_config
+from service.imaging import decode, prepare
 from service.tasks.picture import overlay
 from training.captioning.evaluate import Caption, ask
 from training.commands.frame import FOLDER, ZOO, plain_errors
@@ -50,8 +52,8 @@ def main(name: str, image: Path, repository: Path, picture: Path) -> None:
     """Draw where the captioner NAME looks in IMAGE, and write PICTURE."""
     with plain_errors():
         package = open_package(repository, name, None)
-        colour = package.captioner.preprocessing.colour
-        pixels = np.asarray(Image.open(image).convert("L" if colour == "grey" else "RGB"))
+        # What the network sees: of a photograph that is no square, a part.
+        pixels = prepare(decode(image.read_bytes(), load_config().max_image_pixels), package.captioner.preprocessing)
         (caption,) = ask(repository, package, pixels[np.newaxis])
         draw(pixels, caption, picture)
     click.echo(f"{picture}: {caption.text}")

@@ -1,6 +1,7 @@
 """A captioner that learns from captions of its own."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from tests.training.tiny import Tiny, tiny_recipe
 from training.captioning.self_critical import SelfCritical, advantage, allowed, draw_captions
 from training.captioning.task import CaptionerStart, Captioning
 from training.data.vocabulary import END, NEVER_SAID, PAD, START
+from training.diagnosis import Name, diagnose
 from training.errors import RecipeError
 from training.fit import fit
 
@@ -74,9 +76,15 @@ def test_captions_come_to_be_worth_more(scenes: Tiny, captioner_run: Path, tmp_p
     before = worth(begun)
     said: list[str] = []
     done = fit(recipe, tmp_path / "run", scenes.folder, progress=False, say=said.append)
-    assert not any("validation loss" in line for line in said)  # training's is of other captions
+    assert not diagnosed(said)  # training's loss is of other captions
+    assert diagnosed([str(finding) for finding in diagnose(done.history)])
     begun.learner.network.load_state_dict(done.weights)
     assert worth(begun) > 1.3 * before
+
+
+def diagnosed(lines: list[str]) -> list[str]:
+    """Those that say what the learning curve says."""
+    return [line for line in lines if line.partition(":")[0] in get_args(Name)]
 
 
 @torch.no_grad()

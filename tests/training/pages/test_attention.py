@@ -33,3 +33,11 @@ def test_the_command_draws_what_a_package_sees(captioner_package: Package, tmp_p
     done = CliRunner().invoke(main, ["scenes-attention", str(tmp_path / "image.png"), *where])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "picture.png").stat().st_size < 100_000
+
+
+def test_what_is_no_image_is_said(captioner_package: Package, tmp_path: Path) -> None:
+    (tmp_path / "image.png").write_bytes(b"no image")
+    where = ["--repository", str(captioner_package.folder.parents[1]), "--picture", str(tmp_path / "picture.png")]
+    done = CliRunner().invoke(main, ["scenes-attention", str(tmp_path / "image.png"), *where])
+    assert done.exit_code == 1
+    assert "the 8 bytes are no image of" in done.output
