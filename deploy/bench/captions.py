@@ -1,7 +1,7 @@
 """Captions: what sharing every word buys, how soon the first one comes, and what is left of the bare step session.
 
 Measured at the engine, without a surface, on a shipped captioner: 16 callers ask for captions of random lengths, one
-after another, each of the image of the package's golden example.
+after another, each of the image of the package's golden example. One may end sooner by itself.
 """
 
 import asyncio
