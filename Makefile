@@ -3,20 +3,25 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
+# Clients whose libraries do not agree with ours: each list of packages becomes an environment of its own.
+CLIENTS := $(patsubst tests/clients/environments/%.txt,$(VENV)/clients/%/installed,$(wildcard tests/clients/environments/*.txt))
 export ORT_DISABLE_TELEMETRY = 1
 export BENTOML_DO_NOT_TRACK = True
 
-.PHONY: serve test check bench bench-gpu gpu format lock protos image test-deploy clean
+.PHONY: serve test check clients bench bench-gpu gpu format lock protos image test-deploy clean
 
 serve: $(VENV)/serving  ## install what serving needs, then serve models/zoo
 	$(BIN)/lectorium serve
 
-test: check  ## install everything, then lint, type-check and test
+test: check clients  ## install everything, then lint, type-check and test
 	@# Side by side where no test measures or waits for anything.
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 tests/models tests/training
 	$(BIN)/pytest tests --ignore tests/models --ignore tests/training --ignore tests/clients
 	@# In a process of its own: tritonclient and protos/ both register the protobuf package `inference`.
 	$(BIN)/pytest tests/clients
+
+clients: $(CLIENTS)
+	@deploy/scripts/install-tools.sh libb64.so.0d || echo "perf_analyzer cannot run without it: its tests are skipped"
 
 check: $(VENV)/everything
 	$(BIN)/ruff check
@@ -47,8 +52,12 @@ protos: $(VENV)/everything  ## the stubs, from the .proto files
 		protos/open_inference.proto protos/lectorium/v1/vision.proto
 
 # uv resolves in seconds what pip searches for minutes. CUDA's own packages are pinned by torch, where they are used.
+# A client's .in names it, its .txt is the list.
 lock: $(VENV)/everything  ## resolve the dependencies anew
 	$(PIP) uv
+	for client in tests/clients/environments/*.in; do \
+		$(BIN)/uv pip compile "$$client" --universal --python-version 3.11 --no-header --no-annotate --quiet --upgrade \
+			--output-file "$${client%.in}.txt" || exit 1; done
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 		--no-header --no-annotate --quiet --upgrade | grep -vE '^(nvidia-(cu|nc|nv)|triton==|cuda-)' > requirements.lock
 
@@ -61,6 +70,12 @@ $(VENV)/everything: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[train,test]'
+	touch $@
+
+# The lists hold all that is needed, so nothing is looked for beside them.
+$(VENV)/clients/%/installed: tests/clients/environments/%.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --requirement $<
 	touch $@
 
 image:  ## build the serving image with podman (or docker)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs, on Debian, what the given commands need and is missing: podman, promtool, wrk ...
-# usage: install-tools.sh COMMAND...
+# Installs, on Debian, what the given commands need and is missing: podman, promtool, wrk ...; a library by its file name.
+# usage: install-tools.sh COMMAND|LIBRARY...
 set -euo pipefail
 
 # What podman needs beside itself is only recommended by its package, hence the list.
@@ -11,12 +11,22 @@ declare -A packages=(
   [promtool]="prometheus"
   [wrk]="wrk"
   [h2load]="nghttp2-client"
+  [libb64.so.0d]="libb64-0d"
 )
+
+present() {
+  if [[ $1 == lib*.so* ]]; then
+    # Cut short by -q, ldconfig would fail by a broken pipe.
+    PATH=$PATH:/sbin ldconfig -p | grep -F "$1 " >/dev/null
+  else
+    command -v "$1" >/dev/null
+  fi
+}
 
 missing=()
 for command in "$@"; do
   # A package's binary may live in sbin, which not every PATH has.
-  command -v "$command" >/dev/null || read -ra missing <<<"${missing[*]} ${packages[$command]}"
+  present "$command" || read -ra missing <<<"${missing[*]} ${packages[$command]}"
 done
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 
