@@ -65,7 +65,7 @@ async def _run(config: Config, folder: Path, workers: "list[Worker]") -> None:
     """
     began = time.perf_counter()
     for number in range(1, config.workers + 1):
-        orders = Orders(number=number, folder=folder, config=for_worker(number, config))
+        orders = Orders(number=number, folder=folder, config=config)
         workers.append(await Worker.start(orders))
     models, *_ = await asyncio.gather(*(worker.loaded() for worker in workers))
     # All at once: whoever waits for readiness keeps the connection, and the first worker would have them all.
@@ -77,12 +77,6 @@ async def _run(config: Config, folder: Path, workers: "list[Worker]") -> None:
     first = await next(ends)
     log.error("%s: stopping the others", first)
     raise WorkerEnded(first)
-
-
-def for_worker(number: int, config: Config) -> Config:
-    """The same but for the GPUs: each worker drives the first it is told, so they take them in turn."""
-    turn = (number - 1) % len(config.gpus)
-    return config.model_copy(update={"gpus": config.gpus[turn:] + config.gpus[:turn]})
 
 
 class Worker:

@@ -14,13 +14,14 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from service.config import Config, load_config
-from service.surfaces.supervisor import Worker, for_worker
+from service.surfaces import supervisor
+from service.surfaces.supervisor import Worker, WorkerEnded, supervise
 from service.surfaces.worker_link import Orders, line
 from tests.packages import write_package
 from tests.service.surfaces.conftest import StartServer
 from tests.service.surfaces.fleet import WORKERS, begin_uploads, statuses, workers_of
 from tests.service.surfaces.test_process import change_a_byte, refusal_to_start
-from tests.serving import HOST, Server, eventually
+from tests.serving import HOST, Server, eventually, free_ports
 
 
 def test_the_supervisor_loads_no_engine() -> None:
@@ -30,10 +31,34 @@ def test_the_supervisor_loads_no_engine() -> None:
     assert {"onnxruntime", "grpc", "bentoml", "uvicorn", "numpy"}.isdisjoint(loaded)
 
 
-def test_workers_take_the_gpus_in_turn() -> None:
-    config = Config(workers=4, gpus=(5, 6, 7))
-    assert [for_worker(number, config).gpus[0] for number in range(1, 5)] == [5, 6, 7, 5]
-    assert for_worker(3, config) == config.model_copy(update={"gpus": (7, 5, 6)})
+# In the place of a worker: it is told what any is, and writes down which GPUs it would drive.
+TELLS_ITS_GPUS = """
+import os
+
+from service.surfaces import worker
+
+async def run(config, *_):
+    (config.data / str(os.getpid())).write_text(repr(config.gpus))
+
+worker.run = run
+worker.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "driven"),
+    [("0,1", 2, ["(0,)", "(1,)"]), ("5,6,7", 4, ["(5,)", "(5,)", "(6,)", "(7,)"]), ("3", 2, ["(3,)", "(3,)"])],
+)
+def test_workers_take_the_gpus_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: str, workers: int, driven: list[str]
+) -> None:
+    monkeypatch.setattr(supervisor, "COMMAND", (sys.executable, "-c", TELLS_ITS_GPUS))
+    settings = {"GPUS": gpus, "WORKERS": str(workers), "DATA": str(tmp_path)}
+    ports = dict(zip(("HTTP_PORT", "REST_PORT", "GRPC_PORT", "METRICS_PORT"), map(str, free_ports(4)), strict=True))
+    config = load_config({f"LECTORIUM_{key}": value for key, value in (settings | ports).items()})
+    with pytest.raises(WorkerEnded, match="ended with exit code 0"):
+        asyncio.run(supervise(config))
+    assert sorted(file.read_text() for file in tmp_path.iterdir()) == driven
 
 
 def test_a_worker_is_given_the_configuration_as_it_was_read() -> None:
