@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from service.deadline import NEVER, Deadline
 from service.engine.line import Line
 from service.engine.model import Model
 from service.engine.session import Session
@@ -43,6 +44,7 @@ class Request:
     rows: int
     future: asyncio.Future[Answer]
     level: int = 1
+    deadline: Deadline = NEVER
     entered: float = field(default_factory=time.perf_counter)
     taken: int = 0
     answered: int = 0
@@ -52,8 +54,11 @@ class Request:
 
     @property
     def gone(self) -> bool:
-        """Whether it is answered, or its caller has left."""
-        return self.future.done()
+        """Whether nothing may be begun for it: it is answered, its caller has left, or its deadline has passed.
+
+        The timer that tells its caller of the deadline may be late, where the loop has much to do.
+        """
+        return self.future.done() or self.deadline.passed
 
     @property
     def signature(self) -> dict[str, tuple[int, ...]]:

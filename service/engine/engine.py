@@ -14,6 +14,7 @@ import numpy as np
 
 from service import metrics
 from service.config import Config
+from service.deadline import Deadline
 from service.engine.batch import Answer, BatchQueue, Request
 from service.engine.cores import usable_cores
 from service.engine.decoding import Choosing, checked_decoding
@@ -140,7 +141,9 @@ class Engine:
         rows = check_inputs(name, graph.inputs, inputs, batched=graph.max_batch > 0)
         wanted = check_outputs(name, graph.outputs, tuple(outputs))
         queues = self._queues_of(model)
-        return await self._once(queues.parts[part] if part else queues.once, inputs, wanted, rows, options)
+        queue = queues.parts[part] if part else queues.once
+        deadline = options.deadline_within(self._config.timeout_s)
+        return await self._once(queue, inputs, wanted, rows, options, deadline)
 
     async def steps(
         self,
@@ -169,7 +172,7 @@ class Engine:
         name, loop = model.name, model.program
         if not isinstance(loop, Loop):
             raise InvalidArgument(f"model {name!r} runs once; it has no steps")
-        began = time.perf_counter()
+        began, deadline = time.perf_counter(), options.deadline_within(self._config.timeout_s)
         rows, step_inputs = check_steps(name, loop, inputs)
         wanted = check_outputs(name, loop.outputs, tuple(outputs))
         steps, seed = checked_steps(name, loop, options), checked_seed(name, options)
@@ -180,15 +183,18 @@ class Engine:
         if loop.encoder is not None:
             images = {spec.name: inputs[spec.name] for spec in loop.encoder.inputs}
             features = tuple(spec.name for spec in loop.encoder.outputs)
-            answer = await self._once(queues.once, images, features, rows, options, ends=False)
+            answer = await self._once(queues.once, images, features, rows, options, deadline, ends=False)
             encoded, encode_s = answer.outputs, time.perf_counter() - began - answer.queue_s
         queue = queues.steps
         assert queue is not None  # a loop's
         if choosing is not None and choosing.width > 1:
             rows, step_inputs, encoded = choosing.width, _beams(step_inputs, choosing), _beams(encoded, choosing)
         level = self._admit(queue, rows, options)
-        request = StepRequest(step_inputs, encoded, wanted, rows, steps, seed, level, choosing, began, encode_s)
-        with Stay(queue.line, request, model.statistics, options, self._config.timeout_s):
+        request = StepRequest(
+            step_inputs, encoded, wanted, rows, steps, seed, level, choosing, deadline, began, encode_s
+        )
+        patience_s = queue.line.patience_s(options.queue_timeout_s)
+        with Stay(queue.line, request, model.statistics, patience_s):
             self._dispatcher.add(queue)
             emission = await request.next()
             model.statistics.first_responses.add(time.perf_counter() - began)
@@ -220,13 +226,15 @@ class Engine:
         outputs: tuple[str, ...],
         rows: int,
         options: Options,
+        deadline: Deadline,
         *,
         ends: bool = True,
     ) -> Answer:
         assert queue is not None  # a graph's or an encoder's
         level = self._admit(queue, rows, options)
-        request = Request(inputs, outputs, rows, self._loop.create_future(), level)
-        with Stay(queue.line, request, queue.model.statistics, options, self._config.timeout_s, ends=ends):
+        request = Request(inputs, outputs, rows, self._loop.create_future(), level, deadline)
+        patience_s = queue.line.patience_s(options.queue_timeout_s)
+        with Stay(queue.line, request, queue.model.statistics, patience_s, ends=ends):
             self._dispatcher.add(queue)
             return await request.future
 

@@ -3,6 +3,7 @@
 import secrets
 from typing import NamedTuple
 
+from service.deadline import Deadline
 from service.engine.decoding import Decoding
 from service.errors import InvalidArgument
 from service.package import Loop
@@ -14,7 +15,9 @@ class Options(NamedTuple):
     """Everything has a default.
 
     Attributes:
-        timeout_s: the deadline, from now; None for the configured one, which also is the latest.
+        timeout_s: the longest time to the answer, in seconds from now; None for the configured one, which also is
+            the latest.
+        deadline: the same as a moment, for a request that has spent time elsewhere, as in decoding; the earlier counts.
         priority: the level in the model's line, 1 the highest; 0 for the card's default.
         queue_timeout_s: the longest wait to be taken from the line; None for the card's.
         steps: how many steps a loop takes; None for the card's default.
@@ -28,6 +31,12 @@ class Options(NamedTuple):
     steps: int | None = None
     seed: int | None = None
     decoding: Decoding | None = None
+    deadline: Deadline | None = None
+
+    def deadline_within(self, latest_s: float) -> Deadline:
+        """The moment by which the answer must be there; ``latest_s`` seconds from now at the latest."""
+        own = Deadline.after(latest_s if self.timeout_s is None else min(self.timeout_s, latest_s))
+        return own if self.deadline is None else min(own, self.deadline)
 
 
 DEFAULTS = Options()

@@ -5,8 +5,8 @@ import time
 from types import TracebackType
 from typing import Any, Protocol
 
+from service.deadline import Deadline
 from service.engine.line import Caller, Line
-from service.engine.options import Options
 from service.engine.statistics import Statistics
 from service.errors import DeadlineExceeded
 
@@ -14,6 +14,7 @@ from service.errors import DeadlineExceeded
 class Guest(Caller, Protocol):
     """A caller whose stay is timed; ``started`` is when its first run began, 0 before."""
 
+    deadline: Deadline
     entered: float
     started: float
 
@@ -24,8 +25,11 @@ class Guest(Caller, Protocol):
 class Stay:
     """``with Stay(...):`` wait for the answer inside; whatever ends the block, the places are given back.
 
-    The deadline counts from the guest's ``entered``. A request that goes on afterwards (not ``ends``) is counted as
-    answered there.
+    The guest fails at its deadline, and where ``patience_s`` pass before it is taken from the line. A request that
+    goes on afterwards (not ``ends``) is counted as answered there.
+
+    Raises:
+        DeadlineExceeded: at entry, where the deadline has passed.
     """
 
     def __init__(
@@ -33,8 +37,7 @@ class Stay:
         line: Line[Any],
         guest: Guest,
         statistics: Statistics,
-        options: Options,
-        latest_s: float,
+        patience_s: float | None,
         *,
         ends: bool = True,
     ) -> None:
@@ -42,13 +45,16 @@ class Stay:
         self._guest = guest
         self._statistics = statistics
         self._ends = ends
-        self._timeout_s = latest_s if options.timeout_s is None else min(options.timeout_s, latest_s)
-        self._patience_s = line.patience_s(options.queue_timeout_s)
+        self._patience_s = patience_s
 
     def __enter__(self) -> None:
+        deadline = self._guest.deadline
+        if deadline.passed:
+            late = self._too_late()
+            self._statistics.failed(time.perf_counter() - self._guest.entered, late)
+            raise late
         loop = asyncio.get_running_loop()
-        spent_s = time.perf_counter() - self._guest.entered
-        self._deadline = loop.call_later(self._timeout_s - spent_s, self._expire)
+        self._deadline = loop.call_later(deadline.remaining_s, self._expire)
         self._overdue: asyncio.TimerHandle | None = None
         if self._patience_s is not None:
             self._overdue = loop.call_later(self._patience_s, self._line.overdue, self._guest, self._patience_s)
@@ -69,4 +75,7 @@ class Stay:
             self._statistics.succeeded(seconds, self._guest.started - self._guest.entered)
 
     def _expire(self) -> None:
-        self._guest.fail(DeadlineExceeded(f"model {self._line.name!r}: no answer in {self._timeout_s:g} s"))
+        self._guest.fail(self._too_late())
+
+    def _too_late(self) -> DeadlineExceeded:
+        return self._guest.deadline.exceeded(f"model {self._line.name!r}")

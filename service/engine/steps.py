@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from service.deadline import NEVER, Deadline
 from service.engine.decoding import Choosing
 from service.engine.line import Line
 from service.engine.model import Model
@@ -62,18 +63,27 @@ class StepRequest:
     seed: int
     level: int = 1
     choosing: Choosing | None = None
+    deadline: Deadline = NEVER
     entered: float = field(default_factory=time.perf_counter)
     encode_s: float = 0.0
     started: float = 0.0
     taken: int = 0
-    gone: bool = False
+    _ended: bool = False
     _emitted: deque[Emission | Exception] = field(default_factory=deque)
     _unread: int = 0  # bytes
     _listener: asyncio.Future[None] | None = None
 
+    @property
+    def gone(self) -> bool:
+        """Whether no step may be begun for it: it has ended, its caller has left, or its deadline has passed.
+
+        The timer that tells its caller of the deadline may be late, where the loop has much to do.
+        """
+        return self._ended or self.deadline.passed
+
     def emit(self, stepped: Stepped) -> None:
         """Hand the caller what a step gave, unless it has gone; let it go where it is too far behind."""
-        if self.gone:
+        if self._ended:
             return
         given = stepped.outputs
         outputs = {name: given[name] for name in self.outputs if name in given}
@@ -83,7 +93,7 @@ class StepRequest:
             self.fail(CallerBehind(f"{len(self._emitted)} emissions, {self._unread} bytes, wait for their caller"))
             return
         self._tell(emission)
-        self.gone = stepped.last
+        self._ended = stepped.last
 
     @property
     def _waited_s(self) -> float:
@@ -91,13 +101,13 @@ class StepRequest:
 
     def fail(self, error: Exception) -> None:
         """End with ``error``, unless it has ended."""
-        if not self.gone:
-            self.gone = True
+        if not self._ended:
+            self._ended = True
             self._tell(error)
 
     def release(self) -> None:
         """Nobody listens any more: the next step is without these rows."""
-        self.gone = True
+        self._ended = True
         if not self.taken:  # else a lane may be reading them
             self.inputs = self.encoded = {}
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from service import metrics
+from service.deadline import Deadline
 from service.engine import Engine, Model
 from service.errors import CallerGone, Draining, InternalError, LectoriumError
 from service.tasks.answer import Timing
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 class Visit:
     """One request inside the door, handled in this block, and what became known of it; whatever ends it is counted.
 
+    ``deadline`` is when its answer must be there, for all of its stages; None while only the engine's own limit holds.
     A stage not reached stays None.
 
     Raises:
@@ -27,11 +29,23 @@ class Visit:
         InternalError: in place of any exception that is no `LectoriumError`; the log has the trace.
     """
 
-    __slots__ = ("_began", "_door", "_emitted", "compute_s", "decode_s", "model", "queue_s", "surface", "version")
+    __slots__ = (
+        "_began",
+        "_door",
+        "_emitted",
+        "compute_s",
+        "deadline",
+        "decode_s",
+        "model",
+        "queue_s",
+        "surface",
+        "version",
+    )
 
-    def __init__(self, door: "Door", surface: str) -> None:
+    def __init__(self, door: "Door", surface: str, deadline: Deadline | None = None) -> None:
         self._door = door
         self.surface = surface
+        self.deadline = deadline
         self.model = self.version = ""
         self.decode_s: float | None = None
         self.queue_s: float | None = None
@@ -130,9 +144,9 @@ class Door:
         """Whether the server is draining."""
         return self._closed
 
-    def visit(self, surface: str) -> Visit:
+    def visit(self, surface: str, deadline: Deadline | None = None) -> Visit:
         """Handle one request: ``with door.visit(surface) as visit: ...``."""
-        return Visit(self, surface)
+        return Visit(self, surface, deadline)
 
     def open(self) -> None:
         """Every port listens: be ready."""

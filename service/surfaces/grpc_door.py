@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeVar
 import grpc
 from google.protobuf.message import DecodeError
 
+from service.deadline import Deadline
 from service.errors import InvalidArgument, LectoriumError
 from service.surfaces.door import Door, Visit
 
@@ -19,14 +20,17 @@ Method = Callable[[Any, Request, Context], Awaitable[Response]]
 
 
 def through_door(surface: str) -> Callable[[Handler[Request, Response]], Method[Request, Response]]:
-    """A servicer's method from ``handler(self, request, visit)``; ``self._door`` is the door."""
+    """A servicer's method from ``handler(self, request, visit)``.
+
+    ``self._door`` is the door, and ``self._config.timeout_s`` the longest time to an answer.
+    """
 
     def decorate(handler: Handler[Request, Response]) -> Method[Request, Response]:
         @wraps(handler)
         async def method(self: Any, request: Request, context: Context) -> Response:
             door: Door = self._door
             try:
-                with door.visit(surface) as visit:
+                with door.visit(surface, call_deadline(context, self._config.timeout_s)) as visit:
                     return await handler(self, request, visit)
             except LectoriumError as error:
                 await refuse(context, error)
@@ -34,6 +38,12 @@ def through_door(surface: str) -> Callable[[Handler[Request, Response]], Method[
         return method
 
     return decorate
+
+
+def call_deadline(context: Context, latest_s: float) -> Deadline:
+    """When a request that has just come must be answered: by the call's deadline, or ``latest_s`` seconds from now."""
+    remaining_s = context.time_remaining()
+    return Deadline.after(latest_s if remaining_s is None else min(remaining_s, latest_s))
 
 
 async def refuse(context: Context, error: LectoriumError) -> NoReturn:

@@ -62,6 +62,7 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
         model = self._engine.repository.get(request.model_name, request.model_version)
         visit.of(model)
         options = read_options(values(request.parameters), model) if request.parameters else DEFAULTS
+        options = options._replace(deadline=visit.deadline)
         inputs = read_inputs(request)
         outputs, classes = read_outputs(request)
         answer = await self._engine.infer(model, model.version, inputs, outputs, options)
@@ -79,7 +80,7 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
             raise request
         model = self._engine.repository.get(request.model_name, request.model_version)
         visit.of(model)
-        options = read_options(values(request.parameters), model, [EMPTY_FINAL])
+        options = read_options(values(request.parameters), model, [EMPTY_FINAL])._replace(deadline=visit.deadline)
         inputs = read_inputs(request)
         outputs, classes = read_outputs(request)
         async with aclosing(responses(self._engine, model, inputs, outputs, options, visit)) as found:

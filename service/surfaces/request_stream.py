@@ -9,7 +9,7 @@ import grpc
 
 from service.errors import CallerBehind, CallerGone, LectoriumError
 from service.surfaces.door import Door, Visit
-from service.surfaces.grpc_door import Context, refuse
+from service.surfaces.grpc_door import Context, call_deadline, refuse
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -29,7 +29,7 @@ class RequestStream(Generic[Request, Response]):
             all of its requests.
         at_once: requests of the call that run at the same time. While they run the next one is not read, so that a
             caller that only sends is held back by its connection instead of filling the memory.
-        patience_s: how long an answer waits for the caller to read it.
+        patience_s: how long a request may take to be answered, and an answer waits for the caller to read it.
     """
 
     def __init__(
@@ -67,7 +67,8 @@ class RequestStream(Generic[Request, Response]):
 
     async def _handle(self, request: Request) -> None:
         try:
-            with self._door.visit(self._surface) as visit:
+            deadline = call_deadline(self._context, self._patience_s)
+            with self._door.visit(self._surface, deadline) as visit:
                 async with aclosing(self._answers(request, visit)) as answers:
                     async for answer in answers:
                         await self._write(answer)

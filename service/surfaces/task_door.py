@@ -1,10 +1,11 @@
 """The door for BentoML's routes: ASGI middleware around what BentoML makes of them."""
 
 from service.config import Config
+from service.deadline import Deadline
 from service.errors import LectoriumError
 from service.surfaces.body import read_body
 from service.surfaces.disconnect import ASGIApp, Callers, Message, Receive, Scope, Send
-from service.surfaces.door import Door
+from service.surfaces.door import Door, Visit
 from service.surfaces.http_error import ANSWERED, error_answer
 from service.surfaces.sse import EventStream
 
@@ -50,7 +51,7 @@ class TaskDoor:
         try:
             with self._door.visit(SURFACE) as visit:
                 scope.setdefault("state", {}).update(visit=visit, events=events)
-                await self._handle(scope, receive, send)
+                await self._handle(scope, receive, send, visit)
         except ANSWERED as error:
             if events.begun:
                 await events.fail(error)
@@ -59,10 +60,11 @@ class TaskDoor:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": answer})
 
-    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle(self, scope: Scope, receive: Receive, send: Send, visit: Visit) -> None:
         with self._callers.caller(receive) as caller:
             body = await read_body(scope, receive, self._limit)
             caller.listens()
+            visit.deadline = Deadline.after(self._patience_s)
             try:
                 await self._app(scope, _Replay(body, receive), send)
             except Refusal as refusal:

@@ -17,7 +17,7 @@ class TextVisits:
         """The answer for one text."""
         served = self._classifier.model(model, version)
         visit.of(served)
-        answer = await self._classifier(served, text, top_k)
+        answer = await self._classifier(served, text, top_k, visit.deadline)
         visit.spent(answer.timing)
         return answer
 
@@ -27,6 +27,6 @@ class TextVisits:
         """The answers for several."""
         served = self._classifier.model(model, version)
         visit.of(served)
-        answer = await self._classifier.batch(served, texts, top_k)
+        answer = await self._classifier.batch(served, texts, top_k, visit.deadline)
         visit.spent(answer.timing)
         return answer

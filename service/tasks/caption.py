@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from service.config import Config
+from service.deadline import Deadline
 from service.engine import Emission, Engine, Model
 from service.package import CaptionCard
 from service.package.choice import SCORE
@@ -28,7 +29,11 @@ class Captioner:
         self.model = Selection(engine, CaptionCard, "caption", config.default_captioner)
 
     async def words(
-        self, model: Model, image: bytes, options: CaptionOptions = DEFAULTS
+        self,
+        model: Model,
+        image: bytes,
+        options: CaptionOptions = DEFAULTS,
+        deadline: Deadline | None = None,
     ) -> AsyncGenerator[Word | Captioning]:
         """The words of the best caption of ``image``, then the whole answer; wrap it in `contextlib.aclosing`.
 
@@ -38,6 +43,7 @@ class Captioner:
             model: a captioner that is served.
             image: an image file of one of `service.imaging.FORMATS`, any size and colour mode.
             options: how words are chosen, how many, and what is said of them.
+            deadline: when the answer must be there; None for the engine's limit alone.
 
         Raises:
             InvalidArgument: an option is none the model has.
@@ -50,7 +56,8 @@ class Captioner:
         pixels = await self._decode(image, preprocessing)
         decoded = time.perf_counter()
         sentences = Sentences(model, pixels[0], choice.attention, self._decode)
-        asked = (model, None, {preprocessing.tensor: pixels}, choice.outputs, choice.options)
+        wanted = choice.options._replace(deadline=deadline)
+        asked = (model, None, {preprocessing.tensor: pixels}, choice.outputs, wanted)
         async with aclosing(self._engine.steps(*asked)) as emissions:
             async for emission in emissions:
                 ran_s = time.perf_counter() - decoded

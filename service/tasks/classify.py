@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.config import Config
-from service.engine import Answer, Engine, Model
+from service.deadline import Deadline
+from service.engine import Answer, Engine, Model, Options
 from service.imaging import VIEW_COUNTS
 from service.package import ClassifyCard
 from service.tasks.answer import Timing
@@ -34,7 +35,12 @@ class Classifier:
         self.model = Selection(engine, ClassifyCard, "classify", config.default_classifier)
 
     async def __call__(
-        self, image: bytes, model: str = "", version: str = "", options: ClassifyOptions = DEFAULTS
+        self,
+        image: bytes,
+        model: str = "",
+        version: str = "",
+        options: ClassifyOptions = DEFAULTS,
+        deadline: Deadline | None = None,
     ) -> Classification:
         """The most probable labels of ``image``.
 
@@ -43,6 +49,7 @@ class Classifier:
             model: the model's name; "" for the configured default.
             version: its version; "" for the highest.
             options: how many labels, over which views, explained how.
+            deadline: when the answer must be there; None for the engine's limit alone.
 
         Raises:
             UnknownModel: no such model or version, or it does not classify.
@@ -55,7 +62,7 @@ class Classifier:
         began = time.perf_counter()
         rows = await self._decode(image, card.preprocessing, choice.views, plain=bool(choice.explain))
         decode_s = time.perf_counter() - began
-        (result,), timing = await self._answer(served, choice, [rows], decode_s)
+        (result,), timing = await self._answer(served, choice, [rows], decode_s, Options(deadline=deadline))
         return Classification(
             model=served.name,
             version=served.version,
@@ -65,7 +72,12 @@ class Classifier:
         )
 
     async def batch(
-        self, images: Sequence[bytes], model: str = "", version: str = "", options: ClassifyOptions = DEFAULTS
+        self,
+        images: Sequence[bytes],
+        model: str = "",
+        version: str = "",
+        options: ClassifyOptions = DEFAULTS,
+        deadline: Deadline | None = None,
     ) -> ClassificationBatch:
         """The same of several images, all of them or none.
 
@@ -81,15 +93,15 @@ class Classifier:
         began = time.perf_counter()
         rows = await self._decode.many(images, card.preprocessing, choice.views, plain=bool(choice.explain))
         decode_s = time.perf_counter() - began
-        results, timing = await self._answer(served, choice, rows, decode_s)
+        results, timing = await self._answer(served, choice, rows, decode_s, Options(deadline=deadline))
         return ClassificationBatch(model=served.name, version=served.version, results=results, timing=timing)
 
     async def _answer(
-        self, model: Model, choice: Choice, rows: list[NDArray[np.uint8]], decode_s: float
+        self, model: Model, choice: Choice, rows: list[NDArray[np.uint8]], decode_s: float, asked: Options
     ) -> tuple[list[Classified], Timing]:
         """What is said of each image, given its rows, and where the time went."""
-        explainer = Explainer(self._engine, model, choice) if choice.explain else None
-        answers = await self._ask(model, choice, rows, explainer)
+        explainer = Explainer(self._engine, model, choice, asked) if choice.explain else None
+        answers = await self._ask(model, choice, rows, explainer, asked)
         probabilities: NDArray[Any] = answers[0].outputs[model.package.classifier.classes.tensor]
         views = VIEW_COUNTS[choice.views]
         if views > 1:
@@ -105,12 +117,17 @@ class Classifier:
         return results, timing
 
     async def _ask(
-        self, model: Model, choice: Choice, rows: list[NDArray[np.uint8]], explainer: Explainer | None
+        self,
+        model: Model,
+        choice: Choice,
+        rows: list[NDArray[np.uint8]],
+        explainer: Explainer | None,
+        asked: Options,
     ) -> list[Answer]:
         """The probabilities of every view; where a run of its own explains them, its answer is the last."""
         card, views = model.package.classifier, VIEW_COUNTS[choice.views]
         seen = _joined([each[-views:] for each in rows])
-        infer = partial(self._engine.infer, model, None, {card.preprocessing.tensor: seen})
+        infer = partial(self._engine.infer, model, None, {card.preprocessing.tensor: seen}, options=asked)
         if explainer is None:
             return [await infer([card.classes.tensor])]
         if views == 1 and explainer.output:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine import Answer, Engine, Model
+from service.engine import Answer, Engine, Model, Options
+from service.engine.options import DEFAULTS
 from service.engine.tensors import Tensor
 from service.errors import InvalidArgument
 from service.package.explain import LAYER, MAPS, RECONSTRUCTIONS, STRENGTHS
@@ -18,11 +19,12 @@ from service.tasks.picture import overlay, picture_size, signed
 class Explainer:
     """Answers one choice's question of one classifier, image by image."""
 
-    def __init__(self, engine: Engine, model: Model, choice: Choice) -> None:
+    def __init__(self, engine: Engine, model: Model, choice: Choice, asked: Options = DEFAULTS) -> None:
         self._engine = engine
         self._model = model
         self._card = model.package.classifier
         self._choice = choice
+        self._asked = asked
 
     def check_size(self, images: int, most_bytes: int) -> None:
         """See that what is answered to so many images is not too much.
@@ -49,9 +51,10 @@ class Explainer:
         """
         inputs = {self._card.preprocessing.tensor: images}
         if self.output:
-            return await self._engine.infer(self._model, None, inputs, [self.output])
+            return await self._engine.infer(self._model, None, inputs, [self.output], self._asked)
         layers = np.full(len(images), self._choice.layer, "<i8")
-        return await self._engine.infer(self._model, None, {**inputs, LAYER: layers}, part="deconv")
+        inputs = {**inputs, LAYER: layers}
+        return await self._engine.infer(self._model, None, inputs, options=self._asked, part="deconv")
 
     def explain(self, image: NDArray[np.uint8], outputs: Mapping[str, Tensor], row: int, top: int) -> Explanation:
         """The explanation of row ``row`` of ``outputs``, with its pictures; ``top`` is the most probable class."""

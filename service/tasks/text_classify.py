@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.config import Config
-from service.engine import Answer, Engine, Model
+from service.deadline import Deadline
+from service.engine import Answer, Engine, Model, Options
 from service.errors import InvalidArgument, LectoriumError, TooLarge
 from service.package import TextClassifyCard
 from service.tasks.answer import Timing
@@ -29,13 +30,16 @@ class TextClassifier:
         self._most = config.max_images
         self.model = Selection(engine, TextClassifyCard, "classify texts", config.default_text_classifier)
 
-    async def __call__(self, model: Model, text: str, top_k: int | None = None) -> TextClassification:
+    async def __call__(
+        self, model: Model, text: str, top_k: int | None = None, deadline: Deadline | None = None
+    ) -> TextClassification:
         """The most probable labels of ``text``.
 
         Args:
             model: a classifier of texts that is served.
             text: of 1 to the card's ``max_bytes`` bytes in UTF-8, without NUL characters.
             top_k: how many labels; None for the card's default.
+            deadline: when the answer must be there; None for the engine's limit alone.
 
         Raises:
             InvalidArgument: it is no such text, or there are no such labels.
@@ -46,10 +50,13 @@ class TextClassifier:
         count = checked_top_k(card, top_k)
         began = time.perf_counter()
         row = text_row(card, text)
-        (labels,), timing = await self._answer(model, [row], count, time.perf_counter() - began)
+        decode_s = time.perf_counter() - began
+        (labels,), timing = await self._answer(model, [row], count, decode_s, Options(deadline=deadline))
         return TextClassification(model=model.name, version=model.version, labels=labels, timing=timing)
 
-    async def batch(self, model: Model, texts: Sequence[str], top_k: int | None = None) -> TextClassificationBatch:
+    async def batch(
+        self, model: Model, texts: Sequence[str], top_k: int | None = None, deadline: Deadline | None = None
+    ) -> TextClassificationBatch:
         """The same of several texts, all of them or none.
 
         Raises:
@@ -63,18 +70,19 @@ class TextClassifier:
             raise InvalidArgument(f"{len(texts)} texts came; 1 to {self._most} are wanted")
         began = time.perf_counter()
         rows = [_numbered_row(card, i, text) for i, text in enumerate(texts)]
-        found, timing = await self._answer(model, rows, count, time.perf_counter() - began)
+        decode_s = time.perf_counter() - began
+        found, timing = await self._answer(model, rows, count, decode_s, Options(deadline=deadline))
         results = [TextLabels(labels=labels) for labels in found]
         return TextClassificationBatch(model=model.name, version=model.version, results=results, timing=timing)
 
     async def _answer(
-        self, model: Model, rows: list[Row], count: int, decode_s: float
+        self, model: Model, rows: list[Row], count: int, decode_s: float, asked: Options
     ) -> tuple[list[list[Label]], Timing]:
         """So many labels of each row, and where the time went."""
         places: dict[int, list[int]] = defaultdict(list)  # of the rows of each length, which share runs
         for place, row in enumerate(rows):
             places[row.shape[1]].append(place)
-        answers = await together(*(self._ask(model, [rows[i] for i in alike]) for alike in places.values()))
+        answers = await together(*(self._ask(model, [rows[i] for i in alike], asked) for alike in places.values()))
         found: dict[int, list[Label]] = {}
         for alike, answer in zip(places.values(), answers, strict=True):
             probabilities = answer.outputs[model.package.text_classifier.classes.tensor]
@@ -86,10 +94,10 @@ class TextClassifier:
         )
         return [found[i] for i in range(len(rows))], timing
 
-    async def _ask(self, model: Model, rows: list[Row]) -> Answer:
+    async def _ask(self, model: Model, rows: list[Row], asked: Options) -> Answer:
         card = model.package.text_classifier
         inputs = {card.text.tensor: rows[0] if len(rows) == 1 else np.concatenate(rows)}
-        return await self._engine.infer(model, None, inputs, [card.classes.tensor])
+        return await self._engine.infer(model, None, inputs, [card.classes.tensor], asked)
 
 
 def text_row(card: TextClassifyCard, text: str) -> Row:

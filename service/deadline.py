@@ -1,0 +1,48 @@
+"""The moment by which a request must be answered: one for all of its stages."""
+
+import math
+import time
+from typing import NamedTuple
+
+from service.errors import DeadlineExceeded
+
+
+class Deadline(NamedTuple):
+    """``at`` is in the seconds of `time.perf_counter`; of two, the smaller is the earlier.
+
+    ``allowed_s`` is how long the request was allowed to take when the deadline was set, for the message.
+    """
+
+    at: float
+    allowed_s: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """So many seconds from now."""
+        return cls(time.perf_counter() + seconds, seconds)
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds from now; negative once it has passed."""
+        return self.at - time.perf_counter()
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is too late to begin anything for the request."""
+        return time.perf_counter() >= self.at
+
+    def check(self) -> None:
+        """See that there is time left: called before each stage begins.
+
+        Raises:
+            DeadlineExceeded: there is none.
+        """
+        if self.passed:
+            raise self.exceeded()
+
+    def exceeded(self, where: str = "") -> DeadlineExceeded:
+        """The error of a request that has no time left; ``where`` says of which model, where that is known."""
+        return DeadlineExceeded(f"{where}{': ' if where else ''}no answer in {max(self.allowed_s, 0):g} s")
+
+
+NEVER = Deadline(math.inf, math.inf)

@@ -1,0 +1,124 @@
+"""Nothing is begun for a request whose deadline has passed, even where the loop was too busy to tell its caller."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.deadline import Deadline
+from service.engine import Options
+from service.errors import DeadlineExceeded
+from tests.packages import MAX_BATCH, example
+from tests.service.engine.asking import ask, check_answer, run_on, serving, settled, stream, token
+from tests.service.engine.gate import Gate
+from tests.step_packages import write_words
+from tests.step_packages.words import BLACK
+
+SOON_S = 0.05
+
+
+def keep_the_loop_busy() -> None:
+    """Past the deadline of those who have `SOON_S`; what other threads did meanwhile, the loop hears of afterwards."""
+    time.sleep(4 * SOON_S)
+
+
+async def test_a_request_that_waits_for_a_lane_does_not_run_once_its_deadline_has_passed(repository: Path) -> None:
+    async with serving(repository) as engine:
+        gate = Gate(engine)
+        with gate.closed():
+            running = ask(engine, example(1))
+            await gate.reached(1)
+            late = ask(engine, example(2), timeout_s=SOON_S)
+            stays = ask(engine, example(3))
+            await asyncio.sleep(0)
+            gate.open()
+            keep_the_loop_busy()
+        with pytest.raises(DeadlineExceeded, match=r"model 'tiny': no answer in 0\.05 s"):
+            await late
+        check_answer(await stays, example(3))
+        await running
+        await settled(engine)
+        assert gate.rows == [1, 3]
+
+
+async def test_a_batch_formed_ahead_runs_without_those_whose_deadline_has_passed(repository: Path) -> None:
+    async with serving(repository) as engine:
+        gate = Gate(engine)
+        with gate.closed():
+            first = ask(engine, example(MAX_BATCH))
+            late = ask(engine, example(2), timeout_s=SOON_S)
+            stays = ask(engine, example(MAX_BATCH - 2))
+            await gate.reached(1)
+            gate.open()
+            keep_the_loop_busy()
+        with pytest.raises(DeadlineExceeded):
+            await late
+        check_answer(await stays, example(MAX_BATCH - 2))
+        await first
+        assert gate.rows == [MAX_BATCH, MAX_BATCH - 2]
+
+
+async def test_a_quick_request_does_not_run_on_the_loop_once_its_deadline_has_passed(repository: Path) -> None:
+    async with serving(repository) as engine:
+        run_on(engine, lanes=False)
+        late = ask(engine, example(1), timeout_s=SOON_S)
+        await asyncio.sleep(0)
+        keep_the_loop_busy()
+        with pytest.raises(DeadlineExceeded):
+            await late
+        await settled(engine)
+        assert engine.repository.get("tiny", "1").statistics.execution_count == 0
+
+
+async def test_a_caption_has_one_deadline_for_its_encoder_and_its_steps(tmp_path: Path) -> None:
+    write_words(tmp_path)
+    async with serving(tmp_path) as engine:
+        gate = Gate(engine)
+        with gate.closed():
+            late = stream(engine, "words", {"image": BLACK}, steps=8, timeout_s=SOON_S)
+            await gate.reached(1)
+            gate.open()
+            keep_the_loop_busy()
+        with pytest.raises(DeadlineExceeded, match=r"model 'words': no answer in 0\.05 s"):
+            await late
+        await settled(engine)
+        assert [run.input.ndim for run in gate.runs] == [3]  # the encoder's images, and no steps
+        assert engine.repository.get("words").statistics.failures == {"OTHER": 1}
+
+
+async def test_no_step_is_begun_once_the_deadline_has_passed(loops: Path, one_step_a_turn: None) -> None:
+    async with serving(loops) as engine:
+        gate = Gate(engine)
+        with gate.closed():
+            late = stream(engine, "endless", token(2), steps=1000, timeout_s=SOON_S)
+            await gate.reached(1)
+            gate.open()
+            keep_the_loop_busy()
+        with pytest.raises(DeadlineExceeded):
+            await late
+        await settled(engine)
+        assert gate.rows == [2]
+
+
+Asked = Callable[[Options], Awaitable[object]]
+
+
+@pytest.mark.parametrize("options", [Options(timeout_s=0), Options(deadline=Deadline(0.0, 5.0))])
+async def test_a_request_that_comes_after_its_deadline_is_refused_and_counted(options: Options, loops: Path) -> None:
+    async with serving(loops) as engine:
+        gate = Gate(engine)
+        asked: dict[str, Asked] = {
+            "tiny": lambda options: engine.infer("tiny", None, {"image": example(1)}, options=options),
+            "diffusion": lambda options: engine.infer("diffusion", None, {"label": np.array([1])}, options=options),
+        }
+        for model, ask_for in asked.items():
+            with pytest.raises(
+                DeadlineExceeded, match=f"model '{model}': no answer in {options.timeout_s or 0:g} s|5 s"
+            ):
+                await ask_for(options)
+            assert engine.repository.get(model).statistics.failures == {"OTHER": 1}
+        await settled(engine)
+        assert gate.runs == []
