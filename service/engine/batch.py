@@ -200,7 +200,8 @@ class BatchQueue:
     def form(self) -> Batch | None:
         """The next batch: what has gathered, of the first caller's signature; None where all have gone."""
         if self._ahead is not None:
-            self.line.rows -= self._ahead.rows
+            for part in self._ahead.parts:
+                self.line.begin_ahead(part.request)
             ahead, self._ahead = self._ahead.living(), None
             if ahead is not None:
                 return ahead
@@ -216,7 +217,8 @@ class BatchQueue:
             self._ahead = self._gathered()
             if self._ahead is not None:
                 self._ahead.join()
-                self.line.rows += self._ahead.rows  # they wait on: admission counts them
+                for part in self._ahead.parts:  # they wait on: admission counts them
+                    self.line.wait_ahead(part.request, part.rows)
 
     def ended(self) -> None:
         """Nothing waits for it: turns of this queue may run side by side."""

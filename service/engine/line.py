@@ -33,8 +33,8 @@ class Line(Generic[C]):
     """Callers by priority, first come first served among equals.
 
     Those that outstay the queue timeout are refused or, where the card says ``continue``, wait behind all others.
-    ``rows`` counts the rows of those whose caller still waits; it is what admission bounds. ``callers`` counts
-    those of whom no row is taken yet.
+    ``rows`` counts the rows of those whose caller still waits, those in a batch formed ahead of its run included; it
+    is what admission bounds. ``callers`` counts those of whom no row is taken yet.
     """
 
     def __init__(self, name: str, serving: Serving, max_rows: int) -> None:
@@ -42,6 +42,7 @@ class Line(Generic[C]):
         self.rows = 0
         self.callers = 0
         self._left = 0
+        self._ahead: dict[C, int] = {}  # rows taken for a batch that has not begun to run
         self.name = name
         self._batching = batching
         self._policy = batching.default_queue_policy
@@ -90,12 +91,12 @@ class Line(Generic[C]):
         self.callers += 1
 
     def leave(self, caller: C) -> None:
-        """Give back the places of rows not yet taken; called once for every caller that joined.
+        """Give back the places of rows that do not run yet; called once for every caller that joined.
 
         The caller itself is skipped when its turn comes, as taking it out would cost a search; but a turn may never
         come, behind a level that always has work, so once more have left than wait all of them are taken out.
         """
-        self.rows -= caller.rows - caller.taken
+        self.rows -= caller.rows - caller.taken + self._ahead.pop(caller, 0)
         self.callers -= not caller.taken
         self._left += caller.taken < caller.rows
         if self._left > max(self.rows, SWEEP_AT):
@@ -133,6 +134,15 @@ class Line(Generic[C]):
         self.callers -= not caller.taken
         caller.taken += rows
         self.rows -= rows
+
+    def wait_ahead(self, caller: C, rows: int) -> None:
+        """``rows`` just taken are in a batch formed ahead of its run: they still wait."""
+        self._ahead[caller] = rows
+        self.rows += rows
+
+    def begin_ahead(self, caller: C) -> None:
+        """The batch formed ahead runs now; of a caller that has left there is nothing to count."""
+        self.rows -= self._ahead.pop(caller, 0)
 
     def fail(self, error: Exception) -> None:
         """Answer everyone who waits with ``error``."""

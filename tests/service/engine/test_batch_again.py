@@ -98,6 +98,21 @@ def test_who_leaves_a_batch_formed_ahead_is_not_run_and_the_others_are_answered(
     assert callers.queue.line.rows == 0
 
 
+def test_who_leaves_a_batch_formed_ahead_gives_its_rows_back_at_once(callers: Callers) -> None:
+    leaves, stays, half = callers.ask_rows(5, 3, 20)
+    callers.queue.form_ahead()
+    assert ahead_of(callers) == [leaves, stays]
+    assert callers.queue.line.rows == 28
+    callers.leave(leaves)
+    assert callers.queue.line.rows == 23
+    callers.queue.form()  # the batch that was formed ahead
+    assert callers.queue.line.rows == 20
+    callers.queue.form_ahead()
+    assert ahead_of(callers) == [half]
+    callers.leave(half)
+    assert callers.queue.line.rows == 0
+
+
 def test_a_batch_formed_ahead_that_all_have_left_is_not_run(callers: Callers) -> None:
     requests = callers.ask_rows(4, 4, 2)
     callers.queue.form_ahead()
