@@ -11,7 +11,7 @@ from service.engine import Engine
 from service.package import Card, Dataset, Package, read_package
 from training.data.source import Origin
 from training.errors import EvaluationError
-from training.packages import newest
+from training.packages import find_version
 
 S = TypeVar("S", bound=Origin)
 
@@ -46,10 +46,10 @@ def open_package(repository: Path, name: str, version: int | None) -> Package:
     """The package ``name``, its newest version unless given.
 
     Raises:
-        EvaluationError: there is none.
+        EvaluationError: there is none, or no such version of it.
         InvalidPackage: it contradicts itself.
     """
-    return read_package(repository / name / str(version or newest(repository, name)))
+    return read_package(repository / name / str(find_version(repository, name, version)))
 
 
 def named_source(package: Package, find: Callable[[str], S]) -> tuple[S, Dataset]:

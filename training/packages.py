@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
+from service.nearest import did_you_mean
 from service.package import CARD, Card, Name, Package, read_package, sha256
 from training.errors import EvaluationError, ExportError
 
@@ -59,9 +60,9 @@ def check_gate(wanted: Mapping[str, float], metrics: Mapping[str, float]) -> Non
 
 
 def versions(repository: Path, name: str) -> list[int]:
-    """The versions of ``name`` there are, in no order."""
+    """The versions of ``name`` there are, in order."""
     folder = repository / name
-    return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
 
 
 def size(package: Package) -> int:
@@ -69,16 +70,25 @@ def size(package: Package) -> int:
     return sum(path.stat().st_size for path in package.folder.iterdir())
 
 
-def newest(repository: Path, name: str) -> int:
-    """The highest version of ``name`` in ``repository``.
+def find_version(repository: Path, name: str, version: int | None = None) -> int:
+    """The ``version`` of ``name`` in ``repository``, the highest where none is given.
 
     Raises:
-        EvaluationError: there is none.
+        EvaluationError: there is no such package, or no such version of it.
     """
     found = versions(repository, name)
     if not found:
-        raise EvaluationError(f"{repository}: no package {name!r}")
-    return max(found)
+        raise EvaluationError(f"{repository}: no package {name!r}{did_you_mean(name, packages(repository))}")
+    if version is not None and version not in found:
+        raise EvaluationError(f"{repository}: {name} has no version {version}; it has {', '.join(map(str, found))}")
+    return version or max(found)
+
+
+def packages(repository: Path) -> list[str]:
+    """The names of the packages in ``repository``, sorted."""
+    if not repository.is_dir():
+        return []
+    return sorted(folder.name for folder in repository.iterdir() if versions(repository, folder.name))
 
 
 def largest_batch(macs: int) -> int:

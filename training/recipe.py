@@ -7,11 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from service.nearest import did_you_mean
 from training.captioning.recipe import CaptionerRecipe
 from training.classification.recipe import ClassifierRecipe
+from training.craft.recipe import Recipe
 from training.data.folder import FolderSource
 from training.errors import RecipeError
 from training.language.recipe import LanguageRecipe
+from training.recipe_problems import describe_problems
 
 FOLDER = Path(__file__).parent / "recipes"
 FOLDER_VALIDATION = 0.15  # of the examples in a user's folder
@@ -19,6 +22,9 @@ FOLDER_VALIDATION = 0.15  # of the examples in a user's folder
 CLASSIFY = "classify"  # the task of a recipe that says none
 
 AnyRecipe = ClassifierRecipe | CaptionerRecipe | LanguageRecipe
+KINDS: Mapping[str, type[Recipe]] = {
+    kind.model_fields["task"].default: kind for kind in (ClassifierRecipe, CaptionerRecipe, LanguageRecipe)
+}
 RECIPES: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="task")])
 
 
@@ -62,8 +68,9 @@ def load_classifier(name: str, changes: Iterable[str] = (), folder: Path | None 
 def _read(name: str) -> tuple[dict[str, Any], str]:
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
-        shipped = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
-        raise RecipeError(f"no recipe {name!r}; give a .toml file or one of {shipped}")
+        names = sorted(file.stem for file in FOLDER.glob("*.toml"))
+        known = did_you_mean(path.stem, names) or f"; give a .toml file or one of {', '.join(names)}"
+        raise RecipeError(f"no recipe {name!r}{known}")
     try:
         return tomllib.loads(path.read_text("utf-8")), str(path)
     except (OSError, ValueError) as error:
@@ -79,13 +86,8 @@ def parse_recipe(values: dict[str, Any], origin: str) -> AnyRecipe:
     try:
         return RECIPES.validate_python({"task": CLASSIFY, **values})
     except ValidationError as error:
-        problems = "; ".join(map(_problem, error.errors()))
-        raise RecipeError(f"{origin}: {problems}") from error
-
-
-def _problem(error: Mapping[str, Any]) -> str:
-    place = ".".join(map(str, error["loc"][1:]))  # after the task
-    return f"{place}: {error['msg']}" if place else str(error["msg"])
+        kind = KINDS.get(str(values.get("task", CLASSIFY)))
+        raise RecipeError(f"{origin}: {describe_problems(kind, error.errors())}") from error
 
 
 def apply(values: dict[str, Any], change: str) -> None:

@@ -1,7 +1,9 @@
 """What a recipe's task brings to a run: the network, its examples, and what both are called."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from models.registry import build, find
+from models.registry import ROWS, build, find
+from service.nearest import did_you_mean
 from training.craft.recipe import Recipe
 from training.errors import RecipeError
 from training.learner import Batch, Learner
@@ -71,7 +74,7 @@ def model_title(recipe: Recipe) -> str:
     try:
         return find(recipe.model).title
     except KeyError as error:
-        raise RecipeError(f"recipe {recipe.name!r}: {error.args[0]}") from error
+        raise RecipeError(f"recipe {recipe.name!r}: {error.args[0]}{did_you_mean(recipe.model, ROWS)}") from error
 
 
 def fresh_model(recipe: Recipe, config: dict[str, Any] | None = None) -> nn.Module:
@@ -83,9 +86,18 @@ def fresh_model(recipe: Recipe, config: dict[str, Any] | None = None) -> nn.Modu
         RecipeError: no such model, or no such value of it.
     """
     model_title(recipe)
+    config = recipe.config if config is None else config
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         try:
-            return build(recipe.model, recipe.config if config is None else config)
+            return build(recipe.model, config)
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise RecipeError(f"recipe {recipe.name!r}, config: {error.args[0] if error.args else error}") from error
+            message = error.args[0] if error.args else error
+            near = _nearest_value(recipe.model, config)
+            raise RecipeError(f"recipe {recipe.name!r}, config: {message}{near}") from error
+
+
+def _nearest_value(model: str, config: Mapping[str, Any]) -> str:
+    """What the first key of ``config`` that the model does not have may have meant."""
+    known = signature(find(model).family).parameters
+    return next((did_you_mean(key, known) for key in config if key not in known), "")

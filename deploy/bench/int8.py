@@ -19,7 +19,7 @@ from training.classification.served_file import to_onnx
 from training.export.folding import fold_normalisation
 from training.export.int8 import quantise
 from training.export.onnx_file import save
-from training.packages import newest
+from training.packages import find_version
 
 FOLDER, ZOO = Path("build/bench/int8"), Path("models/zoo")
 SUFFIX = "-int8"
@@ -102,4 +102,4 @@ def loss(pair: Pair, data: Path | None) -> Row:
 
 def card(repository: Path, name: str) -> ClassifyCard:
     """What the newest version of ``name`` says of itself."""
-    return read_package(repository / name / str(newest(repository, name))).classifier
+    return read_package(repository / name / str(find_version(repository, name))).classifier

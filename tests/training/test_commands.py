@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from service.package import read_package
+from service.package import Package, read_package
 from tests.training.tiny import Tiny
 from training.checkpoint import read_checkpoint
 from training.commands.evaluate import evaluate
@@ -50,7 +50,10 @@ def test_from_recipe_to_measured_package(at_hand: Path) -> None:
     ("arguments", "message"),
     [
         (["nothing"], "Error: no recipe 'nothing'"),
-        (["mlp", "--set", "epoch=3"], "epoch: Extra inputs are not permitted"),
+        (["lenet"], "Error: no recipe 'lenet'; did you mean 'lenet5'?"),
+        (["mlp", "--set", "epoch=3"], "epoch: unknown key; did you mean 'epochs'?"),
+        (["mlp", "--set", "model=lenet"], "; did you mean 'lenet5' or "),
+        (["mlp", "--set", "dataset=minst"], "; did you mean 'mnist'?"),
         (
             ["mlp", "--weights", "nowhere.pth", "--set", "validation=40"],
             "transfer.weights: nowhere.pth: no file of weights",
@@ -115,6 +118,24 @@ def test_a_key_that_the_configuration_does_not_know_is_refused(at_hand: Path, mo
 def python(code: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sofmax"], "no package 'sofmax'; did you mean 'softmax'?"),
+        (["zebra"], "no package 'zebra'"),
+        (["softmax", "--version", "7"], "softmax has no version 7; it has 1"),
+        (["softmax", "--data", "minst"], "no data set 'minst': it is no folder of images by class"),
+        (["softmax", "--data", "minst"], "; did you mean 'mnist'?"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_named_with_the_nearest(
+    at_hand: Path, package: Package, arguments: list[str], message: str
+) -> None:
+    done = CliRunner().invoke(evaluate, [*arguments, "--repository", str(package.folder.parents[1])])
+    assert done.exit_code == 1
+    assert message in done.output
 
 
 def test_the_commands_load_nothing_heavy_until_they_run() -> None:

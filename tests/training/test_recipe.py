@@ -70,14 +70,23 @@ def test_a_change_replaces_one_value(change: str, path: tuple[str, ...], value: 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ("epoch=3", "epoch: Extra inputs"),
-        ("optimiser.lr=3", "optimiser.lr: Extra inputs"),
-        ("augmentation.flip=1", "augmentation.flip: Input should be less"),
-        ("epochs=many", "epochs: Input should be a valid integer"),
+        ("epoch=3", "epoch: unknown key; did you mean 'epochs'?"),
+        ("optimiser.lr=3", "optimiser.lr: unknown key; the keys are name, learning_rate, "),
+        ("optimiser.learning_rat=3", "optimiser.learning_rat: unknown key; did you mean 'learning_rate'?"),
+        ("optimizer.momentum=0", "optimizer: unknown key; did you mean 'optimiser'?"),
+        ("learning_rate=3", "learning_rate: unknown key; did you mean 'optimiser.learning_rate'?"),
+        ("gate.acuracy=0.5", "gate.acuracy: unknown key; did you mean 'accuracy'?"),
+        ("transfer.weight=w", "transfer.weight: unknown key; did you mean 'weights'?"),
+        ("task=captoin", "not 'captoin'; did you mean 'caption'?"),
+        ("task=[1]", "task: Input should be one of 'classify', 'caption', 'classify-text', not [1]"),
+        ("schedule.name=cosin", "or 'table', not 'cosin'; did you mean 'cosine'?"),
+        ("noise=3", "noise: Input should be a table of keys, not 3"),
+        ("augmentation.flip=1", "augmentation.flip: Input should be less than 1, not 1"),
+        ("epochs=many", "epochs: Input should be a valid integer, not 'many'"),
         ("epochs=-1", "epochs: Input should be greater"),
-        ("validation=0", "validation."),
-        ("validation=1.5", "validation."),
-        ("batch_size=all", "batch_size."),
+        ("validation=0", "validation: Input should be greater than or equal to 1 or "),
+        ("validation=1.5", "validation: Input should be "),
+        ("batch_size=all", "batch_size: Input should be a valid integer or Input should be 'full', not 'all'"),
         ("keep=first", "keep: Input should be 'last' or 'best'"),
         ("early_stopping.patience=-1", "early_stopping.patience: Input should be greater"),
         ("early_stopping.metric=train_loss", "early_stopping.metric: Input should be 'validation_loss'"),
@@ -103,6 +112,18 @@ def test_an_unknown_recipe_is_refused_with_the_shipped_ones() -> None:
         load_recipe("vgg")
 
 
+def test_a_misspelt_recipe_is_refused_with_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="no recipe 'lenet'; did you mean 'lenet5'"):
+        load_recipe("lenet")
+
+
+def test_an_unknown_key_of_a_file_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text((FOLDER / "mlp.toml").read_text() + "\n[clippin]\nat = 1\n")
+    with pytest.raises(RecipeError, match=r"mine\.toml: clippin: unknown key; did you mean 'clipping'\?"):
+        load_recipe(str(path))
+
+
 def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "broken.toml"
     path.write_text("epochs = = 3")
@@ -113,6 +134,8 @@ def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_recipe_for_a_model_that_does_not_exist_is_refused() -> None:
     with pytest.raises(RecipeError, match="recipe 'mlp': no model 'transformer'"):
         fresh_model(load_recipe("mlp", ["model=transformer"]))
+    with pytest.raises(RecipeError, match=r"no model 'vgg7-18'; .*; did you mean 'vgg7-28'"):
+        fresh_model(load_recipe("mlp", ["model=vgg7-18"]))
 
 
 @pytest.mark.parametrize(
@@ -148,5 +171,5 @@ def test_a_folder_takes_the_place_of_the_data_set_with_all_that_was_said_of_it(t
 
 
 def test_a_recipe_with_a_value_the_model_does_not_have_is_refused() -> None:
-    with pytest.raises(RecipeError, match="no 'width'"):
-        fresh_model(load_recipe("mlp", ["config.width=3"]))
+    with pytest.raises(RecipeError, match=r"no 'hiden'; it has .*; did you mean 'hidden'"):
+        fresh_model(load_recipe("mlp", ["config.hiden=3"]))

@@ -111,7 +111,7 @@ def test_a_folder_of_ones_own_images_is_searched_and_folded(at_hand: Path, folde
     [
         (tune, ("softmax",), "there is nothing to search"),
         (tune, ("softmax", "--space", "none.toml"), "none.toml"),
-        (tune, ("softmax", "--set-range", "rate=[1]"), "rate: Extra inputs"),
+        (tune, ("softmax", "--set-range", "rate=[1]"), "rate: unknown key; did you mean"),
         (tune, ("nothing", "--set-range", "epochs=[1]"), "no recipe 'nothing'"),
         (tune, ("softmax", "--set-range", "ema={low=0.1,high=0.9}", "--sampler", "grid"), "a grid wants points"),
         (folds, ("softmax", "--folds", "70000"), "too few for 70000 folds"),

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.classification.rows import find
+from models.classification.rows import VARIANTS, find
 from models.variant import Variant
 from models.weights import WeightsError, give_weights, load_weights
+from service.nearest import did_you_mean
 from training.checkpoint import FILE, read_checkpoint
 from training.classification.recipe import ClassifierRecipe
 from training.craft.transfer import Transfer, freeze
@@ -73,8 +74,10 @@ def start_from(recipe: ClassifierRecipe, model: nn.Module, how: Transfer, *, loa
         RunError: a folder holds no checkpoint.
     """
     path, heads = Path(how.weights), how.heads(model)
-    if strange := [name for name in heads if name not in dict(model.named_modules())]:
-        raise RecipeError(f"recipe {recipe.name!r}, transfer.fresh: {recipe.model} has no module {strange[0]!r}")
+    modules = dict(model.named_modules())
+    if strange := [name for name in heads if name not in modules]:
+        near = did_you_mean(strange[0], modules) or f"; its parts are {', '.join(dict(model.named_children()))}"
+        raise RecipeError(f"recipe {recipe.name!r}, transfer.fresh: {recipe.model} has no module {strange[0]!r}{near}")
     try:
         if not load:
             pass
@@ -92,4 +95,4 @@ def _variant(recipe: ClassifierRecipe) -> Variant:
     try:
         return find(recipe.model)
     except KeyError as error:
-        raise RecipeError(f"recipe {recipe.name!r}: {error.args[0]}") from error
+        raise RecipeError(f"recipe {recipe.name!r}: {error.args[0]}{did_you_mean(recipe.model, VARIANTS)}") from error

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from models.classification.rows import build, find
+from models.classification.rows import VARIANTS, build, find
 from models.variant import Variant
 from models.weights import WeightsError, load_weights
+from service.nearest import did_you_mean
 from training.classification.evaluate import find_data, relabel
 from training.classification.graph import IMAGE
 from training.classification.subject import Subject
@@ -110,7 +111,7 @@ def _variant(model: str) -> Variant:
     try:
         return find(model)
     except KeyError as error:
-        raise ExportError(str(error.args[0])) from error
+        raise ExportError(f"{error.args[0]}{did_you_mean(model, VARIANTS)}") from error
 
 
 def _statistics(weights: Weights, shape: Shape) -> Statistics:

@@ -38,10 +38,10 @@ def evaluate(name: str, version: int | None, repository: Path, data: str | None)
 def _evaluate(repository: Path, name: str, version: int | None, data: str | None) -> "Evaluation":
     from service.package import CaptionCard, TextClassifyCard
     from service.package.folder import read_card
-    from training.packages import newest
+    from training.packages import find_version
 
     files = load_config().data
-    version = version or newest(repository, name)
+    version = find_version(repository, name, version)
     card = read_card(repository / name / str(version) / CARD)
     if data is not None and isinstance(card, CaptionCard | TextClassifyCard):
         raise click.UsageError(f"{name} is measured on the set that its card names, without --data")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from service.nearest import did_you_mean
 from training.data.captions import CaptionSource
 from training.data.digit_scenes import COUNTS, DigitScenes
 from training.data.flickr8k import Flickr8k
@@ -120,7 +121,10 @@ def find_captions(dataset: str, folder: Path | None = None) -> CaptionSource:
         DataError: there is no such set.
     """
     if dataset not in CAPTIONED:
-        raise DataError(f"no data set with captions {dataset!r}: it is none of {', '.join(CAPTIONED)}")
+        known = ", ".join(CAPTIONED)
+        raise DataError(
+            f"no data set with captions {dataset!r}: it is none of {known}{did_you_mean(dataset, CAPTIONED)}"
+        )
     return CAPTIONED[dataset](folder)
 
 
@@ -157,7 +161,7 @@ def find_source(
             raise DataError(f"{dataset}: the images of a folder have no size of their own; give a shape")
         source = FolderSource(Path(dataset), shape)
     else:
-        names = ", ".join(SOURCES)
-        raise DataError(f"no data set {dataset!r}: it is no folder of images by class, and none of {names}")
+        names, near = ", ".join(SOURCES), did_you_mean(dataset, SOURCES)
+        raise DataError(f"no data set {dataset!r}: it is no folder of images by class, and none of {names}{near}")
     classes = tuple(classes) or source.labels
     return source if (shape, classes) == (source.shape, source.labels) else View(source, shape, classes)

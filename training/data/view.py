@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from service.nearest import did_you_mean
 from service.package import Preprocessing
 from training.data.preparation import prepare_images
 from training.data.source import Shape, Source, preprocessing
@@ -26,7 +27,8 @@ class View(Measured):
         self.shape, self.labels = shape, classes
         self._preprocessing = self.preprocessing("image")
         if strange := [label for label in classes if label not in source.labels]:
-            raise DataError(f"{self.title} has no class {strange[0]!r}; it has {', '.join(source.labels)}")
+            known = did_you_mean(strange[0], source.labels) or f"; it has {', '.join(source.labels)}"
+            raise DataError(f"{self.title} has no class {strange[0]!r}{known}")
         if len(set(classes)) != len(classes) or len(classes) < 2:
             raise DataError(f"classes {', '.join(classes)}: two or more are wanted, each once")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 from pydantic import Field, StrictFloat, StrictInt, ValidationError, model_validator
 
+from service.nearest import did_you_mean
 from training.craft.recipe import Recipe
 from training.craft.table import Table
 from training.errors import RecipeError
@@ -219,4 +220,6 @@ def _range(key: str, value: Any, origin: str) -> Range | Choice:
 
 def _problem(key: str, found: Any) -> str:
     where = ".".join([key, *(str(part) for part in found["loc"][:1] if part != "values")])
+    if found["type"] == "extra_forbidden":
+        return f"{where}: unknown key{did_you_mean(str(found['loc'][-1]), Range.model_fields)}"
     return f"{where}: {found['msg'].removeprefix('Value error, ')}"

@@ -15,7 +15,7 @@ from training.classification.served_file import reference
 from training.data import Split
 from training.errors import DataError, EvaluationError
 from training.evaluation import Evaluation
-from training.packages import newest
+from training.packages import find_version
 
 
 def repository(package: Package) -> Path:
@@ -100,7 +100,7 @@ def test_a_package_without_a_data_set_wants_one(package: Package, tmp_path: Path
 def test_the_newest_version_is_the_highest_number_not_the_last_word(tmp_path: Path) -> None:
     for version in ("2", "10", "9", "old"):
         (tmp_path / "softmax" / version).mkdir(parents=True)
-    assert newest(tmp_path, "softmax") == 10
+    assert find_version(tmp_path, "softmax") == 10
 
 
 def test_a_package_that_is_not_there_is_an_error(tmp_path: Path) -> None:

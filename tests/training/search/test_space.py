@@ -53,7 +53,7 @@ def test_a_range_of_the_command_line_is_added_or_takes_the_place_of_the_files(tm
     [
         ("epochs={low = 5, high = 2}", "epochs: low 5 is not below high 2"),
         ("epochs={low = 2}", "epochs.high: Field required"),
-        ("epochs={low = 2, high = 5, steps = 2}", "epochs.steps: Extra inputs"),
+        ("epochs={low = 2, high = 5, steps = 2}", "epochs.steps: unknown key; did you mean 'step'"),
         ("epochs={low = 2, high = '5'}", "epochs.high: Input should be a valid"),
         ("epochs={low = true, high = 5}", "epochs.low: Input should be a valid"),
         ("ema={low = 0.0, high = inf}", "ema.high: Input should be a finite number"),
@@ -164,7 +164,7 @@ def test_changes_replace_values_at_any_depth_and_leave_the_recipe_as_it_was() ->
 
 
 def test_a_change_of_what_a_recipe_does_not_have_is_refused_by_key() -> None:
-    with pytest.raises(RecipeError, match=r"optimiser\.rate: Extra inputs"):
+    with pytest.raises(RecipeError, match=r"optimiser\.rate: unknown key"):
         changed(tiny_recipe(), {"optimiser.rate": 0.1})
     with pytest.raises(RecipeError, match=r"epochs"):
         changed(tiny_recipe(), {"epochs.more": 1})

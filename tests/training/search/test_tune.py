@@ -210,7 +210,7 @@ def test_a_run_that_diverges_is_a_failed_trial_and_the_search_goes_on(tiny: Tiny
 @pytest.mark.parametrize(
     ("range_", "named"),
     [
-        ("optimiser.rate=[1, 2]", "optimiser.rate: Extra inputs"),
+        ("optimiser.rate=[1, 2]", "optimiser.rate: unknown key; the keys are name, learning_rate"),
         ("epochs={low = -1, high = 3}", "epochs: Input should be greater"),
         ("ema={low = 0.5, high = 1.0}", "ema: Input should be less"),
         ('model=["mlp", "transformer"]', "no model 'transformer'"),

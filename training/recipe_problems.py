@@ -1,0 +1,106 @@
+"""What is wrong with a recipe, in words: each key, what came, and what it may be or may have meant."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
+
+from service.nearest import did_you_mean
+from training.craft.table import Table
+
+SHOWN = 60  # characters of a value that came
+# Where pydantic speaks of Python's types, what a file calls them.
+WORDS = {
+    "model_type": "Input should be a table of keys",
+    "dict_type": "Input should be a table of keys",
+    "tuple_type": "Input should be a list",
+    "int_parsing": "Input should be a valid integer",
+    "float_parsing": "Input should be a valid number",
+}
+
+Kind = type[Table]
+
+
+def describe_problems(recipe: Kind | None, errors: Iterable[Mapping[str, Any]]) -> str:
+    """What pydantic's ``errors`` found, key by key; ``recipe`` is the kind of it, None where its task is unknown.
+
+    A key that may be of several kinds, such as a count or a share, fails once for each; these are said together.
+    """
+    wanted: dict[str, list[str]] = {}
+    endings: dict[str, str] = {}
+    for error in errors:
+        key, words, ending = _problem(recipe, error)
+        wanted.setdefault(key, []).append(words)
+        endings[key] = ending
+    lines = {key: f"{' or '.join(words)}{endings[key]}" for key, words in wanted.items()}
+    return "; ".join(f"{key}: {line}" if key else line for key, line in lines.items())
+
+
+def _problem(recipe: Kind | None, error: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The dotted key that ``error`` is about, what is wrong with it, and what came or may have been meant."""
+    place = error["loc"][1:]  # after the task
+    names, table = _follow(recipe, place)
+    key, came, message = ".".join(names), error["input"], str(error["msg"])
+    match error["type"]:
+        case "extra_forbidden":
+            unknown = str(place[-1])
+            return ".".join([*names, unknown]), "unknown key", _nearest_key(recipe, table, unknown)
+        case "union_tag_invalid":
+            tags, tag = error["ctx"]["expected_tags"], came["task"]
+            return "task", f"Input should be one of {tags}", f", not {_short(tag)}{_nearest_word(tag, tags)}"
+        case "literal_error":
+            return key, message, f", not {_short(came)}{_nearest_word(came, error['ctx']['expected'])}"
+        case "value_error":
+            return key, message.removeprefix("Value error, "), ""
+        case "missing":
+            return key, message, ""
+        case kind:
+            return key, WORDS.get(kind, message), f", not {_short(came)}"
+
+
+def _follow(recipe: Kind | None, place: Iterable[str | int]) -> tuple[list[str], Kind | None]:
+    """The keys and indices in ``place``, without the kinds of value that pydantic tried, and the table they lead to."""
+    names, table = [], recipe
+    for part in place:
+        if isinstance(part, int):
+            names.append(str(part))
+        elif table is not None and part in table.model_fields:
+            names.append(part)
+            table = _table(table.model_fields[part].annotation) or table
+    return names, table
+
+
+def _table(annotation: Any) -> Kind | None:
+    """The kind of table that a field so annotated holds, such as ``Transfer | None``; None where it holds a value."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Table)), None)
+
+
+def _nearest_key(recipe: Kind | None, table: Kind | None, unknown: str) -> str:
+    """The nearest key of ``table``, else of any other table of the recipe, else all keys of ``table``."""
+    if recipe is None or table is None:
+        return ""
+    if near := did_you_mean(unknown, table.model_fields):
+        return near
+    if elsewhere := [key for key in _keys(recipe) if key.rpartition(".")[2] == unknown]:
+        return f"; did you mean {' or '.join(map(repr, elsewhere))}?"
+    if table is recipe and (near := did_you_mean(unknown, _keys(recipe))):
+        return near
+    return f"; the keys are {', '.join(table.model_fields)}"
+
+
+def _keys(table: Kind, prefix: str = "") -> Iterator[str]:
+    """Every key of ``table`` and of the tables in it, dotted."""
+    for name, field in table.model_fields.items():
+        yield f"{prefix}{name}"
+        if inner := _table(field.annotation):
+            yield from _keys(inner, f"{prefix}{name}.")
+
+
+def _nearest_word(came: Any, expected: str) -> str:
+    """The nearest of the words that pydantic quotes in ``expected``."""
+    return did_you_mean(came, re.findall(r"'([^']*)'", expected)) if isinstance(came, str) else ""
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
