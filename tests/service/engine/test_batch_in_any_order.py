@@ -101,7 +101,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         if hasattr(self, "callers"):
             ahead = self.callers.queue._ahead
             waiting = sum(request.rows - request.taken for request in self.inside)
-            assert self.callers.queue.line.rows == waiting + (ahead.rows if ahead else 0)
+            waiting += sum(part.rows for part in (ahead.parts if ahead else ()) if part.request in self.inside)
+            assert self.callers.queue.line.rows == waiting
 
     @invariant()
     def callers_of_one_shape_begin_in_the_order_they_came(self) -> None:
