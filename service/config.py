@@ -5,12 +5,25 @@ environment (``LECTORIUM_REST_PORT=8000`` sets ``rest_port``).
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    SerializationInfo,
+    StringConstraints,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from service.errors import InvalidConfig
 from service.package import Name
@@ -30,6 +43,10 @@ def _names(came: Any) -> Any:
 
 Policy = Annotated[VersionPolicy, BeforeValidator(_policy)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_names)]
+HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$", to_lower=True)]
+HostNames = Annotated[tuple[HostName, ...], BeforeValidator(_names)]
+# The context of a dump in which secrets are written out: one for another process of ours, never for a reader.
+REVEAL = "reveal"
 
 
 def _numbers(value: object) -> object:
@@ -50,6 +67,13 @@ class Config(BaseModel):
     )
     poll_s: float = Field(5.0, gt=0, description="poll: time between two looks; what two find alike is loaded.")
     load_models: Names | None = Field(None, description="explicit: models loaded at the start, 'a,b'; default: all.")
+    control_token: SecretStr | None = Field(
+        None, description="explicit: what load and unload must bring, as authorization 'Bearer <token>'; default: none."
+    )
+    allowed_hosts: HostNames = Field(
+        (),
+        description="explicit: names, 'a,b', under which load and unload are taken, besides localhost and addresses.",
+    )
     version_policy: Policy = Field(
         VersionPolicy(all=All()),
         description="Versions served where no card says: 'all', 'latest:2' or 'specific:1,3'.",
@@ -91,6 +115,17 @@ class Config(BaseModel):
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest decoded image (decompression bombs).")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     data: Path | None = Field(None, description="Folder of data sets already at hand; read by training only.")
+
+    @field_validator("control_token")
+    @classmethod
+    def _token_fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not re.fullmatch("[!-~]+", token.get_secret_value()):
+            raise ValueError("one or more printable ASCII characters without a space are wanted")
+        return token
+
+    @field_serializer("control_token")
+    def _hide_token(self, token: SecretStr | None, info: SerializationInfo) -> str | None:
+        return token and (token.get_secret_value() if info.context == REVEAL else str(token))
 
     @model_validator(mode="after")
     def _load_models_is_for_explicit(self) -> "Config":

@@ -35,6 +35,22 @@ class TooLarge(InvalidArgument):
     reason = "too_large"
 
 
+class Unauthenticated(LectoriumError):
+    """What is asked for needs a token, and none came, or another."""
+
+    http_status = 401
+    grpc_code = "UNAUTHENTICATED"
+    reason = "unauthenticated"
+
+
+class Forbidden(LectoriumError):
+    """What is asked for is not for this caller: a page of another site."""
+
+    http_status = 403
+    grpc_code = "PERMISSION_DENIED"
+    reason = "forbidden"
+
+
 class UnknownModel(LectoriumError):
     """No such model, or no such version of it."""
 

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from service.config import Config
 from service.engine import Engine
 from service.errors import LectoriumError
+from service.surfaces.browser_headers import BrowserHeaders
 from service.surfaces.caption_events import NAMES
 from service.surfaces.caption_form import CaptionForm
 from service.surfaces.caption_visit import CaptionVisits
@@ -139,4 +140,4 @@ def task_app(engine: Engine, tasks: Tasks, door: Door, config: Config, metrics: 
     # The engine has deadlines; BentoML's own leaves a timer running a minute after every request.
     app.user_middleware = [m for m in app.user_middleware if m.cls is not cast(Any, TimeoutMiddleware)]
     app.exception_handlers.update(ERROR_HANDLERS)
-    return app
+    return BrowserHeaders(app)

@@ -19,10 +19,13 @@ Handler = Callable[[Any, Request, Visit], Awaitable[Response]]
 Method = Callable[[Any, Request, Context], Awaitable[Response]]
 
 
-def through_door(surface: str) -> Callable[[Handler[Request, Response]], Method[Request, Response]]:
+def through_door(
+    surface: str, *, controls: bool = False
+) -> Callable[[Handler[Request, Response]], Method[Request, Response]]:
     """A servicer's method from ``handler(self, request, visit)``.
 
-    ``self._door`` is the door, and ``self._config.timeout_s`` the longest time to an answer.
+    ``self._door`` is the door, and ``self._config.timeout_s`` the longest time to an answer. A method that ``controls``
+    what is served is for callers with the token, which ``self._guard`` checks.
     """
 
     def decorate(handler: Handler[Request, Response]) -> Method[Request, Response]:
@@ -31,6 +34,8 @@ def through_door(surface: str) -> Callable[[Handler[Request, Response]], Method[
             door: Door = self._door
             try:
                 with door.visit(surface, call_deadline(context, self._config.timeout_s)) as visit:
+                    if controls:
+                        self._guard.check_token(_authorizations(context))
                     return await handler(self, request, visit)
             except LectoriumError as error:
                 await refuse(context, error)
@@ -44,6 +49,11 @@ def call_deadline(context: Context, latest_s: float) -> Deadline:
     """When a request that has just come must be answered: by the call's deadline, or ``latest_s`` seconds from now."""
     remaining_s = context.time_remaining()
     return Deadline.after(latest_s if remaining_s is None else min(remaining_s, latest_s))
+
+
+def _authorizations(context: Context) -> list[str]:
+    metadata = context.invocation_metadata() or ()
+    return [str(value) for key, value in metadata if key == "authorization"]
 
 
 async def refuse(context: Context, error: LectoriumError) -> NoReturn:

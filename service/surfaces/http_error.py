@@ -4,7 +4,7 @@ import asyncio
 
 import orjson
 
-from service.errors import Draining, LectoriumError, QueueFull
+from service.errors import Draining, LectoriumError, QueueFull, Unauthenticated
 
 Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
@@ -19,6 +19,8 @@ def error_answer(error: LectoriumError | asyncio.CancelledError) -> tuple[int, H
     headers = [JSON]
     if isinstance(error, QueueFull):
         headers.append((b"retry-after", b"%d" % error.retry_after))
+    if isinstance(error, Unauthenticated):
+        headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, Draining):
         headers.append((b"connection", b"close"))  # else the client's next request meets a closing socket
     return error.http_status, headers, orjson.dumps({"error": str(error)})

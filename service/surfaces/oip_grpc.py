@@ -15,6 +15,7 @@ from service.engine import Answer, Engine, Model
 from service.engine.options import DEFAULTS
 from service.engine.tensors import Tensor
 from service.errors import InvalidArgument, LectoriumError
+from service.surfaces.control_guard import ControlGuard
 from service.surfaces.door import Door, Visit
 from service.surfaces.grpc_door import Context, refuse, through_door
 from service.surfaces.oip_classification import PARAMETER, checked_count, classified
@@ -55,6 +56,7 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
         self._engine = engine
         self._door = door
         self._config = config
+        self._guard = ControlGuard(config)
 
     @through_door(SURFACE)
     async def ModelInfer(self, request: pb.ModelInferRequest, visit: Visit) -> pb.ModelInferResponse:  # noqa: N802

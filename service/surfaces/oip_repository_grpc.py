@@ -6,6 +6,7 @@ from typing import Any
 from protos import open_inference_pb2 as pb
 from service.config import Config
 from service.engine import Engine
+from service.surfaces.control_guard import ControlGuard
 from service.surfaces.door import Door, Visit
 from service.surfaces.grpc_door import through_door
 from service.surfaces.oip_repository import check_repository, index, read_load, read_unload
@@ -14,11 +15,12 @@ SURFACE = "oip_grpc"
 
 
 class RepositoryMethods:
-    """The servicer's methods for the repository; `_engine`, `_door` and `_config` are the servicer's."""
+    """The servicer's methods for the repository; `_engine`, `_door`, `_config` and `_guard` are the servicer's."""
 
     _engine: Engine
     _door: Door
     _config: Config
+    _guard: ControlGuard
 
     @through_door(SURFACE)
     async def RepositoryIndex(  # noqa: N802
@@ -29,7 +31,7 @@ class RepositoryMethods:
         rows = index(await self._engine.loader.index(), ready=request.ready)
         return pb.RepositoryIndexResponse(models=[pb.RepositoryIndexResponse.ModelIndex(**row) for row in rows])
 
-    @through_door(SURFACE)
+    @through_door(SURFACE, controls=True)
     async def RepositoryModelLoad(  # noqa: N802
         self, request: pb.RepositoryModelLoadRequest, visit: Visit
     ) -> pb.RepositoryModelLoadResponse:
@@ -39,7 +41,7 @@ class RepositoryMethods:
         await self._engine.loader.load(request.model_name, override)
         return pb.RepositoryModelLoadResponse()
 
-    @through_door(SURFACE)
+    @through_door(SURFACE, controls=True)
     async def RepositoryModelUnload(  # noqa: N802
         self, request: pb.RepositoryModelUnloadRequest, visit: Visit
     ) -> pb.RepositoryModelUnloadResponse:

@@ -13,6 +13,7 @@ from service.config import Config
 from service.engine import Engine
 from service.errors import InvalidArgument
 from service.surfaces.body import read_body
+from service.surfaces.control_guard import ControlGuard, check_json_type
 from service.surfaces.disconnect import Callers, Receive, Scope
 from service.surfaces.door import Door
 from service.surfaces.encoding import decoded
@@ -33,6 +34,7 @@ class RepositoryRoutes:
         self._engine = engine
         self._door = door
         self._config = config
+        self._guard = ControlGuard(config)
         self._callers = Callers(config.timeout_s)
         model = "/v2/repository/models/(?P<name>[^/]+)"
         self.routes: list[Route] = [
@@ -43,7 +45,7 @@ class RepositoryRoutes:
 
     async def _index(self, scope: Scope, receive: Receive) -> Answered:
         with self._door.visit(SURFACE):
-            message = await self._read(scope, receive, {"ready"})
+            message = _message(await self._body(scope, receive), {"ready"})
             ready = typed("index", message, "ready", bool, False)
             return 200, [JSON], orjson.dumps(index(await self._engine.loader.index(), ready=ready))
 
@@ -61,15 +63,23 @@ class RepositoryRoutes:
             return 200, [JSON], b"{}"
 
     async def _parameters(self, scope: Scope, receive: Receive) -> dict[str, Any]:
-        message = await self._read(scope, receive, {"parameters"})
+        """Those of a request that changes what is served, if its caller may."""
+        self._guard.check_rest(scope["headers"])
+        body = await self._body(scope, receive)
+        if body:
+            check_json_type(scope["headers"])
+        message = _message(body, {"parameters"})
         parameters: dict[str, Any] = typed("request", message, "parameters", dict, {})
         return parameters
 
-    async def _read(self, scope: Scope, receive: Receive, known: set[str]) -> dict[str, Any]:
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
         limit = self._config.max_request_bytes
         with self._callers.caller(receive):
-            body = await decoded(scope, await read_body(scope, receive, limit), limit)
-        return json_object("request", read_json(body), known) if body else {}
+            return await decoded(scope, await read_body(scope, receive, limit), limit)
+
+
+def _message(body: bytes, known: set[str]) -> dict[str, Any]:
+    return json_object("request", read_json(body), known) if body else {}
 
 
 def _contents(parameters: dict[str, Any]) -> dict[str, bytes]:

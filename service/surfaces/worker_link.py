@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from service.config import Config
+from service.config import REVEAL, Config
 
 OPEN = b"open\n"
 
@@ -37,7 +37,7 @@ class Report(BaseModel):
 
 def line(message: Orders | Report) -> bytes:
     """The message as it is sent."""
-    return message.model_dump_json().encode() + b"\n"
+    return message.model_dump_json(context=REVEAL).encode() + b"\n"
 
 
 async def next_line(reader: asyncio.StreamReader) -> bytes:

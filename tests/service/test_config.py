@@ -139,3 +139,18 @@ def test_a_folder_for_a_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_the_configuration_is_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Config().rest_port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("token", ["", "two words", "naïve", "line\nbreak"])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_repeated(token: str) -> None:
+    with pytest.raises(InvalidConfig, match="configuration: control_token: ") as refused:
+        load_config({"LECTORIUM_CONTROL_TOKEN": token})
+    assert not token or token not in str(refused.value)
+
+
+def test_hosts_are_names_in_small_letters() -> None:
+    config = load_config({"LECTORIUM_ALLOWED_HOSTS": "Models.Example, triton-1"})
+    assert config.allowed_hosts == ("models.example", "triton-1")
+    for wrong in ("*", "models.example:8000", "http://models.example", "a b"):
+        with pytest.raises(InvalidConfig, match=r"configuration: allowed_hosts\.0: "):
+            load_config({"LECTORIUM_ALLOWED_HOSTS": wrong})

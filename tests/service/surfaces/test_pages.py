@@ -2,7 +2,9 @@
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,36 @@ def test_the_page_and_all_it_loads_come_from_this_server(client: httpx.Client) -
     for link in loaded:
         assert link.startswith("./")
         assert client.get("/" + link.removeprefix("./")).raise_for_status().content
+
+
+def test_the_page_may_load_and_run_only_what_it_has(client: httpx.Client) -> None:
+    page = client.get("/").raise_for_status()
+    allowed = dict(rule.split(" ", 1) for rule in page.headers["content-security-policy"].split("; "))
+    (script,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+    assert allowed["default-src"] == allowed["frame-ancestors"] == allowed["base-uri"] == "'none'"
+    assert allowed["script-src"] == f"'self' 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
+    assert allowed["style-src"] == allowed["connect-src"] == "'self'"
+    assert not re.search(r"<style|\son\w+=|\sstyle=", page.text)
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "status"),
+    [
+        *[
+            ("GET", path, 200)
+            for path in ("/", "/docs.json", "/v1/models", "/static_content/swagger-ui.css", "/metrics")
+        ],
+        *[("GET", "/nope", 404), ("PUT", "/v1/models", 405), ("POST", "/v1/classify", 400), ("GET", "/readyz", 200)],
+    ],
+)
+def test_every_answer_keeps_a_browser_from_guessing_framing_and_telling(
+    client: httpx.Client, verb: str, path: str, status: int
+) -> None:
+    response = client.request(verb, path)
+    assert response.status_code == status
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-frame-options"] == "DENY"
+    assert response.headers["referrer-policy"] == "no-referrer"
 
 
 def test_the_document_is_structurally_openapi_3_1(document: dict[str, Any]) -> None:
