@@ -121,3 +121,18 @@ def test_what_is_refused_is_said(client: Client) -> None:
         with pytest.raises(InferenceServerException, match=message):
             client.triton.load_model(name, **options)
     assert ("tiny", "1", "READY") in client.index()
+
+
+@pytest.mark.parametrize("kind", MODULES)
+def test_with_a_control_token_it_sends_it_as_a_header(kind: str, tmp_path: Path) -> None:
+    write_package(tmp_path / "zoo")
+    with Server(tmp_path / "zoo", tmp_path / "home", model_control="explicit", control_token="s3cret") as server:
+        client = Client(kind, server)
+        with pytest.raises(InferenceServerException, match="'Bearer <control_token>' is wanted, none came"):
+            client.triton.unload_model("tiny")
+        token = {"authorization": "Bearer s3cret"}
+        client.triton.unload_model("tiny", headers=token)
+        assert not client.triton.is_model_ready("tiny")
+        client.triton.load_model("tiny", headers=token)
+        assert client.triton.is_model_ready("tiny")
+        client.triton.close()
