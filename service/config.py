@@ -125,7 +125,9 @@ class Config(BaseModel):
 
     @field_serializer("control_token")
     def _hide_token(self, token: SecretStr | None, info: SerializationInfo) -> str | None:
-        return token and (token.get_secret_value() if info.context == REVEAL else str(token))
+        if token is None:
+            return None
+        return token.get_secret_value() if info.context == REVEAL else str(token)
 
     @model_validator(mode="after")
     def _load_models_is_for_explicit(self) -> "Config":

@@ -132,7 +132,7 @@ def test_with_a_control_token_it_sends_it_as_a_header(kind: str, tmp_path: Path)
             client.triton.unload_model("tiny")
         token = {"authorization": "Bearer s3cret"}
         client.triton.unload_model("tiny", headers=token)
-        assert not client.triton.is_model_ready("tiny")
+        assert client.index() == [("tiny", "1", "UNAVAILABLE")]
         client.triton.load_model("tiny", headers=token)
         assert client.triton.is_model_ready("tiny")
         client.triton.close()

@@ -42,7 +42,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert TOKEN not in server.log
 
 
-def ask(server: Server, path: str, content: bytes = b"", **headers: str) -> httpx.Response:
+def ask(server: Server, path: str, content: bytes = b"", /, **headers: str) -> httpx.Response:
     """A POST with those headers, ``_`` standing for ``-``; httpx itself says no content type of bytes."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return httpx.post(server.rest + path, content=content, headers=named, timeout=30)
