@@ -22,7 +22,8 @@ from service.package.card import (
     ViewsParameter,
 )
 from service.package.explain import ActivationMap, Deconvolution, Explain
-from service.package.folder import MAX_CARD_BYTES, Package, read_package, sha256
+from service.package.files import sha256
+from service.package.folder import MAX_CARD_BYTES, Package, read_package
 from service.package.graph import Datatype, Graph, IntegerParameter, TensorSpec
 from service.package.loop import Loop
 from service.package.serving import Serving

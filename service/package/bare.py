@@ -8,8 +8,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.errors import InvalidPackage
 from service.package.card import TensorCard
-from service.package.folder import Package, sha256
-from service.package.graph import FileName, Graph, TensorSpec
+from service.package.files import sha256
+from service.package.folder import Package
+from service.package.graph import MAX_RUN_BYTES, FileName, Graph, TensorSpec
 
 GRAPH = "model.onnx"
 _FILE_NAME: TypeAdapter[str] = TypeAdapter(FileName)
@@ -26,11 +27,12 @@ class Signature(NamedTuple):
 def bare_package(folder: Path, signature: Signature, most_rows: int) -> Package:
     """The package of the graph ``<folder>/model.onnx`` and the files beside it, its external data among them.
 
-    Rows of several requests share a run, ``most_rows`` at most, where the first dimension of every tensor may be of
-    any size and a run keeps them apart. Where they all are 1, a run takes one row; else one request, as it is.
+    Rows of several requests share a run where the first dimension of every tensor may be of any size and a run keeps
+    them apart: ``most_rows`` at most, and fewer where their tensors would take over `MAX_RUN_BYTES`. Where they all
+    are 1, a run takes one row; else one request, as it is.
 
     Raises:
-        InvalidPackage: the graph cannot be served, or a file is a link, which may lead anywhere.
+        InvalidPackage: the graph cannot be served.
     """
     graph = {
         "file": GRAPH,
@@ -51,7 +53,8 @@ def bare_package(folder: Path, signature: Signature, most_rows: int) -> Package:
 def _max_batch(signature: Signature, most_rows: int) -> int:
     rows = _first_dimensions(signature.inputs) | _first_dimensions(signature.outputs)
     if rows == {-1} and signature.keeps_rows:
-        return most_rows
+        row_bytes = sum(spec.bytes_of(1) for spec in (*signature.inputs, *signature.outputs))
+        return max(1, min(most_rows, MAX_RUN_BYTES // max(1, row_bytes)))
     return 1 if rows == {1} else 0
 
 
@@ -60,8 +63,6 @@ def _first_dimensions(specs: Sequence[TensorSpec]) -> set[int | None]:
 
 
 def _is_file(path: Path) -> bool:
-    if path.is_symlink():
-        raise InvalidPackage(f"{path}: a link came; a package without a card holds files only")
     if not path.is_file():
         return False
     try:

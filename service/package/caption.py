@@ -6,16 +6,16 @@ from pydantic import Field, model_validator
 
 from service.package.card import Card, Golden, Preprocessing, Provenance
 from service.package.choice import LOG_PROBABILITY, SCORE, TOKEN
-from service.package.graph import Frozen, Positive, find
+from service.package.graph import Frozen, Side, TensorName, Words, find
 from service.package.loop import Loop
 
 
 class AttentionGrid(Frozen):
     """``tensor`` says, with each word, how much of each place of the image was looked at: (batch, height * width)."""
 
-    tensor: str
-    height: Positive
-    width: Positive
+    tensor: TensorName
+    height: Side
+    width: Side
 
 
 class CaptionCard(Card):
@@ -25,9 +25,9 @@ class CaptionCard(Card):
     """
 
     task: Literal["caption"] = "caption"
-    title: str
-    lecture: str = Field(description="Lecture section or paper the model comes from.")
-    description: str
+    title: Words
+    lecture: Words = Field(description="Lecture section or paper the model comes from.")
+    description: Words
     loop: Loop
     preprocessing: Preprocessing
     attention: AttentionGrid | None = None

@@ -3,21 +3,39 @@
 It says what goes in, what comes out, and where it all came from.
 """
 
+import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from service.package.explain import Explain
-from service.package.graph import FileName, Frozen, Graph, IntegerParameter, Positive, find
+from service.package.graph import (
+    MAX_INTEGER,
+    FileName,
+    Finite,
+    Frozen,
+    Graph,
+    Integer,
+    IntegerParameter,
+    Positive,
+    Side,
+    TensorName,
+    Words,
+    find,
+)
 from service.package.loop import Loop
-from service.package.serving import Serving
+from service.package.serving import Serving, Version
 
 CARD = "model.json"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+MAX_FILES = 10_000
+MAX_ENTRIES = 1000
 
 
 class Preprocessing(Frozen):
@@ -27,10 +45,10 @@ class Preprocessing(Frozen):
     ``pad`` adds a border of ``background``, which also lies under transparent pixels.
     """
 
-    tensor: str
+    tensor: TensorName
     colour: Literal["grey", "rgb"]
-    height: Positive
-    width: Positive
+    height: Side
+    width: Side
     fit: Literal["stretch", "crop", "pad"] = "stretch"
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
     background: Annotated[int, Field(ge=0, le=255)] = 0
@@ -39,7 +57,7 @@ class Preprocessing(Frozen):
 class Classes(Frozen):
     """A classifier's answer: ``tensor`` holds probabilities (batch, classes), ``labels`` one label a line."""
 
-    tensor: str
+    tensor: TensorName
     labels: FileName
 
 
@@ -51,7 +69,7 @@ class ViewsParameter(Frozen):
     """How many views of an image a caller may have averaged."""
 
     default: Views = "single"
-    allowed: tuple[Views, ...] = VIEWS
+    allowed: Annotated[tuple[Views, ...], Field(max_length=len(VIEWS))] = VIEWS
 
     @model_validator(mode="after")
     def _default_is_allowed(self) -> Self:
@@ -75,48 +93,60 @@ class Golden(Frozen):
     """
 
     file: FileName
-    tolerance: Annotated[float, Field(gt=0)]
+    tolerance: Annotated[Finite, Field(gt=0, le=1e6)]
 
 
 class Dataset(Frozen):
     """What the weights were trained and measured on; ``files`` maps each source file to its sha256."""
 
-    name: str
-    licence: str
-    source: str
-    files: dict[str, Sha256]
-    splits: dict[str, Positive] = Field(description="Examples in each split.")
+    name: Words
+    licence: Words
+    source: Words
+    files: dict[Words, Sha256] = Field(max_length=MAX_FILES)
+    splits: dict[Words, Positive] = Field(max_length=MAX_ENTRIES, description="Examples in each split.")
+
+
+def _finite(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe, whose values have no types of ours; the card is served as JSON, which has no infinite numbers."""
+    json.dumps(recipe, allow_nan=False, default=str)
+    return recipe
 
 
 class Provenance(Frozen):
     """Where the weights came from and what was measured of them."""
 
-    recipe: dict[str, Any]
-    seed: int
-    git_commit: str
-    created: str
-    libraries: dict[str, str]
+    recipe: Annotated[dict[str, Any], Field(max_length=MAX_ENTRIES), AfterValidator(_finite)]
+    seed: Integer
+    git_commit: Words
+    created: Words
+    libraries: dict[Words, Words] = Field(max_length=MAX_ENTRIES)
     dataset: Dataset | None = Field(description="None where the weights came from a file, and nothing was measured.")
-    metrics: dict[str, float] = Field(description="Measured on the test split, through the serving engine.")
-    parity: dict[str, float] = Field(description="Max abs difference from torch, by batch size.")
-    parameters: Annotated[int, Field(ge=0, description="Trainable values.")]
+    metrics: dict[Words, Finite] = Field(
+        max_length=MAX_ENTRIES, description="Measured on the test split, through the serving engine."
+    )
+    parity: dict[Words, Finite] = Field(
+        max_length=MAX_ENTRIES, description="Max abs difference from torch, by batch size."
+    )
+    parameters: Annotated[int, Field(ge=0, le=MAX_INTEGER, description="Trainable values.")]
     macs: Positive = Field(description="Multiply-accumulates for one row.")
     weights: Literal["float32", "float16", "int8"] = "float32"
-    temperature: Annotated[float, Field(gt=0, description="What the logits are divided by, for calibration.")] = 1.0
+    temperature: Annotated[
+        Finite, Field(gt=0, le=1e6, description="What the logits are divided by, for calibration.")
+    ] = 1.0
 
 
 class Card(Frozen):
     """What the cards of all tasks say."""
 
     name: Name
-    version: Positive
+    version: Version
     task: str
-    title: str = ""
-    lecture: str = Field("", description="Lecture section or paper the model comes from.")
-    description: str = ""
+    title: Words = ""
+    lecture: Words = Field("", description="Lecture section or paper the model comes from.")
+    description: Words = ""
     serving: Serving = Serving()
     golden: Golden | None = None
-    files: dict[FileName, Sha256] = Field(description="Every file of the package but model.json.")
+    files: dict[FileName, Sha256] = Field(max_length=MAX_FILES, description="Every file of the package but model.json.")
     provenance: Provenance | None = None
 
     @property
@@ -172,9 +202,9 @@ class ClassifyCard(Card):
     """A classifier's."""
 
     task: Literal["classify"] = "classify"
-    title: str
-    lecture: str = Field(description="Lecture section or paper the model comes from.")
-    description: str
+    title: Words
+    lecture: Words = Field(description="Lecture section or paper the model comes from.")
+    description: Words
     graph: Graph
     preprocessing: Preprocessing
     classes: Classes

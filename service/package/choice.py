@@ -4,10 +4,25 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from service.package.graph import Finite, Frozen, Graph, IntegerParameter, NumberParameter, Positive, TensorSpec, find
+from service.package.graph import (
+    MAX_DIMENSION,
+    Finite,
+    Frozen,
+    Graph,
+    IntegerParameter,
+    NumberParameter,
+    Positive,
+    TensorName,
+    TensorSpec,
+    find,
+)
 
 Strategy = Literal["greedy", "sample", "beam"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+
+MAX_BEAMS = 1024
+MAX_PENALTY = 100.0
+MAX_NEVER = 100_000
 
 # What a choice gives beside the graph's outputs: at every step, and at a row's end.
 TOKEN = TensorSpec(name="token", datatype="INT64", shape=(-1,))
@@ -20,6 +35,7 @@ class Temperature(NumberParameter):
     """What log-probabilities are divided by before a token is drawn: towards 0 the most probable one is."""
 
     minimum: Annotated[Finite, Field(gt=0)]
+    maximum: Annotated[Finite, Field(le=1e6)]
 
 
 class TopP(NumberParameter):
@@ -32,7 +48,7 @@ class TopP(NumberParameter):
 class TopK(IntegerParameter):
     """So many of the most probable tokens are drawn from, and no others; 0: all."""
 
-    minimum: Annotated[int, Field(ge=0)] = 0
+    minimum: Annotated[int, Field(ge=0, le=MAX_DIMENSION)] = 0
 
 
 class Sampling(Frozen):
@@ -47,12 +63,14 @@ class LengthPenalty(NumberParameter):
     """The exponent a of ((5 + n) / 6)^a, by which the log-probability of n tokens is divided (arXiv:1609.08144)."""
 
     minimum: Annotated[Finite, Field(ge=0)] = 0.0
+    maximum: Annotated[Finite, Field(le=MAX_PENALTY)]
 
 
 class BeamWidth(IntegerParameter):
     """How many unfinished hypotheses are kept after each step; each is a row."""
 
     minimum: Positive = 1
+    maximum: Annotated[int, Field(le=MAX_BEAMS)]
 
 
 class Beams(Frozen):
@@ -70,11 +88,11 @@ class Choice(Frozen):
     whatever the temperature; it may answer ``score``, the sum of a row's log-probabilities over the length penalty.
     """
 
-    output: str
+    output: TensorName
     default: Strategy = "greedy"
     sample: Sampling | None = None
     beam: Beams | None = None
-    never: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    never: Annotated[tuple[Annotated[int, Field(ge=0, le=MAX_DIMENSION)], ...], Field(max_length=MAX_NEVER)] = ()
 
     @model_validator(mode="after")
     def _default_is_allowed(self) -> "Choice":

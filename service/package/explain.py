@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from service.package.graph import Frozen, Graph, TensorSpec, find
+from service.package.graph import MAX_TENSORS, Frozen, Graph, TensorName, TensorSpec, Words, find
 
 LAYER = "layer"
 RECONSTRUCTIONS, MAPS, STRENGTHS = "reconstructions", "maps", "strengths"
@@ -13,7 +13,7 @@ RECONSTRUCTIONS, MAPS, STRENGTHS = "reconstructions", "maps", "strengths"
 class ActivationMap(Frozen):
     """``tensor`` holds class activation maps (batch, classes, h, w): where the network saw each class."""
 
-    tensor: str
+    tensor: TensorName
 
     def check(self, outputs: tuple[TensorSpec, ...], classes: int) -> None:
         """See that the classifier answers it so.
@@ -38,7 +38,7 @@ class Deconvolution(Frozen):
     """
 
     graph: Graph
-    layers: Annotated[tuple[str, ...], Field(min_length=1)]
+    layers: Annotated[tuple[Words, ...], Field(min_length=1, max_length=MAX_TENSORS)]
 
     @property
     def reconstruction(self) -> tuple[int, ...]:

@@ -1,6 +1,5 @@
 """A package on disk, read and verified."""
 
-import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from service.package.caption import CaptionCard
 from service.package.card import CARD, Card, ClassifyCard
 from service.package.cards import CARDS
 from service.package.choice import TOKEN
+from service.package.files import MAX_TEXT_BYTES, check_folder, is_file, read, sha256
 from service.package.loop import Loop
 from service.package.text_classify import TextClassifyCard
 
@@ -88,8 +88,9 @@ def read_package(folder: Path) -> Package:
 
     Raises:
         InvalidPackage: model.json is missing, says something it may not, does not match its folder, or a file
-            is missing or has another checksum than the card says.
+            is missing, has another checksum than the card says, or is no regular file inside the folder.
     """
+    check_folder(folder)
     card = read_card(folder / CARD)
     if (folder.parent.name, folder.name) != (card.name, str(card.version)):
         raise InvalidPackage(f"{folder}: the card says {card.name}/{card.version}, the folder does not")
@@ -102,41 +103,37 @@ def read_package(folder: Path) -> Package:
     return package
 
 
-def sha256(path: Path) -> str:
-    """The file's sha256, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_card(path: Path) -> Card:
     """The card in the file ``path``; what it says of its folder and files is not yet verified.
 
     Raises:
         InvalidPackage: it is missing, too large, or says something it may not.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise InvalidPackage(f"{path}: no such file; a package needs its card")
-    if path.stat().st_size > MAX_CARD_BYTES:
-        raise InvalidPackage(f"{path}: {path.stat().st_size} bytes, a card has at most {MAX_CARD_BYTES}")
+    content = read(path, MAX_CARD_BYTES)
     try:
-        return CARDS.validate_json(path.read_bytes())
+        return CARDS.validate_json(content)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors())
         raise InvalidPackage(f"{path}: {problems}") from error
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:
-    try:
-        return tuple(path.read_text("utf-8").splitlines())
-    except UnicodeDecodeError as error:
-        raise InvalidPackage(f"{path}: {error}") from error
+    return tuple(_read_text(path).splitlines())
 
 
 def _read_vocabulary(path: Path) -> tuple[str, ...]:
-    try:  # no splitlines, which splits at more than ends of lines: a piece may be any of these
-        return tuple(path.read_text("utf-8").removesuffix("\n").split("\n"))
+    # No splitlines, which splits at more than ends of lines: a piece may be any of these.
+    return tuple(_read_text(path).removesuffix("\n").split("\n"))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        text = read(path, MAX_TEXT_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidPackage(f"{path}: {error}") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _check_labels(package: Package, card: ClassifyCard | TextClassifyCard) -> None:
@@ -159,7 +156,7 @@ def _check_vocabulary(package: Package, loop: Loop) -> None:
 def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
     for name, wanted in files.items():
         path = folder / name
-        if path.is_symlink() or not path.is_file():
+        if not is_file(path):
             raise InvalidPackage(f"{path}: the card names this file and it is not there")
         if (found := sha256(path)) != wanted:
             raise InvalidPackage(f"{path}: sha256 {found}, the card says {wanted}")

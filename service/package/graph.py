@@ -1,6 +1,10 @@
-"""One ONNX file of a package: its tensors, and how many rows a run of it may hold."""
+"""One ONNX file of a package: its tensors, and how many rows a run of it may hold.
+
+Every number, text and list of a card has a ceiling, far above what real packages say: a card may come from anybody.
+"""
 
 from collections.abc import Iterable
+from math import prod
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -10,8 +14,25 @@ Datatype = Literal[
 ]
 # A plain file name: no folder, no leading dot, so that no card reaches outside its own folder.
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
-Positive = Annotated[int, Field(gt=0)]
+# The largest whole number that every reader of JSON keeps.
+MAX_INTEGER = 2**53 - 1
+MAX_ROWS = 1 << 14
+MAX_TENSORS = 4096
+MAX_DIMENSIONS = 32
+MAX_DIMENSION = 2**31 - 1
+# Of the inputs and outputs of one run, or of a loop's slots, at ``max_batch`` rows; what may be any size counts as 1.
+MAX_RUN_BYTES = 2 << 30
+MAX_SIDE = 8192
+
+Integer = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+Positive = Annotated[int, Field(gt=0, le=MAX_INTEGER)]
+Side = Annotated[int, Field(gt=0, le=MAX_SIDE, description="Pixels, or places of a map.")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+TensorName = Annotated[str, StringConstraints(max_length=1024)]
+Words = Annotated[str, StringConstraints(max_length=100_000)]
+_BYTES: dict[str, int] = {"BOOL": 1, "FP16": 2, "FP32": 4, "FP64": 8} | {
+    f"{sign}INT{bits}": bits // 8 for sign in ("", "U") for bits in (8, 16, 32, 64)
+}
 
 
 class Frozen(BaseModel):
@@ -23,9 +44,9 @@ class Frozen(BaseModel):
 class IntegerParameter(Frozen):
     """Default and inclusive range of an integer request parameter."""
 
-    default: int
-    minimum: int
-    maximum: int
+    default: Integer
+    minimum: Integer
+    maximum: Integer
 
     @model_validator(mode="after")
     def _default_in_range(self) -> Self:
@@ -51,9 +72,14 @@ class NumberParameter(Frozen):
 class TensorSpec(Frozen):
     """One input or output of a graph; ``shape`` includes the batch dimension, -1 means any size."""
 
-    name: str
+    name: TensorName
     datatype: Datatype
-    shape: tuple[Annotated[int, Field(ge=-1)], ...]
+    shape: Annotated[tuple[Annotated[int, Field(ge=-1, le=MAX_DIMENSION)], ...], Field(max_length=MAX_DIMENSIONS)]
+
+    def bytes_of(self, rows: int) -> int:
+        """How many so many rows take, or the whole where 0; a dimension that may be any size counts as 1."""
+        dims = [rows, *self.shape[1:]] if rows else self.shape
+        return prod(map(abs, dims)) * _BYTES[self.datatype]
 
 
 class Graph(Frozen):
@@ -64,9 +90,9 @@ class Graph(Frozen):
     """
 
     file: FileName
-    inputs: tuple[TensorSpec, ...] = Field(min_length=1)
-    outputs: tuple[TensorSpec, ...] = Field(min_length=1)
-    max_batch: Annotated[int, Field(ge=0, description="Most rows one run may hold.")]
+    inputs: tuple[TensorSpec, ...] = Field(min_length=1, max_length=MAX_TENSORS)
+    outputs: tuple[TensorSpec, ...] = Field(min_length=1, max_length=MAX_TENSORS)
+    max_batch: Annotated[int, Field(ge=0, le=MAX_ROWS, description="Most rows one run may hold.")]
 
     @model_validator(mode="after")
     def _batch_first(self) -> "Graph":
@@ -74,6 +100,16 @@ class Graph(Frozen):
         for tensor in (*self.inputs, *self.outputs):
             if self.max_batch and tensor.shape[:1] not in allowed:
                 raise ValueError(f"{tensor.name!r} is {list(tensor.shape)}; its first dimension is the batch, -1")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_in_memory(self) -> "Graph":
+        wanted = sum(tensor.bytes_of(self.max_batch) for tensor in (*self.inputs, *self.outputs))
+        if wanted > MAX_RUN_BYTES:
+            raise ValueError(
+                f"a run of max_batch {self.max_batch} takes {wanted} bytes of inputs and outputs; "
+                f"at most {MAX_RUN_BYTES} are allowed"
+            )
         return self
 
     @property

@@ -22,9 +22,22 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from service.package.choice import CHOSEN, SCORE, TOKEN, Choice
-from service.package.graph import FileName, Frozen, Graph, IntegerParameter, TensorSpec, find
+from service.package.graph import (
+    MAX_TENSORS,
+    FileName,
+    Finite,
+    Frozen,
+    Graph,
+    IntegerParameter,
+    TensorName,
+    TensorSpec,
+    Words,
+    find,
+)
 
-Number = int | Annotated[float, Field(allow_inf_nan=False)]
+# A whole number of any 64-bit tensor, or any other.
+Number = Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | Finite
+Names = Annotated[tuple[TensorName, ...], Field(max_length=MAX_TENSORS)]
 # The largest number of each floating-point type.
 _LARGEST = {"FP16": 65504.0, "FP32": 3.4028234663852886e38, "FP64": 1.7976931348623157e308}
 
@@ -54,14 +67,14 @@ class FromEncoder(Frozen):
     """An output of the encoder."""
 
     kind: Literal["encoder"]
-    output: str
+    output: TensorName
 
 
 class State(Frozen):
     """The step's own ``output``, fed back."""
 
     kind: Literal["state"]
-    output: str
+    output: TensorName
     initial: Annotated[Fill | Draw | FromRequest | FromEncoder, Field(discriminator="kind")]
 
 
@@ -82,14 +95,15 @@ class Chosen(Frozen):
 
 
 Source = Annotated[State | FromEncoder | FromRequest | Draw | Schedule | Chosen, Field(discriminator="kind")]
+StepCount = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Steps(IntegerParameter):
     """How many steps a request takes where it names no number, and what it may name."""
 
-    default: Annotated[int, Field(ge=1)]
-    minimum: Annotated[int, Field(ge=1)] = 1
-    maximum: Annotated[int, Field(ge=1, le=1_000_000)]
+    default: StepCount
+    minimum: StepCount = 1
+    maximum: StepCount
 
 
 class End(Frozen):
@@ -98,7 +112,7 @@ class End(Frozen):
     The output may be the ``token`` of a choice; with beams it must be.
     """
 
-    output: str
+    output: TensorName
     value: Number
 
 
@@ -108,9 +122,9 @@ class Text(Frozen):
     ``separator`` stands between two pieces; the token that ends a row is no piece.
     """
 
-    output: str
+    output: TensorName
     vocabulary: FileName
-    separator: str = ""
+    separator: Words = ""
 
 
 class Loop(Frozen):
@@ -123,9 +137,11 @@ class Loop(Frozen):
 
     encoder: Graph | None = None
     step: Graph
-    sources: dict[str, Source] = Field(description="One for each input of the step graph.")
-    emit: tuple[str, ...] = ()
-    answer: tuple[str, ...] = ()
+    sources: dict[TensorName, Source] = Field(
+        max_length=MAX_TENSORS, description="One for each input of the step graph."
+    )
+    emit: Names = ()
+    answer: Names = ()
     steps: Steps
     choice: Choice | None = None
     end: End | None = None
@@ -181,10 +197,17 @@ class Loop(Frozen):
             raise ValueError("a loop emits or answers something")
         if SCORE in self.given and SCORE.name in self.emit:
             raise ValueError(f"{SCORE.name!r} is known at a row's end; it may be answered, not emitted")
-        if self.end is not None and find(self.given, self.end.output, "end.output").shape[1:] not in ((), (1,)):
-            raise ValueError(f"end.output {self.end.output!r} is not one number a row")
+        if self.end is not None:
+            self._check_end(self.end)
         if self.text is not None:
             self._check_text(self.text)
+
+    def _check_end(self, end: End) -> None:
+        output = find(self.given, end.output, "end.output")
+        if output.shape[1:] not in ((), (1,)):
+            raise ValueError(f"end.output {end.output!r} is not one number a row")
+        if not _holds(output, end.value):
+            raise ValueError(f"end.value is {end.value}, which {output.datatype} cannot hold")
 
     def _check_text(self, text: Text) -> None:
         tokens = find(self.given, text.output, "text.output")

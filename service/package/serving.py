@@ -5,9 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from service.package.graph import Frozen, Positive
+from service.package.graph import Frozen
 
-NonNegative = Annotated[int, Field(ge=0)]
+MAX_QUEUE_ROWS = 1_000_000
+MAX_TIMEOUT_US = 24 * 3600 * 1_000_000
+MAX_VERSION = 999_999_999
+MAX_VERSIONS = 10_000
+
+Version = Annotated[int, Field(gt=0, le=MAX_VERSION)]
 Level = Annotated[int, Field(ge=1, le=64)]
 _VERSION = "[1-9][0-9]{0,8}"
 
@@ -15,8 +20,12 @@ _VERSION = "[1-9][0-9]{0,8}"
 class QueuePolicy(Frozen):
     """How long, and how long a line, may wait for a run."""
 
-    max_queue_size: NonNegative = Field(0, description="Rows that may wait; 0: the server's max_queue_rows.")
-    default_timeout_microseconds: NonNegative = Field(0, description="Longest wait to be taken; 0: no limit.")
+    max_queue_size: int = Field(
+        0, ge=0, le=MAX_QUEUE_ROWS, description="Rows that may wait; 0: the server's max_queue_rows."
+    )
+    default_timeout_microseconds: int = Field(
+        0, ge=0, le=MAX_TIMEOUT_US, description="Longest wait to be taken; 0: no limit."
+    )
     allow_timeout_override: bool = Field(True, description="Whether a request may ask for a shorter one.")
     timeout_action: Literal["reject", "continue"] = Field(
         "reject", description="What ends a wait too long: an error, or a place behind all that are in time."
@@ -42,13 +51,13 @@ class DynamicBatching(Frozen):
 class Latest(Frozen):
     """The highest versions."""
 
-    num_versions: Positive = 1
+    num_versions: Version = 1
 
 
 class Specific(Frozen):
     """These versions."""
 
-    versions: tuple[Positive, ...] = Field(min_length=1)
+    versions: tuple[Version, ...] = Field(min_length=1, max_length=MAX_VERSIONS)
 
 
 class All(Frozen):

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from service.package.card import Card, Classes, Golden, Provenance
-from service.package.graph import Frozen, Graph, IntegerParameter, Positive, find
+from service.package.graph import Frozen, Graph, IntegerParameter, TensorName, Words, find
+
+MAX_TEXT = 1 << 16
 
 
 class TextInput(Frozen):
@@ -14,9 +16,9 @@ class TextInput(Frozen):
     Texts are filled up with zeros to a multiple of ``multiple`` bytes, so that many lengths share a batch.
     """
 
-    tensor: str
-    max_bytes: Annotated[int, Field(gt=0, le=1 << 16)]
-    multiple: Positive = 64
+    tensor: TensorName
+    max_bytes: Annotated[int, Field(gt=0, le=MAX_TEXT)]
+    multiple: Annotated[int, Field(gt=0, le=MAX_TEXT)] = 64
 
 
 class TextClassifyParameters(Frozen):
@@ -29,9 +31,9 @@ class TextClassifyCard(Card):
     """A classifier of texts."""
 
     task: Literal["classify-text"] = "classify-text"
-    title: str
-    lecture: str = Field(description="Lecture section or paper the model comes from.")
-    description: str
+    title: Words
+    lecture: Words = Field(description="Lecture section or paper the model comes from.")
+    description: Words
     graph: Graph
     text: TextInput
     classes: Classes

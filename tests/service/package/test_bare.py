@@ -7,6 +7,7 @@ import pytest
 from service.errors import InvalidPackage
 from service.package import Graph, TensorCard, TensorSpec, sha256
 from service.package.bare import Signature, bare_package
+from service.package.graph import MAX_RUN_BYTES
 
 
 @pytest.fixture
@@ -60,10 +61,11 @@ def test_rows_that_a_run_does_not_keep_apart_do_not_share_one(folder: Path) -> N
     assert bare_package(folder, signature((-1, 3), (-1, 2), keeps_rows=False), 32).card.program.max_batch == 0
 
 
-def test_a_link_is_refused_wherever_it_leads(folder: Path) -> None:
-    (folder / "model.onnx.data").symlink_to(folder / "model.onnx")
-    with pytest.raises(InvalidPackage, match=r"model.onnx.data: a link came"):
-        bare_package(folder, signature((-1,), (-1,)), 32)
+def test_a_run_holds_fewer_rows_where_they_would_take_more_memory_than_a_run_may(folder: Path) -> None:
+    side = 1 << 13  # of a row of 256 MiB each way
+    assert bare_package(folder, signature((-1, side, side), (-1, side, side)), 32).card.program.max_batch == 4
+    with pytest.raises(InvalidPackage, match=rf"takes \d+ bytes of inputs and outputs; at most {MAX_RUN_BYTES}"):
+        bare_package(folder, signature((-1, side, side, 9), (-1,)), 32)
 
 
 def test_a_graph_that_takes_or_gives_nothing_is_refused(folder: Path) -> None:

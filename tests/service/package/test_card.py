@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,64 @@ def test_a_wrong_value_in_the_card_is_refused_by_its_key(key: str, value: Any, f
     else:
         change_card(folder, key, value)
     refused(folder, naming=re.escape(key))
+
+
+# Each as absurd as JSON allows.
+HUGE: dict[str, tuple[str, Any]] = {
+    "version": ("version", 10**12),
+    "max_batch": ("graph.max_batch", 10**12),
+    "dimension": ("graph.inputs.0.shape", [-1, 10**12]),
+    "dimensions": ("graph.inputs.0.shape", [-1] * 100),
+    "tensors": ("graph.inputs", [{"name": "x", "datatype": "FP32", "shape": [-1]}] * 5000),
+    "name": ("graph.inputs.0.name", "x" * 10_000),
+    "description": ("description", "x" * 200_000),
+    "side": ("preprocessing.height", 10**9),
+    "top_k": ("parameters.top_k.maximum", 10**30),
+    "priority": ("serving", {"priority": 10**9}),
+    "timeout": ("serving", {"dynamic_batching": {"default_queue_policy": {"default_timeout_microseconds": 10**18}}}),
+    "queue": ("serving", {"dynamic_batching": {"default_queue_policy": {"max_queue_size": 10**12}}}),
+    "versions": ("serving", {"version_policy": {"specific": {"versions": [10**12]}}}),
+    "tolerance": ("golden.tolerance", 1e300),
+    "macs": ("provenance.macs", 10**30),
+    "seed": ("provenance.seed", 10**30),
+    "metrics": ("provenance.metrics", {"accuracy": float("nan")}),
+    "recipe": ("provenance.recipe", {"rate": float("inf")}),
+}
+
+
+@pytest.mark.parametrize(("key", "value"), HUGE.values(), ids=list(HUGE))
+def test_a_number_text_or_list_beyond_its_ceiling_is_refused_by_its_key(key: str, value: Any, folder: Path) -> None:
+    change_card(folder, key, value)
+    refused(folder, naming=re.escape(key))
+
+
+def test_a_run_that_would_take_more_memory_than_it_may_is_refused(folder: Path) -> None:
+    change_card(folder, "graph.inputs.0.shape", [-1, 8192, 8192])
+    change_card(folder, "graph.max_batch", 64)
+    refused(folder, naming=f"a run of max_batch 64 takes {64 * (8192**2 + 4 * CLASSES + 4)} bytes")
+
+
+def test_everything_that_a_card_may_say_has_a_ceiling() -> None:
+    schema = CARDS.json_schema()
+    boundless = {where for name, kind in schema["$defs"].items() for where in without_ceiling(name, kind)}
+    assert boundless == set()
+
+
+def without_ceiling(where: str, kind: Any) -> Iterator[str]:
+    """Where in the schema a number, text, list or mapping may be of any size."""
+    if isinstance(kind, list):
+        for index, inner in enumerate(kind):
+            yield from without_ceiling(f"{where}[{index}]", inner)
+    if not isinstance(kind, dict):
+        return
+    ceilings = {"integer": {"maximum"}, "string": {"maxLength", "pattern"}, "array": {"maxItems"}}
+    fixed = {"const", "enum", "prefixItems"}
+    wanted = ceilings.get(kind.get("type", ""), {"maxProperties"} if kind.get("additionalProperties") else set())
+    if wanted and not (wanted | fixed) & kind.keys():
+        yield where
+    for key, inner in kind.items():
+        if key not in ("default", "required", "discriminator"):
+            yield from without_ceiling(f"{where}.{key}", inner)
 
 
 CONTRADICTIONS: dict[str, tuple[str, Any, str]] = {

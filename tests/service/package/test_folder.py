@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import InvalidPackage
-from service.package import CARD, MAX_CARD_BYTES, read_package
+from service.package import CARD, MAX_CARD_BYTES, read_package, sha256
+from service.package.files import MAX_TEXT_BYTES
 from tests.packages import CLASSES, change_card, replace_file
 from tests.service.package.refusal import refused
 
@@ -35,21 +37,12 @@ def test_a_file_with_another_checksum_is_refused_by_name(file: str, folder: Path
     refused(folder, naming=f"{file}: sha256")
 
 
-def make_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def link_to_the_same(path: Path) -> None:
-    path.symlink_to(path.rename(path.with_suffix(".real")))
-
-
 def link_to_nothing(path: Path) -> None:
     path.unlink()
     path.symlink_to("nowhere")
 
 
-GONE: tuple[Callable[[Path], None], ...] = (Path.unlink, make_folder, link_to_the_same, link_to_nothing)
+GONE: tuple[Callable[[Path], None], ...] = (Path.unlink, link_to_nothing)
 
 
 @pytest.mark.parametrize("spoil", GONE)
@@ -95,6 +88,12 @@ def test_labels_of_another_number_than_the_classes_are_refused(labels: str, fold
 def test_labels_may_end_their_lines_in_any_way(labels: bytes, folder: Path) -> None:
     replace_file(folder, "labels.txt", labels)
     assert read_package(folder).labels == ("zero", "one", "two")
+
+
+def test_labels_larger_than_they_may_be_are_refused_unread(folder: Path) -> None:
+    os.truncate(folder / "labels.txt", MAX_TEXT_BYTES + 1)
+    change_card(folder, "files", {file: sha256(folder / file) for file in ("model.onnx", "labels.txt", "golden.npz")})
+    refused(folder, naming=f"labels.txt: {MAX_TEXT_BYTES + 1} bytes; it may have at most {MAX_TEXT_BYTES}")
 
 
 def test_labels_in_another_encoding_than_utf_8_are_refused(folder: Path) -> None:
