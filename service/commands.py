@@ -57,9 +57,10 @@ def _serve(config: Config) -> None:
     else:
         import uvloop
 
+        from service.engine.load_threads import ending_with_loads
         from service.surfaces.process import serve as serve_alone
 
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with ending_with_loads(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_alone(config))
 
 

@@ -74,6 +74,14 @@ class Config(BaseModel):
         (),
         description="explicit: names, 'a,b', under which load and unload are taken, besides localhost and addresses.",
     )
+    on_load_failure: Literal["refuse", "serve"] | None = Field(
+        None,
+        description="A model that cannot be loaded at the start: refuse to start, or serve the others, not ready; "
+        "default: refuse where model_control is none, for nothing would mend it, else serve.",
+    )
+    load_s: float = Field(
+        300.0, gt=0, le=86_400, description="Time for a part of a model's load; a load that takes longer is abandoned."
+    )
     version_policy: Policy = Field(
         VersionPolicy(all=All()),
         description="Versions served where no card says: 'all', 'latest:2' or 'specific:1,3'.",
@@ -128,6 +136,11 @@ class Config(BaseModel):
         if token is None:
             return None
         return token.get_secret_value() if info.context == REVEAL else str(token)
+
+    @property
+    def serves_without_failed(self) -> bool:
+        """Whether a model that cannot be loaded at the start leaves the others served."""
+        return (self.on_load_failure or ("refuse" if self.model_control == "none" else "serve")) == "serve"
 
     @model_validator(mode="after")
     def _load_models_is_for_explicit(self) -> "Config":

@@ -52,6 +52,29 @@ def external(location: str) -> ModelProto:
     return graph([helper.make_node("Add", ["x", "w"], ["y"])], ("N", 4), ("N", 4), TensorProto.FLOAT, [tensor])
 
 
+def endless() -> ModelProto:
+    """Gives ``x`` back after more rounds than can ever be run."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["going"], ["goes"]), helper.make_node("Identity", ["came"], ["gone"])],
+        "round",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("came", TensorProto.FLOAT, ("N", 4)),
+        ],
+        [
+            helper.make_tensor_value_info("goes", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("gone", TensorProto.FLOAT, ("N", 4)),
+        ],
+    )
+    constants = [
+        helper.make_tensor("rounds", TensorProto.INT64, [], [2**62]),
+        helper.make_tensor("going_", TensorProto.BOOL, [], [True]),
+    ]
+    node = helper.make_node("Loop", ["rounds", "going_", "x"], ["y"], body=body)
+    return graph([node], ("N", 4), ("N", 4), TensorProto.FLOAT, constants)
+
+
 def graph(nodes: Sequence[Any], came: Dims | None, goes: Dims | None, datatype: int, constants: Any = ()) -> ModelProto:
     """A graph from ``x`` to ``y``."""
     made = helper.make_graph(

@@ -11,6 +11,7 @@ from types import TracebackType
 from weakref import WeakSet
 
 import numpy as np
+from onnxruntime import InferenceSession
 
 from service import metrics
 from service.config import Config
@@ -25,7 +26,7 @@ from service.engine.model import Model
 from service.engine.options import DEFAULTS, Options, check_once, checked_seed, checked_steps
 from service.engine.queues import Queues
 from service.engine.repository import Repository
-from service.engine.session import Session
+from service.engine.session import Session, open_graph
 from service.engine.stay import Stay
 from service.engine.steps import Emission, StepLoop, StepRequest
 from service.engine.tensors import Tensors, check_inputs, check_outputs, check_steps
@@ -34,6 +35,7 @@ from service.errors import Draining, InvalidArgument, QueueFull, Unsupported
 from service.package import Graph, Loop
 
 _STOPPED = "the engine has stopped"
+_MAX_REASON = 10_000
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ class Engine:
         self.device = await asyncio.to_thread(choose, self._config)
         lanes = 1 if self.device.own_memory else self._lane_count
         self.repository = Repository()
-        self.loader = Loader(self._config, self.repository, self._session, self._open, self._close)
+        self.loader = Loader(self._config, self.repository, self._open_graph, self._session, self._open, self._close)
         try:
             await self._load()
         except BaseException:
@@ -98,7 +100,17 @@ class Engine:
     @property
     def ready(self) -> bool:
         """Every lane is alive, and every model wanted at the start loaded and warm, or taken out since."""
-        return self.alive and self.loader.complete.is_set()
+        return not self.why_not_ready
+
+    @property
+    def why_not_ready(self) -> str:
+        """What keeps it from being `ready`, in words: which models are missing, and why; empty where nothing does."""
+        if not self.alive:
+            return "an inference thread has ended; the log says why"
+        missing = self.loader.missing
+        if not missing:
+            return ""
+        return f"{len(missing)} of the models wanted at the start are not loaded: {'; '.join(missing)}"[:_MAX_REASON]
 
     def waiting(self) -> Iterator[tuple[Model, int]]:
         """Every model that is served, and how many requests wait for it."""
@@ -238,9 +250,16 @@ class Engine:
             self._dispatcher.add(queue)
             return await request.future
 
-    def _session(self, path: Path, graph: Graph, *, any_size: bool = False) -> Session:
+    def _open_graph(self, path: Path) -> InferenceSession:
+        """On the CPU, where its rows are tried, whatever the device."""
+        return open_graph(path, self._intra_op)
+
+    def _session(
+        self, path: Path, graph: Graph, *, any_size: bool = False, opened: InferenceSession | None = None
+    ) -> Session:
         intra_op = self._step_intra_op if any_size else self._intra_op
-        return Session(path, graph, intra_op, self.device, any_size=any_size)
+        opened = opened if self.device.kind == "cpu" else None
+        return Session(path, graph, intra_op, self.device, any_size=any_size, opened=opened)
 
     async def _load(self) -> None:
         if self._config.model_control != "poll":

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from service.errors import InvalidPackage
 from service.package import Golden, Graph, Loop, Package
 
 MAX_GOLDEN_BYTES = 16 << 20
+MAX_UNPACKED_BYTES = 256 << 20
 
 # With ``any_size`` where a run may have any number of rows.
 Load = Callable[..., Session]
@@ -25,7 +26,7 @@ class Model:
     """A package whose graphs have given the golden answers, where there are some, and whose buckets are warm.
 
     ``session`` runs the graph, or the step of a loop; ``encoder`` the encoder of a loop that has one; ``parts`` the
-    graphs beside it, by their names.
+    graphs beside it, by their names. Before it is served, `measure` it.
 
     Raises:
         InvalidPackage: a graph is not the one the card describes, or does not give the golden answer.
@@ -44,9 +45,8 @@ class Model:
         self.encoder = load(package.path(loop.encoder.file), loop.encoder) if loop and loop.encoder else None
         self.parts = {name: load(package.path(part.file), part) for name, part in self.card.parts.items()}
         sessions = {"step.": self.session, "encoder.": self.encoder} if loop else {"": self.session}
-        for prefix, session in {**sessions, **{f"{name}.": part for name, part in self.parts.items()}}.items():
-            if session is not None:
-                self._prove(session, prefix)
+        sessions |= {f"{name}.": part for name, part in self.parts.items()}
+        self._proofs = [self._prove(session, prefix) for prefix, session in sessions.items() if session is not None]
 
     def __repr__(self) -> str:
         return f"{self.name}/{self.version}"
@@ -57,37 +57,54 @@ class Model:
         sessions = [session for session in (self.session, self.encoder, *self.parts.values()) if session is not None]
         return tuple(dict.fromkeys(name for session in sessions for name in session.providers))
 
-    def _prove(self, session: Session, prefix: str) -> None:
-        golden = self.card.golden
-        if golden is None:
-            self._warm_on_zeros(session)
-            return
-        arrays = self._read_golden(golden, session.graph, prefix)
-        example = {spec.name: arrays[spec.name] for spec in session.graph.inputs}
-        self._check_golden(session, arrays, golden, prefix)
-        if session.reload_alone(example):
-            self._check_golden(session, arrays, golden, prefix)
-        self._warm(session, example)
+    def measure(self) -> None:
+        """Find which graphs are too quick for helping threads, and which of their runs for a lane.
 
-    def _check_golden(self, session: Session, arrays: Tensors, golden: Golden, prefix: str) -> None:
+        Loads of other models meanwhile would disturb it: their turns with Python's lock are longer than such runs.
+
+        Raises:
+            InvalidPackage: a graph does not give the golden answer without helping threads.
+        """
+        for proof in self._proofs:
+            if proof.golden and proof.session.reload_alone(proof.example):
+                self._check_golden(proof.session, proof.example, proof.golden, proof.prefix)
+                self._warm(proof.session, proof.example)
+            proof.session.measure(proof.example)
+        self._proofs.clear()
+
+    def _prove(self, session: Session, prefix: str) -> "Proof":
+        if self.card.golden is None:
+            return Proof(session, prefix, self._warm_on_zeros(session), {})
+        arrays = self._read_golden(self.card.golden, session.graph, prefix)
         example = {spec.name: arrays[spec.name] for spec in session.graph.inputs}
+        self._check_golden(session, example, arrays, prefix)
+        self._warm(session, example)
+        return Proof(session, prefix, example, arrays)
+
+    def _check_golden(self, session: Session, example: Tensors, wanted: Tensors, prefix: str) -> None:
+        assert self.card.golden is not None  # or there would be no example
+        tolerance = self.card.golden.tolerance
         for name, found in self._run(session, example).items():
-            difference = _difference(found, arrays[name])
-            if difference is None or not difference <= golden.tolerance * _scale(arrays[name]):
+            difference = _difference(found, wanted[name])
+            if difference is None or not difference <= tolerance * _scale(wanted[name]):
                 raise InvalidPackage(
                     f"{self.package}: golden output {prefix + name!r} differs by {difference} "
-                    f"(shape {found.shape}, wanted {arrays[name].shape}), tolerance {golden.tolerance}"
+                    f"(shape {found.shape}, wanted {wanted[name].shape}), tolerance {tolerance}"
                 )
 
-    def _warm_on_zeros(self, session: Session) -> None:
+    def _warm_on_zeros(self, session: Session) -> Tensors:
+        """The example; none where the graph does not take it."""
+        example = zeros(session.graph.inputs, 1)
         try:
-            self._warm(session, zeros(session.graph.inputs, 1))
+            self._warm(session, example, briefly=True)
         except InvalidPackage as error:
             log.warning("%s; without a golden example its first requests will be slow", error)
+            return {}
+        return example
 
-    def _warm(self, session: Session, example: Tensors) -> None:
+    def _warm(self, session: Session, example: Tensors, *, briefly: bool = False) -> None:
         try:
-            session.warm(example)
+            session.warm(example, briefly=briefly)
         except Exception as error:  # the library's own exception classes share no narrower base
             raise InvalidPackage(
                 f"{self.package}: the graph fails while its batch sizes are warmed: {error}"
@@ -103,6 +120,7 @@ class Model:
         specs = (*graph.inputs, *graph.outputs)
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                _check_unpacked(archive)
                 arrays = {spec.name: archive[prefix + spec.name] for spec in specs}
             check_inputs(self.name, specs, arrays, batched=bool(graph.max_batch))
         except Exception as error:  # numpy and zipfile raise anything on a damaged file
@@ -116,6 +134,21 @@ class Model:
             return dict(zip(names, session.run(names, inputs), strict=True))
         except Exception as error:  # the library's own exception classes share no narrower base
             raise InvalidPackage(f"{self.package}: the graph fails on the golden example: {error}") from error
+
+
+class Proof(NamedTuple):
+    """A graph that has run on its ``example``; ``golden`` are its inputs and outputs, empty where it has none."""
+
+    session: Session
+    prefix: str
+    example: Tensors
+    golden: Tensors
+
+
+def _check_unpacked(archive: Any) -> None:
+    unpacked = sum(entry.file_size for entry in archive.zip.infolist())
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise ValueError(f"{unpacked} bytes unpacked; at most {MAX_UNPACKED_BYTES} are allowed")
 
 
 def _difference(found: Tensor, wanted: Tensor) -> Any:

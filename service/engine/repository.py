@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from service.engine.model import Model
@@ -81,8 +82,12 @@ class Repository:
         finally:
             self._loading.discard(name)
 
+    def reason(self, name: str) -> str:
+        """Why the last load of the model failed; empty where it did not."""
+        return self._reasons.get(name, "")
+
     def failed(self, name: str, reason: str) -> None:
-        """A load of the model has failed; what was served is."""
+        """A load of the model has failed; versions that were served before it stay."""
         self._reasons[name] = reason
 
     def swap(self, name: str, models: Sequence[Model], policy: VersionPolicy) -> list[Model]:
@@ -97,8 +102,13 @@ class Repository:
         self._policies.pop(name, None)
         return self._left(name, list(self._models.pop(name, {}).values()))
 
-    def index(self, found: Mapping[str, Iterable[int]]) -> list[Row]:
-        """A row for each version that is served or leaves, and for each of those ``found`` in the folder."""
+    def index(
+        self, found: Mapping[str, Iterable[int]], misplaced: Mapping[str, str] = MappingProxyType({})
+    ) -> list[Row]:
+        """A row for each version that is served or leaves, and for each of those ``found`` in the folder.
+
+        And one for each of the ``misplaced``, folders that hold a model in no version; which are they, and why.
+        """
         models = [model for left in self._leaving if (model := left()) is not None]
         self._leaving = {weakref.ref(model) for model in models}
         leaving = {(model.name, model.version) for model in models}
@@ -107,7 +117,10 @@ class Repository:
         names = {name for name, _ in known}
         # What is loaded from a request's files, or was wanted at the start and is not there, has no version yet.
         known |= {(name, "") for name in self._loading | self._reasons.keys() if name not in names}
-        return [self._row(*key, key in leaving) for key in sorted(known, key=lambda key: (key[0], int(key[1] or 0)))]
+        rows = [self._row(*key, key in leaving) for key in known]
+        have = {row.name for row in rows}
+        rows += [Row(name, "", "UNAVAILABLE", reason) for name, reason in misplaced.items() if name not in have]
+        return sorted(rows, key=lambda row: (row.name, int(row.version or 0)))
 
     def _row(self, name: str, version: str, leaving: bool) -> Row:
         reason = self._reasons.get(name, "")

@@ -1,12 +1,13 @@
 """What lies in a repository's folder: the versions of each model, and whether their files have changed."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from service.errors import InvalidPackage
-from service.package import Name
+from service.package import CARD, Name
 
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
@@ -43,6 +44,42 @@ def models(repository: Path) -> dict[str, dict[int, Path]]:
         raise InvalidPackage(f"repository {repository}: no such folder")
     found = {path.name: versions(repository, path.name) for path in repository.iterdir()}
     return {name: paths for name, paths in sorted(found.items()) if paths}
+
+
+def misplaced(repository: Path, only: str = "") -> dict[str, str]:
+    """Why folders, or the ``only`` one of that name, hold a graph or a card and yet are no model, by name."""
+    found = {}
+    for path in sorted(repository.iterdir()):
+        if path.name.startswith(".") or only not in ("", path.name):
+            continue
+        with suppress(OSError):  # nothing that may be read, or it went away meanwhile
+            if reason := _misplaced(path):
+                found[path.name] = reason
+    return found
+
+
+def _misplaced(path: Path) -> str:
+    """Why the repository's entry is no model though it seems to be meant as one; empty where it is, or does not."""
+    name, wanted = path.name, "<repository>/<name>/<version>/model.onnx"
+    if not path.is_dir():
+        return f"{name}: lies in the repository itself; {wanted} is wanted" if _of_a_package(path) else ""
+    inside = sorted(path.iterdir())
+    lying = [entry.name for entry in inside if _of_a_package(entry)]
+    holding = [entry.name for entry in inside if entry.is_dir() and any(map(_of_a_package, entry.iterdir()))]
+    if not is_name(name):
+        named = "letters, digits, _ and -, the first a letter or digit, 64 at most"
+        return f"{name[:80]!r} is no name of a model: {named}" if lying or holding else ""
+    if any(_VERSION.fullmatch(entry.name) and entry.is_dir() for entry in inside):
+        return ""
+    if lying:
+        return f"{name}/{lying[0]}: lies in the model's folder itself; {wanted} is wanted, as {name}/1/model.onnx"
+    if holding:
+        return f"{name}/{holding[0]}: is no version; versions are whole numbers from 1, as {name}/1/model.onnx"
+    return ""
+
+
+def _of_a_package(path: Path) -> bool:
+    return (path.suffix == ".onnx" or path.name == CARD) and not path.is_dir()
 
 
 def fingerprints(repository: Path) -> dict[str, dict[int, Fingerprint]]:

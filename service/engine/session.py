@@ -27,11 +27,17 @@ _ORT_TYPES = {
 
 _HOST_MEMORY = ("Cpu", "CudaPinned")
 
+# A first run of a size that takes so many times `HANDOVER_S` says enough: no other run of it will be as quick.
+FAR = 50
+# A run that takes longer is far from quick, whatever else the machine does meanwhile.
+SLOW_S = 0.1
+
+# Opens the graph in a file; see `open_graph`.
+OpenGraph = Callable[[Path], ort.InferenceSession]
+
 WARM_RUNS = 3
 # A batch quicker than this is not worth waking a lane for, and being woken by it.
 HANDOVER_S = 0.0002
-# A first run that takes so many times as long says enough: its size is warm, and no other run of it will be as quick.
-FAR = 50
 
 log = logging.getLogger(__name__)
 
@@ -39,25 +45,35 @@ log = logging.getLogger(__name__)
 class Session:
     """A graph loaded on a device. On the CPU, ``run`` may be called from several lanes at once.
 
-    ``inline_rows`` are the rows of the largest bucket that `warm` found to run in less than `HANDOVER_S`; none where
-    a row may have any size, as the next may be many times the example's.
+    ``inline_rows`` are the rows of the largest bucket that `measure` found to run in less than `HANDOVER_S`; none
+    where a row may have any size, as the next may be many times the example's.
     ``providers`` are those that run the graph's nodes, by ONNX Runtime's names; ``on_device`` are the inputs that it
     reads in the device's own memory. With ``any_size``, as a loop's steps are, a device warms every number of rows.
+    ``opened`` is the graph where `open_graph` has opened it already, with the same threads on the same device.
 
     Raises:
         InvalidPackage: the file is no ONNX graph we can run on the device, or not the one the card describes.
     """
 
     def __init__(
-        self, path: Path, graph: Graph, intra_op: int, device: Device = CPU, *, any_size: bool = False
+        self,
+        path: Path,
+        graph: Graph,
+        intra_op: int,
+        device: Device = CPU,
+        *,
+        any_size: bool = False,
+        opened: ort.InferenceSession | None = None,
     ) -> None:
         self.graph = graph
         self.device = device
         self.inline_rows = 0
+        # The fewest rows whose first run took over `SLOW_S`; 0 where none did.
+        self._slow_rows = 0
         self._path = path
         self._threads = intra_op
         self._alike = _fixed_rows(graph)
-        self._session = _load(path, intra_op, device if self._alike else replace(device, records=False))
+        self._session = opened or open_graph(path, intra_op, device if self._alike else replace(device, records=False))
         _match(path, "input", graph.inputs, self._session.get_inputs())
         _match(path, "output", graph.outputs, self._session.get_outputs())
         self.providers = _providers(self._session)
@@ -92,33 +108,62 @@ class Session:
         """A run of rows ``first`` to ``end`` that reads ``inputs`` and writes ``outputs`` where they are."""
         return bind(self._session, inputs, outputs, first, end)
 
-    def warm(self, example: Tensors) -> None:
-        """Run every size with the rows of ``example``, repeated; the first run of a size is the slowest."""
+    def warm(self, example: Tensors, *, briefly: bool = False) -> None:
+        """Run every size with the rows of ``example``, repeated; the first run of a size is the slowest.
+
+        Where it may be done ``briefly``, sizes above one that takes over `SLOW_S` are left out: beside their own time,
+        what a first run adds is little. What memory the largest has taken is given back: ONNX Runtime would keep it,
+        and takes it anew at no cost that a later run shows.
+        """
+        if self.device.own_memory:  # rows are filled up to one of the sizes, so each must have run
+            for rows in self._sizes:
+                self._run_s(example, rows, runs=WARM_RUNS)
+            return
         for rows in self._sizes:
-            # A device's buffers are its lane's alone.
-            if self._run_s(example, rows) < HANDOVER_S and self._alike and not self.device.own_memory:
-                self.inline_rows = rows
+            if self._run_s(example, rows) > SLOW_S:
+                self._slow_rows = self._slow_rows or rows
+            if briefly and self._slow_rows:
+                break
+        if self._sizes[0] < rows:
+            self._run_s(example, self._sizes[0], options=_shrinking())
+
+    def measure(self, example: Tensors) -> None:
+        """Find the ``inline_rows``, where there is an example; whatever else runs meanwhile disturbs it."""
+        if not example or not self._alike or self.device.own_memory:  # a device's buffers are its lane's alone
+            return
+        for rows in self._sizes:
+            if rows == self._slow_rows or not self._is_quick(example, rows):
+                break
+            self.inline_rows = rows
 
     def reload_alone(self, example: Tensors) -> bool:
         """Where one row runs quicker than `HANDOVER_S`, go on without helping threads; whether that is so.
 
         To wake them for so little costs more than they bring: LeNet-5's gRPC calls take a third less of the processor.
         """
-        if self._threads == 1 or self.device.own_memory or self._run_s(example, 1) >= HANDOVER_S:
+        if self._threads == 1 or self.device.own_memory or not self._is_quick(example, 1):
             return False
         self._threads = 1
-        self._session = _load(self._path, 1, self.device)
+        self._session = open_graph(self._path, 1, self.device)
         return True
 
-    def _run_s(self, example: Tensors, rows: int) -> float:
-        """The least seconds of a few runs on so many rows of ``example``; of one, where that is far above handover."""
+    def _is_quick(self, example: Tensors, rows: int) -> bool:
+        """Whether the quickest of a few runs takes less than `HANDOVER_S`; a first far above it says enough."""
+        first = self._run_s(example, rows)
+        return first < FAR * HANDOVER_S and min(first, self._run_s(example, rows, runs=WARM_RUNS - 1)) < HANDOVER_S
+
+    def _run_s(self, example: Tensors, rows: int, *, runs: int = 1, options: ort.RunOptions | None = None) -> float:
+        """The least seconds of so many runs on so many rows of ``example``."""
         names = [spec.name for spec in self.graph.outputs]
-        resized = {name: np.resize(tensor, (rows, *tensor.shape[1:])) for name, tensor in example.items()}
-        run = partial(self.run, names, resized if self.graph.max_batch else example)
-        first = timeit.timeit(run, number=1)
-        if first > FAR * HANDOVER_S and not self.device.own_memory:
-            return first
-        return min(first, *timeit.repeat(run, number=1, repeat=WARM_RUNS - 1))
+        resized = self._resized(example, rows)
+        run = partial(self._session.run, names, resized, options) if options else partial(self.run, names, resized)
+        return min(timeit.repeat(run, number=1, repeat=runs))
+
+    def _resized(self, example: Tensors, rows: int) -> Tensors:
+        """So many rows, those of ``example`` repeated; itself where it has none."""
+        if not self.graph.max_batch:
+            return example
+        return {name: np.resize(tensor, (rows, *tensor.shape[1:])) for name, tensor in example.items()}
 
 
 def buckets(max_batch: int) -> list[int]:
@@ -127,7 +172,12 @@ def buckets(max_batch: int) -> list[int]:
     return [*(1 << i for i in range((max_batch - 1).bit_length())), max_batch]
 
 
-def _load(path: Path, intra_op: int, device: Device) -> ort.InferenceSession:
+def open_graph(path: Path, intra_op: int, device: Device = CPU) -> ort.InferenceSession:
+    """ONNX Runtime's session of the graph in the file, with so many threads.
+
+    Raises:
+        InvalidPackage: it is no graph that can run on the device.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = intra_op
     options.inter_op_num_threads = 1
@@ -139,13 +189,20 @@ def _load(path: Path, intra_op: int, device: Device) -> ort.InferenceSession:
         session = ort.InferenceSession(str(path), options, providers=device.providers, enable_fallback=0)
     except Exception as error:  # the library's own exception classes share no narrower base
         if device.records:  # it records no graph of which the CPU runs a part
-            session = _load(path, intra_op, replace(device, records=False))
+            session = open_graph(path, intra_op, replace(device, records=False))
             log.warning("%s: runs without CUDA graphs: %s", path, error)
             return session
         raise InvalidPackage(f"{path}: ONNX Runtime cannot load it on {device}: {error}") from error
     if device.provider not in session.get_providers():
         raise InvalidPackage(f"{path}: {device} is wanted, ONNX Runtime took {session.get_providers()}")
     return session
+
+
+def _shrinking() -> ort.RunOptions:
+    """Options of a run after which what memory is free goes back to the system."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _fixed_rows(graph: Graph) -> bool:

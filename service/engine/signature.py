@@ -12,6 +12,7 @@ from service.engine.tensors import DATATYPES, DTYPES, Tensors
 from service.errors import InvalidPackage
 from service.package import Datatype, TensorSpec
 from service.package.bare import Signature
+from service.package.graph import MAX_RUN_BYTES
 
 _CODES = {"bool": "?", "float16": "f2", "float": "f4", "double": "f8"} | {
     f"{kind}{bits}": f"{kind[0]}{bits // 8}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
@@ -21,22 +22,15 @@ _DATATYPES: dict[str, Datatype] = {f"tensor({word})": DATATYPES[np.dtype(code)] 
 log = logging.getLogger(__name__)
 
 
-def read_signature(path: Path) -> Signature:
-    """The tensors of the graph in the file, by a session of its own that is gone on return.
+def read_signature(path: Path, session: ort.InferenceSession) -> Signature:
+    """The tensors of the graph that ``session`` has read from the file.
 
     Raises:
-        InvalidPackage: it is no graph we can run, or has a tensor of a datatype that is not served.
+        InvalidPackage: it has a tensor of a datatype that is not served, or a few rows take more memory than they may.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    try:
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the library's own exception classes share no narrower base
-        raise InvalidPackage(f"{path}: ONNX Runtime cannot load it: {error}") from error
     inputs, outputs = (_specs(path, args) for args in (session.get_inputs(), session.get_outputs()))
-    return Signature(inputs, outputs, _keeps_rows(path, session, inputs))
+    free = all(spec.shape[:1] == (-1,) for spec in (*inputs, *outputs))
+    return Signature(inputs, outputs, not free or _keeps_rows(path, session, inputs))
 
 
 def zeros(specs: Sequence[TensorSpec], rows: int) -> Tensors:
@@ -68,6 +62,9 @@ def _specs(path: Path, args: Sequence[Any]) -> tuple[TensorSpec, ...]:
 def _keeps_rows(path: Path, session: Any, inputs: Sequence[TensorSpec]) -> bool:
     """False where a run of two rows, or of three, answers another number of them, as a detector's boxes are."""
     for rows in (2, 3):
+        taken = sum(spec.bytes_of(rows if spec.shape[:1] == (-1,) else 0) for spec in inputs)
+        if taken > MAX_RUN_BYTES:
+            raise InvalidPackage(f"{path}: inputs of {rows} rows take {taken} bytes; at most {MAX_RUN_BYTES} may")
         try:
             answers = session.run(None, zeros(inputs, rows))
         except Exception as error:  # the library's own exception classes share no narrower base

@@ -79,7 +79,10 @@ class Watch:
         try:
             await self._loader.refresh(name, changed=changed)
         except LectoriumError as error:
-            log.error("model %s: the files have changed, and what was served stays: %s", name, error)
+            if name in self._repository.names:
+                log.error("model %s: its files have changed and cannot be served; it stays as it was: %s", name, error)
+            else:
+                log.error("model %s: not loaded: %s", name, error)
         else:
             self._served[name] = versions
 

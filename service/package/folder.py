@@ -110,13 +110,19 @@ def read_card(path: Path) -> Card:
         InvalidPackage: it is missing, too large, or says something it may not.
     """
     if not is_file(path):
-        raise InvalidPackage(f"{path}: no such file; a package needs its card")
+        raise InvalidPackage(f"{path}: no such file; {_neither(path.parent)}")
     content = read(path, MAX_CARD_BYTES)
     try:
         return CARDS.validate_json(content)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors())
         raise InvalidPackage(f"{path}: {problems}") from error
+
+
+def _neither(folder: Path) -> str:
+    others = sorted(path.name for path in folder.glob("*.onnx"))
+    hint = f"; {others[0]} is there: without a card, its name must be model.onnx" if others else ""
+    return f"a package needs a card, or model.onnx alone{hint}"
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 import bentoml
 from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 
 from service.config import Config
 from service.engine import Engine
@@ -122,7 +123,9 @@ class TaskService:
             raise Refusal(error) from error
 
     async def __is_ready__(self) -> bool:
-        return self.door.ready
+        if reason := self.door.why_not_ready:
+            raise HTTPException(503, reason)
+        return True
 
 
 def task_app(engine: Engine, tasks: Tasks, door: Door, config: Config, metrics: ASGIApp) -> ASGIApp:

@@ -137,7 +137,14 @@ class Door:
     @property
     def ready(self) -> bool:
         """Whether new requests are taken, and every model that was wanted at the start is there."""
-        return self.serving and self._engine.ready
+        return not self.why_not_ready
+
+    @property
+    def why_not_ready(self) -> str:
+        """What keeps the server from being ready; empty where nothing does."""
+        if self._closed:
+            return "the server is shutting down"
+        return self._engine.why_not_ready if self._opened else "the server is starting"
 
     @property
     def closed(self) -> bool:

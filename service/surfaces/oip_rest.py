@@ -114,7 +114,8 @@ class OipRest:
         return _ok({"live": True})
 
     async def _ready(self, _scope: Scope, _receive: Receive) -> Answered:
-        return self._readiness({}, self._door.ready)
+        reason = self._door.why_not_ready
+        return self._readiness({"reason": reason} if reason else {}, not reason)
 
     async def _server(self, _scope: Scope, _receive: Receive) -> Answered:
         return _ok({"name": "lectorium", "version": __version__, "extensions": EXTENSIONS})

@@ -56,7 +56,9 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, leave.set)
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(Engine(config))
+        engine = await _loaded(stack, config, leave)
+        if engine is None:
+            return
         stack.enter_context(published(DeviceMetrics(lambda: engine.repository, engine.device)))
         stack.enter_context(published(TritonMetrics(engine.waiting)))
         door = Door(engine)
@@ -78,6 +80,20 @@ async def run(
             await door.emptied(config.drain_s)
         finally:
             await asyncio.gather(*(server.stop() for server in servers))
+
+
+async def _loaded(stack: AsyncExitStack, config: Config, leave: asyncio.Event) -> Engine | None:
+    """The engine with its models; None where it is time to leave before they are loaded."""
+    entering = asyncio.create_task(stack.enter_async_context(Engine(config)))
+    leaving = asyncio.create_task(leave.wait())
+    await asyncio.wait((entering, leaving), return_when=asyncio.FIRST_COMPLETED)
+    leaving.cancel()
+    if entering.done():
+        return entering.result()
+    log.info("leaving before all models are loaded")
+    entering.cancel()
+    await asyncio.wait((entering,))
+    return None
 
 
 def spare_collector() -> None:

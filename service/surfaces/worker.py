@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import uvloop
 
+from service.engine.load_threads import ending_with_loads
 from service.errors import LectoriumError
 from service.surfaces.fleet_metrics import FleetMetrics
 from service.surfaces.metrics_page import MetricsPage
@@ -20,7 +21,7 @@ from service.surfaces.worker_link import Orders, Report, line, next_line
 
 def main() -> int:
     """Serve until the supervisor says or dies; the exit code."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with ending_with_loads(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_work(socket.socket(fileno=sys.stdin.fileno())))
 
 

@@ -47,6 +47,18 @@ async def test_external_data_beside_the_graph_is_read(tmp_path: Path) -> None:
         assert (await infer_x(engine, np.zeros((1, 4)))).tolist() == [[0, 1, 2, 3]]
 
 
+async def test_external_data_behind_the_links_of_a_mounted_config_map_is_read(tmp_path: Path) -> None:
+    folder = write_bare(tmp_path, external("weights.bin"))
+    (folder / "..data").mkdir()
+    (folder / "..data/weights.bin").write_bytes(np.arange(4, dtype="f4").tobytes())
+    (folder / "model.onnx").rename(folder / "..data/model.onnx")
+    for file in ("model.onnx", "weights.bin"):
+        (folder / file).symlink_to(f"..data/{file}")
+    async with serving(tmp_path) as engine:
+        assert engine.repository.get("bare").card.files.keys() == {"model.onnx", "weights.bin"}
+        assert (await infer_x(engine, np.zeros((1, 4)))).tolist() == [[0, 1, 2, 3]]
+
+
 @pytest.mark.parametrize("location", ["../secret.bin", "{root}/secret.bin", "link.bin", "below/../../secret.bin"])
 async def test_external_data_elsewhere_is_refused(location: str, tmp_path: Path) -> None:
     folder = write_bare(tmp_path / "zoo", external(location.format(root=tmp_path / "zoo/bare")))
@@ -54,4 +66,5 @@ async def test_external_data_elsewhere_is_refused(location: str, tmp_path: Path)
     (folder / "below").mkdir()
     if location == "link.bin":
         (folder / location).symlink_to(folder.parent / "secret.bin")
-    assert "cannot load it" in await refusal(serving(tmp_path / "zoo"))
+    reason = await refusal(serving(tmp_path / "zoo"))
+    assert ("link.bin: a link that leads out" if location == "link.bin" else "cannot load it") in reason

@@ -15,7 +15,7 @@ from onnx import ModelProto, helper, numpy_helper
 from service.engine import model as model_module
 from service.engine import session as session_module
 from service.engine.model import Model
-from service.engine.session import WARM_RUNS, Session, buckets
+from service.engine.session import SLOW_S, Session, buckets, open_graph
 from service.engine.signature import read_signature
 from service.engine.tensors import Tensor, Tensors
 from service.errors import InvalidPackage
@@ -34,6 +34,11 @@ def folder(tmp_path: Path) -> Path:
 
 def load(folder: Path) -> Model:
     return Model(read_package(folder), partial(Session, intra_op=1))
+
+
+def measured(model: Model) -> Model:
+    model.measure()
+    return model
 
 
 def test_a_graph_other_than_the_card_describes_is_refused_at_load(folder: Path) -> None:
@@ -139,7 +144,7 @@ def test_every_bucket_is_run_before_a_model_is_ready(folder: Path, monkeypatch: 
     monkeypatch.setattr(Session, "run", recorded)
     load(folder)
     golden = 2
-    assert rows == [golden, *(size for size in buckets(MAX_BATCH) for _ in range(WARM_RUNS))]
+    assert rows == [golden, *buckets(MAX_BATCH)]
 
 
 def test_a_model_knows_the_largest_bucket_that_is_quicker_than_handing_it_to_a_lane(
@@ -153,22 +158,22 @@ def test_a_model_knows_the_largest_bucket_that_is_quicker_than_handing_it_to_a_l
 
     monkeypatch.setattr(Session, "run", slow_from_four_rows)
     monkeypatch.setattr(session_module, "HANDOVER_S", 0.02)
-    assert load(folder).session.inline_rows == 2
+    assert measured(load(folder)).session.inline_rows == 2
 
 
 def test_a_model_no_bucket_of_which_is_quick_leaves_all_to_the_lanes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_module, "HANDOVER_S", 0)
-    assert load(folder).session.inline_rows == 0
+    assert measured(load(folder)).session.inline_rows == 0
 
 
 def test_a_model_whose_rows_may_have_any_size_leaves_all_to_the_lanes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_module, "HANDOVER_S", 20.0)
-    assert load(folder).session.inline_rows == MAX_BATCH
-    assert sum_model(tmp_path).session.inline_rows == 0
+    assert measured(load(folder)).session.inline_rows == MAX_BATCH
+    assert measured(sum_model(tmp_path)).session.inline_rows == 0
 
 
 @pytest.mark.parametrize(
@@ -181,7 +186,7 @@ def test_buckets_are_the_powers_of_two_up_to_the_largest_batch(max_batch: int, w
 
 def bare(folder: Path, graph: ModelProto, max_batch: int = MAX_BATCH) -> Model:
     path = write_bare(folder, graph)
-    signature = read_signature(path / "model.onnx")
+    signature = read_signature(path / "model.onnx", open_graph(path / "model.onnx", 1))
     return Model(bare_package(path, signature, max_batch), partial(Session, intra_op=1))
 
 
@@ -196,7 +201,31 @@ def test_a_model_without_a_golden_example_is_warmed_with_zeros(tmp_path: Path, m
 
     monkeypatch.setattr(Session, "run", recorded)
     bare(tmp_path, adder())
-    assert rows == [size for size in buckets(MAX_BATCH) for _ in range(WARM_RUNS)]
+    assert rows == buckets(MAX_BATCH)
+
+
+def test_sizes_above_one_that_takes_long_are_not_warmed_on_zeros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    run: Callable[..., list[Tensor]] = Session.run
+
+    def recorded(session: Session, outputs: list[str], inputs: Tensors) -> list[Tensor]:
+        rows.append(len(inputs["x"]))
+        time.sleep(2 * SLOW_S if len(inputs["x"]) == 2 else 0)
+        return run(session, outputs, inputs)
+
+    monkeypatch.setattr(Session, "run", recorded)
+    assert measured(bare(tmp_path, adder())).session.inline_rows <= 1
+    assert max(rows) == 2
+
+
+def test_a_golden_example_that_unpacks_to_more_than_it_may_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "MAX_UNPACKED_BYTES", 100)
+    with pytest.raises(InvalidPackage, match=r"golden.npz: .*: \d+ bytes unpacked; at most 100"):
+        load(folder)
 
 
 def test_a_model_without_a_batch_dimension_is_warmed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from service.engine import Answer, Engine, Options
 from service.engine.model import Model
-from service.engine.session import WARM_RUNS, Session, buckets
+from service.engine.session import Session, buckets
 from service.engine.tensors import Tensor, Tensors
 from service.errors import DeadlineExceeded, Draining, InternalError, InvalidArgument, InvalidPackage, QueueFull
 from service.package import read_package
@@ -305,6 +305,6 @@ def test_every_bucket_of_a_part_is_run_before_its_model_is_ready(
 
     monkeypatch.setattr(Session, "run", recorded)
     model = load(write_explaining_package(tmp_path))
-    assert rows == [2, *(size for size in buckets(PART_BATCH) for _ in range(WARM_RUNS))]
+    assert rows == [2, *buckets(PART_BATCH)]
     model.parts["deconv"].providers = ("AnotherExecutionProvider",)
     assert model.providers == ("CPUExecutionProvider", "AnotherExecutionProvider")

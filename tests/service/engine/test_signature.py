@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
+from service.engine.session import open_graph
 from service.engine.signature import read_signature, zeros
 from service.errors import InvalidPackage
 from service.package import TensorSpec
@@ -16,7 +17,7 @@ from tests.bare_packages import Dims, adder, detector, graph, not_for_zeros
 
 def read(folder: Path, model: ModelProto) -> Signature:
     (folder / "model.onnx").write_bytes(model.SerializeToString())
-    return read_signature(folder / "model.onnx")
+    return read_signature(folder / "model.onnx", open_graph(folder / "model.onnx", 1))
 
 
 def spec(name: str, shape: tuple[int, ...], datatype: str = "FP32") -> TensorSpec:
@@ -47,7 +48,12 @@ def test_a_datatype_that_is_not_served_is_named(kind: int, tmp_path: Path) -> No
 def test_what_is_no_graph_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(content)
     with pytest.raises(InvalidPackage, match=r"model.onnx: ONNX Runtime cannot load it"):
-        read_signature(tmp_path / "model.onnx")
+        open_graph(tmp_path / "model.onnx", 1)
+
+
+def test_a_graph_whose_rows_are_too_large_to_try_is_refused_untried(tmp_path: Path) -> None:
+    with pytest.raises(InvalidPackage, match=r"inputs of 2 rows take 80000000000 bytes; at most \d+ may"):
+        read(tmp_path, adder(("N", 100_000, 100_000)))
 
 
 def test_a_graph_that_answers_other_rows_than_it_took_does_not_keep_them(tmp_path: Path) -> None:
