@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from service.engine.model import Model
 from service.errors import UnknownModel
+from service.nearest import did_you_mean
 from service.package.serving import VersionPolicy
 
 State = Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
@@ -54,7 +55,7 @@ class Repository:
         """The model, in its highest version where ``version`` is None or empty.
 
         Raises:
-            UnknownModel: naming what there is.
+            UnknownModel: naming the nearest there are.
         """
         versions = self._versions(name)
         if not version:
@@ -67,7 +68,7 @@ class Repository:
         """One version of a model, all its versions where none is named, all models where none is.
 
         Raises:
-            UnknownModel: naming what there is.
+            UnknownModel: naming the nearest there are.
         """
         if not name:
             return list(self)
@@ -141,5 +142,5 @@ class Repository:
 
     def _versions(self, name: str) -> dict[str, Model]:
         if name not in self._models:
-            raise UnknownModel(f"no model {name[:80]!r}; there are {self.names}")
+            raise UnknownModel(f"no model {name[:80]!r}{did_you_mean(name, self.names)}")
         return self._models[name]

@@ -2,7 +2,8 @@
 
 A value has the nesting of one row or of several: for a tensor [-1, 28, 28], 28 lists of 28 numbers or a list of
 such. A plain number is a row of a tensor with one number a row, [-1] or [-1, 1]. Answers are written alike: one row
-as itself, several as their list, a single number as itself.
+as itself, several as their list, a single number as itself. A key that names no tensor is a parameter, as Triton reads
+it; parameters that are not known here are passed over.
 """
 
 from typing import Any, NamedTuple
@@ -44,11 +45,11 @@ def read_generate(body: bytes, model: Model) -> GenerateRequest:
     clashes = (specs.keys() & _REQUEST_KEYS) | ({spec.name for spec in model.program.outputs} & _ANSWER_KEYS)
     if clashes:
         raise Unsupported(f"model {model.name!r} has a tensor {min(clashes)!r}, which generate cannot name; use infer")
-    request = read_json(body)
-    if type(request) is dict and "text_input" in request and "text_input" not in specs:
+    request = json_object("request", read_json(body))
+    if "text_input" in request and "text_input" not in specs:
         raise InvalidArgument(f"model {model.name!r} takes no text_input; its tensors are {sorted(specs)}")
-    json_object("request", request, _REQUEST_KEYS | specs.keys())
-    options = read_options(typed("request", request, "parameters", dict, {}), model)
+    beside = {name: value for name, value in request.items() if name not in _REQUEST_KEYS | specs.keys()}
+    options = read_options({**beside, **typed("request", request, "parameters", dict, {})}, model)
     batched = model.program.max_batch > 0
     inputs = {name: _tensor(spec, request[name], batched) for name, spec in specs.items() if name in request}
     return GenerateRequest(typed("request", request, "id", str, ""), inputs, options)

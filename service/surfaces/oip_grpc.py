@@ -1,6 +1,6 @@
 """The Open Inference Protocol over gRPC."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from math import prod
 from typing import Any
@@ -14,7 +14,7 @@ from service.config import Config
 from service.engine import Answer, Engine, Model
 from service.engine.options import DEFAULTS
 from service.engine.tensors import Tensor
-from service.errors import InvalidArgument, LectoriumError
+from service.errors import InvalidArgument, LectoriumError, UnknownModel
 from service.surfaces.control_guard import ControlGuard
 from service.surfaces.door import Door, Visit
 from service.surfaces.grpc_door import Context, refuse, through_door
@@ -23,7 +23,7 @@ from service.surfaces.oip_model import configuration, metadata, statistics
 from service.surfaces.oip_parameters import read_options
 from service.surfaces.oip_repository_grpc import RepositoryMethods
 from service.surfaces.oip_responses import responses
-from service.surfaces.oip_stream import EMPTY_FINAL, FINAL, StreamRequest, infer_stream
+from service.surfaces.oip_stream import FINAL, StreamRequest, infer_stream
 from service.surfaces.oip_tensors import (
     EXTENSIONS,
     checked_name,
@@ -82,7 +82,7 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
             raise request
         model = self._engine.repository.get(request.model_name, request.model_version)
         visit.of(model)
-        options = read_options(values(request.parameters), model, [EMPTY_FINAL])._replace(deadline=visit.deadline)
+        options = read_options(values(request.parameters), model)._replace(deadline=visit.deadline)
         inputs = read_inputs(request)
         outputs, classes = read_outputs(request)
         async with aclosing(responses(self._engine, model, inputs, outputs, options, visit)) as found:
@@ -103,8 +103,11 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
         return pb.ServerReadyResponse(ready=self._door.ready)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:  # noqa: N802
-        """Whether requests for one model are taken."""
-        await self._model(request.name, request.version, context)
+        """Whether requests for one model are taken; they are not for one that is not served."""
+        try:
+            self._engine.repository.get(request.name, request.version)
+        except UnknownModel:
+            return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=self._door.serving)
 
     async def ServerMetadata(  # noqa: N802
@@ -158,7 +161,6 @@ def read_inputs(request: pb.ModelInferRequest) -> dict[str, Tensor]:
         name = checked_name("input", tensor.name)
         if name in inputs:
             raise InvalidArgument(f"input {name!r} came twice")
-        _no_parameters(f"input {name!r}", tensor.parameters)
         if raw and tensor.HasField("contents"):
             raise InvalidArgument(f"input {name!r} has contents; with raw_input_contents no input may")
         inputs[name] = raw_tensor(name, tensor.datatype, tensor.shape, raw[i]) if raw else _from_contents(tensor)
@@ -175,7 +177,7 @@ def read_outputs(request: pb.ModelInferRequest) -> tuple[list[str], dict[str, in
     """The names of the wanted outputs (empty: all), and of how many classes those wanted as classifications.
 
     Raises:
-        InvalidArgument: one is asked for twice, or with an unknown parameter.
+        InvalidArgument: one is asked for twice, or as a classification of no class.
     """
     names: list[str] = []
     classes: dict[str, int] = {}
@@ -183,8 +185,8 @@ def read_outputs(request: pb.ModelInferRequest) -> tuple[list[str], dict[str, in
         name = checked_name("output", output.name)
         if name in names:
             raise InvalidArgument(f"output {name!r} is asked for twice")
-        if output.parameters:
-            classes[name] = _class_count(name, dict(output.parameters))
+        if PARAMETER in output.parameters:
+            classes[name] = _class_count(name, output.parameters[PARAMETER])
         names.append(name)
     return names, classes
 
@@ -209,14 +211,7 @@ def _from_contents(tensor: pb.ModelInferRequest.InferInputTensor) -> Tensor:
     return listed_tensor(tensor.name, tensor.datatype, tensor.shape, values)
 
 
-def _class_count(output: str, parameters: dict[str, pb.InferParameter]) -> int:
-    wanted = parameters.pop(PARAMETER, None)
-    _no_parameters(f"output {output!r}", parameters, known=repr(PARAMETER))
-    if wanted is None or wanted.WhichOneof("parameter_choice") != "int64_param":
+def _class_count(output: str, wanted: pb.InferParameter) -> int:
+    if wanted.WhichOneof("parameter_choice") != "int64_param":
         raise InvalidArgument(f"output {output!r}: {PARAMETER} wants an int64_param")
     return checked_count(output, wanted.int64_param)
-
-
-def _no_parameters(where: str, parameters: Collection[str], known: str = "none") -> None:
-    if parameters:
-        raise InvalidArgument(f"{where}: unknown parameter {min(parameters)[:80]!r}; {known} is known")

@@ -1,5 +1,10 @@
-"""The Open Inference Protocol's REST messages: JSON, with or without binary tensors behind it."""
+"""The Open Inference Protocol's REST messages: JSON, with or without binary tensors behind it.
 
+Keys and parameters that are not known here are passed over, as other servers of the protocol do: its clients send
+some of their own, KServe's ``model_name`` among them.
+"""
+
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +17,6 @@ from service.errors import InvalidArgument
 from service.surfaces.oip_classification import PARAMETER, checked_count
 from service.surfaces.oip_parameters import read_options
 from service.surfaces.oip_tensors import checked_name, datatype_of, listed_tensor, raw_bytes, raw_tensor
-
-_REQUEST_KEYS = {"id", "parameters", "inputs", "outputs"}
-_INPUT_KEYS = {"name", "shape", "datatype", "parameters", "data"}
-_OUTPUT_KEYS = {"name", "parameters"}
 
 
 class InferRequest(NamedTuple):
@@ -42,12 +43,12 @@ def read_request(body: bytes, json_length: int | None, model: Model) -> InferReq
     length = len(body) if json_length is None else json_length
     if length > len(body):
         raise InvalidArgument(f"Inference-Header-Content-Length is {length}, the body has {len(body)} bytes")
-    request = json_object("request", read_json(view[:length]), _REQUEST_KEYS)
+    request = json_object("request", read_json(view[:length]))
     request_id = typed("request", request, "id", str, "")
     parameters = typed("request", request, "parameters", dict, {})
     outputs, binary, classes = _read_outputs(request)
     binary[""] = typed("request parameters", parameters, "binary_data_output", bool, False)
-    options = read_options(parameters, model, ["binary_data_output"])
+    options = read_options(parameters, model)
     return InferRequest(request_id, _read_inputs(request, view[length:]), outputs, binary, classes, options)
 
 
@@ -120,7 +121,7 @@ def read_json(data: memoryview | bytes) -> Any:
 def _read_inputs(request: dict[str, Any], blobs: memoryview) -> dict[str, Tensor]:
     inputs: dict[str, Tensor] = {}
     for item in typed("request", request, "inputs", list, []):
-        entry = json_object("input", item, _INPUT_KEYS)
+        entry = json_object("input", item)
         name = checked_name("input", typed("input", entry, "name", str))
         if name in inputs:
             raise InvalidArgument(f"input {name!r} came twice")
@@ -135,10 +136,10 @@ def _read_input(name: str, entry: dict[str, Any], blobs: memoryview) -> tuple[Te
     where = f"input {name!r}"
     datatype = typed(where, entry, "datatype", str)
     shape = _shape(where, entry)
-    size = typed(where, _parameters(where, entry, {"binary_data_size"}), "binary_data_size", int, -1)
-    if size == -1:
+    size = typed(where, _parameters(where, entry), "binary_data_size", int, None)
+    if size is None:
         return listed_tensor(name, datatype, shape, typed(where, entry, "data", list)), blobs
-    if "data" in entry:
+    if entry.get("data") is not None:
         raise InvalidArgument(f"{where} has both 'data' and 'binary_data_size'")
     if not 0 <= size <= len(blobs):
         raise InvalidArgument(f"{where}: binary_data_size is {size}, {len(blobs)} bytes are left in the body")
@@ -157,13 +158,13 @@ def _read_outputs(request: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, b
     binary: dict[str, bool] = {}
     classes: dict[str, int] = {}
     for item in typed("request", request, "outputs", list, []):
-        entry = json_object("output", item, _OUTPUT_KEYS)
+        entry = json_object("output", item)
         name = checked_name("output", typed("output", entry, "name", str))
         if name in names:
             raise InvalidArgument(f"output {name!r} is asked for twice")
         names.append(name)
         where = f"output {name!r}"
-        parameters = _parameters(where, entry, {"binary_data", PARAMETER})
+        parameters = _parameters(where, entry)
         if "binary_data" in parameters:
             binary[name] = typed(where, parameters, "binary_data", bool)
         if PARAMETER in parameters:
@@ -171,21 +172,22 @@ def _read_outputs(request: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, b
     return tuple(names), binary, classes
 
 
-def _parameters(where: str, entry: dict[str, Any], known: set[str]) -> dict[str, Any]:
-    return json_object(f"{where} parameters", typed(where, entry, "parameters", dict, {}), known)
+def _parameters(where: str, entry: dict[str, Any]) -> dict[str, Any]:
+    parameters: dict[str, Any] = typed(where, entry, "parameters", dict, {})
+    return parameters
 
 
-def json_object(where: str, value: Any, known: set[str]) -> dict[str, Any]:
-    """``value``, if it is an object with no other keys than ``known``.
+def json_object(where: str, value: Any, known: Collection[str] | None = None) -> dict[str, Any]:
+    """``value``, if it is an object with no other keys than ``known``; with any keys where that is None.
 
     Raises:
         InvalidArgument: it is not; the message says ``where``.
     """
     if type(value) is not dict:
         raise InvalidArgument(f"{where}: a JSON object is wanted, {_kind(value)} came")
-    if not value.keys() <= known:
-        key = next(key for key in value if key not in known)
-        raise InvalidArgument(f"{where}: unknown key {key[:80]!r}; known are {sorted(known)}")
+    unknown = next((key for key in value if known is not None and key not in known), None)
+    if unknown is not None:
+        raise InvalidArgument(f"{where}: unknown key {unknown[:80]!r}; known are {sorted(known or ())}")
     return value
 
 

@@ -1,6 +1,6 @@
 """The parameters of a request on both transports: the schedule policy extension's, and what a loop may be asked."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from service.engine import Decoding, Model, Options
@@ -12,8 +12,8 @@ _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
 _MAX_DIGITS = 9  # of a token
 
 
-def read_options(parameters: Mapping[str, Any], model: Model, others: Collection[str] = ()) -> Options:
-    """What ``parameters`` ask of the engine for ``model``.
+def read_options(parameters: Mapping[str, Any], model: Model) -> Options:
+    """What ``parameters`` ask of the engine for ``model``; names that are not known here are passed over.
 
     Args:
         parameters: by name, as whole numbers, numbers, texts and truth values: ``priority`` (0: the default level),
@@ -21,20 +21,16 @@ def read_options(parameters: Mapping[str, Any], model: Model, others: Collection
             a loop that leaves a choice of tokens, each field of `Decoding`, with its ``prefix`` as a text of the
             vocabulary's words or, as ``prefix_tokens``, in tokens: a list of them, or ``"5,7"``.
         model: whose vocabulary a prefix is read by.
-        others: names that are known beside these, and not read here.
 
     Raises:
-        InvalidArgument: an unknown name, a value of another kind, a prefix that cannot be read, or a sequence.
+        InvalidArgument: a value of another kind, a prefix that cannot be read, or a sequence.
     """
     given: dict[str, Any] = {}
     for name, value in parameters.items():
         if name in _READERS:
             given[name] = _READERS[name](name, value)
-        elif name in _SEQUENCE:
-            if value:
-                raise InvalidArgument(f"request parameter {name!r} came; no model here keeps sequences")
-        elif name not in others:
-            raise InvalidArgument(f"request: unknown parameter {name[:80]!r}; known are {[*_READERS, *others]}")
+        elif name in _SEQUENCE and value:
+            raise InvalidArgument(f"request parameter {name!r} came; no model here keeps sequences")
     timeout = given.get("timeout", 0)
     return Options(
         priority=given.get("priority", 0),

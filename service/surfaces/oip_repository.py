@@ -29,7 +29,7 @@ def read_load(parameters: Mapping[str, object], config: Config) -> Override:
     """What the parameters of a load change: ``config`` is a ModelConfig in JSON, ``file:<version>/<name>`` a file.
 
     Of the configuration, the version policy, the batch size and the scheduling are applied; whatever else it says must
-    be so. Files need a configuration beside them, and stand for the whole model.
+    be so. Files need a configuration beside them, and stand for the whole model. Other parameters are passed over.
 
     Raises:
         InvalidArgument: naming the parameter, what came and what was wanted.
@@ -38,12 +38,9 @@ def read_load(parameters: Mapping[str, object], config: Config) -> Override:
     named = [name for name in parameters if name.startswith(FILE)]
     if len(named) > MAX_FILES:
         raise InvalidArgument(f"load: {len(named)} files came; at most {MAX_FILES} are taken")
-    for name in parameters:
-        if name in named:
-            version, file = _file_name(name)
-            files.setdefault(version, {})[file] = _content(name, parameters[name])
-        elif name != "config":
-            raise InvalidArgument(f"load: unknown parameter {name[:80]!r}; config and file:<version>/<name> are known")
+    for name in named:
+        version, file = _file_name(name)
+        files.setdefault(version, {})[file] = _content(name, parameters[name])
     if "config" in parameters:
         return _read_config(parameters["config"], files, config)
     if files:
@@ -52,16 +49,14 @@ def read_load(parameters: Mapping[str, object], config: Config) -> Override:
 
 
 def read_unload(parameters: Mapping[str, object]) -> None:
-    """Check the parameters of an unload: ``unload_dependents`` is accepted, for nothing here depends on another.
+    """Check ``unload_dependents`` of an unload, which changes nothing: no model here depends on another.
 
     Raises:
-        InvalidArgument: naming the parameter, what came and what was wanted.
+        InvalidArgument: it is of another kind.
     """
-    for name, value in parameters.items():
-        if name != "unload_dependents":
-            raise InvalidArgument(f"unload: unknown parameter {name[:80]!r}; unload_dependents is known")
-        if not isinstance(value, bool):
-            raise InvalidArgument(f"unload: {name} wants true or false, {type(value).__name__} came")
+    value = parameters.get("unload_dependents", False)
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"unload: unload_dependents wants true or false, {type(value).__name__} came")
 
 
 def check_repository(name: str) -> None:

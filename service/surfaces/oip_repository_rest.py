@@ -45,7 +45,7 @@ class RepositoryRoutes:
 
     async def _index(self, scope: Scope, receive: Receive) -> Answered:
         with self._door.visit(SURFACE):
-            message = _message(await self._body(scope, receive), {"ready"})
+            message = _message(await self._body(scope, receive))
             ready = typed("index", message, "ready", bool, False)
             return 200, [JSON], orjson.dumps(index(await self._engine.loader.index(), ready=ready))
 
@@ -68,7 +68,7 @@ class RepositoryRoutes:
         body = await self._body(scope, receive)
         if body:
             check_json_type(scope["headers"])
-        message = _message(body, {"parameters"})
+        message = _message(body)
         parameters: dict[str, Any] = typed("request", message, "parameters", dict, {})
         return parameters
 
@@ -78,8 +78,8 @@ class RepositoryRoutes:
             return await decoded(scope, await read_body(scope, receive, limit), limit)
 
 
-def _message(body: bytes, known: set[str]) -> dict[str, Any]:
-    return json_object("request", read_json(body), known) if body else {}
+def _message(body: bytes) -> dict[str, Any]:
+    return json_object("request", read_json(body)) if body else {}
 
 
 def _contents(parameters: dict[str, Any]) -> dict[str, bytes]:

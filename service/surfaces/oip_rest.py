@@ -9,7 +9,7 @@ import orjson
 from service import __version__
 from service.config import Config
 from service.engine import Engine
-from service.errors import UnknownPath, WrongVerb
+from service.errors import UnknownModel, UnknownPath, WrongVerb
 from service.surfaces.body import length_header, read_body
 from service.surfaces.disconnect import Callers, Receive, Scope, Send
 from service.surfaces.door import Door
@@ -94,7 +94,10 @@ class OipRest:
             return 200, [JSON] if length is None else [_BINARY, (_JSON_LENGTH, b"%d" % length)], body
 
     async def _model_ready(self, _scope: Scope, _receive: Receive, name: str, version: str | None) -> Answered:
-        model = self._engine.repository.get(name, version)
+        try:
+            model = self._engine.repository.get(name, version)
+        except UnknownModel as error:
+            return error.http_status, [JSON], orjson.dumps({"ready": False, "error": str(error)})
         return self._readiness({"name": model.name, "version": model.version}, self._door.serving)
 
     async def _model(self, _scope: Scope, _receive: Receive, name: str, version: str | None) -> Answered:

@@ -8,9 +8,9 @@ from service.surfaces.door import Door, Visit
 from service.surfaces.grpc_door import Context
 from service.surfaces.request_stream import RequestStream
 
+# On the last answer of a request. No empty one follows it, even for callers that take one
+# (triton_enable_empty_final_response): the last answer is known to be the last when it is given.
 FINAL = "triton_final_response"
-# With it a caller takes an empty last response. It gets none: the last answer is known to be the last when it is given.
-EMPTY_FINAL = "triton_enable_empty_final_response"
 # Enough to fill any model's batches.
 MAX_AT_ONCE = 256
 _AS_STATUS = ("triton_grpc_error", "true")

@@ -138,7 +138,10 @@ def test_an_output_asked_for_twice_is_refused(tensors: TensorTransport) -> None:
 
 @pytest.mark.parametrize(
     ("model", "version", "words"),
-    [("nope", "", "no model 'nope'; there are"), ("tiny", "9", "'tiny' has no version '9'; it has ['1', '2']")],
+    [
+        ("tinny", "", "no model 'tinny'; did you mean 'tiny'?"),
+        ("tiny", "9", "'tiny' has no version '9'; it has ['1', '2']"),
+    ],
 )
 def test_an_unknown_model_or_version_is_not_found(
     tensors: TensorTransport, model: str, version: str, words: str
@@ -188,6 +191,11 @@ def test_a_served_model_is_ready_in_every_version(oip: Rest | Grpc, version: str
     assert oip.ready("tiny", version)
 
 
+@pytest.mark.parametrize(("model", "version"), [("nope", ""), ("tiny", "9"), ("tiny", "one"), ("x" * 10_000, "")])
+def test_an_unknown_model_or_version_is_not_ready(oip: Rest | Grpc, model: str, version: str) -> None:
+    assert not oip.ready(model, version)
+
+
 @pytest.mark.parametrize(("version", "versions"), [("", ["1", "2"]), ("1", ["1"]), ("2", ["2"])])
 def test_model_metadata_says_versions_and_tensors_with_the_batch_first(
     oip: Rest | Grpc, version: str, versions: list[str]
@@ -206,7 +214,7 @@ def test_model_metadata_says_versions_and_tensors_with_the_batch_first(
 
 @pytest.mark.parametrize(("model", "version"), [("nope", ""), ("tiny", "9"), ("tiny", "one")])
 def test_what_is_asked_of_an_unknown_model_is_not_found(oip: Rest | Grpc, model: str, version: str) -> None:
-    for ask in (oip.ready, oip.model_metadata, oip.model_config, oip.statistics):
+    for ask in (oip.model_metadata, oip.model_config, oip.statistics):
         with pytest.raises(Refused) as caught:
             ask(model, version)
         assert caught.value.code == "NOT_FOUND"

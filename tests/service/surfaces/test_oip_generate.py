@@ -137,11 +137,18 @@ def test_each_row_has_its_own_text(client: httpx.Client) -> None:
     assert found["text_output"] == ["".join(said_pieces(3, 9, token, row)) for row, token in enumerate([1, 2, 1])]
 
 
+def test_keys_that_name_no_tensor_are_parameters_and_unknown_ones_are_passed_over(client: httpx.Client) -> None:
+    asked = {"seed": 5, "colour": [1], "next_token": {}, "stream": True, "parameters": {"steps": 3, "echo": None}}
+    assert generate(client, "chars", **asked)["next_token"] == chars(5, 3)
+
+
+def test_what_parameters_say_comes_before_a_key_beside_them(client: httpx.Client) -> None:
+    assert generate(client, "chars", seed=9, parameters={"seed": 5, "steps": 3})["next_token"] == chars(5, 3)
+
+
 WRONG: dict[str, tuple[bytes, str]] = {
+    "seed_beside": (b'{"seed": "5"}', "'seed' is '5'; a whole number from 0 is wanted"),
     "text": (b'{"text_input": "a cat"}', "takes no text_input; its tensors are ['temperature', 'token']"),
-    "unknown_key": (b'{"colour": 1}', "unknown key 'colour'; known are ['id', 'parameters', 'temperature', 'token']"),
-    "unknown_parameter": (b'{"parameters": {"colour": 1}}', "unknown parameter 'colour'"),
-    "output_as_key": (b'{"next_token": 1}', "unknown key 'next_token'"),
     "id": (b'{"id": 7}', "'id' wants a string, a whole number came"),
     "parameters": (b'{"parameters": [1]}', "'parameters' wants an object, a list came"),
     "list": (b"[1]", "a JSON object is wanted, a list came"),

@@ -78,27 +78,36 @@ def test_typed_contents_outside_the_datatypes_range_are_refused(oip_grpc: Grpc) 
     assert "'image': elements 0 to 256 came; UINT8 holds 0 to 255" in refusal(oip_grpc, wrong)
 
 
-def on_request(wrong: pb.ModelInferRequest) -> Any:
-    return wrong.parameters
+def on_request(asked: pb.ModelInferRequest) -> Any:
+    return asked.parameters
 
 
-def on_input(wrong: pb.ModelInferRequest) -> Any:
-    return wrong.inputs[0].parameters
+def on_input(asked: pb.ModelInferRequest) -> Any:
+    return asked.inputs[0].parameters
 
 
-def on_output(wrong: pb.ModelInferRequest) -> Any:
-    return wrong.outputs.add(name="mean").parameters
+def on_output(asked: pb.ModelInferRequest) -> Any:
+    if not asked.outputs:
+        asked.outputs.add(name="mean")
+    return asked.outputs[0].parameters
 
 
-@pytest.mark.parametrize(
-    ("parameters", "where"), [(on_request, "request"), (on_input, "input 'image'"), (on_output, "output 'mean'")]
-)
-def test_an_unknown_parameter_is_refused_by_name(
-    oip_grpc: Grpc, parameters: Callable[[pb.ModelInferRequest], Any], where: str
-) -> None:
+@pytest.mark.parametrize("parameters", [on_request, on_input, on_output])
+def test_unknown_parameters_are_passed_over(oip_grpc: Grpc, parameters: Callable[[pb.ModelInferRequest], Any]) -> None:
+    asked = request()
+    parameters(asked)["colour"].uint64_param = 1
+    parameters(asked)["triton_enable_empty_final_response"].bool_param = True
+    parameters(asked)["nothing"].CopyFrom(pb.InferParameter())
+    np.testing.assert_allclose(oip_grpc.send(asked).outputs["mean"], PIXELS.mean((1, 2)), rtol=1e-6)
+
+
+def test_a_known_parameter_of_another_kind_is_refused_by_name(oip_grpc: Grpc) -> None:
     wrong = request()
-    parameters(wrong)["colour"].uint64_param = 1
-    assert f"{where}: unknown parameter 'colour'" in refusal(oip_grpc, wrong)
+    wrong.parameters["priority"].string_param = "high"
+    assert "'priority' is 'high'; a whole number from 0 is wanted" in refusal(oip_grpc, wrong)
+    wrong = request()
+    wrong.outputs.add(name="mean").parameters["classification"].bool_param = True
+    assert "output 'mean': classification wants an int64_param" in refusal(oip_grpc, wrong)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +125,8 @@ def test_an_impossible_shape_is_refused(oip_grpc: Grpc, shape: list[int], words:
     assert words in refusal(oip_grpc, request(shape=shape))
 
 
-def test_an_empty_request_names_what_there_is(oip_grpc: Grpc) -> None:
-    with pytest.raises(Refused, match="NOT_FOUND: no model ''; there are"):
+def test_an_empty_request_is_of_no_model(oip_grpc: Grpc) -> None:
+    with pytest.raises(Refused, match="NOT_FOUND: no model ''"):
         oip_grpc.send(pb.ModelInferRequest())
 
 

@@ -84,9 +84,8 @@ def test_unload_dependents_is_accepted_and_nothing_depends(models: Repository, n
     models.load(name)
     models.unload(name, unload_dependents=True)
     assert models.oip.ready("tiny")
-    for wrong in ({"unload_dependents": "yes"}, {"force": True}):
-        with pytest.raises(Refused, match="INVALID_ARGUMENT: unload: "):
-            models.unload(name, **wrong)
+    with pytest.raises(Refused, match="INVALID_ARGUMENT: unload: unload_dependents wants true or false, str came"):
+        models.unload(name, unload_dependents="yes")
 
 
 def test_a_corrupt_package_is_refused_with_the_reason_and_the_old_one_serves(
@@ -204,9 +203,11 @@ def test_a_configuration_is_a_text(models: Repository, name: str, config: Any) -
     assert "config wants a JSON text" in refusal(models, name, config=config)
 
 
-def test_a_load_takes_no_other_parameter(models: Repository, name: str) -> None:
-    assert "unknown parameter 'configuration'" in refusal(models, name, configuration="{}")
-    assert "unknown parameter 'FFFFF" in refusal(models, name, **{"F" * 5000: "1"})
+def test_a_loads_unknown_parameters_are_passed_over(models: Repository, name: str) -> None:
+    unknown: dict[str, Any] = {"configuration": "{}", "F" * 5000: "1"}
+    models.load(name, **unknown)
+    assert models.oip.ready(name)
+    models.unload(name)
 
 
 # Files ---------------------------------------------------------------------------------------------------------------
@@ -299,7 +300,6 @@ def test_files_that_are_no_package_are_refused(models: Repository, name: str, co
         (b"[" * 200_000, "no JSON"),
         (b"[]", "a JSON object is wanted"),
         (b'{"parameters": []}', "'parameters' wants an object"),
-        (b'{"parametres": {}}', "unknown key 'parametres'"),
         (b'{"parameters": {"config": "{}", "file:1/model.onnx": "####"}}', "wants a file's bytes in base64"),
         (b'{"parameters": {"config": "{}", "file:1/model.onnx": 5}}', "wants a file's bytes in base64"),
         (b'{"parameters": {"config": "{}", "file:1/model.onnx": null}}', "wants a file's bytes in base64"),
@@ -317,7 +317,7 @@ def test_a_rest_body_that_is_none_is_refused(controlled: Server, body: bytes, me
 
 def test_an_index_request_that_is_none_is_refused(controlled: Server) -> None:
     with closing(Rest(controlled)) as rest:
-        for body, status in ((b"", 200), (b"{}", 200), (b'{"ready": "yes"}', 400), (b'{"red": true}', 400)):
+        for body, status in ((b"", 200), (b"{}", 200), (b'{"red": true}', 200), (b'{"ready": "yes"}', 400)):
             assert rest.client.post("/v2/repository/index", content=body).status_code == status
         for path in ("index", "models/tiny/load", "models/tiny/unload"):
             assert rest.client.get(f"/v2/repository/{path}").status_code == 405

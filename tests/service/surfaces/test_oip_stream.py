@@ -106,14 +106,15 @@ def test_an_error_is_its_requests_last_answer_and_the_others_go_on(loops: Server
     with Conversation(loops) as caller:
         caller.ask("chars", "good", seed=5, steps=6)
         caller.ask("nope", "model")
-        caller.ask("chars", "parameter", colour="red")
+        caller.ask("chars", "unknown parameter", seed=5, steps=6, colour="red")
+        caller.ask("chars", "parameter", seed="red")
         caller.ask("chars", "steps", steps=0)
         caller.ask("tiny", "input")
         answers = caller.read_all()
-    assert tokens(of(answers, "good")) == chars(5, 6)
+    assert tokens(of(answers, "good")) == tokens(of(answers, "unknown parameter")) == chars(5, 6)
     errors = {answer.id: answer for answer in answers if answer.error}
     assert "no model 'nope'" in errors["model"].error
-    assert "unknown parameter 'colour'" in errors["parameter"].error
+    assert "'seed' is 'red'; a whole number from 0 is wanted" in errors["parameter"].error
     assert "0 steps came; 1 to 1000 are wanted" in errors["steps"].error
     assert "'image'" in errors["input"].error
     assert all(error.final and not error.outputs for error in errors.values())

@@ -122,8 +122,9 @@ class Rest:
         return read_answer(self.client.post(path, content=body, headers=headers))
 
     def ready(self, model: str = "", version: str = "") -> bool:
-        path = f"{model_path(model, version)}/ready" if model else "/v2/health/ready"
-        return bool(refuse_unless_ok(self.client.get(path)).json()["ready"])
+        answer = self.client.get(f"{model_path(model, version)}/ready" if model else "/v2/health/ready")
+        assert answer.json()["ready"] == (answer.status_code == 200)
+        return answer.status_code == 200
 
     def live(self) -> bool:
         return bool(refuse_unless_ok(self.client.get("/v2/health/live")).json()["live"])
