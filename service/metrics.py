@@ -97,8 +97,39 @@ def watch_queue(model: str, version: str, rows: Callable[[], int]) -> None:
 
 
 def forget_queue(model: str, version: str) -> None:
-    """The model has left."""
+    """The model takes no more requests."""
     _queue_rows.remove(model, version)
+
+
+def forget(model: str, version: str) -> None:
+    """Drop every series of a model that has left, once its last request has ended."""
+    for metric in _OF_MODELS:
+        metric.remove_by_labels({"model": model, "version": version})
+    for found in _FOUND:
+        found.cache_clear()
+
+
+_OF_MODELS = (
+    _request,
+    _decode,
+    _queue,
+    _compute,
+    _first_emission,
+    _emissions,
+    _batch_rows,
+    _queue_rows,
+    _rejections,
+)
+_FOUND = (
+    request_duration,
+    decode_duration,
+    queue_duration,
+    compute_duration,
+    first_emission,
+    emissions,
+    batch_rows,
+    rejections,
+)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from service import metrics
 from service.config import Config
 from service.engine import scan
 from service.engine.cores import usable_cores
@@ -245,14 +246,19 @@ class Loader:
         for model in gone:
             self._leave(model)
             # The last request inside may end on any thread.
-            weakref.finalize(model, self._gone).atexit = False
+            weakref.finalize(model, self._gone, model.name, model.version).atexit = False
 
-    def _gone(self) -> None:
+    def _gone(self, name: str, version: str) -> None:
         with suppress(RuntimeError):  # the loop has ended, and all will
-            self._loop.call_soon_threadsafe(self._give_back)
+            self._loop.call_soon_threadsafe(self._forget, name, version)
 
-    def _give_back(self) -> None:
-        """On the loop; of the many models that may leave together, for all at once."""
+    def _forget(self, name: str, version: str) -> None:
+        """On the loop, once nobody is inside: drop the model's metrics and give its memory back.
+
+        Of many models that leave together, the memory of all is given back at once.
+        """
+        if not self._repository.holds(name, version):
+            metrics.forget(name, version)
         if self._giving_back is None or self._giving_back.done():
             self._giving_back = asyncio.ensure_future(asyncio.to_thread(give_back))
 

@@ -123,6 +123,11 @@ class Repository:
         rows += [Row(name, "", "UNAVAILABLE", reason) for name, reason in misplaced.items() if name not in have]
         return sorted(rows, key=lambda row: (row.name, int(row.version or 0)))
 
+    def holds(self, name: str, version: str) -> bool:
+        """Whether that version is served, or requests are still inside one that was."""
+        leaving = (model for left in self._leaving if (model := left()) is not None)
+        return version in self._models.get(name, ()) or any((m.name, m.version) == (name, version) for m in leaving)
+
     def _row(self, name: str, version: str, leaving: bool) -> Row:
         reason = self._reasons.get(name, "")
         if version in self._models.get(name, ()):

@@ -33,6 +33,7 @@ class Visit:
         "_began",
         "_door",
         "_emitted",
+        "_held",
         "compute_s",
         "deadline",
         "decode_s",
@@ -51,10 +52,13 @@ class Visit:
         self.queue_s: float | None = None
         self.compute_s: float | None = None
         self._emitted = False
+        self._held: Model | None = None
 
     def of(self, model: Model) -> None:
         """The request is for this model."""
         self.model, self.version = model.name, model.version
+        # Its series are dropped with it, and this request is yet to be counted there.
+        self._held = model
 
     def timed(self, queue_s: float, compute_s: float, decode_s: float | None = None) -> None:
         """The answer's stages, in seconds."""
@@ -89,6 +93,7 @@ class Visit:
         if ended is not None:
             metrics.rejections(self.model, self.version, self.surface, ended.reason).inc()
         self._record(ended.grpc_code if ended is not None else "OK")
+        self._held = None
         if isinstance(ended, InternalError) and ended is not error:
             raise ended from error
 

@@ -32,3 +32,31 @@ def test_one_model_is_measured_apart_on_each_surface() -> None:
     for surface, seconds in (("rest", 0.5), ("grpc", 0.25)):
         labels = {"model": "measured", "version": "1", "surface": surface}
         assert REGISTRY.get_sample_value("lectorium_queue_duration_seconds_sum", labels) == seconds
+
+
+def test_every_series_of_a_model_that_has_left_is_dropped_and_no_other() -> None:
+    def observe(model: str, version: str) -> None:
+        metrics.request_duration(model, version, "rest", "OK").observe(1)
+        metrics.rejections(model, version, "rest", "queue_full").inc()
+        metrics.emissions(model, version, "rest").inc()
+        metrics.batch_rows(model, version).observe(2)
+        for stage in (metrics.decode_duration, metrics.queue_duration, metrics.compute_duration):
+            stage(model, version, "rest").observe(1)
+        metrics.first_emission(model, version, "rest").observe(1)
+        metrics.watch_queue(model, version, lambda: 1)
+
+    for model, version in (("left", "1"), ("left", "2"), ("stays", "1")):
+        observe(model, version)
+    each = len(series("left", "1"))
+    metrics.forget("left", "1")
+    assert [len(series(*of)) for of in (("left", "1"), ("left", "2"), ("stays", "1"))] == [0, each, each]
+    observe("left", "1")
+    assert REGISTRY.get_sample_value("lectorium_batch_rows_count", {"model": "left", "version": "1"}) == 1
+
+
+def series(model: str, version: str) -> list[str]:
+    """The names of the samples that have these labels."""
+    labels = {"model": model, "version": version}.items()
+    return [
+        sample.name for family in REGISTRY.collect() for sample in family.samples if labels <= sample.labels.items()
+    ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from service.engine import loader as loader_module
 from service.engine.repository import Row
@@ -16,7 +17,7 @@ from service.engine.session import Session
 from service.errors import ControlRefused, InvalidPackage, LectoriumError, QueueFull, UnknownModel
 from service.package import read_package
 from tests.packages import change_card, example, replace_file, write_package
-from tests.service.engine.asking import ask, check_answer, serving, waiting_rows
+from tests.service.engine.asking import ask, check_answer, run_on, serving, waiting_rows
 from tests.service.engine.controlling import controlled, retrain, versions
 from tests.service.engine.gate import Gate
 
@@ -153,6 +154,29 @@ async def test_requests_inside_an_unloaded_model_are_answered_and_then_nothing_h
         await asyncio.sleep(0.01)
         assert model() is None
         assert [row.state for row in await engine.loader.index()] == ["UNAVAILABLE"]
+
+
+async def test_metrics_of_an_unloaded_model_stay_until_its_last_request_has_ended(folder: Path) -> None:
+    write_package(folder, "leaving")
+    labels = {"model": "leaving", "version": "1"}
+
+    def batches() -> float | None:
+        return REGISTRY.get_sample_value("lectorium_batch_rows_count", labels)
+
+    async with controlled(folder) as engine:
+        run_on(engine, lanes=True)
+        await ask(engine, example(2), "leaving")
+        gate = Gate(engine)
+        with gate.closed():
+            running = ask(engine, example(2), "leaving")
+            await gate.reached(1)
+            await engine.loader.unload("leaving")
+            await asyncio.sleep(0.05)
+            assert batches() == 1
+        await running
+        del running
+        await asyncio.sleep(0.05)
+        assert batches() is None
 
 
 @pytest.mark.parametrize("change", ["load", "unload"])

@@ -16,7 +16,7 @@ SURFACE = "oip_grpc"
 
 
 def open_door() -> Door:
-    door = Door(cast(Engine, SimpleNamespace(alive=True, ready=True)))
+    door = Door(cast(Engine, SimpleNamespace(alive=True, why_not_ready="")))
     door.open()
     return door
 
@@ -37,19 +37,20 @@ def inside() -> float | None:
 
 
 def test_it_is_ready_once_opened_while_the_engine_is_and_until_it_closes() -> None:
-    engine = SimpleNamespace(alive=True, ready=True)
+    engine = SimpleNamespace(alive=True, why_not_ready="")
     door = Door(cast(Engine, engine))
-    lost, found = partial(setattr, engine, "ready", False), partial(setattr, engine, "ready", True)
-    seen = [door.ready]
+    lost, found = (partial(setattr, engine, "why_not_ready", why) for why in ("a model is missing", ""))
+    seen = [door.why_not_ready]
     for change in (door.open, lost, found, door.close):
         change()
-        seen.append(door.ready)
-    assert seen == [False, True, False, True, False]
+        seen.append(door.why_not_ready)
+    assert seen == ["the server is starting", "", "a model is missing", "", "the server is shutting down"]
+    assert not door.ready
     assert door.closed
 
 
 def test_while_a_model_is_missing_the_others_are_served() -> None:
-    door = Door(cast(Engine, SimpleNamespace(alive=True, ready=False)))
+    door = Door(cast(Engine, SimpleNamespace(alive=True, why_not_ready="a model is missing")))
     assert not door.serving
     door.open()
     assert (door.serving, door.ready) == (True, False)

@@ -137,7 +137,7 @@ def test_health_answers_are_json(rest: Rest) -> None:
 
 
 async def test_before_every_port_listens_it_is_not_ready_with_400() -> None:
-    engine = cast(Engine, SimpleNamespace(alive=True, ready=True))
+    engine = cast(Engine, SimpleNamespace(alive=True, why_not_ready=""))
     rest = OipRest(engine, door := Door(engine), Config())
     sent: list[Message] = []
 
