@@ -149,6 +149,6 @@ async def test_before_every_port_listens_it_is_not_ready_with_400() -> None:
     door.open()
     await rest(request, Receive([]), send)
     assert [(start["status"], body["body"]) for start, body in (sent[:2], sent[2:])] == [
-        (400, b'{"ready":false}'),
+        (400, b'{"reason":"the server is starting","ready":false}'),
         (200, b'{"ready":true}'),
     ]
