@@ -1,8 +1,15 @@
-"""The metrics of all workers as one: each tells its own on a private socket, and whichever is asked adds them up."""
+"""The metrics of all workers as one: each tells its own on a private socket, and whichever is asked adds them up.
+
+What a worker has counted outlives it: it is kept in a file, from which the worker that takes its place counts on, and
+which stands for it meanwhile. The file has all that was ever told, so no counter falls; a worker that is killed
+loses what it counted since it last wrote, a second or so before.
+"""
 
 import asyncio
 import json
+import logging
 import operator
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +19,12 @@ from prometheus_client.metrics_core import Metric
 
 from service.surfaces.metrics_page import MetricsUnavailable
 
+log = logging.getLogger(__name__)
+
 ANSWER_S = 2.0
+# Between two times that a worker writes down what it has counted, and the share of its time that writing may take.
+WRITE_S = 1.0
+WRITE_SHARE = 0.005
 # What workers have is added up, but these say the same of each, or a time: the largest stands for all. So it is
 # with every metric whose name ends in _info.
 LARGEST = frozenset(
@@ -33,21 +45,26 @@ class FleetMetrics:
     """Of worker ``number`` of ``workers``, from 1; enter it, and the others can ask.
 
     Args:
-        folder: private to the workers; each has a socket there.
+        folder: private to the workers; each has a socket there, and a file.
     """
 
     def __init__(self, folder: Path, number: int, workers: int) -> None:
         self._folder = folder
         self._number = number
         self._workers = workers
+        # What those counted whose place this one takes.
+        self._before = self._counted(number) or []
 
     async def __aenter__(self) -> "FleetMetrics":
-        self._server = await asyncio.start_unix_server(_tell, self._folder / str(self._number))
+        self._server = await asyncio.start_unix_server(self._tell, self._folder / str(self._number))
+        self._writing = asyncio.create_task(self._write_again())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._writing.cancel()
+        self._keep(_told(self._own()))
         self._server.close()
 
     async def registry(self) -> CollectorRegistry:
@@ -59,7 +76,9 @@ class FleetMetrics:
         others = [number for number in range(1, self._workers + 1) if number != self._number]
         told = await asyncio.gather(*map(self._ask, others))
         registry = CollectorRegistry(auto_describe=True)
-        registry.register(_Collected(added([REGISTRY.collect(), *told])))
+        own = self._own()
+        self._keep(_told(own))
+        registry.register(_Collected(added([own, *told])))
         return registry
 
     async def _ask(self, number: int) -> list[Metric]:
@@ -73,8 +92,48 @@ class FleetMetrics:
             return _heard(told)
         except TimeoutError as error:
             raise MetricsUnavailable(f"worker {number} gave no metrics in {ANSWER_S:g} s") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError) as error:  # it has ended, and another will take its place
+            if counted := self._counted(number):
+                return counted
             raise MetricsUnavailable(f"worker {number} gave no metrics: {error}") from error
+
+    def _tell(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        told = _told(self._own())
+        self._keep(told)
+        writer.write(told)
+        writer.close()
+
+    async def _write_again(self) -> None:
+        """Write once a second, or less often where it takes long."""
+        while True:
+            began = time.thread_time()
+            self._keep(_told(self._own()))
+            await asyncio.sleep(max(WRITE_S, (time.thread_time() - began) / WRITE_SHARE))
+
+    def _own(self) -> list[Metric]:
+        own = list(REGISTRY.collect())
+        return added([own, self._before]) if self._before else own
+
+    def _keep(self, told: bytes) -> None:
+        """Have it in the file, whole, before anybody is told."""
+        file = self._file(self._number)
+        try:
+            new = file.with_suffix(".new")
+            new.write_bytes(told)
+            new.replace(file)
+        except OSError as error:
+            log.warning("what was counted is lost if this worker is killed: %s", error)
+
+    def _counted(self, number: int) -> list[Metric] | None:
+        """What the file of that worker has, less what is true only of one that lives; None where there is no file."""
+        try:
+            told = self._file(number).read_bytes()
+        except OSError:
+            return None
+        return [metric for metric in _heard(told) if metric.type != "gauge"]
+
+    def _file(self, number: int) -> Path:
+        return self._folder / f"{number}.json"
 
 
 def added(workers: Iterable[Iterable[Metric]]) -> list[Metric]:
@@ -106,13 +165,12 @@ class _Collected:
 
 # As JSON: Prometheus' own text takes its library over ten times as long to read, on the loop that serves. Not by
 # orjson, which has no infinity.
-def _tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def _told(metrics: Iterable[Metric]) -> bytes:
     told = [
         [metric.name, metric.documentation, metric.type, metric.unit, [s[:3] for s in metric.samples]]
-        for metric in REGISTRY.collect()
+        for metric in metrics
     ]
-    writer.write(json.dumps(told).encode())
-    writer.close()
+    return json.dumps(told).encode()
 
 
 def _heard(told: bytes) -> list[Metric]:

@@ -45,6 +45,7 @@ class GrpcServer:
         vision_pb2_grpc.add_VisionServicer_to_server(VisionGrpc(tasks, door, config), legible)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, legible)
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        self._status: int = health_pb2.HealthCheckResponse.NOT_SERVING
         self._address = f"{config.host}:{config.grpc_port}"
 
     async def start(self) -> None:
@@ -58,12 +59,13 @@ class GrpcServer:
         except RuntimeError as error:
             raise InvalidConfig(f"gRPC cannot listen on {self._address}: {error}") from error
         # The library's own first word is that the server serves.
-        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._say(self._status)
         await self._server.start()
 
     async def serving(self) -> None:
-        """Tell health's callers that the server is ready."""
-        await self._say(health_pb2.HealthCheckResponse.SERVING)
+        """Tell health's callers that the server is ready; before `start`, those that will come."""
+        self._status = health_pb2.HealthCheckResponse.SERVING
+        await self._say(self._status)
 
     async def not_serving(self) -> None:
         """Tell health's callers, those that watch included, that the server drains."""

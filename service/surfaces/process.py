@@ -36,7 +36,12 @@ async def serve(config: Config) -> None:
 
 
 async def run(
-    config: Config, metrics: ASGIApp, leave: asyncio.Event, opens: Callable[[list[str]], Awaitable[None]]
+    config: Config,
+    metrics: ASGIApp,
+    leave: asyncio.Event,
+    opens: Callable[[list[str]], Awaitable[None]],
+    *,
+    joins: bool = False,
 ) -> None:
     """Serve until SIGTERM, SIGINT or ``leave``, then drain.
 
@@ -47,6 +52,7 @@ async def run(
         metrics: answers for ``/metrics`` on both ports that have it.
         leave: somebody else's way to say that it is time.
         opens: called with the models' names once every port listens; the server is ready when it returns.
+        joins: others serve on these ports already, so be ready before the first of ours listens.
 
     Raises:
         InvalidConfig: a port cannot be had, or not the device.
@@ -65,6 +71,12 @@ async def run(
         tasks = Tasks(engine, config)
         grpc_server = GrpcServer(engine, tasks, door, config)
         servers: list[HttpServer | GrpcServer] = [grpc_server, *http_servers(engine, tasks, door, config, metrics)]
+        if leave.is_set():  # while it loaded
+            return
+        if joins:
+            door.open()
+            if engine.ready:
+                await grpc_server.serving()
         try:
             for server in servers:
                 await server.start()

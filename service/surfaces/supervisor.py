@@ -1,4 +1,4 @@
-"""The supervisor of several workers: starts them, opens them together and stops them together.
+"""The supervisor of several workers: starts them, opens them together, replaces those that end and stops them together.
 
 Each worker is a process of its own with all four ports. The supervisor answers no request and loads no model.
 """
@@ -6,31 +6,25 @@ Each worker is a process of its own with all four ports. The supervisor answers 
 import asyncio
 import logging
 import signal
-import socket
-import sys
 import time
-from asyncio.subprocess import Process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from service.config import Config
-from service.errors import InvalidConfig, LectoriumError
+from service.errors import InvalidConfig
 from service.surfaces.greeting import greeting
 from service.surfaces.ports import held
-from service.surfaces.worker_link import OPEN, Orders, Report, line, next_line
+from service.surfaces.worker_link import Orders
+from service.surfaces.worker_process import Worker, WorkerEnded
 
 log = logging.getLogger(__name__)
 
-# -P: the folder we are in may have a `service` of its own.
-COMMAND = (sys.executable, "-P", "-m", "service.surfaces.worker")
-# Besides the drain; a worker that takes longer hangs.
-END_S = 10
+# Seconds before each replacement of a worker that keeps ending; after the last of them the server ends.
+WAITS_S: tuple[float, ...] = (0, 1, 2, 4, 8, 16, 30)
+# A worker that has served for so long is one that works: the next end is the first again.
+STEADY_S = 60
 # Of the sockets' folder: what the kernel takes, less the name of a socket.
 PATH_LENGTH = 100
-
-
-class WorkerEnded(LectoriumError):
-    """A worker did not start, died, or ended otherwise than well."""
 
 
 async def supervise(config: Config) -> None:
@@ -38,98 +32,99 @@ async def supervise(config: Config) -> None:
 
     Raises:
         InvalidConfig: a port cannot be had, or no socket in the folder for temporary files.
-        WorkerEnded: a worker did not start, died, or ended otherwise than well; the others have drained.
+        WorkerEnded: a worker did not start at first, or keeps ending, or did not end well at the end; the others have
+            drained.
     """
     with held(config), TemporaryDirectory(prefix="lectorium-") as folder:
         if len(folder) > PATH_LENGTH:
             raise InvalidConfig(f"TMPDIR is too long for sockets: {folder} has over {PATH_LENGTH} letters")
-        workers: list[Worker] = []
-        running = asyncio.create_task(_run(config, Path(folder), workers))
+        fleet = Fleet(config, Path(folder))
+        running = asyncio.create_task(fleet.run())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, running.cancel)
         try:
             await running
         except asyncio.CancelledError:
-            log.info("stopping %d workers", len(workers))
+            log.info("stopping the workers")
         finally:
-            ends = await asyncio.gather(*(worker.stop(config.drain_s + END_S) for worker in workers))
-    if failed := [end for end in ends if end]:
+            failed = await fleet.stop()
+    if failed:
         raise WorkerEnded("; ".join(failed))
 
 
-async def _run(config: Config, folder: Path, workers: "list[Worker]") -> None:
-    """Start the workers, adding each to ``workers``, and wait for one to end.
+class Fleet:
+    """The workers, by number; ``folder`` is private to them."""
 
-    Raises:
-        WorkerEnded: which never is what was wanted.
-    """
-    began = time.perf_counter()
-    for number in range(1, config.workers + 1):
-        orders = Orders(number=number, folder=folder, config=config)
-        workers.append(await Worker.start(orders))
-    models, *_ = await asyncio.gather(*(worker.loaded() for worker in workers))
-    # All at once: whoever waits for readiness keeps the connection, and the first worker would have them all.
-    for worker in workers:
-        worker.open()
-    log.info("%d workers ready in %.2f s", config.workers, time.perf_counter() - began)
-    print(greeting(config, models), flush=True)
-    ends = asyncio.as_completed([worker.ended() for worker in workers])
-    first = await next(ends)
-    log.error("%s: stopping the others", first)
-    raise WorkerEnded(first)
+    def __init__(self, config: Config, folder: Path) -> None:
+        self._config = config
+        self._folder = folder
+        self._workers: dict[int, Worker] = {}
 
-
-class Worker:
-    """One worker, as the supervisor sees it."""
-
-    def __init__(
-        self, number: int, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._number = number
-        self._process = process
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def start(cls, orders: Orders) -> "Worker":
-        """Start the process; it has begun to load."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # A process group of its own: a terminal's Ctrl-C comes to the supervisor alone.
-            process = await asyncio.create_subprocess_exec(*COMMAND, stdin=theirs.fileno(), process_group=0)
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
-        writer.write(line(orders))
-        return cls(orders.number, process, reader, writer)
-
-    async def loaded(self) -> list[str]:
-        """Wait until it listens; the names of its models.
+    async def run(self) -> None:
+        """Start the workers, open them together, and replace each that ends.
 
         Raises:
-            WorkerEnded: with its reason.
+            WorkerEnded: one did not start, or one and its replacements keep ending.
         """
-        came = await next_line(self._reader)
-        report = Report.model_validate_json(came) if came else Report(refused=await self.ended())
-        if report.refused:
-            raise WorkerEnded(report.refused)
-        return report.models
-
-    def open(self) -> None:
-        """Let it be ready."""
-        self._writer.write(OPEN)
-
-    async def ended(self) -> str:
-        """Wait for its end; how it came."""
-        code = await self._process.wait()
-        how = f"ended with exit code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
-        return f"worker {self._number} (process {self._process.pid}) {how}"
-
-    async def stop(self, within_s: float) -> str:
-        """Have it drain and end, or kill it after ``within_s``; how it ended, empty where well."""
-        self._writer.close()
+        began = time.perf_counter()
+        for number in range(1, self._config.workers + 1):
+            await self._start(number, joins=False)
+        workers = list(self._workers.values())
+        models, *_ = await asyncio.gather(*(worker.loaded() for worker in workers))
+        # All at once: whoever waits for readiness keeps the connection, and the first worker would have them all.
+        for worker in workers:
+            worker.open()
+        log.info("%d workers ready in %.2f s", len(workers), time.perf_counter() - began)
+        print(greeting(self._config, models), flush=True)
         try:
-            async with asyncio.timeout(within_s):
-                end = await self.ended()
-        except TimeoutError:
-            self._process.kill()
-            end = f"hanging {await self.ended()}"
-        return end if self._process.returncode else ""
+            async with asyncio.TaskGroup() as group:
+                for number in list(self._workers):
+                    group.create_task(self._keep(number))
+        except* WorkerEnded as ended:
+            raise WorkerEnded(str(ended.exceptions[0])) from None
+
+    async def stop(self) -> list[str]:
+        """Have all drain and end; how those ended that did not end well."""
+        ends = await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
+        return [end for end in ends if end]
+
+    async def _start(self, number: int, *, joins: bool) -> Worker:
+        orders = Orders(number=number, folder=self._folder, config=self._config, joins=joins)
+        worker = self._workers[number] = await Worker.start(orders)
+        return worker
+
+    async def _keep(self, number: int) -> None:
+        """Whenever the worker of that number ends, have another take its place.
+
+        Raises:
+            WorkerEnded: it has ended once more than there are `WAITS_S`, without serving for long in between.
+        """
+        end, served_s = await self._workers[number].end()
+        ends = 0
+        while True:
+            self._workers.pop(number, None)
+            ends = 1 if served_s >= STEADY_S else ends + 1
+            if ends > len(WAITS_S):
+                end = f"{end}; worker {number} has ended {ends} times in a row"
+                log.error("%s: stopping the others", end)
+                raise WorkerEnded(end)
+            wait_s = WAITS_S[ends - 1]
+            log.error("%s: another takes its place in %g s", end, wait_s)
+            await asyncio.sleep(wait_s)
+            end, served_s = await self._replace(number)
+
+    async def _replace(self, number: int) -> tuple[str, float]:
+        """Start another and wait for its end: how it came, and for how many seconds it had served."""
+        began = time.perf_counter()
+        try:
+            worker = await self._start(number, joins=True)
+        except OSError as error:
+            return f"worker {number} cannot be started: {error}", 0.0
+        try:
+            await worker.loaded()
+        except WorkerEnded as error:
+            await worker.stop()
+            return f"worker {number} does not start: {error}", 0.0
+        worker.open()
+        log.info("%s took the place of the one that ended, in %.2f s", worker, time.perf_counter() - began)
+        return await worker.end()

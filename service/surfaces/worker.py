@@ -7,7 +7,8 @@ import asyncio
 import logging
 import socket
 import sys
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from types import TracebackType
 
 import uvloop
 
@@ -16,7 +17,7 @@ from service.errors import LectoriumError
 from service.surfaces.fleet_metrics import FleetMetrics
 from service.surfaces.metrics_page import MetricsPage
 from service.surfaces.process import run
-from service.surfaces.worker_link import Orders, Report, line, next_line
+from service.surfaces.worker_link import LEAVING, Orders, Report, line, next_line, send
 
 
 def main() -> int:
@@ -31,7 +32,7 @@ async def _work(link: socket.socket) -> int:
         if ordered := await next_line(reader):
             await _serve(Orders.model_validate_json(ordered), Supervisor(reader, writer))
     except LectoriumError as error:
-        writer.write(line(Report(refused=str(error))))
+        send(writer, line(Report(refused=str(error))))
         return 1
     finally:
         writer.close()
@@ -46,28 +47,52 @@ async def _serve(orders: Orders, supervisor: "Supervisor") -> None:
         level=config.log_level.upper(),
         format=f"%(asctime)s %(levelname)s worker {number} %(name)s: %(message)s",
     )
-    async with FleetMetrics(orders.folder, number, config.workers) as metrics:
-        await run(config, MetricsPage(metrics.registry), supervisor.leave, supervisor.opens)
+    metrics = FleetMetrics(orders.folder, number, config.workers)
+    async with supervisor, AsyncExitStack() as stack:
+
+        async def opens(models: list[str]) -> None:
+            # Only now: one that still loads may take too long to answer the others.
+            await stack.enter_async_context(metrics)
+            await supervisor.opens(models)
+
+        await run(config, MetricsPage(metrics.registry), supervisor.leave, opens, joins=orders.joins)
 
 
 class Supervisor:
-    """The supervisor, as a worker sees it; ``leave`` is set when it closes the socket, or dies."""
+    """The supervisor, as a worker sees it; enter it to hear it.
+
+    ``leave`` is set when it closes the socket, or dies; and the supervisor is told when somebody else sets it.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._opened = asyncio.Event()
         self.leave = asyncio.Event()
+
+    async def __aenter__(self) -> None:
+        self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._tell())]
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
 
     async def opens(self, models: list[str]) -> None:
         """Report that the ports listen, and wait until those of all workers do."""
-        self._writer.write(line(Report(models=models)))
-        await next_line(self._reader)
-        self._hearing = asyncio.create_task(self._hear())
+        send(self._writer, line(Report(models=models)))
+        await self._opened.wait()
 
     async def _hear(self) -> None:
         while await next_line(self._reader):
-            pass
+            self._opened.set()
         self.leave.set()
+        self._opened.set()
+
+    async def _tell(self) -> None:
+        await self.leave.wait()
+        send(self._writer, LEAVING)
 
 
 if __name__ == "__main__":

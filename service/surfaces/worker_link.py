@@ -1,7 +1,8 @@
 """What passes between the supervisor and a worker: a socket that is the worker's standard input, and lines on it.
 
 The supervisor sends `Orders`, the worker its `Report`, the supervisor `OPEN`. When the socket closes, be it that
-the supervisor wishes so or that it was killed, the worker drains and ends.
+the supervisor wishes so or that it was killed, the worker drains and ends. A worker that drains for another reason
+sends `LEAVING` first.
 """
 
 import asyncio
@@ -12,14 +13,23 @@ from pydantic import BaseModel
 from service.config import REVEAL, Config
 
 OPEN = b"open\n"
+LEAVING = b"leaving\n"
 
 
 class Orders(BaseModel):
-    """What a worker is told first: its number, from 1, a folder private to the workers, what all are to serve."""
+    """What a worker is told first.
+
+    Attributes:
+        number: its own, from 1.
+        folder: private to the workers.
+        config: what all are to serve.
+        joins: the others serve already, so it must be ready when the first of its ports listens.
+    """
 
     number: int
     folder: Path
     config: Config
+    joins: bool = False
 
     @property
     def own_config(self) -> Config:
@@ -43,6 +53,13 @@ def line(message: Orders | Report) -> bytes:
 async def next_line(reader: asyncio.StreamReader) -> bytes:
     """What came; empty when the other end has closed or died."""
     try:
-        return await reader.readline()
+        came = await reader.readline()
     except ConnectionError:  # it died with something unread
         return b""
+    return came if came.endswith(b"\n") else b""  # it died in the middle of a line
+
+
+def send(writer: asyncio.StreamWriter, message: bytes) -> None:
+    """Send it, unless the other end is known to have closed or died."""
+    if not writer.is_closing():
+        writer.write(message)

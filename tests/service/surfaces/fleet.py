@@ -2,6 +2,7 @@
 
 import socket
 from contextlib import ExitStack
+from pathlib import Path
 
 import orjson
 import psutil  # type: ignore[import-untyped]
@@ -29,6 +30,17 @@ def connected(server: Server, port: int) -> set[int]:
         for connection in worker.net_connections("inet")
         if connection.laddr.port == port and connection.status == psutil.CONN_ESTABLISHED
     }
+
+
+def folder_of(server: Server) -> Path:
+    """The folder in which the workers have their sockets."""
+    (folder,) = {
+        Path(connection.laddr).parent
+        for worker in workers_of(server)
+        for connection in worker.net_connections("unix")
+        if "lectorium-" in str(connection.laddr)
+    }
+    return folder
 
 
 def begin_uploads(server: Server, stack: ExitStack) -> list[socket.socket]:

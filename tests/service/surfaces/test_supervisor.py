@@ -14,9 +14,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from service.config import Config, load_config
-from service.surfaces import supervisor
-from service.surfaces.supervisor import Worker, WorkerEnded, supervise
+from service.surfaces import worker_process
+from service.surfaces.supervisor import supervise
 from service.surfaces.worker_link import Orders, line
+from service.surfaces.worker_process import Worker, WorkerEnded
 from tests.packages import write_package
 from tests.service.surfaces.conftest import StartServer
 from tests.service.surfaces.fleet import WORKERS, begin_uploads, statuses, workers_of
@@ -37,7 +38,7 @@ import os
 
 from service.surfaces import worker
 
-async def run(config, *_):
+async def run(config, *_, **__):
     (config.data / str(os.getpid())).write_text(repr(config.gpus))
 
 worker.run = run
@@ -52,7 +53,7 @@ worker.main()
 def test_workers_take_the_gpus_in_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: str, workers: int, driven: list[str]
 ) -> None:
-    monkeypatch.setattr(supervisor, "COMMAND", (sys.executable, "-c", TELLS_ITS_GPUS))
+    monkeypatch.setattr(worker_process, "COMMAND", (sys.executable, "-c", TELLS_ITS_GPUS))
     settings = {"GPUS": gpus, "WORKERS": str(workers), "DATA": str(tmp_path)}
     ports = dict(zip(("HTTP_PORT", "REST_PORT", "GRPC_PORT", "METRICS_PORT"), map(str, free_ports(4)), strict=True))
     config = load_config({f"LECTORIUM_{key}": value for key, value in (settings | ports).items()})
@@ -138,51 +139,17 @@ def listens(worker: psutil.Process, port: int) -> bool:
     return port in listening
 
 
-def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
+def test_a_worker_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "END_S", 0.1)
+
     async def stop() -> str:
         others = set(psutil.Process().children())
-        worker = await Worker.start(Orders(number=7, folder=tmp_path, config=Config(workers=7)))
+        worker = await Worker.start(Orders(number=7, folder=tmp_path, config=Config(workers=7, drain_s=0.1)))
         (process,) = set(psutil.Process().children()) - others
         process.suspend()
-        return await worker.stop(within_s=0.1)
+        return await worker.stop()
 
     assert re.fullmatch(r"hanging worker 7 \(process \d+\) was killed by SIGKILL", asyncio.run(stop()))
-
-
-@pytest.mark.parametrize(
-    ("number", "end"), [(signal.SIGKILL, "was killed by SIGKILL"), (signal.SIGTERM, "ended with exit code 0")]
-)
-def test_a_worker_that_ends_ends_them_all_and_is_named(start: StartServer, number: signal.Signals, end: str) -> None:
-    server = start(workers=WORKERS)
-    first, second = workers_of(server)
-    with ExitStack() as stack:
-        uploads = begin_uploads(server, stack)
-        if number == signal.SIGKILL:
-            first.send_signal(number)
-            assert eventually(lambda: "draining" in server.log)
-            survived = [upload for upload in uploads if lives(upload)]
-            assert 0 < len(survived) < len(uploads)
-        else:
-            first.send_signal(number)
-            survived = uploads
-        assert statuses(survived) == {200}
-        assert server.wait() == 1
-    named = re.findall(rf"worker \d \(process {first.pid}\) {end}", server.log)
-    assert len(named) == 2, "in the log at once, and at the end"
-    assert not second.is_running()
-
-
-def lives(connection: socket.socket) -> bool:
-    """Whether the other end has not hung up."""
-    connection.setblocking(False)
-    try:
-        return connection.recv(1, socket.MSG_PEEK) != b""
-    except BlockingIOError:
-        return True
-    except ConnectionError:
-        return False
-    finally:
-        connection.settimeout(20)
 
 
 def test_workers_do_not_outlive_a_killed_supervisor_and_drain_first(start: StartServer) -> None:

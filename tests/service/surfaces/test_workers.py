@@ -12,7 +12,7 @@ from tests.packages import example
 from tests.pictures import png
 from tests.service.surfaces.callers import in_flight
 from tests.service.surfaces.conftest import SERVED, StartServer, ask
-from tests.service.surfaces.fleet import ATTEMPTS, WORKERS, begin_uploads, connected, statuses, workers_of
+from tests.service.surfaces.fleet import ATTEMPTS, WORKERS, begin_uploads, connected, folder_of, statuses, workers_of
 from tests.service.surfaces.test_process import refusal_to_start
 from tests.service.surfaces.transports import Grpc, Http, Rest, Vision, tensor
 from tests.serving import Server
@@ -110,13 +110,7 @@ def test_requests_in_flight_are_those_of_all_workers(fleet: Server) -> None:
 
 def test_the_socket_folder_is_private_and_goes_with_the_server(start: StartServer) -> None:
     server = start(workers=WORKERS)
-    folders = {
-        Path(connection.laddr).parent
-        for worker in workers_of(server)
-        for connection in worker.net_connections("unix")
-        if "lectorium-" in str(connection.laddr)
-    }
-    (folder,) = folders
+    folder = folder_of(server)
     assert folder.stat().st_mode & 0o777 == 0o700
     assert folder.stat().st_uid == os.getuid()
     assert server.stop() == 0
