@@ -37,6 +37,85 @@ def detector() -> ModelProto:
     return graph(nodes, ("N", 4), ("boxes", 2), TensorProto.FLOAT, [half])
 
 
+def compressor(goes: str | None = "found") -> ModelProto:
+    """The rows whose first number is over 0.5, as many as there are; ``goes`` names how many that is."""
+    nodes = [
+        helper.make_node("Gather", ["x", "first"], ["score"], axis=1),
+        helper.make_node("Greater", ["score", "half"], ["found"]),
+        helper.make_node("Compress", ["x", "found"], ["y"], axis=0),
+    ]
+    half = helper.make_tensor("half", TensorProto.FLOAT, [], [0.5])
+    first = helper.make_tensor("first", TensorProto.INT64, [], [0])
+    return graph(nodes, ("N", 4), (goes, 4), TensorProto.FLOAT, [half, first])
+
+
+def unique_rows(goes: str | None = None) -> ModelProto:
+    """Each row that came, once, in their own order, not in that they came in."""
+    node = helper.make_node("Unique", ["x"], ["y"], axis=0, sorted=1)
+    return graph([node], ("N", 4), (goes, 4), TensorProto.FLOAT)
+
+
+def box_suppressor(goes: str | None = None) -> ModelProto:
+    """The rows of boxes (N, 4) that overlap no better one: all have one score, so the first is better."""
+    constants = [
+        helper.make_tensor("leading", TensorProto.INT64, [1], [0]),
+        helper.make_tensor("scores_shape", TensorProto.INT64, [3], [1, 1, -1]),
+        helper.make_tensor("zero", TensorProto.FLOAT, [], [0]),
+        helper.make_tensor("most", TensorProto.INT64, [1], [1000]),
+        helper.make_tensor("overlap", TensorProto.FLOAT, [1], [0.5]),
+        helper.make_tensor("last", TensorProto.INT64, [], [2]),
+        helper.make_tensor("first", TensorProto.INT64, [], [0]),
+    ]
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "leading"], ["boxes"]),
+        helper.make_node("Gather", ["x", "first"], ["column"], axis=1),
+        helper.make_node("Mul", ["column", "zero"], ["same"]),
+        helper.make_node("Reshape", ["same", "scores_shape"], ["scores"]),
+        helper.make_node("NonMaxSuppression", ["boxes", "scores", "most", "overlap"], ["selected"]),
+        helper.make_node("Gather", ["selected", "last"], ["kept"], axis=1),
+        helper.make_node("Gather", ["x", "kept"], ["y"], axis=0),
+    ]
+    return graph(nodes, ("N", 4), (goes, 4), TensorProto.FLOAT, constants)
+
+
+def over_the_batch(op: str, came: str | None = "N", goes: str | None = "N", **attributes: Any) -> ModelProto:
+    """``y = op(x)`` along the first dimension, so that a row's answer depends on the rows beside it."""
+    attributes = attributes or {"axis": 0}
+    if op == "CumSum":
+        axis = helper.make_tensor("first", TensorProto.INT64, [], [0])
+        return graph([helper.make_node(op, ["x", "first"], ["y"])], (came, 4), (goes, 4), TensorProto.FLOAT, [axis])
+    return graph([helper.make_node(op, ["x"], ["y"], **attributes)], (came, 4), (goes, 4), TensorProto.FLOAT)
+
+
+def some_rows(limit: float, goes: str | None = "N") -> ModelProto:
+    """The rows as they are; where a number is over ``limit``, without the first of them."""
+    over = helper.make_graph(
+        [
+            helper.make_node("Slice", ["x", "begin", "end"], ["some"]),
+        ],
+        "over",
+        [],
+        [helper.make_tensor_value_info("some", TensorProto.FLOAT, None)],
+    )
+    under = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["all"])],
+        "under",
+        [],
+        [helper.make_tensor_value_info("all", TensorProto.FLOAT, None)],
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Greater", ["most", "limit"], ["any_over"]),
+        helper.make_node("If", ["any_over"], ["y"], then_branch=over, else_branch=under),
+    ]
+    constants = [
+        helper.make_tensor("limit", TensorProto.FLOAT, [], [limit]),
+        helper.make_tensor("begin", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("end", TensorProto.INT64, [1], [1 << 30]),
+    ]
+    return graph(nodes, ("N", 4), (goes, 4), TensorProto.FLOAT, constants)
+
+
 def not_for_zeros() -> ModelProto:
     """Takes images of any size, but none of 1 x 1: its kernel is larger."""
     kernel = helper.make_tensor("kernel", TensorProto.FLOAT, [1, 1, 3, 3], np.ones(9))

@@ -1,20 +1,18 @@
-"""Requests and the batches they share: joined in rows, split when too long, sliced back.
+"""The batches that requests share: joined in rows, split when too long, sliced back.
 
 Everything here is owned by the event loop, but `Batch.run`, which a lane calls.
 """
 
-import asyncio
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 
-from service.deadline import NEVER, Deadline
 from service.engine.line import Line
 from service.engine.model import Model
+from service.engine.request import Part, Request
 from service.engine.session import Session
 from service.engine.tensors import Tensor, Tensors
 from service.engine.turns import Run
@@ -23,97 +21,13 @@ from service.errors import InternalError
 log = logging.getLogger(__name__)
 
 
-class Answer(NamedTuple):
-    """What a caller gets: the outputs in the order asked for, and where the time went, in seconds.
-
-    ``seed`` is what a loop's random numbers came from; None where there are none.
-    """
-
-    outputs: dict[str, Tensor]
-    queue_s: float
-    compute_s: float
-    seed: int | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """Rows that wait for an answer. ``taken`` counts those already handed to a batch."""
-
-    inputs: Tensors
-    outputs: tuple[str, ...]
-    rows: int
-    future: asyncio.Future[Answer]
-    level: int = 1
-    deadline: Deadline = NEVER
-    entered: float = field(default_factory=time.perf_counter)
-    taken: int = 0
-    answered: int = 0
-    started: float = 0.0
-    compute_s: float = 0.0
-    parts: dict[int, dict[str, Tensor]] = field(default_factory=dict)
-
-    @property
-    def gone(self) -> bool:
-        """Whether nothing may be begun for it: it is answered, its caller has left, or its deadline has passed.
-
-        The timer that tells its caller of the deadline may be late, where the loop has much to do.
-        """
-        return self.future.done() or self.deadline.passed
-
-    @property
-    def signature(self) -> dict[str, tuple[int, ...]]:
-        """Requests of equal signature may share a batch, whatever order they name their inputs in."""
-        return {name: tensor.shape[1:] for name, tensor in self.inputs.items()}
-
-    def part(self, rows: int) -> "Part":
-        """The next ``rows`` rows, for a batch."""
-        if rows == self.rows:
-            return Part(self, 0, rows, self.inputs)
-        end = self.taken + rows
-        return Part(self, self.taken, rows, {n: t[self.taken : end] for n, t in self.inputs.items()})
-
-    def answer(self, part: "Part", outputs: dict[str, Tensor], started: float, compute_s: float) -> None:
-        """Keep the outputs of one part; the last part to come back completes the answer."""
-        self.started = min(self.started or started, started)
-        self.compute_s += compute_s
-        self.answered += part.rows
-        self.parts[part.start] = outputs
-        if self.answered == self.rows and not self.future.done():
-            self.future.set_result(Answer(self._joined(), self.started - self.entered, self.compute_s))
-
-    def fail(self, error: Exception) -> None:
-        """Answer with ``error``, unless the caller has gone."""
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def release(self) -> None:
-        """Let go of the inputs, batches have their own, and of what was answered in part."""
-        self.inputs = {}
-        self.parts = {}
-
-    def _joined(self) -> dict[str, Tensor]:
-        if len(self.parts) == 1:
-            return self.parts[0]
-        # Lanes may have finished the parts in any order.
-        parts = [self.parts[start] for start in sorted(self.parts)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.outputs}
-
-
-class Part(NamedTuple):
-    """Rows of one request from ``start`` on, and their inputs: a request drops its own when its caller goes."""
-
-    request: Request
-    start: int
-    rows: int
-    inputs: Tensors
-
-
 class Batch:
-    """Parts of requests that one run answers."""
+    """Parts of requests that one run answers; ``runs_again`` once some of them must run again."""
 
     def __init__(self, parts: list[Part], queue: "BatchQueue") -> None:
         self.parts = parts
         self.rows = sum(part.rows for part in parts)
+        self.runs_again = False
         self._queue = queue
         self._outputs = tuple(dict.fromkeys(name for part in parts for name in part.request.outputs))
         self._inputs: Tensors = {}
@@ -129,8 +43,8 @@ class Batch:
         return [Run(self.rows, len(self.parts), self._input_s, self._compute_s - self._input_s, self._output_s)]
 
     def living(self) -> "Batch | None":
-        """The batch without the parts whose callers have gone; None where all have."""
-        parts = [part for part in self.parts if not part.request.gone]
+        """The batch without the parts that nobody waits for; None where these are all."""
+        parts = [part for part in self.parts if part.wanted]
         if len(parts) == len(self.parts):
             return self
         return Batch(parts, self._queue) if parts else None
@@ -152,16 +66,23 @@ class Batch:
         self._input_s, self._compute_s = joined - self._started, ended - self._started
 
     def answer(self) -> None:
-        """Slice the results back to the requests (views, no copies)."""
+        """Slice the results back to the requests (views, no copies), or have these run again, each by itself.
+
+        That is where an output has other rows than the run had, which slicing would give to the wrong requests, and
+        from then on for whatever else shared a run: by chance it may have the same number of rows.
+        """
         began = time.perf_counter()
         results = dict(zip(self._outputs, self._results, strict=True))
-        row = 0
-        for part in self.parts:
-            end = row + part.rows
-            whole = len(self.parts) == 1
-            outputs = {name: results[name] if whole else results[name][row:end] for name in part.request.outputs}
-            part.request.answer(part, outputs, self._started, self._compute_s)
-            row = end
+        wrong = self._queue.session.wrong_rows(results, self.rows)
+        if wrong:
+            self._queue.keep_apart(wrong)
+        alone = len(self.parts) == 1 and self.parts[0].alone
+        if self._queue.session.stay_apart and not alone:
+            self._again()
+        elif wrong and not self._queue.any_rows:
+            self._fail(wrong)
+        else:
+            self._slice(results)
         self._output_s = time.perf_counter() - began
 
     def fail(self, error: Exception) -> None:
@@ -169,27 +90,54 @@ class Batch:
         model = self._queue.model
         if len(self.parts) > 1:
             log.warning("model %s: a batch of %d requests failed; each runs again alone", model, len(self.parts))
-            self._queue.again(self.parts)
-            return
-        log.error("model %s: a batch of %d rows failed", model, self.rows, exc_info=error)
-        self.parts[0].request.fail(InternalError(f"model {model.name!r} failed on this request"))
+            self._again()
+        elif self.parts[0].wanted:
+            log.error("model %s: a batch of %d rows failed", model, self.rows, exc_info=error)
+            self._fail()
+
+    def _slice(self, results: Mapping[str, Tensor]) -> None:
+        row = 0
+        for part in self.parts:
+            end = row + part.rows
+            whole = len(self.parts) == 1
+            outputs = {name: results[name] if whole else results[name][row:end] for name in part.request.outputs}
+            part.request.answer(part, outputs, self._started, self._compute_s)
+            row = end
+
+    def _again(self) -> None:
+        self.runs_again = True
+        self._queue.again(self.parts)
+
+    def _fail(self, why: str = "") -> None:
+        name = self._queue.model.name
+        self.parts[0].request.fail(InternalError(f"model {name!r} failed on this request{why and ': '}{why}"))
 
 
 class BatchQueue:
-    """The requests that wait for one graph that runs once: a model's, the encoder of a loop, or a part."""
+    """The requests that wait for one graph that runs once: a model's, the encoder of a loop, or a part.
 
-    def __init__(self, model: Model, session: Session, max_rows: int) -> None:
+    ``any_rows`` says that a request alone may be answered with other rows than it has, as a detector's boxes are.
+    """
+
+    def __init__(self, model: Model, session: Session, max_rows: int, *, any_rows: bool = False) -> None:
         self.model = model
         self.session = session
+        self.any_rows = any_rows
         self.line: Line[Request] = Line(model.name, model.card.serving, max_rows)
         # A graph without a batch dimension takes one request, which counts as one row.
         self._max_batch = session.graph.max_batch or 1
+        specs = session.graph.inputs if self._max_batch > 1 else ()
+        self._free_inputs = [spec.name for spec in specs if -1 in spec.shape[1:]]
         self._again: deque[Part] = deque()
         self._ahead: Batch | None = None
         self._closed: Exception | None = None
 
     def __bool__(self) -> bool:
         return bool(self.line or self._ahead or self._again)
+
+    def signature(self, inputs: Tensors) -> Hashable:
+        """Requests of equal signature may share a batch: their inputs differ in rows only."""
+        return tuple(inputs[name].shape[1:] for name in self._free_inputs)
 
     @property
     def quick(self) -> bool:
@@ -203,17 +151,20 @@ class BatchQueue:
             for part in self._ahead.parts:
                 self.line.begin_ahead(part.request)
             ahead, self._ahead = self._ahead.living(), None
-            if ahead is not None:
+            if ahead is not None and self.session.stay_apart:
+                self.again(ahead.parts)
+            elif ahead is not None:
                 return ahead
         while self._again:
             part = self._again.popleft()
-            if not part.request.gone:
+            if part.wanted:
                 return Batch([part], self)
         return self._gathered()
 
     def form_ahead(self) -> None:
         """Where a whole batch waits already, form the next one and copy its rows together now."""
-        if self._ahead is None and not self._again and self.line.rows >= self._max_batch > 1:
+        may = self._max_batch > 1 and not self.session.stay_apart
+        if may and self._ahead is None and not self._again and self.line.rows >= self._max_batch:
             self._ahead = self._gathered()
             if self._ahead is not None:
                 self._ahead.join()
@@ -223,13 +174,19 @@ class BatchQueue:
     def ended(self) -> None:
         """Nothing waits for it: turns of this queue may run side by side."""
 
+    def keep_apart(self, why: str) -> None:
+        """A run has shown that requests must not share one: from now on none do."""
+        if not self.session.stay_apart:
+            log.warning("model %s: from now on each request has runs of its own: %s", self.model, why)
+            self.session.keep_apart(why)
+
     def again(self, parts: list[Part]) -> None:
-        """Run these parts again, one by one."""
-        if self._closed is None:
-            self._again.extend(parts)
-            return
+        """Run these parts again, one by one; where requests must not share a run, all rows of each request in one."""
         for part in parts:
-            part.request.fail(self._closed)
+            if self._closed is not None:
+                part.request.fail(self._closed)
+            elif part.wanted:
+                self._again.append(self._undivided(part.request) if self.session.stay_apart else part)
 
     def close(self, error: Exception) -> None:
         """Answer everyone who waits with ``error``; those who run get their answers."""
@@ -240,24 +197,28 @@ class BatchQueue:
             part.request.fail(error)
 
     def _gathered(self) -> Batch | None:
+        first = request = self.line.first()
+        if first is None:
+            return None
+        if self.session.stay_apart:
+            return Batch([self._undivided(first)], self)
         parts: list[Part] = []
-        passed_over: list[Request] = []
         free = self._max_batch
-        for request in self.line.waiting():
+        while request is not None and free:
             rows = min(free, request.rows - request.taken)
-            if parts and request.signature != parts[0].request.signature:
-                passed_over.append(request)
-            elif rows and self._may_take(request, rows):
-                parts.append(request.part(rows))
-                self.line.took(request, rows)
-                free -= rows
-                if request.taken < request.rows:
-                    passed_over.append(request)
-            else:
-                passed_over.append(request)
+            if not self._may_take(request, rows):
                 break
-        self.line.put_back(passed_over)
-        return Batch(parts, self) if parts else None
+            parts.append(request.part(rows))
+            self.line.took(request, rows)
+            free -= rows
+            request = self.line.first_alike(first)
+        return Batch(parts, self)
+
+    def _undivided(self, request: Request) -> Part:
+        """All rows of the request, with those that still wait in the line."""
+        if request.taken < request.rows:
+            self.line.took(request, request.rows - request.taken)
+        return request.undivided()
 
     def _may_take(self, request: Request, rows: int) -> bool:
         """Only what no single batch could hold is split; anything else waits for a batch it fits whole."""

@@ -138,6 +138,7 @@ class Dispatcher:
             turn.answer()
         else:
             turn.fail(error)
+        if error is not None or turn.runs_again:
             self.add(queue)
         model = queue.model
         for run in turn.runs:

@@ -16,7 +16,7 @@ from onnxruntime import InferenceSession
 from service import metrics
 from service.config import Config
 from service.deadline import Deadline
-from service.engine.batch import Answer, BatchQueue, Request
+from service.engine.batch import BatchQueue
 from service.engine.cores import usable_cores
 from service.engine.decoding import Choosing, checked_decoding
 from service.engine.device import choose
@@ -26,6 +26,7 @@ from service.engine.model import Model
 from service.engine.options import DEFAULTS, Options, check_once, checked_seed, checked_steps
 from service.engine.queues import Queues
 from service.engine.repository import Repository
+from service.engine.request import Answer, Request
 from service.engine.session import Session, open_graph
 from service.engine.stay import Stay
 from service.engine.steps import Emission, StepLoop, StepRequest
@@ -244,7 +245,7 @@ class Engine:
     ) -> Answer:
         assert queue is not None  # a graph's or an encoder's
         level = self._admit(queue, rows, options)
-        request = Request(inputs, outputs, rows, self._loop.create_future(), level, deadline)
+        request = Request(inputs, outputs, rows, self._loop.create_future(), level, deadline, queue.signature(inputs))
         patience_s = queue.line.patience_s(options.queue_timeout_s)
         with Stay(queue.line, request, queue.model.statistics, patience_s, ends=ends):
             self._dispatcher.add(queue)

@@ -1,7 +1,8 @@
 """The line before one model: who waits, in which order, and how many rows that is."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
 from service.errors import DeadlineExceeded, InvalidArgument, QueueFull
@@ -16,8 +17,12 @@ class Caller(Protocol):
     level: int
 
     @property
+    def signature(self) -> Hashable:
+        """Callers of equal signature may share a run."""
+
+    @property
     def gone(self) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Whether nothing is to be begun for it any more."""
 
     def fail(self, error: Exception) -> None:
         """Answer with ``error``, unless the caller has gone."""
@@ -25,32 +30,76 @@ class Caller(Protocol):
 
 C = TypeVar("C", bound=Caller)
 
-# So many who left may stand in the line before they are looked for.
+# So many who wait no more may stand in the line before they are looked for.
 SWEEP_AT = 64
+
+
+class _Level(Generic[C]):
+    """Who waits at one level, in the order they came; and the same by signature, to find who may share a run."""
+
+    def __init__(self, number: int) -> None:
+        self.callers: deque[C] = deque()
+        self._alike: dict[Hashable, deque[C]] = {}
+        self._number = number
+
+    def append(self, caller: C) -> None:
+        self.callers.append(caller)
+        self._alike.setdefault(caller.signature, deque()).append(caller)
+
+    def first(self) -> C | None:
+        return self._first(self.callers)
+
+    def first_of(self, signature: Hashable) -> C | None:
+        """The first of that signature; where there is none, nothing is kept of the signature."""
+        found = self._first(self._alike.get(signature, deque()))
+        if found is None:
+            self._alike.pop(signature, None)
+        return found
+
+    def sweep(self) -> None:
+        """Take out who waits here no more."""
+        callers, self.callers, self._alike = self.callers, deque(), {}
+        for caller in callers:
+            if self._waits(caller):
+                self.append(caller)
+
+    def _first(self, callers: deque[C]) -> C | None:
+        while callers:
+            if self._waits(callers[0]):
+                return callers[0]
+            callers.popleft()
+        return None
+
+    def _waits(self, caller: C) -> bool:
+        """Not so where it has gone, all its rows are taken, or it waits at another level since."""
+        return caller.taken < caller.rows and caller.level == self._number and not caller.gone
 
 
 class Line(Generic[C]):
     """Callers by priority, first come first served among equals.
 
-    Those that outstay the queue timeout are refused or, where the card says ``continue``, wait behind all others.
-    ``rows`` counts the rows of those whose caller still waits, those in a batch formed ahead of its run included; it
-    is what admission bounds. ``callers`` counts those of whom no row is taken yet.
+    To find the next, or the next of a signature, costs the same however many wait: who is taken or leaves stays where
+    it stands, and is skipped. Those that outstay the queue timeout are refused or, where the card says ``continue``,
+    wait behind all others. ``rows`` counts the rows of those whose caller still waits, those in a batch formed ahead of
+    its run included; it is what admission bounds, together with those ``reserved``. ``callers`` counts those of whom no
+    row is taken yet.
     """
 
     def __init__(self, name: str, serving: Serving, max_rows: int) -> None:
         batching = serving.dynamic_batching
         self.rows = 0
         self.callers = 0
-        self._left = 0
+        self.reserved = 0
+        self._waiting = 0  # callers whose rows are not all taken
         self._ahead: dict[C, int] = {}  # rows taken for a batch that has not begun to run
         self.name = name
         self._batching = batching
         self._policy = batching.default_queue_policy
         self._max_rows = self._policy.max_queue_size or max_rows
-        self._levels: list[deque[C]] = [deque() for _ in range(batching.priority_levels + 1)]
+        self._levels: list[_Level[C]] = [_Level(number) for number in range(1, batching.priority_levels + 2)]
 
     def __bool__(self) -> bool:
-        return any(self._levels)
+        return self.first() is not None
 
     def level(self, wanted: int) -> int:
         """The level of a request that asks for ``wanted``, 0 for the default one.
@@ -79,29 +128,34 @@ class Line(Generic[C]):
             QueueFull: so many wait already that they would be too many.
         """
         # A request larger than the whole line is let in where nobody waits: else it could never be.
-        if self.rows + rows > self._max_rows and self.rows:
+        waiting = self.rows + self.reserved
+        if waiting + rows > self._max_rows and waiting:
             raise QueueFull(
-                f"model {self.name!r}: {self.rows} rows wait, {rows} came, {self._max_rows} may; try again later"
+                f"model {self.name!r}: {waiting} rows wait, {rows} came, {self._max_rows} may; try again later"
             )
+
+    @contextmanager
+    def reserve(self, rows: int) -> Iterator[None]:
+        """Hold places for ``rows``, just admitted, that join when something else of their request is done."""
+        self.reserved += rows
+        try:
+            yield
+        finally:
+            self.reserved -= rows
 
     def join(self, caller: C) -> None:
         """Enter at the end of the caller's level."""
         self._levels[caller.level - 1].append(caller)
         self.rows += caller.rows
         self.callers += 1
+        self._waiting += 1
 
     def leave(self, caller: C) -> None:
-        """Give back the places of rows that do not run yet; called once for every caller that joined.
-
-        The caller itself is skipped when its turn comes, as taking it out would cost a search; but a turn may never
-        come, behind a level that always has work, so once more have left than wait all of them are taken out.
-        """
+        """Give back the places of rows that do not run yet; called once for every caller that joined, and has gone."""
         self.rows -= caller.rows - caller.taken + self._ahead.pop(caller, 0)
         self.callers -= not caller.taken
-        self._left += caller.taken < caller.rows
-        if self._left > max(self.rows, SWEEP_AT):
-            self._left = 0
-            self._levels = [deque(caller for caller in level if not caller.gone) for level in self._levels]
+        if caller.taken < caller.rows:
+            self._waits_no_more(caller, caller.level)
 
     def overdue(self, caller: C, waited_s: float) -> None:
         """The caller's patience is at its end."""
@@ -109,31 +163,28 @@ class Line(Generic[C]):
             return
         if self._policy.timeout_action == "reject":
             caller.fail(DeadlineExceeded(f"model {self.name!r}: not taken from the queue in {waited_s:g} s"))
-        else:
-            caller.level = len(self._levels)
+        elif not caller.gone:
+            before, caller.level = caller.level, len(self._levels)
+            self._waits_no_more(caller, before)
+            self._levels[-1].append(caller)
+            self._waiting += 1
 
-    def waiting(self) -> Iterator[C]:
-        """Take out who still waits, one after another; `put_back` whom you do not serve."""
-        for level, callers in enumerate(self._levels, start=1):
-            while callers:
-                caller = callers.popleft()
-                if caller.gone:
-                    continue
-                if caller.level != level:
-                    self._levels[caller.level - 1].append(caller)
-                else:
-                    yield caller
+    def first(self) -> C | None:
+        """Who is next: it stays until all its rows are taken."""
+        return next((caller for level in self._levels if (caller := level.first()) is not None), None)
 
-    def put_back(self, callers: Iterable[C]) -> None:
-        """Let those taken out, in that order, wait on at the head of their levels."""
-        for caller in reversed(list(callers)):
-            self._levels[caller.level - 1].appendleft(caller)
+    def first_alike(self, other: C) -> C | None:
+        """Who is next of those that may share a run with ``other``."""
+        signature = other.signature
+        return next((found for level in self._levels if (found := level.first_of(signature)) is not None), None)
 
     def took(self, caller: C, rows: int) -> None:
         """``rows`` of the caller's are in a run."""
         self.callers -= not caller.taken
         caller.taken += rows
         self.rows -= rows
+        if caller.taken == caller.rows:
+            self._waits_no_more(caller, caller.level)
 
     def wait_ahead(self, caller: C, rows: int) -> None:
         """``rows`` just taken are in a batch formed ahead of its run: they still wait."""
@@ -146,5 +197,12 @@ class Line(Generic[C]):
 
     def fail(self, error: Exception) -> None:
         """Answer everyone who waits with ``error``."""
-        for caller in self.waiting():
+        while (caller := self.first()) is not None:
             caller.fail(error)
+
+    def _waits_no_more(self, caller: C, level: int) -> None:
+        self._waiting -= 1
+        self._levels[level - 1].first_of(caller.signature)
+        if sum(len(level.callers) for level in self._levels) > 2 * self._waiting + SWEEP_AT:
+            for each in self._levels:
+                each.sweep()

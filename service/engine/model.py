@@ -11,7 +11,7 @@ from service.engine.signature import zeros
 from service.engine.statistics import Statistics
 from service.engine.tensors import Tensor, Tensors, check_inputs
 from service.errors import InvalidPackage
-from service.package import Golden, Graph, Loop, Package
+from service.package import Golden, Graph, Loop, Package, TensorCard
 
 MAX_GOLDEN_BYTES = 16 << 20
 MAX_UNPACKED_BYTES = 256 << 20
@@ -47,9 +47,16 @@ class Model:
         sessions = {"step.": self.session, "encoder.": self.encoder} if loop else {"": self.session}
         sessions |= {f"{name}.": part for name, part in self.parts.items()}
         self._proofs = [self._prove(session, prefix) for prefix, session in sessions.items() if session is not None]
+        for proof in self._proofs:
+            self._check_rows(proof.session)
 
     def __repr__(self) -> str:
         return f"{self.name}/{self.version}"
+
+    @property
+    def max_batch(self) -> int:
+        """Most rows that share a run, or take a step together; 0 where each request has runs of its own."""
+        return 0 if self.session.stay_apart else self.program.max_batch
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -80,6 +87,17 @@ class Model:
         self._check_golden(session, example, arrays, prefix)
         self._warm(session, example)
         return Proof(session, prefix, example, arrays)
+
+    def _check_rows(self, session: Session) -> None:
+        why = session.mixes_rows
+        if not why:
+            return
+        if session is not self.session or not isinstance(self.card, TensorCard) or isinstance(self.program, Loop):
+            raise InvalidPackage(
+                f"{self.package}: {session.graph.file} has max_batch {session.graph.max_batch}, but mixes rows: {why}"
+            )
+        log.warning("%s: each request has runs of its own: %s", self.package, why)
+        session.keep_apart(why)
 
     def _check_golden(self, session: Session, example: Tensors, wanted: Tensors, prefix: str) -> None:
         assert self.card.golden is not None  # or there would be no example

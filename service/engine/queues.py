@@ -6,7 +6,7 @@ from typing import NamedTuple
 from service.engine.batch import BatchQueue
 from service.engine.model import Model
 from service.engine.steps import StepLoop
-from service.package import Loop
+from service.package import Loop, TensorCard
 
 
 class Queues(NamedTuple):
@@ -24,8 +24,9 @@ class Queues(NamedTuple):
         """
         loop = model.program if isinstance(model.program, Loop) else None
         session = model.encoder if loop else model.session
+        any_rows = loop is None and isinstance(model.card, TensorCard)  # a task's answer has a row for each of its own
         return cls(
-            BatchQueue(model, session, max_rows) if session else None,
+            BatchQueue(model, session, max_rows, any_rows=any_rows) if session else None,
             StepLoop(model, loop, max_rows, others_wait) if loop else None,
             {name: BatchQueue(model, part, max_rows) for name, part in model.parts.items()},
         )

@@ -12,6 +12,7 @@ import onnxruntime as ort
 
 from service.engine.binding import NOT_RECORDED, Bucketed, Buffer, DeviceBuffer, bind, run_options
 from service.engine.device import CPU, Device
+from service.engine.row_probe import why_card_is_wrong
 from service.engine.tensors import DATATYPES, Tensor, Tensors
 from service.errors import InvalidPackage
 from service.package import Graph, TensorSpec
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 class Session:
     """A graph loaded on a device. On the CPU, ``run`` may be called from several lanes at once.
 
+    ``stay_apart`` says why each request must have runs of its own, whatever the card says; "" before `keep_apart`.
     ``inline_rows`` are the rows of the largest bucket that `measure` found to run in less than `HANDOVER_S`; none
     where a row may have any size, as the next may be many times the example's.
     ``providers`` are those that run the graph's nodes, by ONNX Runtime's names; ``on_device`` are the inputs that it
@@ -54,6 +56,8 @@ class Session:
     Raises:
         InvalidPackage: the file is no ONNX graph we can run on the device, or not the one the card describes.
     """
+
+    stay_apart = ""
 
     def __init__(
         self,
@@ -91,8 +95,9 @@ class Session:
 
     def run(self, outputs: Sequence[str], inputs: Tensors) -> list[Tensor]:
         """The named outputs, in that order, for one batch of inputs."""
-        if self._bucketed is not None and len(next(iter(inputs.values()))) <= self.graph.max_batch:
-            return self._bucketed.run(outputs, inputs)
+        bucketed = self._bucketed
+        if bucketed is not None and len(next(iter(inputs.values()))) <= self.graph.max_batch:
+            return bucketed.run(outputs, inputs)
         answers: list[Tensor] = self._session.run(outputs, inputs, self._plain)
         return answers
 
@@ -107,6 +112,29 @@ class Session:
     ) -> Callable[[], None]:
         """A run of rows ``first`` to ``end`` that reads ``inputs`` and writes ``outputs`` where they are."""
         return bind(self._session, inputs, outputs, first, end)
+
+    @property
+    def mixes_rows(self) -> str:
+        """How the graph was just seen to mix rows that, as its card says, share a run; "" where it was not."""
+        graph = self.graph
+        return why_card_is_wrong(self._session, graph.inputs, graph.outputs) if graph.max_batch > 1 else ""
+
+    def wrong_rows(self, outputs: Tensors, rows: int) -> str:
+        """Which output has other rows than its run of ``rows``; "" if none, or where the graph has no batch."""
+        for name, tensor in outputs.items():
+            if self.graph.max_batch and tensor.shape[:1] != (rows,):
+                came = f"{tensor.shape[0]} rows" if tensor.shape else "no rows"
+                return f"its output {name!r} has {came} after a run of {rows}"
+        return ""
+
+    def keep_apart(self, why: str) -> None:
+        """A run has shown that the graph does not keep rows apart: from now on run each request as it comes.
+
+        On a device no run is filled up to a size any more, as the rows that fill it up are others' of before.
+        """
+        self.stay_apart = why
+        self._bucketed = None
+        self.inline_rows = 0
 
     def warm(self, example: Tensors, *, briefly: bool = False) -> None:
         """Run every size with the rows of ``example``, repeated; the first run of a size is the slowest.
@@ -129,7 +157,9 @@ class Session:
 
     def measure(self, example: Tensors) -> None:
         """Find the ``inline_rows``, where there is an example; whatever else runs meanwhile disturbs it."""
-        if not example or not self._alike or self.device.own_memory:  # a device's buffers are its lane's alone
+        if (
+            not example or not self._alike or self.stay_apart or self.device.own_memory
+        ):  # a device's buffers are its lane's alone
             return
         for rows in self._sizes:
             if rows == self._slow_rows or not self._is_quick(example, rows):

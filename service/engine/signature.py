@@ -1,6 +1,5 @@
-"""What an ONNX graph says of itself, and one look at what it does with rows."""
+"""What an ONNX graph says of itself."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from service.engine.row_probe import why_rows_stay_apart
 from service.engine.tensors import DATATYPES, DTYPES, Tensors
 from service.errors import InvalidPackage
 from service.package import Datatype, TensorSpec
@@ -19,8 +19,6 @@ _CODES = {"bool": "?", "float16": "f2", "float": "f4", "double": "f8"} | {
 }
 _DATATYPES: dict[str, Datatype] = {f"tensor({word})": DATATYPES[np.dtype(code)] for word, code in _CODES.items()}
 
-log = logging.getLogger(__name__)
-
 
 def read_signature(path: Path, session: ort.InferenceSession) -> Signature:
     """The tensors of the graph that ``session`` has read from the file.
@@ -29,8 +27,12 @@ def read_signature(path: Path, session: ort.InferenceSession) -> Signature:
         InvalidPackage: it has a tensor of a datatype that is not served, or a few rows take more memory than they may.
     """
     inputs, outputs = (_specs(path, args) for args in (session.get_inputs(), session.get_outputs()))
-    free = all(spec.shape[:1] == (-1,) for spec in (*inputs, *outputs))
-    return Signature(inputs, outputs, not free or _keeps_rows(path, session, inputs))
+    if not all(spec.shape[:1] == (-1,) for spec in (*inputs, *outputs)):
+        return Signature(inputs, outputs)
+    taken = sum(spec.bytes_of(2) for spec in inputs)
+    if taken > MAX_RUN_BYTES:
+        raise InvalidPackage(f"{path}: inputs of 2 rows take {taken} bytes; at most {MAX_RUN_BYTES} may")
+    return Signature(inputs, outputs, why_rows_stay_apart(path, session, inputs, outputs))
 
 
 def zeros(specs: Sequence[TensorSpec], rows: int) -> Tensors:
@@ -57,19 +59,3 @@ def _specs(path: Path, args: Sequence[Any]) -> tuple[TensorSpec, ...]:
         )
         for arg in args
     )
-
-
-def _keeps_rows(path: Path, session: Any, inputs: Sequence[TensorSpec]) -> bool:
-    """False where a run of two rows, or of three, answers another number of them, as a detector's boxes are."""
-    for rows in (2, 3):
-        taken = sum(spec.bytes_of(rows if spec.shape[:1] == (-1,) else 0) for spec in inputs)
-        if taken > MAX_RUN_BYTES:
-            raise InvalidPackage(f"{path}: inputs of {rows} rows take {taken} bytes; at most {MAX_RUN_BYTES} may")
-        try:
-            answers = session.run(None, zeros(inputs, rows))
-        except Exception as error:  # the library's own exception classes share no narrower base
-            log.warning("%s: zeros do not run, so what it does with rows is taken on trust: %s", path, error)
-            return True
-        if any(np.shape(answer)[:1] != (rows,) for answer in answers):
-            return False
-    return True

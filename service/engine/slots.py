@@ -101,15 +101,30 @@ class Slots:
         stepped = self._collect(count)
         return Run(count, tenants, prepared - began, ran - prepared, time.perf_counter() - ran), stepped
 
-    def failing(self) -> list[Any]:
-        """After a step that failed: the requests whose rows fail by themselves."""
-        found = []
+    def failing(self) -> dict[Any, str]:
+        """After a step that failed: the requests whose rows fail by themselves.
+
+        With each, where that is why it fails, which output has other rows than the step.
+        """
+        found: dict[Any, str] = {}
         for slot, row in enumerate(self._rows):
             try:
                 self._run(slot, slot + 1)
             except Exception:  # the library's own exception classes share no narrower base
-                found.append(row.tenancy.tenant)
-        return list(dict.fromkeys(found))
+                found.setdefault(row.tenancy.tenant, self._wrong_rows(slot))
+        return found
+
+    def _wrong_rows(self, slot: int) -> str:
+        """Run unbound, where an output may have any shape."""
+        for buffer in self._inputs.values():
+            buffer.fetch(slot, slot + 1)
+        row = {name: buffer.rows[slot : slot + 1] for name, buffer in self._inputs.items()}
+        try:
+            return self._session.wrong_rows(
+                dict(zip(self._outputs, self._session.run([*self._outputs], row), strict=True)), 1
+            )
+        except Exception:  # the library's own exception classes share no narrower base
+            return ""
 
     def _buffer(self, spec: TensorSpec, input_name: str | None) -> Buffer:
         """For that input, where the graph reads it; for an output that is no state, on the host if read each step."""

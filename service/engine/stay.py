@@ -66,8 +66,8 @@ class Stay:
         self._deadline.cancel()
         if self._overdue is not None:
             self._overdue.cancel()
-        self._line.leave(self._guest)
         self._guest.release()
+        self._line.leave(self._guest)
         seconds = time.perf_counter() - self._guest.entered
         if error is not None:
             self._statistics.failed(seconds, error)

@@ -74,6 +74,10 @@ class StepRequest:
     _listener: asyncio.Future[None] | None = None
 
     @property
+    def signature(self) -> None:
+        """Rows of all requests may share a step."""
+
+    @property
     def gone(self) -> bool:
         """Whether no step may be begun for it: it has ended, its caller has left, or its deadline has passed.
 
@@ -152,10 +156,7 @@ class StepLoop:
         """The next turn, with whom there is room for; None where nobody is left."""
         newcomers: list[StepRequest] = []
         free = self._max_rows - self.slots.listening
-        for request in self.line.waiting():
-            if request.rows > free:
-                self.line.put_back([request])
-                break
+        while (request := self.line.first()) is not None and request.rows <= free:
             self.line.took(request, request.rows)
             newcomers.append(request)
             free -= request.rows
@@ -176,7 +177,7 @@ class StepLoop:
 
     def may_go_on(self) -> bool:
         """Whether a turn's next step would keep nobody waiting (asked on the lane)."""
-        crowded = bool(self.line) and len(self.slots) < self._max_rows
+        crowded = self.line.callers > 0 and len(self.slots) < self._max_rows
         return bool(len(self.slots)) and not crowded and not self._others_wait()
 
     def ended(self) -> None:
@@ -191,12 +192,14 @@ class StepLoop:
 class StepTurn:
     """One step of all rows, or as many as fit into `TURN_S` while nobody else waits."""
 
+    runs_again = False
+
     def __init__(self, queue: StepLoop, newcomers: list[StepRequest]) -> None:
         self.runs: list[Run] = []
         self._queue = queue
         self._newcomers = newcomers
         self._stepped: list[Stepped] = []
-        self._failed: list[StepRequest] = []
+        self._failed: dict[StepRequest, str] = {}  # with what is known of why
         self._errors: list[tuple[int, Exception]] = []
 
     def run(self) -> None:
@@ -206,7 +209,7 @@ class StepTurn:
             self._steps(slots)
         except Exception:
             # The next turn may run before the loop hears of this: the slots must be free by now.
-            self._failed += dict.fromkeys((*self._newcomers, *slots.tenants))
+            self._failed |= dict.fromkeys((*self._newcomers, *slots.tenants), "")
             slots.drop(self._failed)
             raise
 
@@ -218,8 +221,8 @@ class StepTurn:
             stepped.tenant.emit(stepped)
         for count, error in self._errors:
             log.error("model %s: a step failed for %d requests", self._queue.model, count, exc_info=error)
-        for request in self._failed:
-            request.fail(InternalError(f"model {self._queue.model.name!r} failed on this request"))
+        for request, why in self._failed.items():
+            request.fail(InternalError(f"model {self._queue.model.name!r} failed on this request{why and ': '}{why}"))
         self._queue.forget_gone()
 
     def fail(self, error: Exception) -> None:
@@ -258,5 +261,5 @@ class StepTurn:
         if not failing:
             raise error
         slots.drop(failing)
-        self._failed += failing
+        self._failed |= failing
         self._errors.append((len(failing), error))

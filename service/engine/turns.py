@@ -17,7 +17,12 @@ class Run(NamedTuple):
 
 
 class Turn(Protocol):
-    """What a lane does for a queue in one go, and what becomes of it on the loop."""
+    """What a lane does for a queue in one go, and what becomes of it on the loop.
+
+    ``runs_again`` says, once it is answered or has failed, that some of it is in the queue again.
+    """
+
+    runs_again: bool
 
     @property
     def runs(self) -> list[Run]:

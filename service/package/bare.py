@@ -17,19 +17,19 @@ _FILE_NAME: TypeAdapter[str] = TypeAdapter(FileName)
 
 
 class Signature(NamedTuple):
-    """A graph's tensors; ``keeps_rows`` is false where a run was seen to answer another number of rows than it took."""
+    """A graph's tensors, and why rows of several requests may not share a run of it; "" where they may."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    keeps_rows: bool
+    stay_apart: str = ""
 
 
 def bare_package(folder: Path, signature: Signature, most_rows: int) -> Package:
     """The package of the graph ``<folder>/model.onnx`` and the files beside it, its external data among them.
 
-    Rows of several requests share a run where the first dimension of every tensor may be of any size and a run keeps
-    them apart: ``most_rows`` at most, and fewer where their tensors would take over `MAX_RUN_BYTES`. Where they all
-    are 1, a run takes one row; else one request, as it is.
+    Rows of several requests share a run where the first dimension of every tensor may be of any size and the signature
+    names no reason against it: ``most_rows`` at most, and fewer where their tensors would take over `MAX_RUN_BYTES`.
+    Where they all are 1, a run takes one row; else one request, as it is. The card's description says why.
 
     Raises:
         InvalidPackage: the graph cannot be served.
@@ -43,7 +43,11 @@ def bare_package(folder: Path, signature: Signature, most_rows: int) -> Package:
     files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if _is_file(path)}
     try:
         card = TensorCard(
-            name=folder.parent.name, version=int(folder.name), graph=Graph.model_validate(graph), files=files
+            name=folder.parent.name,
+            version=int(folder.name),
+            description=f"Each request has a run of its own: {signature.stay_apart}." if signature.stay_apart else "",
+            graph=Graph.model_validate(graph),
+            files=files,
         )
     except ValidationError as error:
         raise InvalidPackage(f"{folder / GRAPH}: {'; '.join(e['msg'] for e in error.errors())}") from error
@@ -52,7 +56,9 @@ def bare_package(folder: Path, signature: Signature, most_rows: int) -> Package:
 
 def _max_batch(signature: Signature, most_rows: int) -> int:
     rows = _first_dimensions(signature.inputs) | _first_dimensions(signature.outputs)
-    if rows == {-1} and signature.keeps_rows:
+    if rows == {-1}:
+        if signature.stay_apart:
+            return 0
         row_bytes = sum(spec.bytes_of(1) for spec in (*signature.inputs, *signature.outputs))
         return max(1, min(most_rows, MAX_RUN_BYTES // max(1, row_bytes)))
     return 1 if rows == {1} else 0

@@ -28,15 +28,18 @@ def metadata(model: Model, versions: list[str]) -> dict[str, Any]:
 
 
 def configuration(model: Model, policy: VersionPolicy, config: Config) -> dict[str, Any]:
-    """ModelConfig: dims without the batch, where there is one; ``policy`` is what chose the model's versions."""
+    """ModelConfig: dims without the batch, where there is one; ``policy`` is what chose the model's versions.
+
+    ``max_batch_size`` is 0 where requests share no runs: the graph has no batch, or was seen not to keep rows apart.
+    """
     card, program = model.card, model.program
-    batched = program.max_batch > 0
+    batched = model.max_batch > 0
     return {
         "name": model.name,
         "platform": PLATFORM,
         "backend": BACKEND,
         "version_policy": policy.model_dump(exclude_none=True),
-        "max_batch_size": program.max_batch,
+        "max_batch_size": model.max_batch,
         "input": [_dims(spec, batched) for spec in program.inputs],
         "output": [
             {**_dims(spec, batched), "label_filename": card.label_files.get(spec.name, "")} for spec in program.outputs

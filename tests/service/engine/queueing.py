@@ -4,8 +4,9 @@ import asyncio
 
 import numpy as np
 
-from service.engine.batch import Batch, BatchQueue, Request
+from service.engine.batch import Batch, BatchQueue
 from service.engine.model import Model
+from service.engine.request import Request
 from tests.service.engine.sums import Inputs, sum_answer, sum_inputs
 
 BOTH = ("difference", "total")
@@ -20,7 +21,8 @@ class Callers:
         self.requests: list[Request] = []
 
     def ask(self, inputs: Inputs, outputs: tuple[str, ...] = BOTH) -> Request:
-        request = Request(inputs, outputs, len(inputs["left"]), self._loop.create_future())
+        signature = self.queue.signature(inputs)
+        request = Request(inputs, outputs, len(inputs["left"]), self._loop.create_future(), signature=signature)
         self.requests.append(request)
         self.queue.line.join(request)
         return request

@@ -32,6 +32,7 @@ options = st.builds(
     steps=st.none(),
     seed=st.none(),
     decoding=st.none(),
+    deadline=st.none(),
 )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from service.engine.batch import Request
+from service.engine.request import Request
 from service.errors import InternalError
 from tests.service.engine.queueing import Callers, check_answer
 from tests.service.engine.sums import sum_inputs

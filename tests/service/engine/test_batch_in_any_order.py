@@ -13,8 +13,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from service.engine.batch import Batch, Request
+from service.engine.batch import Batch
 from service.engine.model import Model
+from service.engine.request import Request
 from service.errors import DeadlineExceeded
 from tests.service.engine.queueing import BOTH, Callers, check_answer
 from tests.service.engine.sums import MAX_BATCH, Inputs, sum_inputs

@@ -17,7 +17,7 @@ from service.errors import (
     QueueFull,
     UnknownModel,
 )
-from tests.packages import MAX_BATCH, example
+from tests.packages import example
 from tests.service.engine.asking import WHITE, ask, ask_in_turn, check_all, check_answer, run_on, serving, waiting_rows
 from tests.service.engine.gate import Gate
 
@@ -150,7 +150,7 @@ async def test_a_caller_that_leaves_half_way_through_a_large_request_frees_the_r
             assert waiting_rows() == 74
             large.cancel()
             await asyncio.wait([large])
-            assert waiting_rows() == 2 + MAX_BATCH  # those joined for the next batch leave when that is formed
+            assert waiting_rows() == 2  # those joined for the next batch have left, too
         check_answer(await small, example(2, seed=1))
         assert gate.rows == [8, 2]
 

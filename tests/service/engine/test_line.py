@@ -1,5 +1,6 @@
 import gc
 import weakref
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +20,19 @@ class Someone:
     rows: int = 1
     level: int = 1
     taken: int = 0
-    gone: bool = False
+    left: bool = False
     error: Exception | None = None
+    signature: Hashable = None
+    looks: int = 0
+
+    @property
+    def gone(self) -> bool:
+        self.looks += 1
+        return self.left
 
     def fail(self, error: Exception) -> None:
-        if not self.gone:
-            self.gone, self.error = True, error
+        if not self.left:
+            self.left, self.error = True, error
 
 
 def line(levels: int = 1, default: int = 1, **policy: Any) -> Line[Someone]:
@@ -42,7 +50,7 @@ def join(line: Line[Someone], *callers: Someone) -> tuple[Someone, ...]:
 def take_all(line: Line[Someone]) -> list[Someone]:
     """As a batch without end does."""
     taken = []
-    for caller in line.waiting():
+    while (caller := line.first()) is not None:
         line.took(caller, caller.rows - caller.taken)
         taken.append(caller)
     return taken
@@ -50,7 +58,7 @@ def take_all(line: Line[Someone]) -> list[Someone]:
 
 def leave(line: Line[Someone], caller: Someone) -> None:
     """As a cancelled caller does."""
-    caller.gone = True
+    caller.left = True
     line.leave(caller)
 
 
@@ -141,13 +149,13 @@ def test_where_the_card_says_continue_who_waits_too_long_goes_behind_all_others_
     assert queue.rows == 0
 
 
-def test_who_was_put_back_after_it_waited_too_long_keeps_its_place_behind_all_others() -> None:
+def test_who_has_left_when_its_patience_ends_is_not_moved() -> None:
     queue = line(timeout_action="continue")
-    overdue, _ = join(queue, Someone(), Someone())
-    queue.overdue(overdue, 0.1)
-    callers = list(queue.waiting())
-    queue.put_back(callers)
-    assert list(queue.waiting()) == callers == [_, overdue]
+    leaves, stays = join(queue, Someone(), Someone())
+    leaves.left = True
+    queue.overdue(leaves, 0.1)
+    queue.leave(leaves)
+    assert take_all(queue) == [stays]
 
 
 @pytest.mark.parametrize("action", ["reject", "continue"])
@@ -175,12 +183,69 @@ def test_a_line_that_all_have_left_yields_nobody_and_is_empty() -> None:
     assert not queue
 
 
-def test_those_put_back_are_the_first_of_their_levels_again() -> None:
+def test_whose_rows_are_taken_in_part_is_still_the_first() -> None:
     queue = line(levels=2)
-    callers = join(queue, Someone(), Someone(), Someone(level=2), Someone(level=2))
-    queue.put_back(list(queue.waiting()))
+    begun, other = join(queue, Someone(rows=3), Someone())
+    queue.took(begun, 2)
     [last] = join(queue, Someone())
-    assert take_all(queue) == [*callers[:2], last, *callers[2:]]
+    assert take_all(queue) == [begun, other, last]
+
+
+def test_those_of_one_signature_are_found_at_every_level_and_the_others_keep_their_places() -> None:
+    queue = line(levels=2)
+    first, other, low, alike = join(
+        queue, *(Someone(signature=kind, level=level) for kind, level in (("a", 1), ("b", 1), ("a", 2), ("a", 1)))
+    )
+    found = []
+    while (caller := queue.first_alike(first)) is not None:
+        found.append(caller)
+        queue.took(caller, 1)
+    assert found == [first, alike, low]
+    assert take_all(queue) == [other]
+
+
+def test_who_goes_behind_all_others_is_found_there_by_its_signature() -> None:
+    queue = line(timeout_action="continue")
+    overdue, alike, other = join(queue, *(Someone(signature=kind) for kind in ("a", "a", "b")))
+    queue.overdue(overdue, 0.1)
+    assert queue.first_alike(overdue) is alike
+    queue.took(alike, 1)
+    assert queue.first_alike(alike) is overdue
+    assert take_all(queue) == [other, overdue]
+
+
+@pytest.mark.parametrize("kinds", [1, 2, 500])
+def test_what_one_caller_costs_does_not_grow_with_the_line(kinds: int) -> None:
+    queue = line()
+    callers = join(queue, Someone(signature="odd"), *(Someone(signature=number % kinds) for number in range(4000)))
+    while (first := queue.first()) is not None:
+        for _ in range(4):  # a batch of four
+            if (caller := queue.first_alike(first)) is not None:
+                queue.took(caller, 1)
+    assert (queue.rows, queue.callers) == (0, 0)
+    assert sum(caller.looks for caller in callers) < 10 * len(callers)
+
+
+def test_nothing_is_kept_of_signatures_that_nobody_has_any_more() -> None:
+    queue = line(levels=2)
+    join(queue, Someone(signature="waits"))
+    for number in range(1000):
+        [caller] = join(queue, Someone(signature=number, level=2))
+        if number % 2:
+            queue.took(caller, 1)
+        else:
+            leave(queue, caller)
+    assert sum(len(level._alike) for level in queue._levels) == 1
+    assert sum(len(level.callers) for level in queue._levels) <= SWEEP_AT + 3
+
+
+def test_reserved_places_count_where_others_want_in_until_they_are_given_back() -> None:
+    queue = line()
+    with queue.reserve(LIMIT):
+        assert queue.rows == 0
+        with pytest.raises(QueueFull, match=f"'m': {LIMIT} rows wait, 1 came, {LIMIT} may"):
+            queue.admit(1)
+    queue.admit(LIMIT)
 
 
 def test_rows_and_callers_are_those_that_wait_and_all_come_back() -> None:

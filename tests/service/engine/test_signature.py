@@ -1,6 +1,5 @@
 """What a graph without a card says of itself."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from service.engine.signature import read_signature, zeros
 from service.errors import InvalidPackage
 from service.package import TensorSpec
 from service.package.bare import Signature
-from tests.bare_packages import Dims, adder, detector, graph, not_for_zeros
+from tests.bare_packages import Dims, adder, detector, graph
 
 
 def read(folder: Path, model: ModelProto) -> Signature:
@@ -56,17 +55,10 @@ def test_a_graph_whose_rows_are_too_large_to_try_is_refused_untried(tmp_path: Pa
         read(tmp_path, adder(("N", 100_000, 100_000)))
 
 
-def test_a_graph_that_answers_other_rows_than_it_took_does_not_keep_them(tmp_path: Path) -> None:
-    assert read(tmp_path, adder()).keeps_rows
-    assert not read(tmp_path, detector()).keeps_rows
-
-
-def test_what_zeros_cannot_tell_is_taken_on_trust_with_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        assert read(tmp_path, not_for_zeros()).keeps_rows
-    assert "zeros do not run" in caplog.text
+def test_why_rows_stay_apart_is_asked_where_every_first_dimension_is_free(tmp_path: Path) -> None:
+    assert "NonZero" in read(tmp_path, detector()).stay_apart
+    assert not read(tmp_path, adder()).stay_apart
+    assert not read(tmp_path, adder((3, "N"))).stay_apart
 
 
 def test_zeros_have_the_rows_asked_for_and_one_of_whatever_else_is_free() -> None:

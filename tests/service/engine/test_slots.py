@@ -221,7 +221,7 @@ def test_a_row_that_fails_half_way_takes_nobody_along(tmp_path: Path) -> None:
         step(slots)
     with pytest.raises(Exception, match="out of data bounds"):
         step(slots)
-    assert slots.failing() == [tenants[dies]]
+    assert slots.failing() == {tenants[dies]: ""}
     slots.drop([tenants[dies]])
     step(slots, again=True)
     step_to_the_end(slots)

@@ -18,11 +18,11 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def signature(came: tuple[int, ...], goes: tuple[int, ...], *, keeps_rows: bool = True) -> Signature:
+def signature(came: tuple[int, ...], goes: tuple[int, ...], stay_apart: str = "") -> Signature:
     inputs, outputs = (
         (TensorSpec(name=name, datatype="FP32", shape=shape),) for name, shape in (("x", came), ("y", goes))
     )
-    return Signature(inputs, outputs, keeps_rows)
+    return Signature(inputs, outputs, stay_apart)
 
 
 def test_it_is_served_at_tensor_level_with_the_checksums_of_its_files(folder: Path) -> None:
@@ -57,8 +57,10 @@ def test_rows_share_a_run_where_the_first_dimension_of_every_tensor_is_free(
     assert bare_package(folder, signature(came, goes), 32).card.program.max_batch == max_batch
 
 
-def test_rows_that_a_run_does_not_keep_apart_do_not_share_one(folder: Path) -> None:
-    assert bare_package(folder, signature((-1, 3), (-1, 2), keeps_rows=False), 32).card.program.max_batch == 0
+def test_rows_that_a_run_does_not_keep_apart_do_not_share_one_and_the_card_says_why(folder: Path) -> None:
+    card = bare_package(folder, signature((-1, 3), (-1, 2), "it sorts them"), 32).card
+    assert card.program.max_batch == 0
+    assert card.description == "Each request has a run of its own: it sorts them."
 
 
 def test_a_run_holds_fewer_rows_where_they_would_take_more_memory_than_a_run_may(folder: Path) -> None:
@@ -70,4 +72,4 @@ def test_a_run_holds_fewer_rows_where_they_would_take_more_memory_than_a_run_may
 
 def test_a_graph_that_takes_or_gives_nothing_is_refused(folder: Path) -> None:
     with pytest.raises(InvalidPackage, match=r"model.onnx: .*at least 1 item"):
-        bare_package(folder, Signature((), (), True), 32)
+        bare_package(folder, Signature((), ()), 32)
