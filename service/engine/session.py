@@ -157,9 +157,9 @@ class Session:
 
     def measure(self, example: Tensors) -> None:
         """Find the ``inline_rows``, where there is an example; whatever else runs meanwhile disturbs it."""
-        if (
-            not example or not self._alike or self.stay_apart or self.device.own_memory
-        ):  # a device's buffers are its lane's alone
+        if not example or not self._alike or self.stay_apart:
+            return
+        if self.device.own_memory:  # its buffers are its lane's alone
             return
         for rows in self._sizes:
             if rows == self._slow_rows or not self._is_quick(example, rows):

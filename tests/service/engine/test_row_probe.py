@@ -39,13 +39,14 @@ def looked_up(goes: str | None = None) -> ModelProto:
 
 
 def one_row_only(goes: str = "N") -> ModelProto:
-    """Says that it takes any number of rows, and fails on more than one: its shape was traced."""
-    numbers = helper.make_tensor("numbers", TensorProto.FLOAT, [2], [1, 4])
+    """Says that it takes any number of rows, and fails on more than one."""
+    most = helper.make_tensor("most", TensorProto.INT64, [2], [1, 4])
     nodes = [
-        helper.make_node("Cast", ["numbers"], ["shape"], to=TensorProto.INT64),
+        helper.make_node("Shape", ["x"], ["came"]),
+        helper.make_node("Min", ["came", "most"], ["shape"]),
         helper.make_node("Reshape", ["x", "shape"], ["y"]),
     ]
-    return graph(nodes, ("N", 4), (goes, 4), TensorProto.FLOAT, [numbers])
+    return graph(nodes, ("N", 4), (goes, 4), TensorProto.FLOAT, [most])
 
 
 SHARED = {
