@@ -281,7 +281,7 @@ class Loader:
             failure = InvalidPackage(f"{name}: {error.strerror}")
         except LectoriumError as error:
             # A caller knows the repository's folders by their names only.
-            failure = type(error)(str(error).replace(f"{folder}{os.sep}", "")[:_MAX_REASON])
+            failure = type(error)(scan.printable(str(error)).replace(f"{folder}{os.sep}", "")[:_MAX_REASON])
         # Raised out here, it holds none of the frames that hold what was loaded before it.
         give_back()
         raise failure

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -10,6 +11,7 @@ from service.errors import InvalidPackage
 from service.package import CARD, Name
 
 _VERSION = re.compile("[1-9][0-9]{0,8}")
+_MOST_ENTRIES = 100
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 # Of every file: name, size, and when its content and its entry last changed (ns).
@@ -54,7 +56,7 @@ def misplaced(repository: Path, only: str = "") -> dict[str, str]:
             continue
         with suppress(OSError):  # nothing that may be read, or it went away meanwhile
             if reason := _misplaced(path):
-                found[path.name] = reason
+                found[path.name] = printable(reason)
     return found
 
 
@@ -63,19 +65,29 @@ def _misplaced(path: Path) -> str:
     name, wanted = path.name, "<repository>/<name>/<version>/model.onnx"
     if not path.is_dir():
         return f"{name}: lies in the repository itself; {wanted} is wanted" if _of_a_package(path) else ""
-    inside = sorted(path.iterdir())
+    inside = _entries(path)
+    if is_name(name) and any(_VERSION.fullmatch(entry.name) and entry.is_dir() for entry in inside):
+        return ""
     lying = [entry.name for entry in inside if _of_a_package(entry)]
-    holding = [entry.name for entry in inside if entry.is_dir() and any(map(_of_a_package, entry.iterdir()))]
+    holding = [entry.name for entry in inside if entry.is_dir() and any(map(_of_a_package, _entries(entry)))]
     if not is_name(name):
         named = "letters, digits, _ and -, the first a letter or digit, 64 at most"
         return f"{name[:80]!r} is no name of a model: {named}" if lying or holding else ""
-    if any(_VERSION.fullmatch(entry.name) and entry.is_dir() for entry in inside):
-        return ""
     if lying:
         return f"{name}/{lying[0]}: lies in the model's folder itself; {wanted} is wanted, as {name}/1/model.onnx"
     if holding:
         return f"{name}/{holding[0]}: is no version; versions are whole numbers from 1, as {name}/1/model.onnx"
     return ""
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The first entries of a folder, which may be one of data, with millions."""
+    return sorted(islice(folder.iterdir(), _MOST_ENTRIES))
+
+
+def printable(text: str) -> str:
+    """The text with what is no Unicode in it, as names of files may have, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _of_a_package(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 
 from service.engine import scan
@@ -19,7 +20,7 @@ class Watch:
     """Looks again and again; what two looks in a row find alike, and unlike before, is loaded or unloaded.
 
     So nothing is read while it is being copied. Where a load fails, it is told once, and tried again when the
-    files have changed again.
+    files have changed again. A load that takes long keeps no other model from being looked at.
     """
 
     def __init__(self, folder: Path, repository: Repository, loader: Loader) -> None:
@@ -30,6 +31,7 @@ class Watch:
         self._tried: dict[str, Found] = {}
         self._served: dict[str, Found] = {}
         self._trouble = ""
+        self._following: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Look for the first time, and have the loader start.
@@ -45,15 +47,19 @@ class Watch:
 
     async def run(self, every_s: float) -> None:
         """Look every so many seconds, until cancelled."""
-        while True:
-            await asyncio.sleep(every_s)
-            try:
-                await self.look()
-            except Exception:
-                log.exception("a look at %s failed", self._folder)
+        try:
+            while True:
+                await asyncio.sleep(every_s)
+                try:
+                    await self.look(within_s=0)
+                except Exception:
+                    log.exception("a look at %s failed", self._folder)
+        finally:
+            for task in self._following.values():
+                task.cancel()
 
-    async def look(self) -> None:
-        """One look, and what follows from it."""
+    async def look(self, within_s: float | None = None) -> None:
+        """One look; waits for the loads that follow from it, or for so long."""
         try:
             found = await asyncio.to_thread(scan.fingerprints, self._folder)
         except (LectoriumError, OSError) as error:
@@ -64,10 +70,20 @@ class Watch:
         before, self._seen = self._seen, found
         for name in self._tried.keys() | found.keys():
             versions = found.get(name, {})
-            if versions == before.get(name, {}) and versions != self._tried.get(name, {}):
-                await self._follow(name, versions)
+            still = versions == before.get(name, {}) and versions != self._tried.get(name, {})
+            if still and name not in self._following:
+                task = self._following[name] = asyncio.create_task(self._follow(name, versions))
+                task.add_done_callback(partial(self._following.pop, name))
+        if self._following:
+            await asyncio.wait(list(self._following.values()), timeout=within_s)
 
     async def _follow(self, name: str, versions: Found) -> None:
+        try:
+            await self._load(name, versions)
+        except Exception:
+            log.exception("model %s: what has changed cannot be followed", name)
+
+    async def _load(self, name: str, versions: Found) -> None:
         if not versions:
             del self._tried[name]
             self._served.pop(name, None)

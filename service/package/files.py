@@ -13,7 +13,7 @@ from service.errors import InvalidPackage
 # Entries of a package's folder, those of its subfolders among them.
 MAX_ENTRIES = 10_000
 # A file of labels or of a vocabulary.
-MAX_TEXT_BYTES = 16 << 20
+MAX_TEXT_BYTES = 8 << 20
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -81,7 +81,8 @@ def sha256(path: Path) -> str:
 
 
 def _inside(folder: Path, path: Path) -> bool:
-    return not path.is_symlink() or path.resolve().is_relative_to(folder.resolve())
+    # Not by `Path.resolve`, which fails where links lead in a circle.
+    return not path.is_symlink() or Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _check_kind(path: Path, *allowed: int) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 from service.engine import Engine
+from service.engine import loader as loader_module
 from service.engine.model import Model
 from service.engine.watch import Watch
+from service.package import read_package
 from tests.packages import example, write_package
 from tests.service.engine.asking import ask, check_answer, serving
 from tests.service.engine.controlling import controlled, reason, retrain, versions
@@ -87,6 +90,33 @@ async def test_nothing_is_loaded_where_nothing_has_changed(folder: Path) -> None
         for _ in range(4):
             await watch.look()
         assert served(engine) == before
+
+
+async def test_a_load_that_takes_long_keeps_no_other_model_from_being_followed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def read_slowly(path: Path) -> Any:
+        if path.parent.name == "slow":
+            go_on.wait(10)
+        return read_package(path)
+
+    monkeypatch.setattr(loader_module, "read_package", read_slowly)
+    monkeypatch.setattr(loader_module, "usable_cores", lambda: 2)
+    async with watched(folder) as (engine, watch):
+        write_package(folder, "slow")
+        for _ in range(2):
+            await watch.look(within_s=0)
+        write_package(folder, "other")
+        for _ in range(2):
+            await watch.look(within_s=0)
+        while "other" not in engine.repository.names:
+            await watch.look(within_s=0.01)
+        assert "slow" not in engine.repository.names
+        go_on.set()
+        await watch.look()
+        assert "slow" in engine.repository.names
 
 
 async def test_a_removed_version_and_a_removed_model_go(folder: Path) -> None:

@@ -60,6 +60,14 @@ def test_a_fifo_that_only_the_graph_may_name_is_refused_wherever_it_lies(folder:
     refused(folder, naming="below/weights.bin: a FIFO")
 
 
+def test_links_in_a_circle_are_refused(folder: Path) -> None:
+    (folder / "labels.txt").unlink()
+    (folder / "labels.txt").symlink_to("other.txt")
+    (folder / "other.txt").symlink_to("labels.txt")
+    with pytest.raises(OSError, match="symbolic links"):
+        read_package(folder)
+
+
 def test_a_link_to_a_folder_elsewhere_is_refused(folder: Path) -> None:
     (folder / "below").symlink_to("/etc")
     refused(folder, naming="below: a link that leads out")

@@ -62,6 +62,23 @@ def test_neither_a_fifo_nor_an_absurd_number_takes_anything_from_others(folder: 
         rest.infer("tiny", [tensor(example(2))])
 
 
+def test_names_of_files_that_are_no_text_and_links_in_a_circle_are_refused_in_words(
+    folder: Path, tmp_path: Path
+) -> None:
+    for name in ("strange", "circle"):
+        write_bare(folder, adder(), name)
+    os.mkfifo(os.fsencode(folder / "strange/1") + b"/\xff")
+    (folder / "circle/1/weights.bin").symlink_to("weights.bin")
+    (folder / "flat").mkdir()
+    Path(os.fsdecode(os.fsencode(folder / "flat") + b"/\xff.onnx")).touch()
+    with live(folder, tmp_path / "home", model_control="explicit") as server, closing(Rest(server)) as rest:
+        reasons = {row["name"]: row["reason"] for row in RestRepository(rest).index()}
+        assert reasons["strange"].startswith("strange/1/\\udcff: a FIFO")
+        assert reasons["circle"] == "circle: Too many levels of symbolic links"
+        assert reasons["flat"].startswith("flat/\\udcff.onnx: lies in the model's folder itself")
+        assert "not loaded: circle: Too many" in httpx.get(server.http + "/readyz").text
+
+
 def test_a_load_that_never_ends_is_left_behind_others_go_on_and_sigterm_ends_the_server(
     folder: Path, tmp_path: Path
 ) -> None:
