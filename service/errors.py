@@ -116,6 +116,14 @@ class CallerGone(LectoriumError):
     reason = "cancelled"
 
 
+class NotReady(LectoriumError):
+    """A probe asks, and requests are not taken, or not for every model that is to be served."""
+
+    http_status = 503
+    grpc_code = "UNAVAILABLE"
+    reason = "not_ready"
+
+
 class Draining(LectoriumError):
     """The server is shutting down and takes no new work."""
 

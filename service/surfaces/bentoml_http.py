@@ -2,13 +2,14 @@
 
 import logging
 import os
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, cast, get_type_hints
 
 # Read when the library is imported: nothing here calls out.
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 
 import bentoml
 from bentoml._internal.server.http.traffic import TimeoutMiddleware
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
@@ -24,8 +25,10 @@ from service.surfaces.classify_visit import ClassifyVisits
 from service.surfaces.disconnect import ASGIApp
 from service.surfaces.door import Door, Visit
 from service.surfaces.event_response import EventResponse
+from service.surfaces.openapi import Task, document
 from service.surfaces.pages import ERROR_HANDLERS, Pages
 from service.surfaces.task_door import Refusal, TaskDoor
+from service.surfaces.task_form import FilesForm
 from service.surfaces.text_form import ClassifyTextBatchForm, ClassifyTextForm
 from service.surfaces.text_visit import TextVisits
 from service.tasks.captioning import Captioning, CaptionOptions
@@ -131,6 +134,8 @@ class TaskService:
 def task_app(engine: Engine, tasks: Tasks, door: Door, config: Config, metrics: ASGIApp) -> ASGIApp:
     """The ASGI app of port 3000: the task service, with the read-only pages beside it."""
     logging.getLogger("bentoml").setLevel(logging.WARNING)
+    # It warns of each form that it cannot read, and whoever sends one is told.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     service: Any = TaskService
     service.inner.classifier = ClassifyVisits(tasks.classifier)
     service.inner.captioner = CaptionVisits(tasks.captioner)
@@ -138,9 +143,23 @@ def task_app(engine: Engine, tasks: Tasks, door: Door, config: Config, metrics: 
     ClassifyBatchForm.max_files = config.max_images
     service.inner.door = door
     service.add_asgi_middleware(TaskDoor, door=door, config=config)
-    service.mount_asgi_app(Pages(engine, service.openapi_spec.asdict(), metrics).app(), path="/")
+    description = document([_described(api) for api in service.apis.values()], config.max_images)
+    service.mount_asgi_app(Pages(engine, description, metrics).app(), path="/")
     app: Starlette = service.to_asgi()
     # The engine has deadlines; BentoML's own leaves a timer running a minute after every request.
     app.user_middleware = [m for m in app.user_middleware if m.cls is not cast(Any, TimeoutMiddleware)]
     app.exception_handlers.update(ERROR_HANDLERS)
     return BrowserHeaders(app)
+
+
+def _described(api: Any) -> Task:
+    """What the OpenAPI document says of one of BentoML's methods."""
+    form, answer = api.input_spec, get_type_hints(api.func)["return"]
+    return Task(
+        path=api.route,
+        name=api.name,
+        form=form,
+        multipart=issubclass(form, FilesForm),
+        answer=answer if issubclass(answer, BaseModel) else None,
+        summary=api.doc,
+    )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field, Json, TypeAdapter
 
 from service.tasks.captioning import Captioning, Word
 
@@ -13,14 +13,14 @@ class WordEvent(BaseModel):
     """A word of the best caption, when it is chosen; those of beam search come at its end."""
 
     event: Literal["word"]
-    data: Word
+    data: Json[Word]
 
 
 class AnswerEvent(BaseModel):
     """The last one: all that `/v1/caption` answers."""
 
     event: Literal["answer"]
-    data: Captioning
+    data: Json[Captioning]
 
 
 class Error(BaseModel):
@@ -33,7 +33,7 @@ class ErrorEvent(BaseModel):
     """The last one, where something goes wrong after the first word; before it, the answer's status says so."""
 
     event: Literal["error"]
-    data: Error
+    data: Json[Error]
 
 
 CAPTION_EVENTS: TypeAdapter[WordEvent | AnswerEvent | ErrorEvent] = TypeAdapter(

@@ -16,7 +16,7 @@ _EXPLAIN = "Show what the network looked at: a class activation map, or what dri
 class _OptionsForm(FilesForm):
     whole_numbers: ClassVar[frozenset[str]] = frozenset({"top_k"})
 
-    top_k: int | None = Field(None, description="How many labels; empty: the card's default.")
+    top_k: int | None = Field(None, ge=1, description="How many labels; empty: the card's default.")
     views: str = Field("", description=_VIEWS, json_schema_extra={"enum": ["", *VIEWS]})
     explain: str = Field("", description=_EXPLAIN, json_schema_extra={"enum": ["", "cam", "deconv"]})
     explain_label: str = Field("", description="cam: the label, or its index, to explain; empty: the most probable.")

@@ -1,110 +1,159 @@
-"""The OpenAPI document of port 3000: BentoML's own, in our words, with the read-only routes added."""
+"""The OpenAPI document of port 3000: every path, what it takes, and every answer it gives, refusals included."""
 
-import json
-import re
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from service import __version__
-from service.package import Card
-from service.surfaces.caption_events import CAPTION_EVENTS
+from service.errors import (
+    DeadlineExceeded,
+    Draining,
+    InternalError,
+    InvalidArgument,
+    LectoriumError,
+    NotReady,
+    QueueFull,
+    TooLarge,
+    UnknownModel,
+)
+from service.package.cards import CARDS
+from service.surfaces.caption_events import CAPTION_EVENTS, Error
+from service.surfaces.openapi_schemas import form_schema, reference, schemas_of
 
 _INFO = {
     "title": "Lectorium",
     "version": __version__,
     "description": "The vision models of a deep-learning lecture, trained, exported to ONNX, proved and served. "
     "The same models answer as tensors over the Open Inference Protocol on the REST and gRPC ports.",
-    "license": {"name": "Apache-2.0"},
+    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }
-_ERROR = {
-    "description": "What was wrong, in words: what came and what was wanted.",
-    "content": {
-        "application/json": {
-            "schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
-        }
-    },
-}
-_ERRORS = (400, 404, 413, 429, 500, 503, 504)
-_REFS = "#/components/schemas/{model}"
-# What the events are of the tasks that are answered by events.
-_EVENTS: dict[str, TypeAdapter[Any]] = {"/v1/caption/stream": CAPTION_EVENTS}
-_NAME = re.compile(re.escape(_REFS).replace(r"\{model\}", r"(\w+)"))
+# What a request for a task may end with. Whoever reads the body knows no other errors.
+_ERRORS: tuple[type[LectoriumError], ...] = (
+    InvalidArgument,
+    UnknownModel,
+    TooLarge,
+    QueueFull,
+    InternalError,
+    Draining,
+    DeadlineExceeded,
+)
+_TAGS = [
+    {"name": "Tasks", "description": "Images and texts in, what the models say of them out."},
+    {"name": "Cards", "description": "What is served, and where it came from."},
+    {"name": "Operation", "description": "For probes and scrapers."},
+]
 
 
-def document(bentoml_spec: dict[str, Any]) -> dict[str, Any]:
-    """The document to serve, from the specification BentoML makes of the task service."""
-    paths = bentoml_spec["paths"]
-    tasks = {path: {"post": _task(operations["post"])} for path, operations in paths.items() if "post" in operations}
-    probes = {path: paths[path] for path in ("/livez", "/readyz", "/metrics")}
-    known = dict(bentoml_spec["components"]["schemas"])
-    for path, events in _EVENTS.items():
-        tasks[path]["post"]["responses"][200], defined = _events(events)
-        known |= defined
-    schemas = _referred_to(tasks, known)
+class Task(NamedTuple):
+    """A task's path.
+
+    Attributes:
+        path: where it is asked for, with POST.
+        name: of the operation.
+        form: the fields of its request, a multipart form where ``multipart``, else JSON.
+        answer: the model of its answer; None where events answer.
+        summary: what it does.
+    """
+
+    path: str
+    name: str
+    form: type[BaseModel]
+    multipart: bool
+    answer: type[BaseModel] | None
+    summary: str
+
+
+def document(tasks: Sequence[Task], most_items: int) -> dict[str, Any]:
+    """The document to serve, where a request has at most ``most_items`` images or texts."""
+    written: list[tuple[str, TypeAdapter[Any]]] = [("Card", CARDS), ("CaptionEvent", CAPTION_EVENTS)]
+    written += [(model.__name__, TypeAdapter(model)) for model in (*(task.answer for task in tasks), Error) if model]
+    forms = {task.form.__name__: form_schema(task.form, task.multipart, most_items) for task in tasks}
     return {
         "openapi": "3.1.0",
         "info": _INFO,
         "servers": [{"url": "."}],
-        "paths": {**tasks, **_card_paths(), **probes},
-        "components": {"schemas": {**schemas, **_card_schemas()}},
+        "tags": _TAGS,
+        "paths": {**{task.path: {"post": _task(task)} for task in tasks}, **_cards(), **_operation()},
+        "components": {"schemas": forms | schemas_of(written)},
     }
 
 
-def _task(operation: dict[str, Any]) -> dict[str, Any]:
-    content = operation["requestBody"]["content"]
-    # Without their encodings: fields are plain text, as a form sends them, not JSON.
-    body = {kind: {"schema": media["schema"]} for kind, media in content.items()}
+def _task(task: Task) -> dict[str, Any]:
+    kind = "multipart/form-data" if task.multipart else "application/json"
+    answered = _json("The answer.", task.answer.__name__) if task.answer else _events()
+    if task.answer:
+        answered["links"] = {"model": _link("$response.body#/model", "$response.body#/version")}
     return {
         "tags": ["Tasks"],
-        "operationId": operation["operationId"],
-        "summary": operation["description"],
-        "requestBody": {"required": True, "content": body},
-        "responses": {200: operation["responses"][200], **dict.fromkeys(_ERRORS, _ERROR)},
+        "operationId": task.name,
+        "summary": task.summary,
+        "requestBody": {"required": True, "content": {kind: {"schema": reference(task.form.__name__)}}},
+        "responses": {"200": answered, **_errors(_ERRORS)},
     }
 
 
-def _events(events: TypeAdapter[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The response, and the schemas that it refers to."""
-    schema = events.json_schema(ref_template=_REFS, mode="serialization")
-    defined: dict[str, Any] = schema.pop("$defs")
-    said = "Events: `event` is each one's name, `data` its JSON."
-    return {"description": said, "content": {"text/event-stream": {"schema": schema}}}, defined
+def _events() -> dict[str, Any]:
+    # What each event is, OpenAPI says from 3.2 on, with `itemSchema`; generators of clients read 3.1, and text.
+    media = {"schema": {"type": "string"}, "x-itemSchema": reference("CaptionEvent")}
+    return {"description": "Server-sent events, each a `CaptionEvent`.", "content": {"text/event-stream": media}}
 
 
-def _referred_to(description: Any, schemas: dict[str, Any]) -> dict[str, Any]:
-    """Those of the schemas that the description refers to, and those that they refer to in turn."""
-    found: dict[str, Any] = {}
-    for name in _NAME.findall(json.dumps(description)):
-        if name not in found:
-            found |= {name: schemas[name], **_referred_to(schemas[name], schemas)}
-    return found
-
-
-def _card_schemas() -> dict[str, Any]:
-    schema = Card.model_json_schema(ref_template=_REFS, mode="serialization")
-    definitions: dict[str, Any] = schema.pop("$defs")
-    return {**definitions, "Card": schema}
-
-
-def _card_paths() -> dict[str, Any]:
-    card = {"$ref": _REFS.format(model="Card")}
+def _cards() -> dict[str, Any]:
     models = {
         "type": "object",
         "required": ["models"],
-        "properties": {"models": {"type": "array", "items": card}},
+        "properties": {"models": {"type": "array", "items": reference("Card")}},
     }
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-    version = {"name": "version", "in": "query", "required": False, "schema": {"type": "string"}}
+    version = {
+        "name": "version",
+        "in": "query",
+        "description": "Empty: the highest.",
+        "schema": {"type": "string", "default": ""},
+    }
+    all_found = {
+        "200": {
+            "description": "The cards.",
+            "content": {"application/json": {"schema": models}},
+            "links": {"model": _link("$response.body#/models/0/name", "$response.body#/models/0/version")},
+        }
+    }
+    found = {"200": _json("The card.", "Card"), **_errors([UnknownModel])}
+    one = _get("Cards", "model", "One model's card.", found) | {"parameters": [name, version]}
     return {
-        "/v1/models": {"get": _get("The cards of all models served.", models, [])},
-        "/v1/models/{name}": {"get": _get("One model's card.", card, [name, version])},
+        "/v1/models": {"get": _get("Cards", "models", "The cards of all models served.", all_found)},
+        "/v1/models/{name}": {"get": one},
     }
 
 
-def _get(summary: str, schema: dict[str, Any], parameters: list[dict[str, Any]]) -> dict[str, Any]:
-    content = {"application/json": {"schema": schema}}
-    responses: dict[int, Any] = {200: {"description": "Found.", "content": content}}
-    if parameters:
-        responses[404] = _ERROR
-    return {"tags": ["Cards"], "summary": summary, "parameters": parameters, "responses": responses}
+def _link(name: str, version: str) -> dict[str, Any]:
+    """From an answer to the card of the model it names."""
+    return {"operationId": "model", "parameters": {"name": name, "version": version}}
+
+
+def _operation() -> dict[str, Any]:
+    live = {"200": _text("It does.")}
+    ready = {"200": _text("They are."), **_errors([NotReady])}
+    metrics = {"200": _text("In Prometheus' format."), "503": _json("A worker did not give its metrics.", "Error")}
+    return {
+        "/livez": {"get": _get("Operation", "live", "Whether the process lives.", live)},
+        "/readyz": {"get": _get("Operation", "ready", "Whether requests are taken.", ready)},
+        "/metrics": {"get": _get("Operation", "metrics", "The metrics.", metrics)},
+    }
+
+
+def _get(tag: str, name: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
+    return {"tags": [tag], "operationId": name, "summary": summary, "responses": responses}
+
+
+def _errors(errors: Iterable[type[LectoriumError]]) -> dict[str, Any]:
+    return {str(error.http_status): _json(error.__doc__ or "", "Error") for error in errors}
+
+
+def _json(description: str, schema: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": reference(schema)}}}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}

@@ -13,10 +13,9 @@ from starlette.routing import Route
 from starlette.types import ExceptionHandler
 
 from service.engine import Engine
-from service.errors import LectoriumError, UnknownModel, UnknownPath, WrongVerb
+from service.errors import LectoriumError, NotReady, UnknownModel, UnknownPath, WrongVerb
 from service.surfaces.disconnect import ASGIApp
 from service.surfaces.http_error import error_answer
-from service.surfaces.openapi import document
 
 _SCRIPT = """
 SwaggerUIBundle({url: "./docs.json", dom_id: "#swagger-ui", validatorUrl: null, deepLinking: true});
@@ -53,11 +52,11 @@ _POLICY = "; ".join(
 
 
 class Pages:
-    """The read-only routes; ``specification`` is BentoML's OpenAPI of the task service, ``metrics`` is its own app."""
+    """The read-only routes; ``description`` is the OpenAPI document, ``metrics`` an app of its own."""
 
-    def __init__(self, engine: Engine, specification: dict[str, Any], metrics: ASGIApp) -> None:
+    def __init__(self, engine: Engine, description: dict[str, Any], metrics: ASGIApp) -> None:
         self._engine = engine
-        self._document = document(specification)
+        self._document = description
         self._metrics = metrics
 
     def app(self) -> Starlette:
@@ -100,10 +99,14 @@ async def _wrong_verb(request: Request, error: Exception) -> Response:
     return _refusal(WrongVerb(f"{request.method} {request.url.path[:200]}: this path takes {takes}"), headers)
 
 
+async def _not_ready(_: Request, error: Exception) -> Response:
+    return _refusal(NotReady("models are missing, or the server is shutting down"))
+
+
 def _refusal(error: LectoriumError, more: Mapping[str, str] = MappingProxyType({})) -> Response:
     status, headers, body = error_answer(error)
     return Response(body, status, {**more, **{k.decode(): v.decode() for k, v in headers}})
 
 
 # Starlette's own answers to these are plain text.
-ERROR_HANDLERS: dict[Any, ExceptionHandler] = {404: _unknown_path, 405: _wrong_verb}
+ERROR_HANDLERS: dict[Any, ExceptionHandler] = {404: _unknown_path, 405: _wrong_verb, 503: _not_ready}

@@ -1,6 +1,6 @@
 """The JSON that the endpoints for texts take."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import bentoml
 from pydantic import Field
@@ -11,22 +11,29 @@ from service.surfaces.oip_json import json_object, read_json, typed
 from service.surfaces.task_form import TaskForm
 
 _WHERE = "request"
+_NO_NUL = r"^[^\x00]+$"
+_MAX_WHOLE = 2**53  # beyond it, a float is no longer the number that was written
 _ANY = "In any language and script; the model's card says how many bytes of UTF-8 a text may have."
 
 
 class _OptionsForm(TaskForm):
-    top_k: int | None = Field(None, description="How many labels; empty: the card's default.")
+    top_k: int | None = Field(None, ge=1, description="How many labels; empty: the card's default.")
 
     @classmethod
     async def read_fields(cls, request: Request) -> dict[str, Any]:
         body = json_object(_WHERE, read_json(await request.body()), set(cls.model_fields))
         options = {"model": typed(_WHERE, body, "model", str, ""), "version": typed(_WHERE, body, "version", str, "")}
-        return {**cls.read_texts(body), **options, "top_k": typed(_WHERE, body, "top_k", int, None)}
+        return {**cls.read_texts(body), **options, "top_k": _whole_number(body, "top_k")}
 
 
 # A base's fields come before those of the bases named before it: named last, the text is the first of all.
 class _TextForm(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's types are not exported
-    text: str = Field(description=_ANY, json_schema_extra={"examples": ["Alle Menschen sind frei geboren."]})
+    text: str = Field(
+        description=_ANY,
+        min_length=1,
+        pattern=_NO_NUL,
+        json_schema_extra={"examples": ["Alle Menschen sind frei geboren."]},
+    )
 
     @classmethod
     def read_texts(cls, body: dict[str, Any]) -> dict[str, str]:
@@ -34,7 +41,7 @@ class _TextForm(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's types 
 
 
 class _TextsForm(bentoml.IODescriptor):  # type: ignore[misc]
-    texts: list[str] = Field(description=_ANY)
+    texts: list[Annotated[str, Field(min_length=1, pattern=_NO_NUL)]] = Field(description=_ANY)
 
     @classmethod
     def read_texts(cls, body: dict[str, Any]) -> dict[str, list[str]]:
@@ -51,3 +58,12 @@ class ClassifyTextForm(_OptionsForm, _TextForm):
 
 class ClassifyTextBatchForm(_OptionsForm, _TextsForm):
     """The keys of `/v1/classify-text/batch`."""
+
+
+def _whole_number(body: dict[str, Any], key: str) -> int | None:
+    """The number at ``key``, None where it is missing or null; 3.0 is one too, as JSON's schemas have it."""
+    value = body.get(key)
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _MAX_WHOLE:
+        return int(value)
+    number: int | None = typed(_WHERE, body, key, int, None)
+    return number

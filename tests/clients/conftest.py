@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.bare_packages import adder, write_bare
 from tests.explaining_packages import write_explaining_package
 from tests.serving import Server, write_zoo
+from tests.step_packages import write_captioner
 from tests.text_packages import write_text_package
 
 
@@ -14,5 +16,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     write_explaining_package(write_zoo(folder / "zoo"))
     write_text_package(folder / "zoo")
+    with Server(folder / "zoo", folder / "home") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def every_task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """It has a model of every task."""
+    folder = tmp_path_factory.mktemp("every_task")
+    for write in (write_zoo, write_explaining_package, write_text_package, write_captioner):
+        write(folder / "zoo")
+    write_bare(folder / "zoo", adder(), "own")
     with Server(folder / "zoo", folder / "home") as server:
         yield server

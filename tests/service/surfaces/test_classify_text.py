@@ -264,23 +264,3 @@ def test_the_card_says_what_a_text_may_be(server: Server) -> None:
     assert card["task"] == "classify-text"
     assert card["text"] == {"tensor": "text", "max_bytes": MAX_BYTES, "multiple": MULTIPLE}
     assert card["parameters"]["top_k"] == {"default": TOP_K, "minimum": 1, "maximum": len(LABELS)}
-
-
-@pytest.mark.parametrize(
-    ("path", "wanted", "answered"),
-    [
-        (ONE, "text", {"model", "version", "labels", "timing"}),
-        (SEVERAL, "texts", {"model", "version", "results", "timing"}),
-    ],
-)
-def test_the_document_describes_the_body_and_the_answer(
-    server: Server, path: str, wanted: str, answered: set[str]
-) -> None:
-    operation = httpx.get(f"{server.http}/docs.json").json()["paths"][path]["post"]
-    (kind, media), *more = operation["requestBody"]["content"].items()
-    assert (kind, more) == ("application/json", [])
-    assert list(media["schema"]["properties"]) == [wanted, "model", "version", "top_k"]
-    assert media["schema"]["required"] == [wanted]
-    assert media["schema"]["properties"]["top_k"]["type"] == "integer"
-    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    assert answer["properties"].keys() == answered

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -74,7 +75,8 @@ def test_readiness_waits_for_a_model_that_was_bad_at_the_start(tmp_path: Path) -
             assert [rest.ready("tiny"), grpc.ready("tiny"), grpc.ready()] == [True, True, False]
             assert rest.client.get("/v2/health/ready").status_code == 400
             assert rest.client.get("/v2/models/bad/ready").status_code == 404
-            assert not server.answers("/readyz")
+            unready = httpx.get(server.http + "/readyz")
+            assert (unready.status_code, unready.json().keys()) == (503, {"error"})
             assert not serving(grpc)
             labels.write_bytes(right)
             RestRepository(rest).load("bad")

@@ -1,0 +1,83 @@
+"""The schemas of the OpenAPI document, from the models that are read and written."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+
+REFS = "#/components/schemas/{model}"
+
+Schema = dict[str, Any]
+
+
+class _Generator(GenerateJsonSchema):
+    """Pydantic's, for what is written whole: no field of an answer is left out, so none is optional."""
+
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        return self.mode == "serialization" or super().field_is_required(field, total)
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False  # it is the name again, and code generators take it for a type's
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        found = super().default_schema(schema)
+        if self.mode == "serialization" or found.get("default") is None:
+            found.pop("default", None)
+        return found
+
+    def json_schema(self, schema: Any) -> JsonSchemaValue:
+        content = self.generate_inner(schema["schema"])
+        return {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
+
+    def dict_schema(self, schema: Any) -> JsonSchemaValue:
+        found = super().dict_schema(schema)
+        # The pattern of the names would leave generated code without a type for the values.
+        (values,) = found.pop("patternProperties", {None: None}).values()
+        return found if values is None else {**found, "additionalProperties": values}
+
+
+def schemas_of(written: Iterable[tuple[str, TypeAdapter[Any]]]) -> dict[str, Schema]:
+    """The schema of each that is written, by the name given, and of all that they refer to."""
+    inputs: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
+        (name, "serialization", adapter) for name, adapter in written
+    ]
+    schemas, defined = TypeAdapter.json_schemas(inputs, ref_template=REFS, schema_generator=_Generator)
+    named = {name: schema for (name, _), schema in schemas.items() if schema != reference(name)}
+    return {**defined.get("$defs", {}), **named}
+
+
+def form_schema(form: type[BaseModel], multipart: bool, most_items: int) -> Schema:
+    """What a request's fields may be: no others, files as bytes, and lists of 1 to ``most_items``.
+
+    A field of a multipart form that may be missing has no null, which is a word there like another.
+    """
+    schema = form.model_json_schema(schema_generator=_Generator)
+    for name, field in schema["properties"].items():
+        if field.get("type") == "array":
+            field |= {"items": _file(field["items"]), "minItems": 1, "maxItems": most_items}
+        elif "anyOf" in field and multipart:
+            schema["properties"][name] = _without_null(field)
+        elif not multipart and name not in schema["required"] and "anyOf" not in field:
+            field["type"] = [field["type"], "null"]
+        else:
+            schema["properties"][name] = _file(field)
+    return {**schema, "additionalProperties": False}
+
+
+def reference(name: str) -> Schema:
+    """The reference to the schema of that name."""
+    return {"$ref": REFS.format(model=name)}
+
+
+def _file(field: Schema) -> Schema:
+    """BentoML's word for a file in OpenAPI's."""
+    if field.get("type") != "file":
+        return field
+    others = {key: value for key, value in field.items() if key not in ("type", "format", "content_type")}
+    return {"type": "string", "format": "binary", **others}
+
+
+def _without_null(field: Schema) -> Schema:
+    (kind,) = (each for each in field["anyOf"] if each != {"type": "null"})
+    return {**kind, **{key: value for key, value in field.items() if key != "anyOf"}}

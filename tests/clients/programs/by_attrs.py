@@ -1,0 +1,78 @@
+"""Calls every operation through what openapi-python-client generated: `by_attrs.py URL IMAGE`; prints their names.
+
+Each parsed answer, written out again, is the answer that came.
+"""
+
+import json
+import sys
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from attrs_client import Client, models
+from attrs_client.api.cards import model
+from attrs_client.api.cards import models as all_models
+from attrs_client.api.operation import live, metrics, ready
+from attrs_client.api.tasks import (
+    caption,
+    caption_stream,
+    classify,
+    classify_batch,
+    classify_text,
+    classify_text_batch,
+)
+from attrs_client.types import File
+
+IMAGE = Path(sys.argv[2]).read_bytes()
+client = Client(sys.argv[1])
+called: list[str] = []
+
+
+def call(operation: ModuleType, status: int = 200, **arguments: Any) -> Any:
+    """The parsed answer."""
+    called.append(operation.__name__.rpartition(".")[2])
+    response = operation.sync_detailed(client=client, **arguments)
+    assert response.status_code == status, response
+    if response.headers["content-type"] == "application/json":
+        assert response.parsed.to_dict() == json.loads(response.content), response
+    return response.parsed
+
+
+def image() -> File:
+    return File(BytesIO(IMAGE), "image.png", "image/png")
+
+
+one = call(classify, body=models.ClassifyForm(image()))
+assert isinstance(one, models.Classification)
+assert (one.model, one.explanation, len(one.labels)) == ("tiny", None, 2)
+seen = call(
+    classify, body=models.ClassifyForm(image(), model="seeing", explain=models.ClassifyFormExplain.CAM, top_k=1)
+)
+assert isinstance(seen.explanation, models.Explanation)
+assert (seen.explanation.method, seen.explanation.layer, len(seen.labels)) == ("cam", None, 1)
+several = call(classify_batch, body=models.ClassifyBatchForm([image(), image()], version="1"))
+assert [each.labels for each in several.results] == [several.results[0].labels] * 2
+text = call(classify_text, body=models.ClassifyTextForm("abc", top_k=1))
+assert len(text.labels) == 1
+assert len(call(classify_text_batch, body=models.ClassifyTextBatchForm(["abc", "cba"], model=None)).results) == 2
+beams = models.CaptionFormStrategy.BEAM
+shown = models.CaptionFormAttention.VALUES
+captions = call(
+    caption, body=models.CaptionForm(image(), strategy=beams, n_best=2, attention=shown, length_penalty=0.5)
+)
+assert len(captions.captions) == 2
+assert captions.captions[0].words[0].attention.png is None
+assert call(caption_stream, body=models.CaptionForm(image())).startswith("event: word\ndata: {")
+cards = {card.name: card for card in call(all_models).models}
+assert isinstance(cards["tiny"], models.ClassifyCard)
+assert isinstance(cards["letters"], models.TextClassifyCard)
+assert isinstance(cards["captioner"], models.CaptionCard)
+assert isinstance(cards["own"], models.TensorCard)
+assert call(model, name="tiny", version="1").version == 1
+assert "no model 'nowhere'" in call(model, 404, name="nowhere").error
+assert "top_k 9 came" in call(classify, 400, body=models.ClassifyForm(image(), top_k=9)).error
+for probe in (live, ready):
+    assert call(probe) == "\n"
+assert "lectorium_request_duration_seconds" in call(metrics)
+print(json.dumps(sorted(set(called))))
