@@ -100,7 +100,7 @@ async def _wrong_verb(request: Request, error: Exception) -> Response:
 
 
 async def _not_ready(_: Request, error: Exception) -> Response:
-    return _refusal(NotReady("models are missing, or the server is shutting down"))
+    return _refusal(NotReady(getattr(error, "detail", "")))
 
 
 def _refusal(error: LectoriumError, more: Mapping[str, str] = MappingProxyType({})) -> Response:

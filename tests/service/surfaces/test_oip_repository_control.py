@@ -77,6 +77,7 @@ def test_readiness_waits_for_a_model_that_was_bad_at_the_start(tmp_path: Path) -
             assert rest.client.get("/v2/models/bad/ready").status_code == 404
             unready = httpx.get(server.http + "/readyz")
             assert (unready.status_code, unready.json().keys()) == (503, {"error"})
+            assert "bad" in unready.json()["error"]
             assert not serving(grpc)
             labels.write_bytes(right)
             RestRepository(rest).load("bad")

@@ -48,7 +48,7 @@ def within(found: Any, wanted: Any) -> bool:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/v1/models/nope", "no model 'nope'; there are"),
+        ("/v1/models/nope", "no model 'nope'"),
         ("/v1/models/tiny?version=9", "'tiny' has no version '9'; it has ['1', '2']"),
         ("/v1/models/tiny?version=" + "9" * 5000, "has no version '999"),
     ],
