@@ -154,6 +154,12 @@ def endless() -> ModelProto:
     return graph([node], ("N", 4), ("N", 4), TensorProto.FLOAT, constants)
 
 
+def stuck() -> ModelProto:
+    """One operator that takes hours of a core, and no memory to speak of."""
+    node = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[1500, 1500])
+    return graph([node], (1, 1, 3000, 3000), (1, 1, 1501, 1501), TensorProto.FLOAT)
+
+
 def graph(nodes: Sequence[Any], came: Dims | None, goes: Dims | None, datatype: int, constants: Any = ()) -> ModelProto:
     """A graph from ``x`` to ``y``."""
     made = helper.make_graph(

@@ -5,6 +5,7 @@ host, and rows pass between the two only when they are sent or fetched. Both run
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import partial
 
 import numpy as np
@@ -116,6 +117,10 @@ def bind(
             shape = (end - first, *buffer.rows.shape[1:])
             attach(name, *buffer.place, buffer.rows.dtype.type, shape, buffer.address(first))
     return partial(session.run_with_iobinding, binding, run_options(graph_id))
+
+
+# Options of the runs of the load on this thread: their ``terminate`` ends the one at hand, at its next node.
+LOADING: ContextVar[ort.RunOptions] = ContextVar("LOADING")
 
 
 def run_options(graph_id: int) -> ort.RunOptions:

@@ -1,7 +1,8 @@
 """The threads that loads run on; one that does not end in time is left behind.
 
-ONNX Runtime cannot be interrupted while it reads a graph, and a share that is away holds whoever reads from it. So
-these threads are daemons: neither another load nor the end of the process waits for one for ever.
+ONNX Runtime runs can be ended between two nodes, but not within one, nor while a graph is read; and a share that is
+away holds whoever reads from it. So these threads are daemons: neither another load nor the end of the process waits
+for one for ever.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar, cast
 
+from service.engine.binding import LOADING, NOT_RECORDED, run_options
 from service.errors import InvalidPackage, LectoriumError, QueueFull
 
 # Loads left behind and still running; each may hold a core and the memory of its model.
@@ -54,11 +56,14 @@ class LoadThreads:
                     raise
             self._running.discard(thread)
             self._abandoned.add(thread)
-        log.error("model %s: a load has taken over %g s and is abandoned; its thread still runs", name, self._limit_s)
+            thread.end_runs()
+        log.error("model %s: a load has taken over %g s and is abandoned", name, self._limit_s)
         raise InvalidPackage(f"{name}: not loaded within load_s, {self._limit_s:g} s")
 
     async def stop(self, within_s: float) -> None:
-        """Wait a little for the loads at hand, not for those that were left behind."""
+        """End the loads at hand and wait a little for them, not for those that were left behind."""
+        for thread in self._running:
+            thread.end_runs()
         if self._running:
             await asyncio.wait([thread.ended for thread in self._running], timeout=within_s)
 
@@ -79,12 +84,14 @@ class LoadThread(threading.Thread, Generic[T]):
         self._work: Callable[[], T] | None = work
         self._came: T | None = None
         self._error: BaseException | None = None
+        self._runs = run_options(NOT_RECORDED)
         self.ended: asyncio.Future[T] = self._loop.create_future()
 
     def run(self) -> None:
         """On the thread, which holds nothing of what was loaded once the loop has it."""
         work, self._work = self._work, None
         assert work is not None  # a thread starts once
+        LOADING.set(self._runs)
         try:
             self._came = work()
         except BaseException as error:
@@ -92,6 +99,10 @@ class LoadThread(threading.Thread, Generic[T]):
         del work
         with suppress(RuntimeError):  # the loop has ended meanwhile
             self._loop.call_soon_threadsafe(self._tell)
+
+    def end_runs(self) -> None:
+        """Have the run at hand, and those that follow it, fail."""
+        self._runs.terminate = True
 
     def _tell(self) -> None:
         self.join()  # it has nothing left to do

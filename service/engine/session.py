@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from service.engine.binding import NOT_RECORDED, Bucketed, Buffer, DeviceBuffer, bind, run_options
+from service.engine.binding import LOADING, NOT_RECORDED, Bucketed, Buffer, DeviceBuffer, bind, run_options
 from service.engine.device import CPU, Device
 from service.engine.row_probe import why_card_is_wrong
 from service.engine.tensors import DATATYPES, Tensor, Tensors
@@ -82,7 +82,7 @@ class Session:
         _match(path, "output", graph.outputs, self._session.get_outputs())
         self.providers = _providers(self._session)
         self.on_device = _on_device(self._session, device)
-        self._plain = run_options(NOT_RECORDED)
+        self._plain = LOADING.get(None) or run_options(NOT_RECORDED)
         every = any_size and device.own_memory
         self._sizes = list(range(1, graph.max_batch + 1)) if every else buckets(graph.max_batch)
         self._bucketed = self._buckets() if device.own_memory and self._alike else None
@@ -156,7 +156,11 @@ class Session:
             self._run_s(example, self._sizes[0], options=_shrinking())
 
     def measure(self, example: Tensors) -> None:
-        """Find the ``inline_rows``, where there is an example; whatever else runs meanwhile disturbs it."""
+        """Find the ``inline_rows``, where there is an example; whatever else runs meanwhile disturbs it.
+
+        From here on no run ends with the load.
+        """
+        self._plain = run_options(NOT_RECORDED)
         if not example or not self._alike or self.stay_apart:
             return
         if self.device.own_memory:  # its buffers are its lane's alone

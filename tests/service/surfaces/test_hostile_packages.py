@@ -11,7 +11,7 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.bare_packages import adder, endless, write_bare
+from tests.bare_packages import adder, endless, stuck, write_bare
 from tests.packages import change_card, example, write_package
 from tests.service.surfaces.repository_calls import RestRepository
 from tests.service.surfaces.test_process import refusal_to_start
@@ -82,22 +82,33 @@ def test_names_of_files_that_are_no_text_and_links_in_a_circle_are_refused_in_wo
 def test_a_load_that_never_ends_is_left_behind_others_go_on_and_sigterm_ends_the_server(
     folder: Path, tmp_path: Path
 ) -> None:
-    write_bare(folder, endless(), "endless")
+    write_bare(folder, stuck(), "stuck")
     with live(folder, tmp_path / "home", model_control="explicit", load_s=1) as server, closing(Rest(server)) as rest:
         models = RestRepository(rest)
         rest.infer("tiny", [tensor(example(2))])
-        reason = "1 of the models wanted at the start are not loaded: endless: not loaded within load_s, 1 s"
+        reason = "1 of the models wanted at the start are not loaded: stuck: not loaded within load_s, 1 s"
         assert httpx.get(server.http + "/readyz").text == reason
-        assert "model endless: a load has taken over 1 s and is abandoned" in server.log
+        assert "model stuck: a load has taken over 1 s and is abandoned" in server.log
         write_bare(folder, adder(), "good")
         models.load("good")
         for _ in range(3):
-            with pytest.raises(Refused, match="endless: not loaded within load_s, 1 s"):
-                models.load("endless")
+            with pytest.raises(Refused, match="stuck: not loaded within load_s, 1 s"):
+                models.load("stuck")
         with pytest.raises(Refused, match="4 loads that took over load_s, 1 s, still run, and no other is begun"):
             models.load("good")
         rest.infer("tiny", [tensor(example(2))])
     assert "the process ends while loads still run" in server.log
+
+
+def test_a_graph_that_runs_for_ever_is_stopped_with_its_load(folder: Path, tmp_path: Path) -> None:
+    write_bare(folder, endless(), "endless")
+    with live(folder, tmp_path / "home", model_control="explicit", load_s=1) as server, closing(Rest(server)) as rest:
+        for _ in range(5):  # more than may be left behind
+            with pytest.raises(Refused, match="endless: not loaded within load_s, 1 s"):
+                RestRepository(rest).load("endless")
+        process = psutil.Process(server.process.pid)
+        assert eventually(lambda: process.cpu_percent(interval=0.2) < 20)
+    assert "the process ends while loads still run" not in server.log
 
 
 def test_sigterm_ends_a_server_that_still_loads(folder: Path, tmp_path: Path) -> None:
