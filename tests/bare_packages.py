@@ -9,6 +9,7 @@ from onnx import ModelProto, TensorProto, helper
 
 Dims = Sequence[int | str | None]
 OFFSET = 10.0
+MOODS = ("sad", "happy")
 
 
 def write_bare(repository: Path, model: ModelProto, name: str = "bare", version: int = 1) -> Path:
@@ -170,3 +171,60 @@ def graph(nodes: Sequence[Any], came: Dims | None, goes: Dims | None, datatype: 
         list(constants),
     )
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+
+
+def text_echo(shape: Dims = ("N", 2)) -> ModelProto:
+    """``y = x``, texts of that shape."""
+    return graph([helper.make_node("Identity", ["x"], ["y"])], shape, shape, TensorProto.STRING)
+
+
+def text_doubler(given: str = "x", answered: str = "y") -> ModelProto:
+    """Each text twice, one after the other, a text a row."""
+    node = helper.make_node("StringConcat", [given, given], [answered])
+    made = helper.make_graph(
+        [node],
+        "doubler",
+        [helper.make_tensor_value_info(given, TensorProto.STRING, ["N"])],
+        [helper.make_tensor_value_info(answered, TensorProto.STRING, ["N"])],
+    )
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def sentiment() -> ModelProto:
+    """Three words a row to a label and the scores of `MOODS`, as converters of scikit-learn's pipelines write them."""
+    nodes = [
+        helper.make_node(
+            "TfIdfVectorizer",
+            ["words"],
+            ["counts"],
+            max_gram_length=1,
+            min_gram_length=1,
+            max_skip_count=0,
+            mode="TF",
+            ngram_counts=[0],
+            ngram_indexes=[0, 1],
+            pool_strings=["good", "bad"],
+        ),
+        helper.make_node(
+            "LinearClassifier",
+            ["counts"],
+            ["label", "scores"],
+            domain="ai.onnx.ml",
+            classlabels_strings=list(MOODS),
+            coefficients=[0.0, 1.0, 1.0, 0.0],
+            intercepts=[0.1, 0.0],
+            post_transform="NONE",
+        ),
+    ]
+    made = helper.make_graph(
+        nodes,
+        "sentiment",
+        [helper.make_tensor_value_info("words", TensorProto.STRING, ["N", 3])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.STRING, ["N"]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 2]),
+        ],
+    )
+    return helper.make_model(
+        made, opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 1)], ir_version=10
+    )

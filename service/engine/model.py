@@ -139,7 +139,7 @@ class Model:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 _check_unpacked(archive)
-                arrays = {spec.name: archive[prefix + spec.name] for spec in specs}
+                arrays = {spec.name: _texts(archive[prefix + spec.name]) for spec in specs}
             check_inputs(self.name, specs, arrays, batched=bool(graph.max_batch))
         except Exception as error:  # numpy and zipfile raise anything on a damaged file
             wanted = [prefix + spec.name for spec in specs]
@@ -169,12 +169,21 @@ def _check_unpacked(archive: Any) -> None:
         raise ValueError(f"{unpacked} bytes unpacked; at most {MAX_UNPACKED_BYTES} are allowed")
 
 
+def _texts(array: Tensor) -> Tensor:
+    """The array; texts, which numpy's files hold at one length, as those that graphs take."""
+    return array.astype(object) if array.dtype.kind == "U" else array
+
+
 def _difference(found: Tensor, wanted: Tensor) -> Any:
-    """The largest absolute difference; None where the shapes differ."""
+    """The largest absolute difference, infinite between two texts; None where the shapes differ."""
+    if found.dtype.kind == "O":
+        return 0.0 if np.array_equal(found, wanted) else np.inf
     return np.abs(found.astype("f8") - wanted.astype("f8")).max() if found.shape == wanted.shape else None
 
 
 def _scale(wanted: Tensor) -> Any:
     """The largest absolute value, where it is over 1: probabilities are not, what a network sees in an image may be."""
+    if wanted.dtype.kind == "O":
+        return 1.0
     largest = np.abs(wanted.astype("f8")).max()
     return max(1.0, largest) if np.isfinite(largest) else 1.0

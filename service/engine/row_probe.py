@@ -169,4 +169,4 @@ def _rows(spec: TensorSpec, kind: int, size: int, random: np.random.Generator) -
         rows[2] = rows[0]
     if kind == 2:
         rows[3] = 0
-    return rows.astype(dtype)
+    return (rows.astype(str) if spec.datatype == "BYTES" else rows).astype(dtype)

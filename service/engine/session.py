@@ -22,6 +22,7 @@ _ORT_TYPES = {
     "tensor(float16)": "f2",
     "tensor(float)": "f4",
     "tensor(double)": "f8",
+    "tensor(string)": "O",
     **{f"tensor(int{bits})": f"i{bits // 8}" for bits in (8, 16, 32, 64)},
     **{f"tensor(uint{bits})": f"u{bits // 8}" for bits in (8, 16, 32, 64)},
 }
@@ -240,8 +241,10 @@ def _shrinking() -> ort.RunOptions:
 
 
 def _fixed_rows(graph: Graph) -> bool:
-    """Whether only the number of rows varies."""
-    return graph.max_batch > 0 and all(-1 not in spec.shape[1:] for spec in (*graph.inputs, *graph.outputs))
+    """Whether only the number of rows varies; a text may have any length."""
+    return graph.max_batch > 0 and all(
+        -1 not in spec.shape[1:] and spec.datatype != "BYTES" for spec in (*graph.inputs, *graph.outputs)
+    )
 
 
 def _providers(session: ort.InferenceSession) -> tuple[str, ...]:

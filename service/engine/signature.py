@@ -14,7 +14,7 @@ from service.package import Datatype, TensorSpec
 from service.package.bare import Signature
 from service.package.graph import MAX_RUN_BYTES
 
-_CODES = {"bool": "?", "float16": "f2", "float": "f4", "double": "f8"} | {
+_CODES = {"bool": "?", "float16": "f2", "float": "f4", "double": "f8", "string": "O"} | {
     f"{kind}{bits}": f"{kind[0]}{bits // 8}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
 }
 _DATATYPES: dict[str, Datatype] = {f"tensor({word})": DATATYPES[np.dtype(code)] for word, code in _CODES.items()}
@@ -36,8 +36,11 @@ def read_signature(path: Path, session: ort.InferenceSession) -> Signature:
 
 
 def zeros(specs: Sequence[TensorSpec], rows: int) -> Tensors:
-    """An example of so many rows, where rows may be any; every other dimension of any size is 1."""
-    return {spec.name: np.zeros(_shape(spec.shape, rows), DTYPES[spec.datatype]) for spec in specs}
+    """An example of so many rows, where rows may be any; every other dimension of any size is 1, texts are empty."""
+    return {
+        spec.name: np.full(_shape(spec.shape, rows), "" if spec.datatype == "BYTES" else 0, DTYPES[spec.datatype])
+        for spec in specs
+    }
 
 
 def _shape(shape: Sequence[int], rows: int) -> list[int]:

@@ -25,6 +25,7 @@ DTYPES: dict[Datatype, np.dtype[np.generic]] = {
     "FP16": np.dtype("<f2"),
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
+    "BYTES": np.dtype("O"),  # of str
 }
 DATATYPES: dict[np.dtype[np.generic], Datatype] = {dtype: name for name, dtype in DTYPES.items()}
 

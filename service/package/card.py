@@ -23,6 +23,7 @@ from service.package.graph import (
     Side,
     TensorName,
     Words,
+    check_numbers,
     find,
 )
 from service.package.loop import Loop
@@ -233,6 +234,7 @@ class ClassifyCard(Card):
     def _tensors_are_there(self) -> "ClassifyCard":
         image = find(self.graph.inputs, self.preprocessing.tensor, "preprocessing.tensor")
         classes = find(self.graph.outputs, self.classes.tensor, "classes.tensor")
+        check_numbers(image, classes)
         if self.explain.cam:
             self.explain.cam.check(self.graph.outputs, classes.shape[-1])
         if self.explain.deconv:

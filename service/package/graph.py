@@ -9,8 +9,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+# As the Open Inference Protocol names them; BYTES are ONNX's strings, texts in UTF-8.
 Datatype = Literal[
-    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64"
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
 ]
 # A plain file name: no folder, no leading dot, so that no card reaches outside its own folder.
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
@@ -30,7 +31,8 @@ Side = Annotated[int, Field(gt=0, le=MAX_SIDE, description="Pixels, or places of
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 TensorName = Annotated[str, StringConstraints(max_length=1024)]
 Words = Annotated[str, StringConstraints(max_length=100_000)]
-_BYTES: dict[str, int] = {"BOOL": 1, "FP16": 2, "FP32": 4, "FP64": 8} | {
+# Of a text, what refers to it: it may have any length.
+_BYTES: dict[str, int] = {"BOOL": 1, "FP16": 2, "FP32": 4, "FP64": 8, "BYTES": 8} | {
     f"{sign}INT{bits}": bits // 8 for sign in ("", "U") for bits in (8, 16, 32, 64)
 }
 
@@ -116,6 +118,17 @@ class Graph(Frozen):
     def files(self) -> tuple[str, ...]:
         """The ONNX files."""
         return (self.file,)
+
+
+def check_numbers(*tensors: TensorSpec) -> None:
+    """Check that none of the tensors holds texts.
+
+    Raises:
+        ValueError: one does; the message names it.
+    """
+    for tensor in tensors:
+        if tensor.datatype == "BYTES":
+            raise ValueError(f"{tensor.name!r} is BYTES; numbers are wanted there")
 
 
 def find(tensors: Iterable[TensorSpec], name: str, where: str) -> TensorSpec:

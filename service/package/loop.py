@@ -32,6 +32,7 @@ from service.package.graph import (
     TensorName,
     TensorSpec,
     Words,
+    check_numbers,
     find,
 )
 
@@ -152,8 +153,10 @@ class Loop(Frozen):
         inputs = [tensor.name for tensor in self.step.inputs]
         if sorted(inputs) != sorted(self.sources):
             raise ValueError(f"sources are of {sorted(self.sources)}, the step graph's inputs are {sorted(inputs)}")
-        if not all(graph.max_batch for graph in (self.step, self.encoder) if graph):
-            raise ValueError("max_batch is 0; the graphs of a loop have a batch dimension")
+        for graph in (self.step, self.encoder):
+            if graph and not graph.max_batch:
+                raise ValueError("max_batch is 0; the graphs of a loop have a batch dimension")
+            check_numbers(*(graph.inputs + graph.outputs if graph else ()))
         for tensor in (*self.step.inputs, *self.step.outputs):
             if -1 in tensor.shape[1:]:
                 raise ValueError(f"step tensor {tensor.name!r} is {list(tensor.shape)}; only the batch may vary")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from service.package.card import Card, Classes, Golden, Provenance
-from service.package.graph import Frozen, Graph, IntegerParameter, TensorName, Words, find
+from service.package.graph import Frozen, Graph, IntegerParameter, TensorName, Words, check_numbers, find
 
 MAX_TEXT = 1 << 16
 
@@ -56,5 +56,5 @@ class TextClassifyCard(Card):
         text = find(self.graph.inputs, self.text.tensor, "text.tensor")
         if (text.datatype, text.shape) != ("UINT8", (-1, -1)):
             raise ValueError(f"text.tensor is {text.datatype} {list(text.shape)}; UINT8 [-1, -1] is wanted")
-        find(self.graph.outputs, self.classes.tensor, "classes.tensor")
+        check_numbers(find(self.graph.outputs, self.classes.tensor, "classes.tensor"))
         return self

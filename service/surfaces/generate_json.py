@@ -17,13 +17,13 @@ from service.package import Loop, TensorSpec
 from service.surfaces.oip_json import json_object, read_json, typed
 from service.surfaces.oip_parameters import read_options
 from service.surfaces.oip_responses import Response
-from service.surfaces.oip_tensors import listed_tensor
+from service.surfaces.oip_tensors import check_finite, listed_tensor
 from service.tasks.text import Spoken
 
 # Of tensors in the one answer to all steps; what is longer is for a stream.
 MAX_GATHERED_BYTES = 16 << 20
 _REQUEST_KEYS = {"id", "parameters"}
-_ANSWER_KEYS = {"model_name", "model_version", "id", "parameters", "text_output"}
+_ANSWER_KEYS = {"model_name", "model_version", "id", "parameters"}
 
 
 class GenerateRequest(NamedTuple):
@@ -42,7 +42,9 @@ def read_generate(body: bytes, model: Model) -> GenerateRequest:
         Unsupported: the model's tensors have names that these messages give another meaning.
     """
     specs = {spec.name: spec for spec in model.program.inputs}
-    clashes = (specs.keys() & _REQUEST_KEYS) | ({spec.name for spec in model.program.outputs} & _ANSWER_KEYS)
+    spoken = {"text_output"} if isinstance(model.program, Loop) and model.program.text else set()
+    given = {spec.name for spec in model.program.outputs}
+    clashes = (specs.keys() & _REQUEST_KEYS) | (given & (_ANSWER_KEYS | spoken))
     if clashes:
         raise Unsupported(f"model {model.name!r} has a tensor {min(clashes)!r}, which generate cannot name; use infer")
     request = json_object("request", read_json(body))
@@ -71,8 +73,12 @@ class GenerateAnswer:
         self._bytes = 0
 
     def event(self, response: Response) -> dict[str, Any]:
-        """The message of one step."""
-        outputs = {name: self._value(tensor) for name, tensor in response.answer.outputs.items()}
+        """The message of one step.
+
+        Raises:
+            InvalidArgument: an output holds NaN or infinity.
+        """
+        outputs = {name: self._value(name, tensor) for name, tensor in response.answer.outputs.items()}
         return self._message(response, outputs, self._say(response))
 
     def gather(self, response: Response) -> dict[str, Any] | None:
@@ -80,6 +86,7 @@ class GenerateAnswer:
 
         Raises:
             TooLarge: it would be too long.
+            InvalidArgument: an output holds NaN or infinity.
         """
         outputs = response.answer.outputs
         self._bytes += sum(tensor.nbytes for tensor in outputs.values())
@@ -89,12 +96,12 @@ class GenerateAnswer:
                 "ask for them by generate_stream"
             )
         for name, values in self._steps.items():
-            values.append(self._value(outputs[name]))
+            values.append(self._value(name, outputs[name]))
         said = self._say(response)
         self._texts = [text + piece for text, piece in zip(self._texts or [""] * len(said), said, strict=True)]
         if not response.final:
             return None
-        gathered = {name: self._steps.get(name) or self._value(tensor) for name, tensor in outputs.items()}
+        gathered = {name: self._steps.get(name) or self._value(name, tensor) for name, tensor in outputs.items()}
         return self._message(response, gathered, self._texts)
 
     def _message(self, response: Response, outputs: dict[str, Any], texts: list[str]) -> dict[str, Any]:
@@ -108,11 +115,14 @@ class GenerateAnswer:
     def _say(self, response: Response) -> list[str]:
         return self._spoken.say(response.answer.outputs[self._tokens]) if self._spoken else []
 
-    def _value(self, tensor: Tensor) -> Any:
+    def _value(self, name: str, tensor: Tensor) -> Any:
+        check_finite(name, tensor, "ask for it by infer or ModelStreamInfer, as binary data")
         if tensor.dtype == np.float16:  # JSON's numbers hold it, its writer does not
             tensor = tensor.astype("f4")
-        value = tensor[0] if self._batched and len(tensor) == 1 else tensor
-        return value.reshape(-1)[0] if value.size == 1 else np.ascontiguousarray(value)
+        value = tensor[0, ...] if self._batched and len(tensor) == 1 else tensor
+        if value.size == 1:
+            return value.reshape(-1)[0]
+        return value.tolist() if value.dtype.kind == "O" else np.ascontiguousarray(value)
 
 
 def _tensor(spec: TensorSpec, value: Any, batched: bool) -> Tensor:

@@ -1,6 +1,7 @@
 """The classification extension: an output answered as its k greatest values, each ``value:index:label``."""
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 import numpy as np
 
@@ -23,14 +24,22 @@ def checked_count(output: str, count: int) -> int:
 
 
 def classified(model: Model, answer: Answer, counts: Mapping[str, int]) -> Answer:
-    """The answer with each output in ``counts`` as BYTES (rows, k), the greatest first; k is at most its size."""
+    """The answer with each output in ``counts`` as BYTES (rows, k), the greatest first; k is at most its size.
+
+    Raises:
+        InvalidArgument: one of them holds texts.
+    """
     labels = model.package.output_labels
+    for name in counts:
+        if answer.outputs[name].dtype.kind == "O":
+            raise InvalidArgument(f"output {name!r} is BYTES; {PARAMETER} is of numbers")
     top = {name: _top(answer.outputs[name], count, labels.get(name, ())) for name, count in counts.items()}
     return answer._replace(outputs={**answer.outputs, **top})
 
 
 def _top(tensor: Tensor, count: int, labels: Sequence[str]) -> Tensor:
-    rows = tensor.reshape(len(tensor), -1).astype("f8")  # (rows, classes)
+    tensor = np.atleast_1d(tensor)
+    rows = tensor.reshape(len(tensor), prod(tensor.shape[1:])).astype("f8")  # (rows, classes)
     best = np.argsort(-rows, axis=1, kind="stable")[:, :count]  # (rows, k)
     texts = np.empty(best.shape, object)
     for place, index in np.ndenumerate(best):

@@ -16,7 +16,7 @@ from service.engine.tensors import Tensor
 from service.errors import InvalidArgument
 from service.surfaces.oip_classification import PARAMETER, checked_count
 from service.surfaces.oip_parameters import read_options
-from service.surfaces.oip_tensors import checked_name, datatype_of, listed_tensor, raw_bytes, raw_tensor
+from service.surfaces.oip_tensors import check_finite, checked_name, datatype_of, listed_tensor, raw_bytes, raw_tensor
 
 
 class InferRequest(NamedTuple):
@@ -63,9 +63,13 @@ def read_raw_request(body: bytes, model: Model) -> InferRequest:
     spec = model.program.inputs[0]
     if -1 in spec.shape[1:]:
         raise InvalidArgument(f"model {model.name!r}: input shape {list(spec.shape)} is not fixed; a raw body has none")
-    return InferRequest(
-        "", {spec.name: raw_tensor(spec.name, spec.datatype, (1, *spec.shape[1:]), body)}, (), {"": True}, {}
+    shape = (1, *spec.shape[1:])
+    # A text is the body itself, without a length before it.
+    text = spec.datatype == "BYTES"
+    given = (
+        listed_tensor(spec.name, "BYTES", shape, [body]) if text else raw_tensor(spec.name, spec.datatype, shape, body)
     )
+    return InferRequest("", {spec.name: given}, (), {"": True}, {})
 
 
 def write_answer(model: Model, request: InferRequest, answer: Answer) -> tuple[bytes, int | None]:
@@ -99,10 +103,7 @@ def _elements(name: str, tensor: Tensor) -> Tensor | list[str]:
         return texts
     if tensor.dtype == np.float16:
         raise InvalidArgument(f"output {name!r} is FP16, which JSON has no form for; ask for it with binary_data")
-    if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-        raise InvalidArgument(
-            f"output {name!r} holds NaN or infinity, which JSON has no form for; ask for it with binary_data"
-        )
+    check_finite(name, tensor, "ask for it with binary_data")
     return np.ascontiguousarray(tensor).ravel()
 
 

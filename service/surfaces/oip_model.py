@@ -14,6 +14,8 @@ from service.package.serving import DynamicBatching, VersionPolicy
 
 PLATFORM = "onnx_onnxv1"
 BACKEND = "onnxruntime"
+# Where ModelConfig has another name for a datatype.
+_DATA_TYPES = {"BYTES": "TYPE_STRING"}
 
 
 def metadata(model: Model, versions: list[str]) -> dict[str, Any]:
@@ -78,7 +80,11 @@ def _tensor(spec: TensorSpec) -> dict[str, Any]:
 
 
 def _dims(spec: TensorSpec, batched: bool) -> dict[str, Any]:
-    return {"name": spec.name, "data_type": f"TYPE_{spec.datatype}", "dims": list(spec.shape[batched:])}
+    return {
+        "name": spec.name,
+        "data_type": _DATA_TYPES.get(spec.datatype, f"TYPE_{spec.datatype}"),
+        "dims": list(spec.shape[batched:]),
+    }
 
 
 def _batching(batching: DynamicBatching, config: Config) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The parameters of a request on both transports: the schedule policy extension's, and what a loop may be asked."""
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
 from service.engine import Decoding, Model, Options
@@ -55,7 +56,7 @@ def _whole_number(name: str, value: Any) -> int:
 
 
 def _number(name: str, value: Any) -> float:
-    if type(value) not in (int, float):
+    if type(value) not in (int, float) or not isfinite(value):
         raise _refusal(name, value, "a number")
     return float(value)
 

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from itertools import chain
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from service.engine.tensors import DATATYPES, DTYPES, Tensor
 from service.errors import InvalidArgument
 from service.package import Datatype
+from service.surfaces.oip_bytes import listed_texts, raw_texts, texts_bytes
 
 EXTENSIONS = (
     "binary_tensor_data",
@@ -28,16 +29,19 @@ _DTYPES: dict[str, np.dtype[np.generic]] = {
     str(name): dtype for name, dtype in DTYPES.items()
 }  # by any name, not only the right ones
 # What a JSON or protobuf element of each kind of dtype may be; the first is the usual one.
-_KINDS: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "u": (int,), "f": (float, int)}
+_KINDS: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "u": (int,), "f": (float, int), "O": (str, bytes)}
 
 
 def raw_tensor(name: str, datatype: str, shape: Sequence[int], data: bytes | memoryview) -> Tensor:
-    """``data``, row-major and little-endian, as a tensor that shares its memory.
+    """``data``, row-major and little-endian, as a tensor that shares its memory; of texts, as `raw_texts` reads them.
 
     Raises:
-        InvalidArgument: an unknown datatype, a bad shape, or another number of bytes than they ask for.
+        InvalidArgument: an unknown datatype, a bad shape, or another number of bytes than they ask for; of texts, as
+            `raw_texts`.
     """
     dtype = _dtype(name, datatype)
+    if datatype == "BYTES":
+        return np.array(raw_texts(name, data, _elements(name, shape)), dtype).reshape(shape)
     wanted = _elements(name, shape) * dtype.itemsize
     if len(data) != wanted:
         raise InvalidArgument(
@@ -51,7 +55,7 @@ def listed_tensor(name: str, datatype: str, shape: Sequence[int], values: Any) -
 
     Raises:
         InvalidArgument: an unknown datatype, a bad shape, another number of elements, or elements that are
-            not of the datatype or outside its range.
+            not of the datatype or outside its range; of texts, as `listed_texts`.
     """
     dtype = _dtype(name, datatype)
     if datatype == "FP16":
@@ -64,6 +68,8 @@ def listed_tensor(name: str, datatype: str, shape: Sequence[int], values: Any) -
     kinds = _KINDS[dtype.kind]
     for kind in set(map(type, values)) - set(kinds):
         raise InvalidArgument(f"input {name!r}: data holds {kind.__name__}; {datatype} wants {kinds[0].__name__}")
+    if datatype == "BYTES":
+        return np.array(listed_texts(name, values), dtype).reshape(shape)
     try:
         with np.errstate(over="raise"):
             return np.array(values, dtype).reshape(shape)
@@ -85,17 +91,24 @@ def checked_name(kind: str, name: str) -> str:
     return name
 
 
-def datatype_of(tensor: Tensor) -> Datatype | Literal["BYTES"]:
-    """The protocol's name for the tensor's dtype; BYTES for one of texts."""
-    return "BYTES" if tensor.dtype.kind == "O" else DATATYPES[tensor.dtype]
+def datatype_of(tensor: Tensor) -> Datatype:
+    """The protocol's name for the tensor's dtype."""
+    return DATATYPES[tensor.dtype]
 
 
 def raw_bytes(tensor: Tensor) -> bytes:
     """The tensor as it goes over the wire: row-major and little-endian, a text as its length in 4 bytes and itself."""
-    if tensor.dtype.kind != "O":
-        return tensor.tobytes()
-    texts = [str(text).encode() for text in tensor.ravel()]
-    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+    return texts_bytes(tensor) if tensor.dtype.kind == "O" else tensor.tobytes()
+
+
+def check_finite(name: str, tensor: Tensor, instead: str) -> None:
+    """Check that JSON has a form for all numbers of an output.
+
+    Raises:
+        InvalidArgument: one is NaN or infinite; the message ends with ``instead``.
+    """
+    if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+        raise InvalidArgument(f"output {name!r} holds NaN or infinity, which JSON has no form for; {instead}")
 
 
 def _dtype(name: str, datatype: str) -> np.dtype[np.generic]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bare_packages import adder, write_bare
+from tests.bare_packages import adder, text_doubler, write_bare
 from tests.explaining_packages import write_explaining_package
 from tests.serving import Server, write_zoo
 from tests.step_packages import write_captioner
@@ -16,6 +16,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     write_explaining_package(write_zoo(folder / "zoo"))
     write_text_package(folder / "zoo")
+    write_bare(folder / "zoo", text_doubler(), "doubler")
     with Server(folder / "zoo", folder / "home") as server:
         yield server
 

@@ -26,11 +26,18 @@ async def told_of_inferences(infer: Callable[[InferRequest], Awaitable[InferResp
     async def outputs(asked: InferRequest) -> dict[str, Any]:
         return {output.name: output.as_numpy().tolist() for output in (await infer(asked)).outputs}
 
+    async def doubled(binary: bool) -> list[str]:
+        texts = InferInput("x", [2], "BYTES")
+        texts.set_data_from_numpy(np.array([b"a", "é".encode()], object), binary_data=binary)
+        (answer,) = (await infer(InferRequest("doubler", [texts]))).outputs
+        return [text.decode() if isinstance(text, bytes) else text for text in answer.as_numpy().tolist()]
+
     mean = [RequestedOutput("mean", parameters={"binary_data": True})]
     told: dict[str, Any] = {
         "json": await outputs(request(False)),
         "binary": await outputs(request(True, parameters={"binary_data_output": True})),
         "one output": await outputs(request(True, request_outputs=mean, parameters={"content_type": "np"})),
+        "texts": [await doubled(binary) for binary in (False, True)],
         "at once": await asyncio.gather(*(outputs(request(i % 2 == 0, IMAGES + i)) for i in range(AT_ONCE))),
     }
     try:

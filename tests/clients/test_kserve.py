@@ -44,6 +44,10 @@ def test_only_the_output_asked_for_comes(client: dict[str, Any]) -> None:
     assert client["one output"].keys() == {"mean"}
 
 
+def test_texts_are_sent_and_answered_in_both_forms(client: dict[str, Any]) -> None:
+    assert client["texts"] == [["aa", "éé"]] * 2
+
+
 def test_requests_at_once_each_get_their_own_answer(client: dict[str, Any]) -> None:
     for i, outputs in enumerate(client["at once"]):
         check(outputs, IMAGES + np.uint8(i))

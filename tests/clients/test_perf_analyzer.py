@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bare_packages import text_echo, write_bare
 from tests.clients.environment import binary, run
 from tests.serving import Server, write_zoo
 from tests.step_packages import write_captioner
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.skipif(
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("measured")
     write_captioner(write_zoo(folder / "zoo"))
+    write_bare(folder / "zoo", text_echo(), "echo")
     with Server(folder / "zoo", folder / "home") as server:
         yield server
 
@@ -82,3 +84,8 @@ def test_json_and_shapes_of_its_own_are_measured(server: Server, tmp_path: Path)
     data.write_text(json.dumps({"data": [{"image": {"content": list(range(16)), "shape": [4, 4]}}]}))
     form = ["--input-tensor-format", "json", "--output-tensor-format", "json"]
     assert f"Request count: {REQUESTS}" in analyse(server, "tiny", "http", *form, "--input-data", data)
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_graph_of_texts_is_measured(server: Server, protocol: str) -> None:
+    assert f"Request count: {REQUESTS}" in analyse(server, "echo", protocol, "--string-length", "20", "-b", "3")

@@ -9,7 +9,7 @@ import pytest
 
 from service.engine import Engine
 from service.errors import InvalidArgument
-from tests.bare_packages import OFFSET, adder, detector, external, write_bare
+from tests.bare_packages import OFFSET, adder, detector, external, text_doubler, write_bare
 from tests.service.engine.asking import serving
 from tests.service.engine.controlling import refusal
 
@@ -68,3 +68,19 @@ async def test_external_data_elsewhere_is_refused(location: str, tmp_path: Path)
         (folder / location).symlink_to(folder.parent / "secret.bin")
     reason = await refusal(serving(tmp_path / "zoo"))
     assert ("link.bin: a link that leads out" if location == "link.bin" else "cannot load it") in reason
+
+
+async def test_texts_share_batches_and_each_request_gets_its_own(tmp_path: Path) -> None:
+    write_bare(tmp_path, text_doubler())
+    async with serving(tmp_path, default_max_batch=4) as engine:
+
+        async def double(*texts: str) -> list[str]:
+            answer = await engine.infer("bare", None, {"x": np.array(texts, object)})
+            return list(answer.outputs["y"])
+
+        asked = [[f"{i}"] * (1 + i % 6) for i in range(12)]
+        assert await asyncio.gather(*(double(*texts) for texts in asked)) == [[t * 2 for t in texts] for texts in asked]
+        (model,) = engine.repository
+        assert max(model.statistics.batches) == 4
+        # The next text may be as long as any, so none is run where others wait.
+        assert model.session.inline_rows == 0

@@ -100,7 +100,7 @@ def test_the_hosts_copy_and_the_devices_are_two_and_rows_pass_only_when_told(tmp
     assert answer.tolist() == [[9, 9, 9]]
 
 
-@pytest.mark.parametrize("datatype", DTYPES)
+@pytest.mark.parametrize("datatype", [datatype for datatype in DTYPES if datatype != "BYTES"])  # they are never bound
 def test_a_buffer_of_every_datatype_gives_back_what_was_put(datatype: Datatype, tmp_path: Path) -> None:
     session = sum_model(tmp_path).session
     rows = DeviceBuffer(TensorSpec(name="any", datatype=datatype, shape=(-1, 2)), 3, OWN, session._session)

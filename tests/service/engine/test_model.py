@@ -1,6 +1,7 @@
 """A model is loaded from its package once it has given the golden answers, and every batch size is warm."""
 
 import io
+import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,9 +20,9 @@ from service.engine.session import SLOW_S, Session, buckets, open_graph
 from service.engine.signature import read_signature
 from service.engine.tensors import Tensor, Tensors
 from service.errors import InvalidPackage
-from service.package import read_package
+from service.package import CARD, read_package, sha256
 from service.package.bare import bare_package
-from tests.bare_packages import adder, not_for_zeros, write_bare
+from tests.bare_packages import adder, not_for_zeros, text_doubler, write_bare
 from tests.packages import MAX_BATCH, change_card, example, expected, replace_file, write_package
 from tests.service.engine.sums import sum_model
 
@@ -112,6 +113,33 @@ NO_EXAMPLE: dict[str, bytes] = {
     "scalar": npz(image=np.uint8(0)),
     "no_rows": npz(image=np.zeros((0, 4, 4), "u1"), probabilities=np.zeros((0, 3), "f4"), mean=np.zeros(0, "f4")),
 }
+
+
+def write_texts(repository: Path, answers: list[str]) -> Path:
+    """A package of texts, with that golden answer to "a" and "é"."""
+    folder = write_bare(repository, text_doubler())
+    np.savez(folder / "golden.npz", x=np.array(["a", "é"]), y=np.array(answers))
+    tensors = [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in ("x", "y")]
+    card = {
+        "name": "bare",
+        "version": 1,
+        "task": "tensor",
+        "graph": {"file": "model.onnx", "inputs": tensors[:1], "outputs": tensors[1:], "max_batch": 4},
+        "golden": {"file": "golden.npz", "tolerance": 1e-3},
+        "files": {file: sha256(folder / file) for file in ("model.onnx", "golden.npz")},
+    }
+    (folder / CARD).write_text(json.dumps(card))
+    return folder
+
+
+def test_a_golden_example_may_be_of_texts(tmp_path: Path) -> None:
+    assert load(write_texts(tmp_path, ["aa", "éé"])).program.inputs[0].datatype == "BYTES"
+
+
+@pytest.mark.parametrize("answers", [["aa", "éè"], ["aa"], ["aa", "éé", ""]])
+def test_other_texts_than_the_golden_ones_are_refused(answers: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InvalidPackage, match=r"golden output 'y' differs|no golden example"):
+        load(write_texts(tmp_path, answers))
 
 
 @pytest.mark.parametrize("golden", NO_EXAMPLE.values(), ids=list(NO_EXAMPLE))

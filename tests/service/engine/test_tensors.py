@@ -73,4 +73,5 @@ def test_an_unknown_output_is_refused_with_those_there_are() -> None:
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 def test_every_datatype_is_little_endian_as_the_wire_is(dtype: np.dtype[np.generic]) -> None:
     assert dtype.newbyteorder("<") == dtype
-    assert np.array([1], dtype).tobytes()[0] == (0 if dtype.kind == "f" else 1)
+    if dtype.kind != "O":  # texts have a form of their own on the wire
+        assert np.array([1], dtype).tobytes()[0] == (0 if dtype.kind == "f" else 1)

@@ -134,6 +134,8 @@ def without_ceiling(where: str, kind: Any) -> Iterator[str]:
 CONTRADICTIONS: dict[str, tuple[str, Any, str]] = {
     "image_is_no_input": ("preprocessing.tensor", "picture", "preprocessing.tensor is 'picture'.*'image'"),
     "classes_are_no_output": ("classes.tensor", "logits", "classes.tensor is 'logits'.*'probabilities'"),
+    "image_of_texts": ("graph.inputs.0.datatype", "BYTES", "'image' is BYTES; numbers are wanted there"),
+    "classes_of_texts": ("graph.outputs.0.datatype", "BYTES", "'probabilities' is BYTES; numbers are wanted there"),
     "graph_without_checksum": ("graph.file", "other.onnx", "'other.onnx' has no checksum"),
     "labels_without_checksum": ("classes.labels", "other.txt", "'other.txt' has no checksum"),
     "golden_without_checksum": ("golden.file", "other.npz", "'other.npz' has no checksum"),

@@ -111,6 +111,9 @@ CONTRADICTIONS: dict[str, tuple[str, Any, str]] = {
     "a_free_dimension_of_an_output": ("step.outputs.3.shape", [-1, -1], "step tensor 'map'"),
     "no_batch": ("step.max_batch", 0, "max_batch is 0; the graphs of a loop have a batch dimension"),
     "an_encoder_without_batch": ("encoder.max_batch", 0, "max_batch is 0; the graphs of a loop have a batch dimension"),
+    "texts_in": ("step.inputs.3.datatype", "BYTES", "'style' is BYTES; numbers are wanted there"),
+    "texts_out": ("step.outputs.3.datatype", "BYTES", "'map' is BYTES; numbers are wanted there"),
+    "an_encoder_of_texts": ("encoder.inputs.0.datatype", "BYTES", "'image' is BYTES; numbers are wanted there"),
     "state_of_no_output": ("sources.word.output", "x", "the source of 'word' is 'x', the graph has"),
     "state_of_another_type": (
         "sources.word.output",

@@ -87,6 +87,8 @@ def test_a_prefix_may_be_tokens(tokens: Any) -> None:
     [
         ({"temperature": "1"}, "'temperature' is '1'; a number is wanted"),
         ({"top_p": True}, "'top_p' is 'True'; a number is wanted"),
+        ({"temperature": float("nan")}, "'temperature' is 'nan'; a number is wanted"),
+        ({"length_penalty": float("-inf")}, "'length_penalty' is '-inf'; a number is wanted"),
         ({"length_penalty": None}, "'length_penalty' is 'None'; a number is wanted"),
         ({"strategy": 1}, "'strategy' is '1'; a text is wanted"),
         ({"prefix": [4]}, r"'prefix' is '\[4\]'; a text is wanted"),

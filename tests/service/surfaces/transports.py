@@ -1,5 +1,6 @@
 """The ways to ask a server for tensors and for classifications, each behind the same call."""
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, Protocol
@@ -37,6 +38,7 @@ CONTENTS = {
     "UINT64": "uint64_contents",
     "FP32": "fp32_contents",
     "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
 }
 
 
@@ -115,7 +117,7 @@ class Rest:
         message |= {"outputs": [{"name": name} for name in outputs]} if outputs else {}
         message |= {"parameters": {"binary_data_output": True}} if self.binary else {}
         header = orjson.dumps(message)
-        blobs = b"".join(i.values.tobytes() for i in inputs) if self.binary else b""
+        blobs = b"".join(wire(i.values) for i in inputs) if self.binary else b""
         return self.post(infer_path(model, version), header + blobs, {JSON_LENGTH: str(len(header))} if blobs else {})
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str] = {}) -> Answer:
@@ -148,7 +150,8 @@ class Rest:
         self.client.close()
 
     def _input(self, i: Input) -> dict[str, Any]:
-        form = {"parameters": {"binary_data_size": i.values.nbytes}} if self.binary else {"data": i.values.tolist()}
+        data = i.values.tolist() if i.values.ndim else [i.values.item()]
+        form = {"parameters": {"binary_data_size": len(wire(i.values))}} if self.binary else {"data": data}
         return {"name": i.name, "datatype": i.datatype, "shape": list(i.shape), **form}
 
 
@@ -171,9 +174,11 @@ class Grpc:
         for i in inputs:
             entry = request.inputs.add(name=i.name, datatype=i.datatype, shape=i.shape)
             if self.raw:
-                request.raw_input_contents.append(i.values.tobytes())
+                request.raw_input_contents.append(wire(i.values))
             else:
-                getattr(entry.contents, CONTENTS.get(i.datatype, "fp32_contents")).extend(i.values.ravel().tolist())
+                values = i.values.ravel().tolist()
+                contents = [value.encode() for value in values] if i.datatype == "BYTES" else values
+                getattr(entry.contents, CONTENTS.get(i.datatype, "fp32_contents")).extend(contents)
         request.outputs.extend([pb.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs])
         return self.send(request)
 
@@ -181,7 +186,7 @@ class Grpc:
         answer = self._call("ModelInfer", request, timeout_s)
         assert not any(output.HasField("contents") for output in answer.outputs), "answers are raw, always"
         raw = zip(answer.outputs, answer.raw_output_contents, strict=True)
-        outputs = {o.name: np.frombuffer(data, DTYPES[o.datatype]).reshape(o.shape) for o, data in raw}
+        outputs = {o.name: from_wire(data, o.datatype).reshape(o.shape) for o, data in raw}
         return Answer(answer.model_name, answer.model_version, answer.id, outputs)
 
     def ready(self, model: str = "", version: str = "") -> bool:
@@ -324,6 +329,26 @@ def without_unset(found: Any) -> Any:
     return [without_unset(value) for value in found] if isinstance(found, list) else found
 
 
+def wire(values: NDArray[Any]) -> bytes:
+    """The elements as they go over the wire, a text with its length in 4 bytes before it."""
+    if values.dtype.kind != "O":
+        return values.tobytes()
+    encoded = [value.encode() for value in values.ravel()]
+    return b"".join(struct.pack("<I", len(value)) + value for value in encoded)
+
+
+def from_wire(data: bytes, datatype: str) -> NDArray[Any]:
+    """The elements, in one dimension."""
+    if datatype != "BYTES":
+        return np.frombuffer(data, DTYPES[datatype])  # type: ignore[index]  # the server's own spelling
+    texts: list[str] = []
+    while data:
+        (length,) = struct.unpack_from("<I", data)
+        texts.append(data[4 : 4 + length].decode())
+        data = data[4 + length :]
+    return np.array(texts, object)
+
+
 def open_channel(server: Server) -> grpc.Channel:
     """A connection of its own, whatever other channels there are."""
     return grpc.insecure_channel(server.grpc, options=[("grpc.use_local_subchannel_pool", 1)])
@@ -372,7 +397,7 @@ def read_answer(response: httpx.Response) -> Answer:
             outputs[output["name"]] = np.array(output["data"], dtype).reshape(shape)
         else:
             size = output["parameters"]["binary_data_size"]
-            outputs[output["name"]] = np.frombuffer(body[at : at + size], dtype).reshape(shape)
+            outputs[output["name"]] = from_wire(body[at : at + size], output["datatype"]).reshape(shape)
             at += size
     assert at == len(body), "nothing follows the last output"
     return Answer(message["model_name"], message["model_version"], message.get("id", ""), outputs)
