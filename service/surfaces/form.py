@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import orjson
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -16,6 +17,7 @@ from service.errors import InvalidArgument
 _MAX_DIGITS = 19  # of a seed
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _MAX_NUMBER = 40
+_MAX_ECHO = 80
 # Files that are read, for each that is wanted: what is said of too many is the task's to say, while they are few.
 _SPARE = 4
 
@@ -37,11 +39,10 @@ class Form:
         """The form in the request's body.
 
         Raises:
-            InvalidArgument: it is no multipart form, a field is unknown, or far more files came than ``max_files``.
+            InvalidArgument: it is no multipart form, or not of UTF-8; a field is unknown, or far more files came than
+                ``max_files``.
         """
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "multipart/form-data":
-            raise InvalidArgument(f"a multipart/form-data body is wanted, {kind[:80] or 'no content type'} came")
+        _check_type(request.headers.get("content-type", ""))
         parser = _InMemory(request.headers, request.stream(), max_files=_SPARE * max_files, max_fields=len(known))
         try:
             items = (await parser.parse()).multi_items()
@@ -91,6 +92,18 @@ class Form:
         if len(values) > 1:
             raise InvalidArgument(f"form field {name!r} came {len(values)} times, once is wanted")
         return values[0]
+
+
+def _check_type(content_type: str) -> None:
+    # Read by what the parser reads it with. Of any charset, it would call Python's codec of that name, some of which
+    # take a time that grows with the square of the text's length.
+    kind, options = parse_options_header(content_type)
+    if kind != b"multipart/form-data":
+        came = kind.decode("latin-1")[:_MAX_ECHO] or "no content type"
+        raise InvalidArgument(f"a multipart/form-data body is wanted, {came} came")
+    charset = options.get(b"charset", b"utf-8").decode("latin-1")
+    if charset.lower() not in ("utf-8", "utf8"):
+        raise InvalidArgument(f"the form's charset is {charset[:_MAX_ECHO]!r}; utf-8 is wanted")
 
 
 async def _content(name: str, value: Any) -> bytes:

@@ -90,13 +90,13 @@ class Pages:
 
 
 async def _unknown_path(request: Request, _: Exception) -> Response:
-    return _refusal(UnknownPath(f"no path {request.url.path[:200]!r}"))
+    return _refusal(UnknownPath(f"no path {request.scope['path'][:200]!r}"))
 
 
 async def _wrong_verb(request: Request, error: Exception) -> Response:
     headers: dict[str, str] = getattr(error, "headers", None) or {}
     takes = headers.get("Allow", "another verb")
-    return _refusal(WrongVerb(f"{request.method} {request.url.path[:200]}: this path takes {takes}"), headers)
+    return _refusal(WrongVerb(f"{request.method} {request.scope['path'][:200]}: this path takes {takes}"), headers)
 
 
 async def _not_ready(_: Request, error: Exception) -> Response:

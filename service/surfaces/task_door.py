@@ -6,6 +6,7 @@ from service.errors import LectoriumError
 from service.surfaces.body import read_body
 from service.surfaces.disconnect import ASGIApp, Callers, Message, Receive, Scope, Send
 from service.surfaces.door import Door, Visit
+from service.surfaces.encoding import decoded
 from service.surfaces.http_error import ANSWERED, error_answer
 from service.surfaces.sse import EventStream
 
@@ -62,7 +63,7 @@ class TaskDoor:
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send, visit: Visit) -> None:
         with self._callers.caller(receive) as caller:
-            body = await read_body(scope, receive, self._limit)
+            body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
             caller.listens()
             visit.deadline = Deadline.after(self._patience_s)
             try:

@@ -8,7 +8,7 @@ from bentoml.validators import ContentType
 from pydantic import Field
 from starlette.requests import Request
 
-from service.errors import LectoriumError
+from service.errors import InvalidArgument, LectoriumError
 from service.surfaces.form import Form
 from service.surfaces.task_door import Refusal
 
@@ -29,6 +29,7 @@ class TaskForm(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's types a
             Refusal: an InvalidArgument that names the field, what came and what was wanted.
         """
         try:
+            _check_query(request, cls)
             constructed: TaskForm = cls.model_construct(**await cls.read_fields(request))
         except LectoriumError as error:
             raise Refusal(error) from error
@@ -70,3 +71,12 @@ class ImageForm(bentoml.IODescriptor):  # type: ignore[misc]
     async def read_images(cls, form: Form) -> dict[str, bytes]:
         """The file's content, by the field's name."""
         return {"image": await form.file("image")}
+
+
+def _check_query(request: Request, form: type[TaskForm]) -> None:
+    """Refuse options in the URL, where nobody reads them."""
+    if request.query_params:
+        name = next(iter(request.query_params))
+        raise InvalidArgument(
+            f"query parameter {name[:80]!r} came; options are fields of the body: {sorted(form.model_fields)}"
+        )

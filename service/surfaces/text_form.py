@@ -7,6 +7,7 @@ from pydantic import Field
 from starlette.requests import Request
 
 from service.errors import InvalidArgument
+from service.surfaces.control_guard import check_json_type
 from service.surfaces.oip_json import json_object, read_json, typed
 from service.surfaces.task_form import TaskForm
 
@@ -21,7 +22,7 @@ class _OptionsForm(TaskForm):
 
     @classmethod
     async def read_fields(cls, request: Request) -> dict[str, Any]:
-        body = json_object(_WHERE, read_json(await request.body()), set(cls.model_fields))
+        body = json_object(_WHERE, await _read(request), set(cls.model_fields))
         options = {"model": typed(_WHERE, body, "model", str, ""), "version": typed(_WHERE, body, "version", str, "")}
         return {**cls.read_texts(body), **options, "top_k": _whole_number(body, "top_k")}
 
@@ -48,7 +49,7 @@ class _TextsForm(bentoml.IODescriptor):  # type: ignore[misc]
         texts: list[Any] = typed(_WHERE, body, "texts", list)
         if not {str}.issuperset(map(type, texts)):
             at = next(i for i, text in enumerate(texts) if type(text) is not str)
-            raise InvalidArgument(f"{_WHERE}: 'texts' is a list of strings, texts[{at}] is none")
+            raise InvalidArgument(f"{_WHERE}: 'texts' is a list of strings, texts[{at}] is not one")
         return {"texts": texts}
 
 
@@ -58,6 +59,15 @@ class ClassifyTextForm(_OptionsForm, _TextForm):
 
 class ClassifyTextBatchForm(_OptionsForm, _TextsForm):
     """The keys of `/v1/classify-text/batch`."""
+
+
+async def _read(request: Request) -> Any:
+    """The JSON in the body; one that is not said to be JSON may be it."""
+    try:
+        return read_json(await request.body())
+    except InvalidArgument:
+        check_json_type(request.scope["headers"])
+        raise
 
 
 def _whole_number(body: dict[str, Any], key: str) -> int | None:

@@ -1,5 +1,6 @@
 """The form of `POST /v1/classify`, well and badly filled in."""
 
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,10 +116,25 @@ WRONG_FORMS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"content": b"--x\r\nContent-Disposition: form-data\r\n\r\nabc\r\n--x--\r\n", "headers": MULTIPART},
         ["cannot be read", "name"],
     ),
+    **{
+        f"charset {charset}": (
+            {"content": IMAGE_PART, "headers": {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}},
+            [f"the form's charset is {charset!r}; utf-8 is wanted"],
+        )
+        for charset in ("utf-16", "punycode", "undefined", "iso-8859-1", "nonsense")
+    },
+    "options in the URL": (
+        {"files": {"image": png()}, "params": {"top_k": "1"}},
+        ["query parameter 'top_k' came; options are fields of the body: ['explain', "],
+    ),
+    "an unknown encoding": (
+        {"files": {"image": png()}, "headers": {"content-encoding": "br"}},
+        ["Content-Encoding 'br' came; gzip, deflate or none is wanted"],
+    ),
     "a name that is no text": (
         {
             "content": b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\nabc\r\n--x--\r\n',
-            "headers": {"content-type": "multipart/form-data; boundary=x; charset=nonsense"},
+            "headers": MULTIPART,
         },
         ["unknown form field"],
     ),
@@ -135,6 +151,26 @@ def test_a_wrong_form_is_refused_in_words(client: httpx.Client, case: str) -> No
     message = response.json()["error"]
     assert [word for word in words if word not in message] == []
     assert len(message) < 400
+
+
+def test_a_long_text_of_a_charset_that_is_slow_to_read_keeps_nobody_waiting(client: httpx.Client) -> None:
+    # As punycode, this text would take Python's codec many seconds, and everybody's.
+    text = b"a" * 100_000 + b"-" + b"b9a" * 200_000
+    part = b'\r\n--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n' + text + b"\r\n--x--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=x; charset=punycode"}
+    response = client.post(PATH, content=IMAGE_PART + part, headers=headers, timeout=5)
+    assert response.status_code == 400
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "utf8"])
+def test_a_form_may_say_that_it_is_of_utf_8(client: httpx.Client, charset: str) -> None:
+    headers = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+    assert classify(client, content=IMAGE_PART + b"\r\n--x--\r\n", headers=headers)["model"] == "tiny"
+
+
+def test_a_compressed_form_is_read(client: httpx.Client) -> None:
+    headers = {**MULTIPART, "content-encoding": "gzip"}
+    assert classify(client, content=gzip.compress(IMAGE_PART + b"\r\n--x--\r\n"), headers=headers)["model"] == "tiny"
 
 
 @pytest.mark.parametrize("announced", [True, False], ids=["content-length", "chunked"])

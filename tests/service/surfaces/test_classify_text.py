@@ -103,7 +103,7 @@ def test_every_way_gives_the_same_labels(server: Server) -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
-    "model": ({"model": "nope"}, "NOT_FOUND", "no model 'nope'; there are "),
+    "model": ({"model": "nope"}, "NOT_FOUND", "no model 'nope'"),
     "a long name": ({"model": "x" * 5000}, "NOT_FOUND", "no model 'xxx"),
     "version": ({"version": "9"}, "NOT_FOUND", "'letters' has no version '9'; it has ['1']"),
     "another task": ({"model": "tiny"}, "NOT_FOUND", "model 'tiny' does not classify texts: its task is 'classify'"),
@@ -186,10 +186,17 @@ def test_a_wrong_body_is_refused_in_words(server: Server, case: str, path: str) 
     assert len(response.json()["error"]) < 300
 
 
+def test_a_body_that_is_said_to_be_something_else_is_refused_by_that_name_where_it_is_no_json(server: Server) -> None:
+    for content, kind in ((b"text=a", "application/x-www-form-urlencoded"), (b"--x\r\n", "multipart/form-data")):
+        response = httpx.post(server.http + ONE, content=content, headers={"content-type": kind})
+        assert response.status_code == 400
+        assert response.json() == {"error": f"a body of application/json is wanted, {kind!r} came"}
+
+
 def test_a_text_among_several_that_is_none_is_named_by_its_index(server: Server) -> None:
     response = httpx.post(server.http + SEVERAL, json={"texts": ["a", 1, None]})
     assert response.status_code == 400
-    assert response.json() == {"error": "request: 'texts' is a list of strings, texts[1] is none"}
+    assert response.json() == {"error": "request: 'texts' is a list of strings, texts[1] is not one"}
 
 
 def test_null_is_as_good_as_nothing_and_the_content_type_says_nothing(server: Server) -> None:
