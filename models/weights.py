@@ -51,14 +51,27 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: there is no such file, or it holds something else.
     """
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken file makes torch's reader raise anything: KeyError, IndexError, struct.error
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path}: no file of weights ({reason})") from error
+    content = load_plain(path)
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise WeightsError(f"{path}: no state dictionary; wanted tensors by the names of parameters")
     return {str(name): tensor for name, tensor in content.items()}
+
+
+def load_plain(path: Path) -> Any:
+    """What `torch.save` wrote to ``path``, on the CPU: tensors, numbers, strings and containers; nothing in it is run.
+
+    Raises:
+        WeightsError: it cannot be read, or holds anything else. What torch's reader says of such a file is left out:
+            it tells how to run what is in it.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(f"{path}: no file of weights ({error.strerror or 'it is cut short'})") from error
+    except Exception as error:  # a broken file makes torch's reader raise anything: KeyError, IndexError, struct.error
+        raise WeightsError(
+            f"{path}: no file of weights (wanted tensors as torch.save writes them, nothing else)"
+        ) from error
 
 
 def compare(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:

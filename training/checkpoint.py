@@ -1,6 +1,5 @@
 """Checkpoints that say everything needed to rebuild the model: read without running any code of theirs."""
 
-import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,14 +10,14 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from models.registry import build
-from models.weights import AUXILIARY
-from service.package import Dataset
+from models.weights import AUXILIARY, WeightsError, load_plain
+from service.package import Dataset, InitialWeights
 from training.craft.recipe import Recipe
 from training.craft.stopping import MODES, Metric, has_stopped
 from training.data.source import Origin
 from training.errors import ExportError, RunError
 from training.history import Row
-from training.learner import DESCRIPTION
+from training.learner import DESCRIPTION, INITIAL_WEIGHTS
 from training.provenance import describe_dataset, git_commit, library_versions, with_test
 from training.recipe import AnyRecipe, parse_recipe
 
@@ -60,7 +59,10 @@ class Keeper(ModelCheckpoint):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a run folder's checkpoint says; ``weights`` are those that the recipe keeps, of the ``kept`` row's epoch."""
+    """What a run folder's checkpoint says.
+
+    ``weights``, in ``file``, are those that the recipe keeps, of the ``kept`` row's epoch.
+    """
 
     recipe: AnyRecipe
     config: dict[str, Any]
@@ -70,8 +72,10 @@ class Checkpoint:
     created: str
     history: list[Row]
     kept: Row | None
+    file: Path
     weights: dict[str, Tensor]
     stopped: bool
+    initial_weights: InitialWeights | None = None
 
     @property
     def finished(self) -> bool:
@@ -90,7 +94,13 @@ class Checkpoint:
         return model.eval()
 
 
-def describe(recipe: Recipe, config: dict[str, Any], source: Origin, splits: dict[str, int]) -> dict[str, Any]:
+def describe(
+    recipe: Recipe,
+    config: dict[str, Any],
+    source: Origin,
+    splits: dict[str, int],
+    initial_weights: InitialWeights | None = None,
+) -> dict[str, Any]:
     """What every checkpoint of this run says of itself, in plain strings, numbers, lists and dictionaries."""
     return {
         "model": recipe.model,
@@ -100,6 +110,7 @@ def describe(recipe: Recipe, config: dict[str, Any], source: Origin, splits: dic
         "dataset": describe_dataset(source, splits).model_dump(mode="json"),
         "libraries": library_versions(),
         "git_commit": git_commit(),
+        INITIAL_WEIGHTS: initial_weights.model_dump() if initial_weights else None,
     }
 
 
@@ -113,7 +124,7 @@ def read_checkpoint(run: Path) -> Checkpoint:
     if last.recipe.keep == "last" or not last.recipe.epochs:
         return last
     best = _read(run / BEST)
-    return replace(last, kept=best.kept, weights=best.weights)
+    return replace(last, kept=best.kept, file=best.file, weights=best.weights)
 
 
 def read_finished(run: Path, kind: type[R], whose: str) -> tuple[Checkpoint, R]:
@@ -147,9 +158,11 @@ def _read(path: Path) -> Checkpoint:
     if not path.is_file():
         raise RunError(f"{path.parent}: no {path.name}; is this the folder of a `lectorium train` run?")
     try:
-        return _parse(torch.load(path, map_location="cpu", weights_only=True), path)
-    except (KeyError, RuntimeError, EOFError, pickle.UnpicklingError, ValidationError) as error:
-        raise RunError(f"{path}: not a checkpoint of `lectorium train` ({error})") from error
+        return _parse(load_plain(path), path)
+    except WeightsError as error:
+        raise RunError(f"{error}: not a checkpoint of `lectorium train`") from error
+    except (AttributeError, KeyError, TypeError, ValidationError) as error:
+        raise RunError(f"{path}: not a checkpoint of `lectorium train`") from error
 
 
 def _parse(content: dict[str, Any], path: Path) -> Checkpoint:
@@ -164,6 +177,8 @@ def _parse(content: dict[str, Any], path: Path) -> Checkpoint:
         created=said["created"],
         history=history,
         kept=history[-1] if history else None,
+        file=path,
         weights={k.removeprefix(PREFIX): v for k, v in content["state_dict"].items() if k.startswith(PREFIX)},
         stopped=has_stopped(content["callbacks"]),
+        initial_weights=InitialWeights.model_validate(start) if (start := said.get(INITIAL_WEIGHTS)) else None,
     )

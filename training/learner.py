@@ -20,7 +20,7 @@ from training.craft.schedule import rate
 from training.craft.transfer import slow_down
 from training.history import History
 
-DESCRIPTION = "lectorium"
+DESCRIPTION, INITIAL_WEIGHTS = "lectorium", "initial_weights"
 # More than the steps of any run, so that no two runs of other seeds share the draws of a step.
 SEED_STRIDE = 1 << 31
 # And more than the steps of any run of several processes, so that no two of them share the draws of a step.
@@ -103,6 +103,10 @@ class Learner(pl.LightningModule):
         """Add the description: plain strings, numbers and lists, so ``weights_only=True`` reads them."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         checkpoint[DESCRIPTION] = {**self.description, "created": now}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the run started from: a run that goes on does not read that again."""
+        self.description[INITIAL_WEIGHTS] = checkpoint[DESCRIPTION].get(INITIAL_WEIGHTS)
 
     def draw(self) -> int:
         """The seed of this step's distortions; it depends on the recipe's seed, the step and the process alone.

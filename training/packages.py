@@ -12,6 +12,7 @@ from service.nearest import did_you_mean
 from service.package import CARD, Card, Name, Package, read_package, sha256
 from training.errors import EvaluationError, ExportError
 
+INT8_SUFFIX = "-int8"  # of the name of a quantised package
 GRAPH, LABELS, GOLDEN, CURVE = "model.onnx", "labels.txt", "golden.npz", "card.png"
 TOLERANCE = 1e-4  # of golden answers: other processors sum in another order
 SHOWN = 5  # labels, unless the caller asks for another number

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-from service.package import Dataset, Provenance
+from service.package import Dataset, InitialWeights, Provenance
 from training.data.source import Origin
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +45,10 @@ class Made(Protocol):
     def dataset(self) -> Dataset | None:
         """On what."""
 
+    @property
+    def initial_weights(self) -> InitialWeights | None:
+        """From what."""
+
 
 def describe_origin(made: Made, recipe: Mapping[str, Any], seed: int, **counted: Any) -> Provenance:
     """A card's word on where its package comes from: everything but the metrics, which only a written one can have.
@@ -59,6 +63,7 @@ def describe_origin(made: Made, recipe: Mapping[str, Any], seed: int, **counted:
         created=made.created,
         libraries={**made.libraries, **{name: version(name) for name in EXPORTERS}},
         dataset=made.dataset,
+        initial_weights=made.initial_weights,
         metrics={},
         **counted,
     )

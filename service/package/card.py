@@ -113,6 +113,14 @@ def _finite(recipe: dict[str, Any]) -> dict[str, Any]:
     return recipe
 
 
+class InitialWeights(Frozen):
+    """Weights that training started from: a package's, which alone has a version, a run's or a file's."""
+
+    name: Words
+    version: Positive | None = None
+    sha256: Sha256 = Field(description="Of the package's model.json, which lists its files, or of the file of weights.")
+
+
 class Provenance(Frozen):
     """Where the weights came from and what was measured of them."""
 
@@ -122,6 +130,7 @@ class Provenance(Frozen):
     created: Words
     libraries: dict[Words, Words] = Field(max_length=MAX_ENTRIES)
     dataset: Dataset | None = Field(description="None where the weights came from a file, and nothing was measured.")
+    initial_weights: InitialWeights | None = Field(None, description="None where training started from random ones.")
     metrics: dict[Words, Finite] = Field(
         max_length=MAX_ENTRIES, description="Measured on the test split, through the serving engine."
     )

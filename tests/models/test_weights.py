@@ -118,6 +118,15 @@ def test_what_is_no_file_of_weights_is_refused_by_name(
     assert "run" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("content", [pickle.dumps(Evil(), protocol=2), b"not weights at all", b"PK\x03\x04broken", b""])
+def test_no_error_tells_how_to_run_what_is_in_a_file(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_bytes(content)
+    with pytest.raises(WeightsError) as error:
+        read_weights(tmp_path / "weights.pth")
+    for advice in ("weights_only", "trust", "safe_globals", "load"):
+        assert advice not in str(error.value)
+
+
 def test_a_file_broken_anywhere_is_refused_or_read_and_nothing_else(tmp_path: Path) -> None:
     path = saved({"weight": torch.zeros(2)}, tmp_path / "weights.pth")
     torch.save({"weight": torch.zeros(2)}, path, _use_new_zipfile_serialization=False)

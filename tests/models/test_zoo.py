@@ -23,12 +23,13 @@ from service.package import (
 from tests.training.tiny import digits
 from training.captioning import evaluate as captioning
 from training.classification.evaluate import measure
-from training.classification.package import INT8_LOSS, INT8_SUFFIX
+from training.classification.package import INT8_LOSS
 from training.data import Split, find_captions, find_texts
 from training.data.catalogue import SOURCES
 from training.data.source import Origin
 from training.export.counts import count_parameters
 from training.language import evaluate as language
+from training.packages import INT8_SUFFIX
 from training.recipe import load_recipe, parse_recipe, shipped
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"

@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
         read_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\3\4 half a zip"])
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\3\4 half a zip", pickle.dumps([1, 2], protocol=2)])
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(RunError, match="not a checkpoint of `lectorium train`"):
@@ -84,5 +85,6 @@ class Evil:
 
 def test_a_checkpoint_runs_no_code_of_its_own(tmp_path: Path) -> None:
     torch.save({DESCRIPTION: Evil()}, tmp_path / FILE)
-    with pytest.raises(RunError, match="not a checkpoint"):
+    with pytest.raises(RunError, match="not a checkpoint") as error:
         read_checkpoint(tmp_path)
+    assert "weights_only" not in str(error.value)

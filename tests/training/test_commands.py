@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from service.package import Package, read_package
+from service.package import CARD, InitialWeights, Package, read_package, sha256
 from tests.training.tiny import Tiny
 from training.checkpoint import read_checkpoint
 from training.commands.evaluate import evaluate
@@ -16,6 +16,7 @@ from training.commands.train import train
 from training.craft.transfer import Transfer
 
 ROOT = Path(__file__).parents[2]
+ZOO = ROOT / "models" / "zoo"
 SMALL = ("epochs=3", "batch_size=32", "validation=40", "optimiser.learning_rate=0.01", "gate.accuracy=0.5", "ema=0")
 
 
@@ -91,6 +92,38 @@ def test_training_goes_on_from_a_file_of_weights(at_hand: Path, finished_run: Pa
     command = ["softmax", "--weights", "weights.pth", *changes(*SMALL)]
     assert CliRunner().invoke(train, command, catch_exceptions=False).exit_code == 0
     assert read_checkpoint(at_hand / "runs" / "softmax").recipe.transfer == Transfer(weights="weights.pth")
+
+
+def test_training_starts_from_a_package_that_the_card_of_the_new_one_names(at_hand: Path) -> None:
+    lenet = ZOO / "lenet5" / "1"
+    command = ["lenet5", "--weights", str(lenet), *changes(*SMALL, "epochs=1", "augmentation={}", "schedule={}")]
+    trained = CliRunner().invoke(train, [*command, "--set", "transfer.fresh=[]"], catch_exceptions=False)
+    assert trained.exit_code == 0
+    assert read_checkpoint(at_hand / "runs" / "lenet5").history[0]["validation_accuracy"] > 0.9
+    exported = CliRunner().invoke(export, ["runs/lenet5", "--repository", "zoo", "--no-deconv"], catch_exceptions=False)
+    assert exported.exit_code == 0
+    said = read_package(at_hand / "zoo" / "lenet5" / "1").classifier.provenance
+    assert said.initial_weights == InitialWeights(name="lenet5", version=1, sha256=sha256(lenet / CARD))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "weights", "message"),
+    [
+        ("fashion-vgg7", "fashion-vgg7-int8/1", "of fashion-vgg7-int8/1 are quantised to 8 bits (int8); training"),
+        ("lenet5", "lenet5", "name one, such as "),
+        ("lenet5", "mlp/1", "does not fit LeNet5: 8 missing: c1.weight"),
+        ("lenet5", "nowhere/1/model.onnx", "no such file; a package needs its card"),
+        ("language-gru", "language-gru/1", "wanted no transfer (--weights), for it starts from random weights"),
+    ],
+)
+def test_a_package_that_training_cannot_start_from_is_one_line(
+    at_hand: Path, recipe: str, weights: str, message: str
+) -> None:
+    narrow = [] if recipe == "language-gru" else changes("dataset=mnist", "validation=40")
+    done = CliRunner().invoke(train, [recipe, "--weights", str(ZOO / weights), *narrow])
+    assert done.exit_code == 1
+    assert message in done.output
+    assert "weights_only" not in done.output
 
 
 def test_a_strict_run_that_fails_a_check_does_not_begin(at_hand: Path) -> None:

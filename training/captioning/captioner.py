@@ -68,6 +68,11 @@ class Captioner(Learner):
             value = value + self.recipe.supervised_attention * overlooked(sentence.attention, looks)
         return value
 
+    def encode(self, images: Tensor) -> Tensor:
+        """The features (B, L, D) of ``images`` in uint8, as they are."""
+        features: Tensor = self.network.encoder(self.normalised(unit(images)))
+        return features
+
     def seen(self, images: Tensor) -> Tensor:
         """The features (B, L, D) of ``images``, distorted as the step's seed says; so is what is drawn next."""
         seed = self.draw()
@@ -80,7 +85,7 @@ class Captioner(Learner):
     def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:
         """Cross-entropy, and the share of words that come first, of captions as they are."""
         images, places, tokens, _ = trimmed(batch)
-        features = self.network.encoder(self.normalised(unit(images)))[places]
+        features = self.encode(images)[places]
         sentence = self.network.decoder(tokens[:, :-1], features)
         self._loss("validation", sentence, tokens[:, 1:], 0.0)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.captioning.network import CaptionNetwork
 from models.registry import find
-from service.package import Dataset
+from service.package import Dataset, InitialWeights
 from training.captioning.recipe import CaptionerRecipe
 from training.checkpoint import read_finished, tested
 from training.data import CaptionSource, CaptionSplit, find_captions
@@ -30,6 +30,7 @@ class CaptionSubject:
     dataset: Dataset
     created: str
     libraries: Mapping[str, str]
+    initial_weights: InitialWeights | None
     history: Sequence[Row]
     validation: CaptionSplit
     test: CaptionSplit
@@ -70,6 +71,7 @@ def from_run(run: Path, data: Path | None) -> CaptionSubject:
         dataset=tested(run, checkpoint, source, len(test)),
         created=checkpoint.created,
         libraries=checkpoint.libraries,
+        initial_weights=checkpoint.initial_weights,
         history=checkpoint.history,
         validation=source.validation(),
         test=test,

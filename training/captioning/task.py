@@ -10,18 +10,20 @@ import numpy as np
 from models.captioning.network import CaptionNetwork
 from models.captioning.rows import CaptionVariant
 from models.registry import find
-from models.weights import WeightsError, give_weights, read_weights
 from training.captioning.captioner import Captioner
 from training.captioning.recipe import CaptionerRecipe
 from training.captioning.self_critical import SelfCritical
-from training.checkpoint import FILE, describe, read_checkpoint
-from training.craft.transfer import Transfer, freeze
+from training.captioning.start import start_from
+from training.checkpoint import describe
 from training.data import CaptionSource, CaptionSplit, find_captions
 from training.data.caption_loading import training_captions, validation_captions
 from training.data.digit_scenes import DigitScenes
+from training.data.loading import some_batches
 from training.data.split import Bytes
 from training.data.vocabulary import Vocabulary, build_vocabulary
 from training.errors import RecipeError
+from training.export.folding import measure_statistics
+from training.initial_weights import Started
 from training.learner import Batch
 from training.task import ALONE, Batches, Start, Task, fresh_model, model_title
 from training.world import World
@@ -92,12 +94,16 @@ class Captioning(Task):
         config = complete_config(recipe, vocabulary)
         model = fresh_model(recipe, config)
         assert isinstance(model, CaptionNetwork)
+        started = Started()
         if recipe.transfer:
-            _give_start(recipe, model, recipe.transfer, load=not resume)
+            started = start_from(recipe, model, vocabulary, recipe.transfer, load=not resume)
         splits = {"training": len(training), "validation": len(validation)}
         said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
-        given = (model, recipe, self.source, vocabulary, describe(recipe, said, self.source, splits))
+        description = describe(recipe, said, self.source, splits, started.record)
+        given = (model, recipe, self.source, vocabulary, description)
         learner = SelfCritical(*given, training.captions) if recipe.self_critical else Captioner(*given)
+        if started.unfolded:
+            measure_statistics(model, started.unfolded, learner.encode, some_batches(training.images))
         looks = _looks(recipe, self.source, model, len(training)) if recipe.supervised_attention else None
         return CaptionerStart(learner, vocabulary, training, validation, looks)
 
@@ -134,39 +140,3 @@ def _check(recipe: CaptionerRecipe, source: CaptionSource) -> None:
     for words, there in problems.items():
         if there:
             raise RecipeError(f"recipe {recipe.name!r}: {words}")
-
-
-def _give_start(recipe: CaptionerRecipe, model: CaptionNetwork, how: Transfer, *, load: bool) -> None:
-    """Give the network the weights that ``how`` names, and freeze the backbone if it is to stay as it is."""
-    if how.fresh:
-        raise RecipeError(
-            f"recipe {recipe.name!r}, transfer.fresh: {list(how.fresh)}; all but the backbone starts fresh,"
-            " or, with [], nothing"
-        )
-    try:
-        if load and how.fresh is None:
-            _give_backbone(model, Path(how.weights))
-        elif load:
-            _give_all(recipe, model, Path(how.weights))
-    except WeightsError as error:
-        raise RecipeError(f"recipe {recipe.name!r}, transfer.weights: {error}") from error
-    if how.mode == "freeze":
-        freeze(model.encoder.backbone, ())
-
-
-def _give_backbone(model: CaptionNetwork, path: Path) -> None:
-    """Of a classifier."""
-    backbone = model.encoder.backbone
-    found = read_checkpoint(path).weights if path.is_dir() else read_weights(path)
-    # What scored the classifier's classes has no place here.
-    heads = {name.partition(".")[0] for name in found} - {name for name, _ in backbone.named_children()}
-    give_weights(backbone, found, str(path / FILE if path.is_dir() else path), heads)
-
-
-def _give_all(recipe: CaptionerRecipe, model: CaptionNetwork, path: Path) -> None:
-    """Of a captioner's run with the same words."""
-    earlier = read_checkpoint(path)
-    for what in ("dataset", "examples", "min_count"):  # what the words are made from
-        if (came := getattr(earlier.recipe, what, None)) != (wanted := getattr(recipe, what)):
-            raise WeightsError(f"{path}: its {what} is {came!r}, and {wanted!r} here")
-    give_weights(model, earlier.weights, str(path / FILE))

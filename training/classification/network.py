@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from models.classification.rows import VARIANTS, find
 from models.variant import Variant
-from models.weights import WeightsError, give_weights, load_weights
+from models.weights import WeightsError
 from service.nearest import did_you_mean
-from training.checkpoint import FILE, read_checkpoint
 from training.classification.recipe import ClassifierRecipe
 from training.craft.transfer import Transfer, freeze
 from training.data import Shape, Source, find_source
 from training.errors import RecipeError
+from training.initial_weights import Started, find_weights
 
 
 def open_source(recipe: ClassifierRecipe, data: Path | None) -> Source:
@@ -64,31 +64,29 @@ def check_network(recipe: ClassifierRecipe, model: nn.Module, shape: Shape, labe
         )
 
 
-def start_from(recipe: ClassifierRecipe, model: nn.Module, how: Transfer, *, load: bool) -> None:
+def start_from(recipe: ClassifierRecipe, model: nn.Module, how: Transfer, *, load: bool) -> Started:
     """Give ``model`` the weights that ``how`` names, all but its new heads, and freeze what is to stay as it is.
 
     A model that gets its weights elsewhere has nothing to ``load``.
 
     Raises:
         RecipeError: they cannot be read, or don't fit.
-        RunError: a folder holds no checkpoint.
+        RunError: a folder holds neither a package nor a checkpoint.
     """
-    path, heads = Path(how.weights), how.heads(model)
+    heads, started = how.heads(model), Started()
     modules = dict(model.named_modules())
     if strange := [name for name in heads if name not in modules]:
         near = did_you_mean(strange[0], modules) or f"; its parts are {', '.join(dict(model.named_children()))}"
         raise RecipeError(f"recipe {recipe.name!r}, transfer.fresh: {recipe.model} has no module {strange[0]!r}{near}")
     try:
-        if not load:
-            pass
-        elif path.is_dir():
-            give_weights(model, read_checkpoint(path).weights, str(path / FILE), heads)
-        else:
-            load_weights(model, path, heads)
+        if load:
+            found = find_weights(Path(how.weights))
+            started = Started(found.record, found.give(model, heads))
     except WeightsError as error:
         raise RecipeError(f"recipe {recipe.name!r}, transfer.weights: {error}") from error
     if how.mode == "freeze":
         freeze(model, heads)
+    return started
 
 
 def _variant(recipe: ClassifierRecipe) -> Variant:

@@ -36,10 +36,9 @@ from training.export.folding import fold_normalisation
 from training.export.int8 import quantise, some
 from training.export.onnx_file import check_parity, save
 from training.history import draw
-from training.packages import CURVE, GRAPH, LABELS, check_gate, largest_batch, place, shrink, write_card
+from training.packages import CURVE, GRAPH, INT8_SUFFIX, LABELS, check_gate, largest_batch, place, shrink, write_card
 from training.provenance import describe_origin
 
-INT8_SUFFIX = "-int8"
 INT8_LOSS = 0.005  # of the accuracy, at most
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from models.classification.rows import find
-from service.package import Dataset, Preprocessing
+from service.package import Dataset, InitialWeights, Preprocessing
 from training.checkpoint import read_finished, tested
 from training.classification.ensemble import Ensemble
 from training.classification.graph import IMAGE
@@ -51,6 +51,7 @@ class Subject:
     gate: float | None = None
     history: Sequence[Row] = ()
     dataset: Dataset | None = None
+    initial_weights: InitialWeights | None = None
     training: Split | None = None
     validation: Split | None = None
     test: Split | None = None
@@ -109,6 +110,7 @@ def from_run(run: Path, data: Path | None) -> Subject:
         gate=recipe.gate.accuracy if recipe.gate else None,
         history=checkpoint.history,
         dataset=dataset,
+        initial_weights=checkpoint.initial_weights,
         training=training,
         validation=validation,
         test=test,
@@ -145,6 +147,7 @@ def from_runs(runs: Sequence[Path], name: str | None, data: Path | None) -> Subj
         temperature=any(member.temperature for member in members),
         gate=None,
         history=(),
+        initial_weights=first.initial_weights if len({member.initial_weights for member in members}) == 1 else None,
         validation=held_out_by_all([member.validation for member in members if member.validation]),
     )
 

@@ -1,11 +1,13 @@
 """Classification, as a task of training."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from models.registry import find
 from training.checkpoint import describe
@@ -14,8 +16,10 @@ from training.classification.memory import remember
 from training.classification.network import check_network, complete_config, open_source, start_from
 from training.classification.recipe import ClassifierRecipe
 from training.data import Source, Split, cut
-from training.data.loading import training_batches, validation_batches
+from training.data.loading import some_batches, training_batches, validation_batches
 from training.errors import RecipeError
+from training.export.folding import measure_statistics
+from training.initial_weights import Started
 from training.task import ALONE, Batches, Start, Task, fresh_model, model_title
 from training.world import World
 
@@ -73,18 +77,25 @@ class Classification(Task):
             examples=recipe.examples,
         )
         splits = {"training": len(training), "validation": len(validation)}
-        return ClassifierStart(_make(recipe, self.source, splits, resume=resume), training, validation)
+        learner, unfolded = _make(recipe, self.source, splits, resume=resume)
+        if unfolded:
+            batches = some_batches(training.images)
+            measure_statistics(learner.model, unfolded, lambda images: learner.model(learner.prepare(images)), batches)
+        return ClassifierStart(learner, training, validation)
 
 
-def _make(recipe: ClassifierRecipe, source: Source, splits: dict[str, int], *, resume: bool) -> Classifier:
+def _make(
+    recipe: ClassifierRecipe, source: Source, splits: dict[str, int], *, resume: bool
+) -> tuple[Classifier, Sequence[nn.BatchNorm2d]]:
+    """The learner, and the layers of its network whose statistics are to be measured."""
     config = complete_config(recipe, source, splits["training"])
     model = fresh_model(recipe, config)
     check_network(recipe, model, source.shape, source.labels)
-    if recipe.transfer:
-        start_from(recipe, model, recipe.transfer, load=not resume)
+    started = start_from(recipe, model, recipe.transfer, load=not resume) if recipe.transfer else Started()
     if any(weight.requires_grad for weight in model.parameters()) != bool(recipe.epochs):
         wanted = "1 or more" if recipe.epochs == 0 else "0: no weight of it is trained"
         raise RecipeError(f"recipe {recipe.name!r}: {recipe.epochs} epochs of {recipe.model}, wanted {wanted}")
     # Through JSON, so that a checkpoint holds plain values only (and no tuples).
     said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
-    return Classifier(model, recipe, source, describe(recipe, said, source, splits))
+    description = describe(recipe, said, source, splits, started.record)
+    return Classifier(model, recipe, source, description), started.unfolded

@@ -13,7 +13,7 @@ from training.commands.frame import FOLDER, plain_errors
 @click.argument("recipe", required=False)
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value, as in epochs=3.")
 @click.option("--data", type=FOLDER, help="Train on this folder of images by class, and name the run after it.")
-@click.option("--weights", metavar="PATH", help="Start from this file of weights, or from the run in this folder.")
+@click.option("--weights", metavar="PATH", help="Start from these: a package's folder, a run's, or a file of weights.")
 @click.option("--output", type=FOLDER, help="Folder of the run. [default: runs/<name of the recipe>]")
 @click.option("--strict", is_flag=True, help="Stop where a sanity check fails.")
 @click.option("--list", "listing", is_flag=True, help="List the recipes there are.")

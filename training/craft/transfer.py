@@ -12,7 +12,7 @@ from training.craft.table import Table
 
 
 class Transfer(Table):
-    """Start from ``weights``, a file of a state dictionary or the folder of a run, under new heads.
+    """Start from ``weights``, a file of a state dictionary or the folder of a run or of a package, under new heads.
 
     The rest of the network is trained as usual (``full``), at ``factor`` times the learning rate (``slow``), or not at
     all (``freeze``). ``fresh`` names the modules that start anew: the layer that scores the classes unless said

@@ -1,10 +1,12 @@
-"""Batch normalisation folded into the convolution before it: after training both are one linear map."""
+"""Batch normalisation folded into the convolution before it, as after training both are one linear map; and back."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from typing import Any
 
-from torch import fx, nn
+import torch
+from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
@@ -22,6 +24,75 @@ def fold_normalisation(model: nn.Module, method: str = "forward") -> nn.Module:
         folded.set_submodule(convolution, fuse_conv_bn_eval(before, after))
         folded.set_submodule(normalisation, nn.Identity())
     return folded
+
+
+def unfold_normalisation(
+    found: Mapping[str, Tensor], model: nn.Module, method: str = "forward"
+) -> tuple[dict[str, Tensor], list[nn.BatchNorm2d]]:
+    """The folded weights ``found`` as ``model`` has them, whose convolutions and batch normalisation are apart.
+
+    What was folded cannot be told from the result, so a convolution keeps W' and its normalisation only adds b': mean
+    0, variance 1, g = sqrt(1 + eps), beta = b'. In inference that answers the same. For training, the layers that are
+    returned want their statistics: `measure_statistics`.
+    """
+    values, layers = dict(found), []
+    for convolution, normalisation in _pairs(model, method):
+        if f"{convolution}.bias" not in values or f"{normalisation}.weight" in values:
+            continue
+        before, after = model.get_submodule(convolution), model.get_submodule(normalisation)
+        assert isinstance(before, nn.Conv2d)
+        assert isinstance(after, nn.BatchNorm2d)
+        bias = values.pop(f"{convolution}.bias")
+        if before.bias is not None:
+            values[f"{convolution}.bias"] = torch.zeros_like(bias)
+        values[f"{normalisation}.weight"] = torch.full_like(bias, 1 + after.eps).sqrt()
+        values[f"{normalisation}.bias"] = bias
+        values[f"{normalisation}.running_mean"] = torch.zeros_like(bias)
+        values[f"{normalisation}.running_var"] = torch.ones_like(bias)
+        layers.append(after)
+    return values, layers
+
+
+@torch.no_grad()
+def measure_statistics(
+    model: nn.Module, layers: Sequence[nn.BatchNorm2d], forward: Callable[[Tensor], Any], batches: Iterable[Tensor]
+) -> None:
+    """Give ``layers`` of ``model`` the means and variances of what ``forward`` shows them for ``batches`` of inputs.
+
+    Their weights and biases change with them, so that in inference they answer as before; and in training, where each
+    batch has its own statistics, about so too.
+    """
+    modes = {module: module.training for module in model.modules()}
+    seen: dict[nn.BatchNorm2d, list[tuple[Tensor, Tensor]]] = {layer: [] for layer in layers}
+
+    def look(layer: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
+        (x,) = inputs  # (B, C, H, W)
+        seen[layer].append((x.mean((0, 2, 3)), x.square().mean((0, 2, 3))))
+
+    handles = [layer.register_forward_pre_hook(look) for layer in layers]
+    model.eval()
+    try:
+        for batch in batches:
+            forward(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes.items():
+            module.training = training
+    for layer, moments in seen.items():
+        mean, square = (torch.stack(each).mean(0) for each in zip(*moments, strict=True))
+        _set_statistics(layer, mean, (square - mean.square()).clamp(min=0))
+
+
+def _set_statistics(layer: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    """g' = g sqrt(v' + eps) / sqrt(v + eps), beta' = beta + (m' - m) g / sqrt(v + eps)."""
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    slope = layer.weight / (layer.running_var + layer.eps).sqrt()
+    layer.bias.add_((mean - layer.running_mean) * slope)
+    layer.weight.copy_(slope * (variance + layer.eps).sqrt())
+    layer.running_mean.copy_(mean)
+    layer.running_var.copy_(variance)
 
 
 def _pairs(model: nn.Module, method: str) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from service.package import (
     Dataset,
     Golden,
     Graph,
+    InitialWeights,
     IntegerParameter,
     Package,
     Provenance,
@@ -69,6 +70,7 @@ class LanguageSubject:
     dataset: Dataset
     created: str
     libraries: Mapping[str, str]
+    initial_weights: InitialWeights | None
     history: Sequence[Row]
 
 
@@ -93,6 +95,7 @@ def from_run(run: Path) -> LanguageSubject:
         dataset=tested(run, checkpoint, source, len(source.test())),
         created=checkpoint.created,
         libraries=checkpoint.libraries,
+        initial_weights=checkpoint.initial_weights,
         history=checkpoint.history,
     )
 

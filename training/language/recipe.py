@@ -24,7 +24,7 @@ class LanguageRecipe(Recipe):
             "one epoch or more": self.epochs > 0,
             "batches, and an optimiser of batches": self.batch_size != "full",
             "no augmentation, which is of images": not super().handicaps,
-            "no transfer, which is of images": self.transfer is None,
+            "no transfer (--weights), for it starts from random weights": self.transfer is None,
         }
         for words, given in wanted.items():
             if not given:

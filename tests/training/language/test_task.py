@@ -23,7 +23,7 @@ from training.world import World
         (("shortest=130",), "wanted shortest to be at most longest"),
         (("epochs=0",), "wanted one epoch or more"),
         (("augmentation.flip=0.5",), "wanted no augmentation, which is of images"),
-        (("transfer.weights=x.pth",), "wanted no transfer, which is of images"),
+        (("transfer.weights=x.pth",), r"wanted no transfer \(--weights\)"),
         (("gate.accuracy=2",), "gate.accuracy: Input should be less than or equal to 1"),
     ],
 )

@@ -1,0 +1,129 @@
+"""What training may start from: the weights of a package, of a run, or of a file."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from models.weights import WeightsError, give_weights, read_weights
+from service.errors import InvalidPackage
+from service.package import CARD, InitialWeights, Package, read_package, sha256
+from training.checkpoint import FILE, read_checkpoint
+from training.errors import RunError
+from training.export.folding import unfold_normalisation
+from training.export.initialisers import Initialisers, read_initialisers
+from training.packages import INT8_SUFFIX, versions
+from training.recipe import AnyRecipe
+
+# Of a classifier's graph, which wraps the network, once more where it shows class activation maps.
+PREFIXES = ("model.network.", "model.")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Weights that were read from ``origin``, and the card's word on them, ``record``.
+
+    ``values`` are by the names of parameters. A ``package`` has a graph's, in which normalisation is folded; a run
+    has the ``recipe`` that they were trained by.
+    """
+
+    origin: Path
+    record: InitialWeights
+    values: Mapping[str, Tensor] | Initialisers
+    package: Package | None = None
+    recipe: AnyRecipe | None = None
+
+    @property
+    def names(self) -> Collection[str]:
+        """The parameters, as far as their names are known."""
+        return self.values.named.keys() if isinstance(self.values, Initialisers) else self.values.keys()
+
+    def give(
+        self, model: nn.Module, fresh: Collection[str] = (), *, part: str = "", method: str = "forward"
+    ) -> list[nn.BatchNorm2d]:
+        """Give them to ``model``, all but the submodules ``fresh``.
+
+        Where they are a package's, ``part`` is the submodule whose convolutions had their normalisation folded in, and
+        ``method`` is what runs it. The layers that are returned want `measure_statistics` before training.
+
+        Raises:
+            WeightsError: as `models.weights.give_weights`.
+        """
+        layers: list[nn.BatchNorm2d] = []
+        if isinstance(self.values, Initialisers):
+            values, layers = _unfolded(self.values, model, part, method)
+        else:
+            values = dict(self.values)
+        give_weights(model, values, str(self.origin), fresh)
+        return layers
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a network started from; the statistics of the layers ``unfolded`` are to be measured."""
+
+    record: InitialWeights | None = None
+    unfolded: Sequence[nn.BatchNorm2d] = ()
+
+
+def find_weights(path: Path) -> Found:
+    """The weights at ``path``: the folder of a package, its card or its graph; the folder of a run; or a file.
+
+    Raises:
+        RunError: a folder holds neither a package nor a checkpoint.
+        WeightsError: a package contradicts itself or is quantised, or a file is no state dictionary.
+    """
+    if path.is_dir():
+        if (path / CARD).is_file():
+            return _of_package(path)
+        if own := versions(path.parent, path.name):
+            raise RunError(f"{path}: a package's versions, no {FILE}; name one, such as {path / str(max(own))}")
+        return _of_run(path)
+    if path.name == CARD or path.suffix == ".onnx":
+        if path.is_file() and not (path.parent / CARD).is_file():
+            raise WeightsError(f"{path}: a graph without a card; wanted one in a package, beside its {CARD}")
+        return _of_package(path.parent)
+    return Found(path, values=read_weights(path), record=InitialWeights(name=path.name, sha256=sha256(path)))
+
+
+def _of_run(run: Path) -> Found:
+    checkpoint = read_checkpoint(run)
+    record = InitialWeights(name=run.resolve().name, sha256=sha256(checkpoint.file))
+    return Found(checkpoint.file, record, checkpoint.weights, recipe=checkpoint.recipe)
+
+
+def _of_package(folder: Path) -> Found:
+    try:
+        package = read_package(folder.resolve())
+    except InvalidPackage as error:
+        raise WeightsError(str(error)) from error
+    card = package.card
+    if card.provenance and card.provenance.weights == "int8":
+        raise WeightsError(
+            f"{folder}: the weights of {card.name}/{card.version} are quantised to 8 bits (int8); training starts from "
+            f"float weights, such as the package {card.name.removesuffix(INT8_SUFFIX)!r}"
+        )
+    graphs = [read_initialisers(package.path(file)) for file in card.program.files]
+    named = {_inner(name): value for graph in graphs for name, value in graph.named.items()}
+    values = Initialisers(named, [value for graph in graphs for value in graph.unnamed])
+    record = InitialWeights(name=card.name, version=card.version, sha256=sha256(package.path(CARD)))
+    return Found(folder, record, values, package=package)
+
+
+def _inner(name: str) -> str:
+    """The name of a parameter inside its network."""
+    return next((name.removeprefix(prefix) for prefix in PREFIXES if name.startswith(prefix)), name)
+
+
+def _unfolded(
+    found: Initialisers, model: nn.Module, part: str, method: str
+) -> tuple[dict[str, Tensor], list[nn.BatchNorm2d]]:
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    values = {name: torch.from_numpy(array.copy()) for name, array in found.fitted(shapes).items()}
+    prefix = f"{part}." if part else ""
+    inner = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+    outer = {name: value for name, value in values.items() if not name.startswith(prefix)}
+    inner, layers = unfold_normalisation(inner, model.get_submodule(part), method)
+    return outer | {f"{prefix}{name}": value for name, value in inner.items()}, layers
