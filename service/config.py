@@ -87,13 +87,13 @@ class Config(BaseModel):
         description="Versions served where no card says: 'all', 'latest:2' or 'specific:1,3'.",
     )
     default_max_batch: int = Field(32, ge=1, le=1024, description="Most rows in a run of a model without a card.")
-    default_classifier: str = Field("lenet5", description="Model that classifies where a request names none.")
-    default_captioner: str = Field(
-        "", description="Model that captions where a request names none; empty: the only one there is."
+    default_classifier: str = Field(
+        "",
+        description="Model that classifies where a request names none; empty: the only one, or the one whose card has "
+        "serving.default. So with the next two.",
     )
-    default_text_classifier: str = Field(
-        "", description="Model that classifies texts where a request names none; empty: the only one there is."
-    )
+    default_captioner: str = Field("", description="Model that captions where a request names none.")
+    default_text_classifier: str = Field("", description="Model that classifies texts where a request names none.")
     host: str = Field("127.0.0.1", description="Address all four ports listen on.")
     http_port: int = Field(3000, ge=1, le=65535, description="BentoML: task endpoints and the OpenAPI page.")
     rest_port: int = Field(8000, ge=1, le=65535, description="Open Inference Protocol over REST.")

@@ -69,6 +69,7 @@ class Server:
         self.http, self.rest = f"http://{HOST}:{self.http_port}", f"http://{HOST}:{self.rest_port}"
         self.grpc, self.metrics = f"{HOST}:{self.grpc_port}", f"http://{HOST}:{self.metrics_port}/metrics"
         self.home = home
+        self.started_in: Path | None = None  # a folder; None: where the tests are
         self._ended = False
         self._settings = {
             "repository": repository,
@@ -90,6 +91,7 @@ class Server:
         with self._log_file.open("wb") as log:
             return subprocess.Popen(
                 [Path(sys.executable).with_name("lectorium"), "serve"],
+                cwd=self.started_in,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

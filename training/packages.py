@@ -108,6 +108,16 @@ def write_card(card: Card, folder: Path) -> None:
     (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", "utf-8")
 
 
+def make_default(package: Package) -> Package:
+    """Have its card say that it is the model of its task that answers requests that name none."""
+    card = package.card
+    card = card.model_copy(update={"serving": card.serving.model_copy(update={"default": True})})
+    with tempfile.TemporaryDirectory(dir=package.folder.parent, prefix=".card-") as temporary:
+        write_card(card, Path(temporary))
+        os.replace(Path(temporary) / CARD, package.folder / CARD)
+    return Package(package.folder, card)
+
+
 def shrink(path: Path) -> None:
     """Give the picture in ``path`` 32 colours, which a diagram needs no more than, and a third of the bytes."""
     with Image.open(path) as picture:

@@ -111,9 +111,11 @@ class Serving(Frozen):
     """What may be said of serving a package; everything has a default.
 
     ``version_policy`` is read from the highest version's card, None for the server's. ``priority`` is the
-    model's turn among models that wait for a lane: 1 goes first, equals take turns.
+    model's turn among models that wait for a lane: 1 goes first, equals take turns. ``default``, read from the highest
+    version's card too, makes the model the one of its task that answers requests that name none.
     """
 
     version_policy: VersionPolicy | None = None
     priority: Level = 1
     dynamic_batching: DynamicBatching = DynamicBatching()
+    default: bool = False

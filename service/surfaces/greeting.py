@@ -1,19 +1,70 @@
 """What the user sees once every port listens."""
 
+from pathlib import Path
+
 from service.config import Config
+from service.engine import Engine
+from service.errors import LectoriumError
+from service.tasks.selection import Selection
+from service.tasks.tasks import Tasks
+
+# Where we were started in the source tree, the commands of the README work, and so does this.
+PICTURE = Path("tests/data/seven.png")
+# Elsewhere a picture of the same digit is in the command: 28 pixels square, black and white.
+SEVEN = (
+    "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcAQAAAABaduI5AAAAO0lEQVR42mNgwAsY//9gYGJgYGFgYmD4w8DAwGDBwAQlGBgYGBgeQFhMDIxwFtMBmCw7A0wM"
+    "weLDYxkAEJcGIri9gOoAAAAASUVORK5CYII="
+)
 
 
-def greeting(config: Config, models: list[str]) -> str:
-    """The models, the addresses, and a command to try."""
+async def greeting(config: Config, engine: Engine, tasks: Tasks) -> str:
+    """The models, the addresses, and a command to try, which answers as it is printed."""
     host = "localhost" if config.host in ("127.0.0.1", "0.0.0.0", "::") else config.host
     by = f" by {config.workers} workers" if config.workers > 1 else ""
+    http, rest = f"http://{host}:{config.http_port}", f"http://{host}:{config.rest_port}/v2"
+    names = engine.repository.names
     return f"""
-Lectorium serves {", ".join(models) or "no model yet"}{by}
+Lectorium serves {", ".join(names) or "no model yet"}{by}
 
-  tasks and OpenAPI page   http://{host}:{config.http_port}
-  Open Inference REST      http://{host}:{config.rest_port}/v2
+  tasks and OpenAPI page   {http}
+  Open Inference REST      {rest}
   gRPC                     {host}:{config.grpc_port}
   metrics                  http://{host}:{config.metrics_port}/metrics
 
-Try:  curl -F image=@tests/data/seven.png http://{host}:{config.http_port}/v1/classify
+{_task(tasks, http) or (f"Try:  curl {rest}/models/{names[0]}" if names else await _how_to_load(config, engine, rest))}
 """
+
+
+def _task(tasks: Tasks, http: str) -> str:
+    """A request for the first task that a model is served for; empty where there is none."""
+    for selection, path in ((tasks.classifier.model, "classify"), (tasks.captioner.model, "caption")):
+        if selection.served:
+            model = f" -F model={name}" if (name := _named(selection)) else ""
+            if PICTURE.is_file():
+                return f"Try:  curl -F image=@{PICTURE}{model} {http}/v1/{path}"
+            return f"Try:  echo {SEVEN} | base64 -d | curl -F image=@-{model} {http}/v1/{path}"
+    if tasks.text_classifier.model.served:
+        model = f', "model": "{name}"' if (name := _named(tasks.text_classifier.model)) else ""
+        return f"""Try:  curl -d '{{"text": "Wo geht es zum Bahnhof?"{model}}}' {http}/v1/classify-text"""
+    return ""
+
+
+def _named(selection: Selection) -> str:
+    """A model that a request must name; empty where it need name none."""
+    try:
+        selection("", "")
+    except LectoriumError:
+        return next(iter(selection.served))
+    return ""
+
+
+async def _how_to_load(config: Config, engine: Engine, rest: str) -> str:
+    where = f"a package in {config.repository}/<name>/<version>/"
+    if config.model_control == "poll":
+        return f"Put {where}: it is found within {config.poll_s:g} s, and served."
+    if config.workers > 1:
+        return "Nothing can be loaded: several workers load on no request. Set LECTORIUM_LOAD_MODELS, or one worker."
+    waiting = [row.name for row in await engine.loader.index()]
+    if waiting:
+        return f"Load one:  curl -X POST {rest}/repository/models/{waiting[0]}/load"
+    return f"Put {where}, then:  curl -X POST {rest}/repository/models/<name>/load"

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 async def serve(config: Config) -> None:
     """Serve by this process alone; see `run`."""
 
-    async def greet(models: list[str]) -> None:
-        print(greeting(config, models), flush=True)
+    async def greet(text: str) -> None:
+        print(text, flush=True)
 
     await run(config, MetricsPage(), asyncio.Event(), greet)
 
@@ -39,7 +39,7 @@ async def run(
     config: Config,
     metrics: ASGIApp,
     leave: asyncio.Event,
-    opens: Callable[[list[str]], Awaitable[None]],
+    opens: Callable[[str], Awaitable[None]],
     *,
     joins: bool = False,
 ) -> None:
@@ -51,7 +51,7 @@ async def run(
         config: what to serve, and where.
         metrics: answers for ``/metrics`` on both ports that have it.
         leave: somebody else's way to say that it is time.
-        opens: called with the models' names once every port listens; the server is ready when it returns.
+        opens: called with what the user shall see once every port listens; the server is ready when it returns.
         joins: others serve on these ports already, so be ready before the first of ours listens.
 
     Raises:
@@ -80,7 +80,7 @@ async def run(
         try:
             for server in servers:
                 await server.start()
-            await opens(engine.repository.names)
+            await opens(await greeting(config, engine, tasks))
             spare_collector()
             door.open()
             announcing = asyncio.create_task(_announce(engine, grpc_server, began))

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 
 from service.config import Config
 from service.errors import InvalidConfig
-from service.surfaces.greeting import greeting
 from service.surfaces.ports import held
 from service.surfaces.worker_link import Orders
 from service.surfaces.worker_process import Worker, WorkerEnded
@@ -70,12 +69,12 @@ class Fleet:
         for number in range(1, self._config.workers + 1):
             await self._start(number, joins=False)
         workers = list(self._workers.values())
-        models, *_ = await asyncio.gather(*(worker.loaded() for worker in workers))
+        greeting, *_ = await asyncio.gather(*(worker.loaded() for worker in workers))
         # All at once: whoever waits for readiness keeps the connection, and the first worker would have them all.
         for worker in workers:
             worker.open()
         log.info("%d workers ready in %.2f s", len(workers), time.perf_counter() - began)
-        print(greeting(self._config, models), flush=True)
+        print(greeting, flush=True)
         try:
             async with asyncio.TaskGroup() as group:
                 for number in list(self._workers):

@@ -50,10 +50,10 @@ async def _serve(orders: Orders, supervisor: "Supervisor") -> None:
     metrics = FleetMetrics(orders.folder, number, config.workers)
     async with supervisor, AsyncExitStack() as stack:
 
-        async def opens(models: list[str]) -> None:
+        async def opens(greeting: str) -> None:
             # Only now: one that still loads may take too long to answer the others.
             await stack.enter_async_context(metrics)
-            await supervisor.opens(models)
+            await supervisor.opens(greeting)
 
         await run(config, MetricsPage(metrics.registry), supervisor.leave, opens, joins=orders.joins)
 
@@ -79,9 +79,9 @@ class Supervisor:
         for task in self._tasks:
             task.cancel()
 
-    async def opens(self, models: list[str]) -> None:
+    async def opens(self, greeting: str) -> None:
         """Report that the ports listen, and wait until those of all workers do."""
-        send(self._writer, line(Report(models=models)))
+        send(self._writer, line(Report(greeting=greeting)))
         await self._opened.wait()
 
     async def _hear(self) -> None:

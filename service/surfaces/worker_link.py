@@ -39,9 +39,9 @@ class Orders(BaseModel):
 
 
 class Report(BaseModel):
-    """What a worker answers once: the models it serves, or why it cannot."""
+    """What a worker answers once: what the user shall see when it listens, or why it cannot serve."""
 
-    models: list[str] = []
+    greeting: str = ""
     refused: str = ""
 
 

@@ -58,8 +58,8 @@ class Worker:
     def __str__(self) -> str:
         return f"worker {self._number} (process {self._process.pid})"
 
-    async def loaded(self) -> list[str]:
-        """Wait until it listens; the names of its models.
+    async def loaded(self) -> str:
+        """Wait until it listens; what the user shall see.
 
         Raises:
             WorkerEnded: with its reason.
@@ -71,7 +71,7 @@ class Worker:
         if report.refused:
             raise WorkerEnded(report.refused)
         self._ready_at = time.monotonic()
-        return report.models
+        return report.greeting
 
     def open(self) -> None:
         """Let it be ready."""

@@ -14,7 +14,8 @@ class Selection:
         engine: serves them.
         card: what the task's cards are.
         does: what the task's models do, as a verb.
-        default: the model that answers where a request names none; "" for the only one of the task.
+        default: the model that answers where a request names none; "" for the only one of the task, or the one whose
+            card says that it is the default.
     """
 
     def __init__(self, engine: Engine, card: type[Card], does: str, default: str) -> None:
@@ -35,19 +36,29 @@ class Selection:
             raise UnknownModel(f"model {model.name!r} does not {self._does}: its task is {model.card.task!r}")
         return model
 
+    @property
+    def served(self) -> dict[str, Model]:
+        """The models of the task that are served, by name, in their highest versions."""
+        return {model.name: model for model in self._engine.repository if isinstance(model.card, self._card)}
+
     def _unnamed(self, version: str) -> Model:
-        name = self._default or self._only()
+        name = self._default or self._chosen()
         try:
             return self._engine.repository.get(name, version)
         except UnknownModel as error:
             raise UnknownModel(f"no model named in the request, and the default is not served: {error}") from error
 
-    def _only(self) -> str:
-        names = list(
-            dict.fromkeys(model.name for model in self._engine.repository if isinstance(model.card, self._card))
-        )
-        if not names:
+    def _chosen(self) -> str:
+        served = self.served
+        if not served:
             raise UnknownModel(f"no model named in the request, and none that is served can {self._does}")
+        defaults = [name for name, model in served.items() if model.card.serving.default]
+        if len(defaults) > 1:
+            raise InvalidArgument(
+                f"no model named in the request; name one, for the cards of several that {self._does} have "
+                f"serving.default: {defaults[:_LISTED]}"
+            )
+        names = defaults or list(served)
         if len(names) > 1:
             raise InvalidArgument(f"no model named in the request; name one of {names[:_LISTED]}, which {self._does}")
         return names[0]

@@ -37,9 +37,10 @@ def test_from_recipe_to_measured_package(at_hand: Path) -> None:
     trained = cli.invoke(train, ["mlp", *changes(*SMALL)], catch_exceptions=False)
     assert trained.exit_code == 0
     assert "next: lectorium export runs/mlp" in trained.output
-    exported = cli.invoke(export, ["runs/mlp", "--repository", "zoo"], catch_exceptions=False)
+    exported = cli.invoke(export, ["runs/mlp", "--repository", "zoo", "--default"], catch_exceptions=False)
     assert exported.exit_code == 0
     card = read_package(at_hand / "zoo" / "mlp" / "1").classifier
+    assert card.serving.default
     accuracy = card.provenance.metrics["accuracy"]
     assert f"zoo/mlp/1: test accuracy {accuracy:.4f}" in exported.output
     measured = cli.invoke(evaluate, ["mlp", "--repository", "zoo"], catch_exceptions=False)

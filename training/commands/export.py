@@ -53,6 +53,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
 @click.option("--data", help="What --weights are measured on: a folder of images by class, or a published set's name.")
 @click.option("--repository", type=FOLDER, default=ZOO, show_default=True, help="Where packages live.")
 @click.option("--version", type=click.IntRange(1), help="[default: the next free one]")
+@click.option("--default", is_flag=True, help="Have it answer the requests for its task that name no model.")
 @click.option("--replace", is_flag=True, help="Replace the version if it exists.")
 def export(
     runs: tuple[Path, ...],
@@ -63,6 +64,7 @@ def export(
     deconv: bool,
     repository: Path,
     version: int | None,
+    default: bool,
     replace: bool,
     **from_file: Unpack[FromFile],
 ) -> None:
@@ -78,14 +80,14 @@ def export(
         if (task := _task(runs)) in OTHERS:
             if int8 or weights_as or temperature is not None or not deconv or len(runs) > 1:
                 raise click.UsageError(f"a run of the task {task!r} is exported alone, its weights as float16")
-            _report(OTHERS[task](runs[0], repository, name, version, replace))
+            _report(OTHERS[task](runs[0], repository, name, version, replace), default)
             return
         from training.classification.card import How
         from training.classification.package import write_package
 
         how = How("int8" if int8 else weights_as or "float16", temperature, deconv)
         subject = _subject(runs, name, from_file)
-        _report(write_package(subject, repository, how=how, version=version, replace=replace))
+        _report(write_package(subject, repository, how=how, version=version, replace=replace), default)
 
 
 def _task(runs: Sequence[Path]) -> str:
@@ -136,9 +138,10 @@ def _from_file(name: str | None, from_file: FromFile) -> "Subject":
     return from_weights(weights, from_file["data"], load_config().data)
 
 
-def _report(package: "Package") -> None:
-    from training.packages import size
+def _report(package: "Package", default: bool) -> None:
+    from training.packages import make_default, size
 
+    package = make_default(package) if default else package
     said = package.card.provenance
     assert said is not None  # of every package that is exported
     if said.metrics:

@@ -40,7 +40,7 @@ import socket, sys, time
 from service.surfaces.worker_link import LEAVING, Report, line
 
 link = socket.socket(fileno=sys.stdin.fileno())
-link.sendall(line(Report(models=["tiny"])) + LEAVING)
+link.sendall(line(Report(greeting="hello")) + LEAVING)
 time.sleep(60)
 """
 
@@ -260,7 +260,7 @@ def test_a_worker_that_hangs_while_it_drains_is_killed(tmp_path: Path, monkeypat
 
     async def end() -> tuple[str, float]:
         worker = await Worker.start(Orders(number=7, folder=tmp_path, config=Config(workers=7, drain_s=0.1)))
-        assert await worker.loaded() == ["tiny"]
+        assert await worker.loaded() == "hello"
         return await worker.end()
 
     how, served_s = asyncio.run(end())

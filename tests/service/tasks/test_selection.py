@@ -56,6 +56,23 @@ async def test_of_several_one_must_be_named_or_configured(one: Path) -> None:
     assert await select(one, "another", default="only") == ("another", "1")
 
 
+async def test_of_several_the_one_whose_card_says_so_is_the_default(one: Path) -> None:
+    write_captioner(one, "another", serving={"default": True})
+    assert await select(one) == ("another", "1")
+    assert await select(one, default="only") == ("only", "2"), "a setting comes before a card"
+    write_captioner(one, "another", 2)
+    with pytest.raises(InvalidArgument, match=r"name one of \['another', 'only'\]"):
+        await select(one)  # its highest version does not say it
+
+
+async def test_two_defaults_of_one_task_are_none_and_are_named(one: Path) -> None:
+    for name in ("first", "second"):
+        write_captioner(one, name, serving={"default": True})
+    write_package(one, "third", serving={"default": True})
+    with pytest.raises(InvalidArgument, match=r"that caption have serving\.default: \['first', 'second'\]"):
+        await select(one)
+
+
 async def test_where_there_is_none_the_error_says_so(tmp_path: Path) -> None:
     write_package(tmp_path)
     with pytest.raises(UnknownModel, match="no model named in the request, and none that is served can caption"):
