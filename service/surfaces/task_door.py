@@ -2,8 +2,8 @@
 
 from service.config import Config
 from service.deadline import Deadline
-from service.errors import LectoriumError
-from service.surfaces.body import read_body
+from service.errors import InvalidArgument, LectoriumError
+from service.surfaces.body import header, read_body
 from service.surfaces.disconnect import ASGIApp, Callers, Message, Receive, Scope, Send
 from service.surfaces.door import Door, Visit
 from service.surfaces.encoding import decoded
@@ -21,6 +21,8 @@ TASKS = frozenset(
         "/v1/classify-text/batch",
     }
 )
+# BentoML's services among themselves; at the pickles among these it fails, with a trace in the log.
+_BENTOML = b"application/vnd.bentoml+"
 # The name of the event that says an error.
 ERROR = "error"
 
@@ -62,6 +64,8 @@ class TaskDoor:
             await send({"type": "http.response.body", "body": answer})
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send, visit: Visit) -> None:
+        if _BENTOML in header(scope, b"content-type"):
+            raise InvalidArgument(f"a form or JSON is wanted, {_BENTOML.decode()}... came")
         with self._callers.caller(receive) as caller:
             body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
             caller.listens()
