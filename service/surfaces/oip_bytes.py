@@ -7,7 +7,7 @@ from service.engine.tensors import Tensor
 from service.errors import InvalidArgument
 
 # An element is a Python object, so a request of tiny ones takes many times its own size; more is for several requests.
-MAX_ELEMENTS = 1 << 18
+MAX_ELEMENTS = 1 << 16
 MAX_ELEMENT_BYTES = 1 << 20
 _LENGTH = Struct("<I")
 
