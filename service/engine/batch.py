@@ -10,6 +10,7 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 
+from service.engine.gathering import Gathering
 from service.engine.line import Line
 from service.engine.model import Model
 from service.engine.request import Part, Request
@@ -123,6 +124,7 @@ class BatchQueue:
         self.model = model
         self.session = session
         self.any_rows = any_rows
+        self.gathering = Gathering()
         self.line: Line[Request] = Line(model.name, model.card.serving, max_rows)
         # A graph without a batch dimension takes one request, which counts as one row.
         self._max_batch = session.graph.max_batch or 1

@@ -13,12 +13,6 @@ from service import metrics
 from service.engine.lane import Lane, attempt
 from service.engine.turns import Queue, Turn, Turns
 
-# For how many turns of the loop without a newcomer a quick batch waits for others; how many requests are enough to
-# wait no more; and how often a request that is alone waits to see whether it is.
-QUIET_TURNS = 32
-ENOUGH = 32
-PROBE_EVERY = 32
-
 log = logging.getLogger(__name__)
 
 
@@ -31,10 +25,6 @@ class Dispatcher:
         self._turns = Turns()
         self._quick = Turns()
         self._looking = False
-        self._gathered = 0
-        self._quiet_turns = 0
-        self._pressed = False
-        self._quick_runs = 0
 
     def start(self, lanes: int) -> None:
         """Begin to look for work, on so many lanes."""
@@ -67,8 +57,7 @@ class Dispatcher:
         The look for who is next is deferred to the end of this turn of the loop: requests read from several
         sockets in one turn share the first batch.
         """
-        self._gathered += 1
-        self._quiet_turns = 0
+        queue.gathering.came()
         self._place(queue)
         self._look_soon()
 
@@ -85,27 +74,14 @@ class Dispatcher:
         self._looking = False
         while self._idle and self._turns:
             self._start(self._turns.next())
-        if self._quick and self._gathering():
-            self._look_soon()
-        elif self._quick:
-            queue = self._quick.next()
+        queue = self._quick.take(lambda queue: not queue.gathering.waits())
+        if queue is not None:
             if queue.quick:
                 self._run_here(queue)
             else:  # more have come since
                 self._place(queue)
-            if self._quick or (self._idle and self._turns):
-                self._look_soon()  # sockets first: what they bring shares the next batch
-
-    def _gathering(self) -> bool:
-        """Whether a quick batch had better wait another turn of the loop.
-
-        A lane lets requests gather while it runs; the loop, which must read them too, reads gRPC's one in several
-        turns, and would run each alone. So while requests are seen to follow each other, the first ones wait for
-        the next; one caller alone waits these idle turns only now and then.
-        """
-        self._quiet_turns += 1
-        patient = self._pressed or self._quick_runs % PROBE_EVERY == 0
-        return patient and self._gathered < ENOUGH and self._quiet_turns <= QUIET_TURNS
+        if self._quick or (self._idle and self._turns):
+            self._look_soon()  # sockets first: what they bring shares the next batch
 
     def _start(self, queue: Queue) -> None:
         """Give the queue's next turn to an idle lane."""
@@ -117,9 +93,7 @@ class Dispatcher:
             queue.form_ahead()
 
     def _run_here(self, queue: Queue) -> None:
-        self._pressed = self._gathered > 1
-        self._gathered = 0
-        self._quick_runs += 1
+        queue.gathering.begins()
         turn = queue.form()
         self._place(queue)
         if turn is not None:

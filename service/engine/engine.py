@@ -18,7 +18,7 @@ from service.config import Config
 from service.deadline import Deadline
 from service.engine.batch import BatchQueue
 from service.engine.cores import usable_cores
-from service.engine.decoding import Choosing, checked_decoding
+from service.engine.decoding import checked_decoding
 from service.engine.device import choose
 from service.engine.dispatcher import Dispatcher
 from service.engine.loader import Loader
@@ -190,24 +190,25 @@ class Engine:
         wanted = check_outputs(name, loop.outputs, tuple(outputs))
         steps, seed = checked_steps(name, loop, options), checked_seed(name, options)
         choosing = checked_decoding(name, loop, options.decoding, steps, rows)
+        beams = choosing.width if choosing is not None else 1
         queues = self._queues_of(model)
-        encoded: Tensors = {}
-        encode_s = 0.0
-        if loop.encoder is not None:
-            images = {spec.name: inputs[spec.name] for spec in loop.encoder.inputs}
-            features = tuple(spec.name for spec in loop.encoder.outputs)
-            answer = await self._once(queues.once, images, features, rows, options, deadline, ends=False)
-            encoded, encode_s = answer.outputs, time.perf_counter() - began - answer.queue_s
         queue = queues.steps
         assert queue is not None  # a loop's
-        if choosing is not None and choosing.width > 1:
-            rows, step_inputs, encoded = choosing.width, _beams(step_inputs, choosing), _beams(encoded, choosing)
-        level = self._admit(queue, rows, options)
+        level = self._admit(queue, rows * beams, options)
+        encoded: Tensors = {}
+        waited_s = encode_s = 0.0
+        if loop.encoder is not None:
+            with queue.line.reserve(rows * beams):  # no encoder runs for steps that find no room
+                answer = await self._encode(queues.once, loop.encoder, inputs, rows, options, deadline)
+            encoded, waited_s = answer.outputs, answer.queue_s
+            encode_s = time.perf_counter() - began - waited_s
+        if beams > 1:
+            rows, step_inputs, encoded = beams, _beams(step_inputs, beams), _beams(encoded, beams)
         request = StepRequest(
             step_inputs, encoded, wanted, rows, steps, seed, level, choosing, deadline, began, encode_s
         )
         patience_s = queue.line.patience_s(options.queue_timeout_s)
-        with Stay(queue.line, request, model.statistics, patience_s):
+        with Stay(queue.line, request, model.statistics, patience_s, waited_s=waited_s):
             self._dispatcher.add(queue)
             emission = await request.next()
             model.statistics.first_responses.add(time.perf_counter() - began)
@@ -231,6 +232,15 @@ class Engine:
                 waited = emission.queue_s
                 return Answer(emission.outputs, waited, time.perf_counter() - began - waited, emission.seed)
         raise AssertionError("a loop ends with an emission")
+
+    async def _encode(
+        self, queue: BatchQueue | None, encoder: Graph, inputs: Tensors, rows: int, options: Options, deadline: Deadline
+    ) -> Answer:
+        images = {spec.name: inputs[spec.name] for spec in encoder.inputs}
+        features = tuple(spec.name for spec in encoder.outputs)
+        answer = await self._once(queue, images, features, rows, options, deadline, ends=False)
+        self._check_running()
+        return answer
 
     async def _once(
         self,
@@ -298,10 +308,13 @@ class Engine:
         # A model that left between its request's first byte and its last: the request has it to itself.
         return self._queues.get(model) or self._make_queues(model)
 
+    def _check_running(self) -> None:
+        if self._stopped:
+            raise Draining(_STOPPED)
+
     def _admit(self, queue: BatchQueue | StepLoop, rows: int, options: Options) -> int:
         """The request's level, if there is room for its rows."""
-        if self._stopped:  # while its encoder ran, perhaps
-            raise Draining(_STOPPED)
+        self._check_running()
         level = queue.line.level(options.priority)
         try:
             queue.line.admit(rows)
@@ -317,6 +330,6 @@ def _part(model: Model, name: str) -> Graph:
     return model.card.parts[name]
 
 
-def _beams(tensors: Tensors, choosing: Choosing) -> Tensors:
+def _beams(tensors: Tensors, beams: int) -> Tensors:
     """The one row of each tensor for every beam; views, nothing is copied."""
-    return {name: np.broadcast_to(tensor, (choosing.width, *tensor.shape[1:])) for name, tensor in tensors.items()}
+    return {name: np.broadcast_to(tensor, (beams, *tensor.shape[1:])) for name, tensor in tensors.items()}

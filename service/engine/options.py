@@ -19,7 +19,8 @@ class Options(NamedTuple):
             the latest.
         deadline: the same as a moment, for a request that has spent time elsewhere, as in decoding; the earlier counts.
         priority: the level in the model's line, 1 the highest; 0 for the card's default.
-        queue_timeout_s: the longest wait to be taken from the line; None for the card's.
+        queue_timeout_s: the longest wait to be taken from the line, of a loop's encoder and steps together; None for
+            the card's.
         steps: how many steps a loop takes; None for the card's default.
         seed: what a loop's random numbers come from, 0 to 2**63 - 1; None for one of the engine's choice.
         decoding: how the tokens of a loop with a choice are chosen; None for the card's defaults.

@@ -25,7 +25,8 @@ class Guest(Caller, Protocol):
 class Stay:
     """``with Stay(...):`` wait for the answer inside; whatever ends the block, the places are given back.
 
-    The guest fails at its deadline, and where ``patience_s`` pass before it is taken from the line. A request that
+    The guest fails at its deadline, and where ``patience_s`` pass before it is taken from the line, of which it has
+    waited ``waited_s`` in another. A request that
     goes on afterwards (not ``ends``) is counted as answered there.
 
     Raises:
@@ -39,6 +40,7 @@ class Stay:
         statistics: Statistics,
         patience_s: float | None,
         *,
+        waited_s: float = 0.0,
         ends: bool = True,
     ) -> None:
         self._line = line
@@ -46,6 +48,7 @@ class Stay:
         self._statistics = statistics
         self._ends = ends
         self._patience_s = patience_s
+        self._waited_s = waited_s
 
     def __enter__(self) -> None:
         deadline = self._guest.deadline
@@ -57,7 +60,9 @@ class Stay:
         self._deadline = loop.call_later(deadline.remaining_s, self._expire)
         self._overdue: asyncio.TimerHandle | None = None
         if self._patience_s is not None:
-            self._overdue = loop.call_later(self._patience_s, self._line.overdue, self._guest, self._patience_s)
+            self._overdue = loop.call_later(
+                self._patience_s - self._waited_s, self._line.overdue, self._guest, self._patience_s
+            )
         self._line.join(self._guest)
 
     def __exit__(

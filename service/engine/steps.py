@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from service.deadline import NEVER, Deadline
 from service.engine.decoding import Choosing
+from service.engine.gathering import Gathering
 from service.engine.line import Line
 from service.engine.model import Model
 from service.engine.slots import Slots
@@ -144,6 +145,7 @@ class StepLoop:
         self.model = model
         self.line: Line[StepRequest] = Line(model.name, model.card.serving, max_rows)
         self.slots = Slots(loop, model.session)
+        self.gathering = Gathering()
         self._max_rows = loop.max_batch
         self._others_wait = others_wait
         self._running = False

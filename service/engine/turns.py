@@ -1,8 +1,10 @@
 """Whose turn it is at the lanes: what a queue must be, and the round of those that have work."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from service.engine.gathering import Gathering
 from service.engine.model import Model
 
 
@@ -42,6 +44,7 @@ class Queue(Protocol):
     """The requests before one graph of a model; true while a turn may be formed."""
 
     model: Model
+    gathering: Gathering
 
     @property
     def quick(self) -> bool:
@@ -78,6 +81,14 @@ class Turns:
             self._rounds = dict(sorted({**self._rounds, priority: deque[Queue]()}.items()))
         if queue not in self._rounds[priority]:
             self._rounds[priority].append(queue)
+
+    def take(self, ready: Callable[[Queue], bool]) -> Queue | None:
+        """The first queue that is ``ready``, if one is; every queue is asked, once."""
+        found = [queue for queues in self._rounds.values() for queue in queues if ready(queue)]
+        if not found:
+            return None
+        self._rounds[found[0].model.card.serving.priority].remove(found[0])
+        return found[0]
 
     def next(self) -> Queue:
         """The queue whose turn it is.

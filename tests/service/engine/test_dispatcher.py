@@ -1,10 +1,13 @@
 """Quick batches on the loop: alone at once, together where requests follow each other."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
-from service.engine import Engine
-from service.engine.dispatcher import ENOUGH, PROBE_EVERY, QUIET_TURNS
+import pytest
+
+from service.engine import Answer, Engine
+from service.engine.gathering import ENOUGH, PROBE_EVERY, QUIET_TURNS
 from tests.packages import MAX_BATCH, example, write_package
 from tests.service.engine.asking import ask, check_all, run_on, serving, settled
 
@@ -71,3 +74,39 @@ async def test_work_for_a_lane_is_not_kept_waiting_by_quick_requests(repository:
         await asyncio.sleep(0)  # the dispatcher looks
         assert not engine._dispatcher._idle
         await asyncio.gather(large, *small)
+
+
+async def crowd(engine: Engine, model: str, until: Callable[[], bool]) -> list[asyncio.Task[Answer]]:
+    """Callers of a model that come one in each turn of the loop, until something holds."""
+    callers = []
+    while not until():
+        callers.append(ask(engine, example(1), model=model, version=None))
+        await asyncio.sleep(0)
+    return callers
+
+
+@pytest.mark.parametrize("crowded_on_lanes", [False, True])
+async def test_the_traffic_of_one_model_keeps_no_quick_request_of_another_waiting(
+    crowded_on_lanes: bool, repository: Path
+) -> None:
+    async with serving(repository, max_queue_rows=10_000) as engine:
+        run_on(engine, lanes=False)
+        if crowded_on_lanes:
+            engine.repository.get("other").session.inline_rows = 0
+        for model in ("tiny", "other"):  # the first of each would wait for others, to see whether they come
+            await ask(engine, example(1), model=model, version=None)
+        together = [ask(engine, example(1), model="other", version=None) for _ in range(2)]
+        await asyncio.gather(*together)  # now it waits for more
+        alone = ask(engine, example(1), model="tiny", version=None)
+        others = await crowd(engine, "other", alone.done)
+        assert len(others) <= 6
+        await asyncio.gather(*others)
+
+
+async def test_a_model_gathers_as_well_beside_the_traffic_of_another(repository: Path) -> None:
+    async with serving(repository, max_queue_rows=10_000) as engine:
+        run_on(engine, lanes=False)
+        done = asyncio.create_task(trickle(engine, 3 * MAX_BATCH))
+        others = await crowd(engine, "other", done.done)
+        await asyncio.gather(done, *others)
+        assert executions(engine) <= 4

@@ -49,6 +49,22 @@ def test_a_queue_has_one_place_however_often_it_is_added() -> None:
     assert all_of(turns) == [first, second]
 
 
+def test_of_those_that_are_ready_the_first_is_taken_and_all_are_asked_once() -> None:
+    turns, low, high, high_too = Turns(), queue(2), queue(1), queue(1)
+    for one in (low, high, high_too):
+        turns.add(one)
+    asked: list[Any] = []
+
+    def ready(one: Any) -> bool:
+        asked.append(one)
+        return one is not high
+
+    assert turns.take(ready) is high_too
+    assert asked == [high, high_too, low]
+    assert turns.take(lambda _: False) is None
+    assert all_of(turns) == [high, low]
+
+
 def test_nobody_is_next_where_nobody_has_work() -> None:
     turns = Turns()
     with pytest.raises(IndexError):
