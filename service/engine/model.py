@@ -1,6 +1,7 @@
 """One version of one package, loaded, proved and warm."""
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,10 @@ MAX_UNPACKED_BYTES = 256 << 20
 
 # With ``any_size`` where a run may have any number of rows.
 Load = Callable[..., Session]
+
+# numpy reads an array's header by `ast.literal_eval`, which in CPython 3.11 now and then fails where two threads are in
+# it: they count their recursion in one place (issue 106905).
+_PARSING = threading.Lock()
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +142,7 @@ class Model:
             )
         specs = (*graph.inputs, *graph.outputs)
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            with path.open("rb") as file, _PARSING, np.load(file, allow_pickle=False) as archive:
                 _check_unpacked(archive)
                 arrays = {spec.name: _texts(archive[prefix + spec.name]) for spec in specs}
             check_inputs(self.name, specs, arrays, batched=bool(graph.max_batch))
