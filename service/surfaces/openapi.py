@@ -135,7 +135,8 @@ def _link(name: str, version: str) -> dict[str, Any]:
 def _operation() -> dict[str, Any]:
     live = {"200": _text("It does.")}
     ready = {"200": _text("They are."), **_errors([NotReady])}
-    metrics = {"200": _text("In Prometheus' format."), "503": _json("A worker did not give its metrics.", "Error")}
+    shown = _text("In Prometheus' format, or in OpenMetrics' where that is accepted.", "application/openmetrics-text")
+    metrics = {"200": shown, "503": _json("A worker did not give its metrics.", "Error")}
     return {
         "/livez": {"get": _get("Operation", "live", "Whether the process lives.", live)},
         "/readyz": {"get": _get("Operation", "ready", "Whether requests are taken.", ready)},
@@ -148,12 +149,19 @@ def _get(tag: str, name: str, summary: str, responses: dict[str, Any]) -> dict[s
 
 
 def _errors(errors: Iterable[type[LectoriumError]]) -> dict[str, Any]:
-    return {str(error.http_status): _json(error.__doc__ or "", "Error") for error in errors}
+    found = {str(error.http_status): _json(error.__doc__ or "", "Error") for error in errors}
+    if full := found.get(str(QueueFull.http_status)):
+        full["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return found
 
 
 def _json(description: str, schema: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": reference(schema)}}}
 
 
-def _text(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
+def _text(description: str, *kinds: str) -> dict[str, Any]:
+    """Plain text, or text of one of those kinds."""
+    return {
+        "description": description,
+        "content": {kind: {"schema": {"type": "string"}} for kind in ("text/plain", *kinds)},
+    }
