@@ -1,17 +1,18 @@
 """The one way from image bytes to a graph's input; training measures through it too, so they can't drift."""
 
+import ctypes
 import io
+import logging
 import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, _imaging, features
 
-from service.errors import InvalidImage, TooLarge
+from service.errors import InvalidImage, LectoriumError
+from service.image_bounds import check_mode, no_image, read_bounds
 from service.package import Preprocessing, Views
 
-# Formats whose decoders are in every Pillow; the rest of its plugins never see a stranger's bytes.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _MODES = {"grey": "L", "rgb": "RGB"}
 _INTERPOLATION = {
     "nearest": Image.Resampling.NEAREST,
@@ -27,35 +28,58 @@ Image.init()
 # The size is checked before a pixel is decoded, against the configured limit instead of Pillow's own.
 Image.MAX_IMAGE_PIXELS = None
 
-# Damaged metadata is worth a warning to Pillow; here it would let a stranger write our log.
-warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+# What Pillow and libtiff have to say quotes a stranger's bytes: it would let them write our log.
+warnings.filterwarnings("ignore", module="PIL")
+logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
+if features.check("libtiff"):
+    _tiff = ctypes.CDLL(_imaging.__file__)  # finds what Pillow is linked with, wherever that comes from
+    _tiff.TIFFSetErrorHandler(None)
+    _tiff.TIFFSetWarningHandler(None)
+
+_MOST_EXIF_BYTES = 128 << 10
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode(data: bytes, max_pixels: int) -> Image.Image:
     """The first frame of the image in ``data``, upright.
 
     Raises:
-        InvalidImage: ``data`` is empty, truncated or in none of `FORMATS`.
-        TooLarge: the image has more than ``max_pixels`` pixels.
+        InvalidImage: ``data`` is empty, truncated, in none of `FORMATS`, or coded in a way that is not read here.
+        TooLarge: the image has more than ``max_pixels`` pixels, or its structure says that it may take longer than
+            `service.image_bounds.MOST_SECONDS` to decode and prepare.
     """
     if not data:
         raise InvalidImage("the image has 0 bytes")
+    format_, found = read_bounds(data, max_pixels)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if image.width * image.height > max_pixels:
-            raise TooLarge(f"the image is {image.width}x{image.height} pixels; at most {max_pixels} are taken")
+        image = Image.open(io.BytesIO(found.file or data), formats=(format_,))
+        if sorted(image.size) != sorted((found.width, found.height)):
+            raise InvalidImage(f"{no_image(data)}: as {format_}, it says two sizes")
+        check_mode(format_, found, image.mode, transparent=image.has_transparency_data)
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-    except TooLarge:
+        return _upright(image)
+    except LectoriumError:
         raise
     except Exception as error:  # Pillow's decoders raise anything on bytes they can't make sense of
-        raise InvalidImage(f"the {len(data)} bytes are no image of {', '.join(FORMATS)}, or a damaged one") from error
-    return image
+        raise InvalidImage(no_image(data)) from error
+
+
+def flatten(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """The image in the graph's colours, 8 bits each, without transparency; to `prepare` what is flat costs less."""
+    return _convert(image, _MODES[preprocessing.colour], preprocessing.background)
 
 
 def prepare(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """The image as the graph wants it: uint8, (H, W) for grey and (H, W, 3) for rgb."""
-    image = _convert(image, _MODES[preprocessing.colour], preprocessing.background)
+    image = flatten(image, preprocessing)
     size = (preprocessing.width, preprocessing.height)
     if image.size != size:
         image = _fit(image, size, preprocessing)
@@ -86,6 +110,14 @@ def _crops(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8
 
 def _with_mirrored(views: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate([views, views[:, :, ::-1]])
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as its EXIF says that it is held; `ImageOps.exif_transpose` would write all of that EXIF anew."""
+    if "exif" in image.info:
+        image.info["exif"] = image.info["exif"][:_MOST_EXIF_BYTES]
+    method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if method is None else image.transpose(method)
 
 
 def _convert(image: Image.Image, mode: str, background: int) -> Image.Image:

@@ -41,14 +41,14 @@ def deep_png(colour_type: int, pixel: tuple[int, ...], size: tuple[int, int] = (
     rows = (b"\0" + struct.pack(f">{len(pixel)}H", *pixel) * size[0]) * size[1]
     header = struct.pack(">IIBBBBB", *size, 16, colour_type, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, data) for kind, data in chunks)
 
 
 def claiming(file: bytes, width: int, height: int) -> bytes:
     """The file with another size in its header and the same few pixels: a decompression bomb's first bytes."""
     if file.startswith(b"\x89PNG"):
         header = struct.pack(">II", width, height) + file[24:29]
-        return file[:8] + _chunk(b"IHDR", header) + file[33:]
+        return file[:8] + png_chunk(b"IHDR", header) + file[33:]
     if file.startswith(b"\xff\xd8"):
         at = file.index(b"\xff\xc0") + 5
         return file[:at] + struct.pack(">HH", height, width) + file[at + 4 :]
@@ -66,5 +66,6 @@ def claiming(file: bytes, width: int, height: int) -> bytes:
     raise ValueError(f"no header known that starts with {file[:4]!r}")
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG file."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -20,7 +20,7 @@ class CaptionVisits:
         """The words of the best caption as they come, then the whole answer; wrap it in `contextlib.aclosing`."""
         served = self._captioner.model(model, version)
         visit.of(served)
-        async with aclosing(self._captioner.words(served, image, options, visit.deadline)) as found:
+        async with aclosing(self._captioner.words(served, image, options, visit.asker)) as found:
             async for each in found:
                 if isinstance(each, Word):
                     visit.emitted()

@@ -19,7 +19,7 @@ class ClassifyVisits:
         """The answer for one image."""
         served = self._classifier.model(model, version)
         visit.of(served)
-        answer = await self._classifier(image, served.name, served.version, options, visit.deadline)
+        answer = await self._classifier(image, served.name, served.version, options, visit.asker)
         visit.spent(answer.timing)
         return answer
 
@@ -29,6 +29,6 @@ class ClassifyVisits:
         """The answers for several."""
         served = self._classifier.model(model, version)
         visit.of(served)
-        answer = await self._classifier.batch(images, served.name, served.version, options, visit.deadline)
+        answer = await self._classifier.batch(images, served.name, served.version, options, visit.asker)
         visit.spent(answer.timing)
         return answer

@@ -12,6 +12,7 @@ from service.deadline import Deadline
 from service.engine import Engine, Model
 from service.errors import CallerGone, Draining, InternalError, LectoriumError
 from service.tasks.answer import Timing
+from service.tasks.asker import Asker
 
 SURFACES = ("http", "oip_rest", "oip_grpc", "vision_grpc")
 
@@ -22,6 +23,7 @@ class Visit:
     """One request inside the door, handled in this block, and what became known of it; whatever ends it is counted.
 
     ``deadline`` is when its answer must be there, for all of its stages; None while only the engine's own limit holds.
+    ``connection`` is whose images it takes turns with; "" where nobody asked for that.
     A stage not reached stays None.
 
     Raises:
@@ -35,6 +37,7 @@ class Visit:
         "_emitted",
         "_held",
         "compute_s",
+        "connection",
         "deadline",
         "decode_s",
         "model",
@@ -43,8 +46,9 @@ class Visit:
         "version",
     )
 
-    def __init__(self, door: "Door", surface: str, deadline: Deadline | None = None) -> None:
+    def __init__(self, door: "Door", surface: str, deadline: Deadline | None = None, connection: str = "") -> None:
         self._door = door
+        self.connection = connection
         self.surface = surface
         self.deadline = deadline
         self.model = self.version = ""
@@ -53,6 +57,11 @@ class Visit:
         self.compute_s: float | None = None
         self._emitted = False
         self._held: Model | None = None
+
+    @property
+    def asker(self) -> Asker:
+        """The request, as those see it who decode its images."""
+        return Asker(self.connection, self.deadline, partial(self._door.still_runs, self.surface))
 
     def of(self, model: Model) -> None:
         """The request is for this model."""
@@ -156,9 +165,9 @@ class Door:
         """Whether the server is draining."""
         return self._closed
 
-    def visit(self, surface: str, deadline: Deadline | None = None) -> Visit:
+    def visit(self, surface: str, deadline: Deadline | None = None, connection: str = "") -> Visit:
         """Handle one request: ``with door.visit(surface) as visit: ...``."""
-        return Visit(self, surface, deadline)
+        return Visit(self, surface, deadline, connection)
 
     def open(self) -> None:
         """Every port listens: be ready."""
@@ -178,13 +187,17 @@ class Door:
 
     def enter(self, surface: str) -> None:
         """One request more is inside."""
-        self._inside[surface] += 1
-        self._count += 1
-        self._empty.clear()
+        self.still_runs(surface, 1)
 
     def leave(self, surface: str) -> None:
         """One less."""
-        self._inside[surface] -= 1
-        self._count -= 1
-        if not self._count:
+        self.still_runs(surface, -1)
+
+    def still_runs(self, surface: str, change: int) -> None:
+        """So many more of a surface's requests are inside: those whose work goes on without them are, too."""
+        self._inside[surface] += change
+        self._count += change
+        if self._count:
+            self._empty.clear()
+        else:
             self._empty.set()

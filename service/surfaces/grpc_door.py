@@ -33,7 +33,7 @@ def through_door(
         async def method(self: Any, request: Request, context: Context) -> Response:
             door: Door = self._door
             try:
-                with door.visit(surface, call_deadline(context, self._config.timeout_s)) as visit:
+                with door.visit(surface, call_deadline(context, self._config.timeout_s), context.peer()) as visit:
                     if controls:
                         self._guard.check_token(_authorizations(context))
                     return await handler(self, request, visit)

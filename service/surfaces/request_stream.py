@@ -68,7 +68,7 @@ class RequestStream(Generic[Request, Response]):
     async def _handle(self, request: Request) -> None:
         try:
             deadline = call_deadline(self._context, self._patience_s)
-            with self._door.visit(self._surface, deadline) as visit:
+            with self._door.visit(self._surface, deadline, self._context.peer()) as visit:
                 async with aclosing(self._answers(request, visit)) as answers:
                     async for answer in answers:
                         await self._write(answer)

@@ -52,7 +52,7 @@ class TaskDoor:
             return
         events = EventStream(send, self._patience_s, ERROR)
         try:
-            with self._door.visit(SURFACE) as visit:
+            with self._door.visit(SURFACE, connection=str(scope.get("client"))) as visit:
                 scope.setdefault("state", {}).update(visit=visit, events=events)
                 await self._handle(scope, receive, send, visit)
         except ANSWERED as error:

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from service.config import Config
-from service.deadline import Deadline
 from service.engine import Emission, Engine, Model
 from service.package import CaptionCard
 from service.package.choice import SCORE
 from service.tasks.answer import Timing
+from service.tasks.asker import ANYBODY, Asker
 from service.tasks.caption_choice import CaptionChoice
 from service.tasks.captioning import Captioning, CaptionOptions, Word
 from service.tasks.decoding import Decoder
@@ -33,7 +33,7 @@ class Captioner:
         model: Model,
         image: bytes,
         options: CaptionOptions = DEFAULTS,
-        deadline: Deadline | None = None,
+        asker: Asker = ANYBODY,
     ) -> AsyncGenerator[Word | Captioning]:
         """The words of the best caption of ``image``, then the whole answer; wrap it in `contextlib.aclosing`.
 
@@ -41,22 +41,22 @@ class Captioner:
 
         Args:
             model: a captioner that is served.
-            image: an image file of one of `service.imaging.FORMATS`, any size and colour mode.
+            image: an image file of one of `service.image_bounds.FORMATS`, any size and colour mode.
             options: how words are chosen, how many, and what is said of them.
-            deadline: when the answer must be there; None for the engine's limit alone.
+            asker: for whom, and by when.
 
         Raises:
             InvalidArgument: an option is none the model has.
-            InvalidImage, TooLarge, QueueFull: as `Decoder`.
+            InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `Decoder`.
             QueueFull, DeadlineExceeded, CallerBehind, InternalError: as `Engine.steps`.
         """
         choice = CaptionChoice.of(model, options, self._most_bytes)
         preprocessing = model.package.captioner.preprocessing
         began = time.perf_counter()
-        pixels = await self._decode(image, preprocessing)
+        pixels = await self._decode(image, preprocessing, asker=asker)
         decoded = time.perf_counter()
-        sentences = Sentences(model, pixels[0], choice.attention, self._decode)
-        wanted = choice.options._replace(deadline=deadline)
+        sentences = Sentences(model, pixels[0], choice.attention, self._decode, asker)
+        wanted = choice.options._replace(deadline=asker.deadline)
         asked = (model, None, {preprocessing.tensor: pixels}, choice.outputs, wanted)
         async with aclosing(self._engine.steps(*asked)) as emissions:
             async for emission in emissions:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.config import Config
-from service.deadline import Deadline
 from service.engine import Answer, Engine, Model, Options
 from service.imaging import VIEW_COUNTS
 from service.package import ClassifyCard
 from service.tasks.answer import Timing
+from service.tasks.asker import ANYBODY, Asker
 from service.tasks.choice import Choice
 from service.tasks.classification import Classification, ClassificationBatch, Classified, ClassifyOptions
 from service.tasks.decoding import Decoder
@@ -40,29 +40,30 @@ class Classifier:
         model: str = "",
         version: str = "",
         options: ClassifyOptions = DEFAULTS,
-        deadline: Deadline | None = None,
+        asker: Asker = ANYBODY,
     ) -> Classification:
         """The most probable labels of ``image``.
 
         Args:
-            image: an image file of one of `service.imaging.FORMATS`, any size and colour mode.
+            image: an image file of one of `service.image_bounds.FORMATS`, any size and colour mode.
             model: the model's name; "" for the configured default.
             version: its version; "" for the highest.
             options: how many labels, over which views, explained how.
-            deadline: when the answer must be there; None for the engine's limit alone.
+            asker: for whom, and by when.
 
         Raises:
             UnknownModel: no such model or version, or it does not classify.
             InvalidArgument: an option is none the model has.
-            InvalidImage, TooLarge, QueueFull: as `Decoder`.
+            InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `Decoder`.
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
         """
         served = self.model(model, version)
         card, choice = served.package.classifier, Choice.of(served, options)
         began = time.perf_counter()
-        rows = await self._decode(image, card.preprocessing, choice.views, plain=bool(choice.explain))
+        plain = bool(choice.explain)
+        rows = await self._decode(image, card.preprocessing, choice.views, plain=plain, asker=asker)
         decode_s = time.perf_counter() - began
-        (result,), timing = await self._answer(served, choice, [rows], decode_s, Options(deadline=deadline))
+        (result,), timing = await self._answer(served, choice, [rows], decode_s, asker)
         return Classification(
             model=served.name,
             version=served.version,
@@ -77,7 +78,7 @@ class Classifier:
         model: str = "",
         version: str = "",
         options: ClassifyOptions = DEFAULTS,
-        deadline: Deadline | None = None,
+        asker: Asker = ANYBODY,
     ) -> ClassificationBatch:
         """The same of several images, all of them or none.
 
@@ -91,15 +92,17 @@ class Classifier:
         if choice.explain:
             Explainer(self._engine, served, choice).check_size(len(images), self._config.max_request_bytes)
         began = time.perf_counter()
-        rows = await self._decode.many(images, card.preprocessing, choice.views, plain=bool(choice.explain))
+        plain = bool(choice.explain)
+        rows = await self._decode.many(images, card.preprocessing, choice.views, plain=plain, asker=asker)
         decode_s = time.perf_counter() - began
-        results, timing = await self._answer(served, choice, rows, decode_s, Options(deadline=deadline))
+        results, timing = await self._answer(served, choice, rows, decode_s, asker)
         return ClassificationBatch(model=served.name, version=served.version, results=results, timing=timing)
 
     async def _answer(
-        self, model: Model, choice: Choice, rows: list[NDArray[np.uint8]], decode_s: float, asked: Options
+        self, model: Model, choice: Choice, rows: list[NDArray[np.uint8]], decode_s: float, asker: Asker
     ) -> tuple[list[Classified], Timing]:
         """What is said of each image, given its rows, and where the time went."""
+        asked = Options(deadline=asker.deadline)
         explainer = Explainer(self._engine, model, choice, asked) if choice.explain else None
         answers = await self._ask(model, choice, rows, explainer, asked)
         probabilities: NDArray[Any] = answers[0].outputs[model.package.classifier.classes.tensor]
@@ -108,7 +111,7 @@ class Classifier:
             probabilities = probabilities.reshape(len(rows), views, -1).mean(1)  # (N * views, C) -> (N, C)
         results = [Classified(labels=most_probable(model, each, choice.top_k)) for each in probabilities]
         if explainer is not None:
-            await self._explain(explainer, answers[-1], rows, results)
+            await self._explain(explainer, answers[-1], rows, results, asker)
         timing = Timing(
             queue_ms=max([answer.queue_s for answer in answers]) * 1e3,
             decode_ms=decode_s * 1e3,
@@ -136,14 +139,19 @@ class Classifier:
         return await together(infer([card.classes.tensor]), explainer.ask(plain))
 
     async def _explain(
-        self, explainer: Explainer, answer: Answer, rows: list[NDArray[np.uint8]], results: list[Classified]
+        self,
+        explainer: Explainer,
+        answer: Answer,
+        rows: list[NDArray[np.uint8]],
+        results: list[Classified],
+        asker: Asker,
     ) -> None:
         """Add the explanation of each image to what is said of it."""
         drawings = [
             partial(explainer.explain, each[0], answer.outputs, i, result.labels[0].index)
             for i, (each, result) in enumerate(zip(rows, results, strict=True))
         ]
-        for result, explanation in zip(results, await self._decode.each(drawings), strict=True):
+        for result, explanation in zip(results, await self._decode.each(drawings, asker=asker), strict=True):
             result.explanation = explanation
 
 

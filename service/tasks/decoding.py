@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -10,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.config import Config
+from service.deadline import Deadline
 from service.engine.cores import usable_cores
 from service.errors import InvalidArgument, LectoriumError, QueueFull, TooLarge
-from service.imaging import VIEW_COUNTS, decode, prepare, take_views
+from service.imaging import VIEW_COUNTS, decode, flatten, prepare, take_views
 from service.package import Preprocessing, Views
+from service.tasks.asker import ANYBODY, Asker
+from service.tasks.decoder_threads import DecoderThreads, Job
 
 T = TypeVar("T")
 
@@ -23,12 +25,17 @@ class Decoder:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        cores = max(1, usable_cores() // config.workers)
-        self._pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+        self._threads = DecoderThreads(max(1, usable_cores() // config.workers))
         self._waiting = 0
 
     async def __call__(
-        self, data: bytes, preprocessing: Preprocessing, views: Views = "single", *, plain: bool = False
+        self,
+        data: bytes,
+        preprocessing: Preprocessing,
+        views: Views = "single",
+        *,
+        plain: bool = False,
+        asker: Asker = ANYBODY,
     ) -> NDArray[np.uint8]:
         """The image in ``data`` as the graph wants it, `take_views` of it: (rows, H, W) or (rows, H, W, 3).
 
@@ -37,26 +44,28 @@ class Decoder:
         Raises:
             InvalidImage, TooLarge: as `service.imaging.decode`.
             QueueFull: as many rows wait as may.
+            DeadlineExceeded: the asker's deadline passed before.
         """
         if len(data) > self._config.max_request_bytes:
             raise TooLarge(f"the image has {len(data)} bytes; at most {self._config.max_request_bytes} are taken")
-        rows = VIEW_COUNTS[views]
-        self._enter(rows)
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, self._decode, data, preprocessing, views, plain)
-        finally:
-            self._waiting -= rows
+        (rows,) = await self.each([partial(self._decode, data, preprocessing, views, plain)], VIEW_COUNTS[views], asker)
+        return rows
 
     async def many(
-        self, files: Sequence[bytes], preprocessing: Preprocessing, views: Views = "single", *, plain: bool = False
+        self,
+        files: Sequence[bytes],
+        preprocessing: Preprocessing,
+        views: Views = "single",
+        *,
+        plain: bool = False,
+        asker: Asker = ANYBODY,
     ) -> list[NDArray[np.uint8]]:
         """The same of several images, side by side.
 
         Raises:
             InvalidArgument: there are none, or more than may be.
             InvalidImage, TooLarge: as above, with the index of the first that is found; or all together are too long.
-            QueueFull: as above.
+            QueueFull, DeadlineExceeded: as above.
         """
         most, total = self._config.max_images, sum(map(len, files))
         if not 1 <= len(files) <= most:
@@ -64,23 +73,35 @@ class Decoder:
         if total > self._config.max_request_bytes:
             raise TooLarge(f"the images have {total} bytes; at most {self._config.max_request_bytes} are taken")
         work = [partial(self._decode_one, i, data, preprocessing, views, plain) for i, data in enumerate(files)]
-        return await self.each(work, VIEW_COUNTS[views])
+        return await self.each(work, VIEW_COUNTS[views], asker)
 
-    async def each(self, work: Sequence[Callable[[], T]], rows: int = 1) -> list[T]:
+    async def each(self, work: Sequence[Callable[[], T]], rows: int = 1, asker: Asker = ANYBODY) -> list[T]:
         """What each piece of work, of so many ``rows``, returns, in order; the first that fails ends all.
+
+        What has not begun then, or when the caller leaves or its deadline passes, never will; what has begun ends by
+        itself, and nobody waits for it.
 
         Raises:
             QueueFull: more rows would wait than may, and others wait already.
+            DeadlineExceeded: the asker's deadline passed before.
         """
-        loop = asyncio.get_running_loop()
+        deadline = asker.deadline or Deadline.after(self._config.timeout_s)
+        deadline.check()
         self._enter(rows * len(work))
-        begun = [loop.run_in_executor(self._pool, piece) for piece in work]
+        jobs = [Job(piece, asker, deadline) for piece in work]
         try:
-            return await asyncio.gather(*begun)
+            for job in jobs:
+                self._threads.add(job)
+            async with asyncio.timeout(deadline.remaining_s) as clock:
+                return await asyncio.gather(*(job.future for job in jobs))
+        except TimeoutError as error:
+            if not clock.expired():
+                raise
+            raise deadline.exceeded() from error
         finally:
             self._waiting -= rows * len(work)
-            for future in begun:
-                future.cancel()  # those that have not begun never will
+            for job in jobs:
+                self._threads.leave(job)
 
     def _enter(self, rows: int) -> None:
         if self._waiting and self._waiting + rows > self._config.max_queue_rows:
@@ -96,7 +117,7 @@ class Decoder:
             raise type(error)(f"images[{index}]: {error}") from error
 
     def _decode(self, data: bytes, preprocessing: Preprocessing, views: Views, plain: bool) -> NDArray[np.uint8]:
-        image = decode(data, self._config.max_image_pixels)
+        image = flatten(decode(data, self._config.max_image_pixels), preprocessing)
         rows = take_views(image, preprocessing, views)
         if plain and views == "ten_crop":
             return np.concatenate([prepare(image, preprocessing)[None], rows])

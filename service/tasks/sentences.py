@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from service.engine import Model
 from service.engine.tensors import Tensor, Tensors
 from service.package.choice import LOG_PROBABILITY, TOKEN
+from service.tasks.asker import Asker
 from service.tasks.caption_choice import Shown
 from service.tasks.captioning import Attention, Caption, Word
 from service.tasks.decoding import Decoder
@@ -18,13 +19,14 @@ from service.tasks.text import Spoken
 class Sentences:
     """Written down step by step, one a row; ``image`` is (H, W) or (H, W, 3)."""
 
-    def __init__(self, model: Model, image: NDArray[np.uint8], attention: Shown, decode: Decoder) -> None:
+    def __init__(self, model: Model, image: NDArray[np.uint8], attention: Shown, decode: Decoder, asker: Asker) -> None:
         card = model.package.captioner
         self._spoken = Spoken(model, card.loop)
         self._grid = card.attention
         self._image = image
         self._attention = attention
         self._decode = decode
+        self._asker = asker
         self._rows: list[list[Word]] = []
 
     async def add(self, outputs: Tensors) -> Word | None:
@@ -32,7 +34,7 @@ class Sentences:
 
         Raises:
             InternalError: as `Spoken`.
-            QueueFull: as `Decoder.each`, where attention is drawn.
+            QueueFull, DeadlineExceeded: as `Decoder.each`, where attention is drawn.
         """
         pieces = self._spoken.pieces(outputs[TOKEN.name])
         self._rows = self._rows or [[] for _ in pieces]
@@ -59,4 +61,4 @@ class Sentences:
         if self._attention == "values":
             return [Attention(shape=shape, values=values.tobytes()) for values in maps]
         drawings = [partial(overlay, self._image, values) for values in maps]
-        return [Attention(png=png) for png in await self._decode.each(drawings)]
+        return [Attention(png=png) for png in await self._decode.each(drawings, asker=self._asker)]

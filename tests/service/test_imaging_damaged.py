@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.errors import InvalidImage, TooLarge
-from service.imaging import FORMATS, decode, prepare
+from service.image_bounds import FORMATS
+from service.imaging import decode, prepare
 from service.package import Preprocessing
 from tests.pictures import RED, claiming, encoded, noise, solid
 from tests.service.image_files import ORIENTATION, PIXELS, SOLID, TRANSPARENT, palette, read

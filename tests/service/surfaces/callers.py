@@ -1,6 +1,6 @@
 """Callers that begin a request and do not wait for its answer: the returned function makes them leave."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,8 +54,13 @@ def begin_http(server: Server) -> Leave:
 
 def begin_http_batch(server: Server, images: int, **fields: str) -> Leave:
     """Ask a model about several."""
-    parts = [*(_part(name, value.encode()) for name, value in fields.items()), *[_part("images", png(), "a")] * images]
-    return _post(server, "/v1/classify/batch", b"".join(parts))
+    return begin_images(server, [png()] * images, **fields)
+
+
+def begin_images(server: Server, files: Sequence[bytes], **fields: str) -> Leave:
+    """Ask a model about these."""
+    texts = [_part(name, value.encode()) for name, value in fields.items()]
+    return _post(server, "/v1/classify/batch", b"".join([*texts, *(_part("images", file, "a") for file in files)]))
 
 
 def begin_caption(server: Server, image: bytes, **fields: object) -> Leave:

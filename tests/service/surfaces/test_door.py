@@ -58,6 +58,20 @@ def test_while_a_model_is_missing_the_others_are_served() -> None:
     assert not door.serving
 
 
+async def test_work_that_goes_on_without_its_request_is_in_flight_and_waited_for() -> None:
+    door = open_door()
+    with door.visit(SURFACE, connection="a caller's") as visit:
+        asker = visit.asker
+    assert asker.connection == "a caller's"
+    asker.still_runs(1)
+    emptied = asyncio.create_task(door.emptied(10))
+    await asyncio.sleep(0)
+    assert (inside(), emptied.done()) == (1, False)
+    asker.still_runs(-1)
+    await emptied
+    assert inside() == 0
+
+
 def test_a_visit_is_in_flight_until_it_ends() -> None:
     door = open_door()
     with door.visit(SURFACE), door.visit(SURFACE):

@@ -1,6 +1,8 @@
 import asyncio
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -8,9 +10,11 @@ import pytest
 from PIL import Image
 
 from service.config import Config
-from service.errors import InvalidImage, QueueFull, TooLarge
+from service.deadline import Deadline
+from service.errors import DeadlineExceeded, InvalidImage, QueueFull, TooLarge
 from service.package import Preprocessing
 from service.tasks import decoding
+from service.tasks.asker import Asker
 from service.tasks.decoding import Decoder
 from tests.pictures import RED, encoded, solid
 
@@ -23,14 +27,16 @@ def decoder(**settings: Any) -> Decoder:
 
 
 class SlowDecoding:
-    """Decoding that ends when it is told to, and notes the threads it ran on."""
+    """Decoding that ends when it is told to, and notes the threads it ran on and the files it was given."""
 
     def __init__(self) -> None:
         self.threads: set[str] = set()
+        self.files: list[bytes] = []
         self.go_on = threading.Event()
 
     def __call__(self, data: bytes, max_pixels: int) -> Image.Image:
         self.threads.add(threading.current_thread().name)
+        self.files.append(data)
         assert self.go_on.wait(10)
         return solid("RGB", RED)
 
@@ -41,6 +47,22 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDecoding]:
     monkeypatch.setattr(decoding, "decode", decode)
     yield decode
     decode.go_on.set()
+
+
+@pytest.fixture
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "usable_cores", lambda: 1)
+
+
+async def begun(slow: SlowDecoding, files: int) -> None:
+    """So many decodings have."""
+    await until(lambda: len(slow.files) >= files)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Come back when it does; the thread that makes it so knows no loop."""
+    while not holds():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
 
 
 def is_red(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bool:
@@ -99,3 +121,90 @@ async def test_a_refused_image_gives_its_place_back() -> None:
         with pytest.raises(InvalidImage):
             await decode(b"a cat", CARD)
     assert is_red(await decode(FILE, CARD))
+
+
+@pytest.mark.usefixtures("one_core")
+async def test_connections_take_turns_however_much_one_of_them_sends(slow: SlowDecoding) -> None:
+    decode = decoder()
+    greedy, modest, late = Asker("greedy"), Asker("modest"), Asker("late")
+    many = [asyncio.create_task(decode.many([b"greedy"] * 20, CARD, asker=greedy)) for _ in range(2)]
+    await begun(slow, 1)
+    few = [asyncio.create_task(decode(b"modest", CARD, asker=modest)) for _ in range(2)]
+    await asyncio.sleep(0)
+    few.append(asyncio.create_task(decode(b"late", CARD, asker=late)))
+    await asyncio.sleep(0)
+    slow.go_on.set()
+    await asyncio.gather(*many, *few)
+    assert slow.files[:6] == [b"greedy", b"greedy", b"modest", b"late", b"greedy", b"modest"]
+    assert slow.files[6:] == [b"greedy"] * 37
+
+
+@pytest.mark.usefixtures("one_core")
+async def test_what_has_not_begun_at_its_deadline_never_does(slow: SlowDecoding) -> None:
+    decode = decoder()
+    first = asyncio.create_task(decode(b"first", CARD))
+    await begun(slow, 1)
+    with pytest.raises(DeadlineExceeded, match=r"no answer in 0\.05 s"):
+        await decode.many([b"expired"] * 3, CARD, asker=Asker(deadline=Deadline.after(0.05)))
+    with pytest.raises(DeadlineExceeded):
+        await decode(b"too late", CARD, asker=Asker(deadline=Deadline.after(-1)))
+    last = asyncio.create_task(decode(b"last", CARD))
+    await asyncio.sleep(0)
+    slow.go_on.set()
+    await asyncio.gather(first, last)
+    assert slow.files == [b"first", b"last"]
+
+
+@pytest.mark.usefixtures("one_core")
+async def test_what_has_not_begun_when_its_caller_leaves_never_does(slow: SlowDecoding) -> None:
+    decode = decoder(max_queue_rows=3)
+    first = asyncio.create_task(decode(b"first", CARD))
+    await begun(slow, 1)
+    gone = asyncio.create_task(decode.many([b"gone"] * 2, CARD))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait([gone])
+    last = asyncio.create_task(decode.many([b"last"] * 2, CARD))
+    await asyncio.sleep(0)
+    slow.go_on.set()
+    await asyncio.gather(first, last)
+    assert slow.files == [b"first", b"last", b"last"]
+
+
+async def test_a_decoding_whose_deadline_passes_is_answered_at_once_and_counted_until_it_ends(
+    slow: SlowDecoding,
+) -> None:
+    running: list[int] = []
+    asker = Asker(deadline=Deadline.after(0.05), still_runs=running.append)
+    with pytest.raises(DeadlineExceeded):
+        await decoder()(FILE, CARD, asker=asker)
+    assert running == [1]
+    slow.go_on.set()
+    await until(lambda: len(running) == 2)
+    assert running == [1, -1]
+
+
+async def test_what_is_answered_is_not_counted_as_running_on(slow: SlowDecoding) -> None:
+    running: list[int] = []
+    slow.go_on.set()
+    await decoder().many([FILE] * 3, CARD, asker=Asker(still_runs=running.append))
+    assert running == []
+
+
+def test_a_program_ends_while_an_image_is_decoded() -> None:
+    program = """
+import asyncio, threading
+from service.config import Config
+from service.package import Preprocessing
+from service.tasks import decoding
+begun = threading.Event()
+decoding.decode = lambda *_: (begun.set(), threading.Event().wait())
+async def main():
+    card = Preprocessing(tensor="image", colour="rgb", height=4, width=4)
+    task = asyncio.create_task(decoding.Decoder(Config())(b"an image", card))
+    await asyncio.sleep(0)
+    assert await asyncio.to_thread(begun.wait, 10)
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -1,0 +1,70 @@
+"""Images that cost as much as one may: others are answered beside them, and nobody waits for them to be done."""
+
+import signal
+import time
+from contextlib import ExitStack, closing
+
+import pytest
+
+from tests.packages import example
+from tests.pictures import png
+from tests.service.image_bombs import BOMBS, jpeg_scans
+from tests.service.surfaces.callers import begin_images, in_flight
+from tests.service.surfaces.conftest import IMAGE_TRANSPORTS, StartServer
+from tests.service.surfaces.test_hostile import good_clients
+from tests.service.surfaces.transports import HttpBatch, Refused, Vision
+from tests.serving import MAX_REQUEST_BYTES, Server, eventually
+
+# 50 KB that take about a second of a core each: on two cores, half a minute for all.
+COSTLY = [jpeg_scans((700, 700), 3500, "RGB")] * 64
+# Of what is said to end in a moment, on a machine that others use as well.
+AT_ONCE_S = 12
+ROOM = 16 << 20
+
+
+def test_bombs_are_refused_in_words_beside_good_clients(server: Server) -> None:
+    files = [file for make in BOMBS.values() if len(file := make()) < MAX_REQUEST_BYTES // 2]
+    assert len(files) > 8
+    with good_clients(server), ExitStack() as stack:
+        transports = [stack.enter_context(closing(make(server))) for make in IMAGE_TRANSPORTS.values()]
+        for i, file in enumerate(files):
+            with pytest.raises(Refused, match=r"INVALID_ARGUMENT|413"):
+                transports[i % len(transports)].classify(file)
+
+
+def test_a_connection_with_many_costly_images_lets_others_pass(start: StartServer) -> None:
+    server = start(max_request_bytes=ROOM, drain_s=0.1)
+    leave = begin_images(server, [jpeg_scans((300, 300), 3500, "RGB")] * 64)
+    assert eventually(lambda: in_flight(server, "http") == 1)
+    with closing(Vision(server)) as others:
+        for i in range(3):
+            assert others.classify(png(example(1, i)[0]))["model"] == "tiny"
+    assert in_flight(server, "http") == 1
+    leave()
+
+
+def test_the_deadline_ends_a_request_while_its_images_are_decoded_and_the_rest_never_begins(start: StartServer) -> None:
+    server = start(max_request_bytes=ROOM, timeout_s=1)
+    with closing(HttpBatch(server)) as transport:
+        began = time.monotonic()
+        with pytest.raises(Refused, match=r"DEADLINE_EXCEEDED: no answer in 1 s"):
+            transport.classify_batch(COSTLY)
+        assert eventually(lambda: in_flight(server, "http") == 0, AT_ONCE_S)
+        assert time.monotonic() - began < AT_ONCE_S + 1
+
+
+def test_a_caller_that_hangs_up_leaves_nothing_to_decode(start: StartServer) -> None:
+    server = start(max_request_bytes=ROOM)
+    leave = begin_images(server, COSTLY)
+    assert eventually(lambda: in_flight(server, "http") == 1)
+    leave()
+    assert eventually(lambda: in_flight(server, "http") == 0, AT_ONCE_S)
+
+
+def test_the_process_ends_while_images_are_decoded(start: StartServer) -> None:
+    server = start(max_request_bytes=ROOM, drain_s=0.5)
+    leave = begin_images(server, COSTLY)
+    assert eventually(lambda: in_flight(server, "http") == 1)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.wait(AT_ONCE_S) == 0
+    leave()
