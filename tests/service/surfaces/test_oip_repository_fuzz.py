@@ -55,8 +55,8 @@ def test_any_configuration_is_read_or_refused(config: dict[str, Any]) -> None:
 def test_any_parameters_are_read_or_refused(parameters: dict[str, Any]) -> None:
     found = checked(parameters)
     if found is not None:
-        assert parameters.keys() <= {"config", "file:1/model.onnx"}
+        assert not parameters.keys() & {"file:1/../x", "file:"}
         assert bool(found.files) == ("file:1/model.onnx" in parameters)
     with suppress(InvalidArgument):
         read_unload(parameters)
-        assert parameters.keys() <= {"unload_dependents"}
+        assert isinstance(parameters.get("unload_dependents", False), bool)
