@@ -118,6 +118,14 @@ class Config(BaseModel):
     max_queue_rows: int = Field(1024, ge=1, description="Rows that may wait for one model before 429.")
     timeout_s: float = Field(30.0, gt=0, description="A request's deadline where the caller sets none.")
     drain_s: float = Field(30.0, gt=0, description="Time for in-flight requests after SIGTERM.")
+    max_connections: int = Field(
+        2048, ge=1, description="HTTP connections a port may have in each worker; less where descriptors are few."
+    )
+    max_head_bytes: int = Field(32 << 10, ge=1024, description="Largest head of an HTTP request, and largest trailers.")
+    head_s: float = Field(
+        10.0, gt=0, description="Time for the head of an HTTP request, from a connection's start too."
+    )
+    keep_alive_s: float = Field(75.0, gt=0, description="Time an HTTP connection may be idle after an answer.")
     max_request_bytes: int = Field(16 << 20, ge=1, description="Largest request body, and largest image file.")
     max_images: int = Field(64, ge=1, description="Most images, or texts, in one call.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest decoded image (decompression bombs).")

@@ -51,6 +51,13 @@ class Forbidden(LectoriumError):
     reason = "forbidden"
 
 
+class HeadTooLarge(InvalidArgument):
+    """The head of an HTTP request, or its trailers, have too many bytes or too many fields."""
+
+    http_status = 431
+    reason = "head_too_large"
+
+
 class UnknownModel(LectoriumError):
     """No such model, or no such version of it."""
 
@@ -108,6 +115,12 @@ class DeadlineExceeded(LectoriumError):
     reason = "deadline"
 
 
+class HeadLate(DeadlineExceeded):
+    """The head of an HTTP request did not come in time."""
+
+    http_status = 408
+
+
 class CallerGone(LectoriumError):
     """The caller left before the answer; nobody reads this one (499 is the proxies' word for it)."""
 
@@ -130,6 +143,15 @@ class Draining(LectoriumError):
     http_status = 503
     grpc_code = "UNAVAILABLE"
     reason = "draining"
+
+
+class TooManyConnections(LectoriumError):
+    """The port has as many connections as it may; ``retry_after`` is in whole seconds."""
+
+    http_status = 503
+    grpc_code = "UNAVAILABLE"
+    reason = "too_many_connections"
+    retry_after: ClassVar[int] = 1
 
 
 class InternalError(LectoriumError):

@@ -14,8 +14,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# Most answers are quicker than this, and spare the task that would listen for their caller.
-PATIENCE_S = 0.02
+# The key of a scope under which the server takes the function it calls when the caller hangs up: `Exchange.on_hang_up`.
+ON_HANG_UP = "lectorium.on_hang_up"
+# How often is looked for bodies that did not come in time.
+LOOK_S = 0.05
 
 
 class Callers:
@@ -23,83 +25,76 @@ class Callers:
 
     def __init__(self, body_s: float) -> None:
         self.body_s = body_s
-        self._inside: set[Caller] = set()
+        self._sending: set[Caller] = set()
         self._looking = False
 
-    def caller(self, receive: Receive) -> "Caller":
-        """Look after one caller inside this block: ``with callers.caller(receive) as caller: ...``."""
-        return Caller(self, receive)
+    def caller(self, scope: Scope) -> "Caller":
+        """Look after one caller inside this block: ``with callers.caller(scope) as caller: ...``."""
+        return Caller(self, scope)
 
-    def enter(self, caller: "Caller") -> None:
-        """Look after ``caller`` from now on."""
-        self._inside.add(caller)
+    def expect(self, caller: "Caller") -> None:
+        """The caller's body is to come in time."""
+        self._sending.add(caller)
         if not self._looking:
             self._looking = True
-            asyncio.get_running_loop().call_later(PATIENCE_S, self._look)
+            asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
-    def leave(self, caller: "Caller") -> None:
-        """No more."""
-        self._inside.remove(caller)
+    def expect_no_more(self, caller: "Caller") -> None:
+        """It has come, or is not waited for."""
+        self._sending.discard(caller)
 
     def _look(self) -> None:
         now = time.monotonic()
-        for caller in self._inside:
+        for caller in self._sending:
             caller.look(now)
-        self._looking = bool(self._inside)
+        self._looking = bool(self._sending)
         if self._looking:
-            asyncio.get_running_loop().call_later(PATIENCE_S, self._look)
+            asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
 
 class Caller:
-    """One caller: its body must come in time; once it `listens`, its hanging up ends the work.
+    """One caller: its body must come in time, and its hanging up ends the work at once.
 
     Raises:
         DeadlineExceeded, CallerGone: in place of the cancellation that ended the block.
     """
 
-    __slots__ = ("_callers", "_error", "_listens", "_receive", "_since", "_task", "_watcher")
+    __slots__ = ("_callers", "_error", "_on_hang_up", "_since", "_task")
 
-    def __init__(self, callers: Callers, receive: Receive) -> None:
+    def __init__(self, callers: Callers, scope: Scope) -> None:
         self._callers = callers
-        self._receive = receive
-        self._listens = False
+        self._on_hang_up: Callable[[Callable[[], None] | None], bool] = scope[ON_HANG_UP]
         self._error: LectoriumError | None = None
-        self._watcher: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
         assert task is not None  # an ASGI server always runs an app in one
         self._task = task
         self._since = time.monotonic()
-        self._callers.enter(self)
+        if not self._on_hang_up(self._hung_up):
+            raise CallerGone("the caller hung up")
+        self._callers.expect(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._callers.leave(self)
-        if self._watcher is not None:
-            self._watcher.cancel()
+        self._callers.expect_no_more(self)
+        self._on_hang_up(None)
         if self._error is not None and kind is asyncio.CancelledError:
             self._task.uncancel()
             raise self._error from error
 
-    def listens(self) -> None:
-        """The body has been read: what comes now is the end of the connection."""
-        self._listens = True
-        self._since = time.monotonic()
+    def body_came(self) -> None:
+        """The body has been read: the work may take its time."""
+        self._callers.expect_no_more(self)
 
     def look(self, now: float) -> None:
-        """End what has taken too long, listen to who has waited a while."""
-        if not self._listens:
-            if now - self._since > self._callers.body_s:
-                self._end(DeadlineExceeded(f"the request's body did not come within {self._callers.body_s:g} s"))
-        elif self._watcher is None and now - self._since > PATIENCE_S:
-            self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        """End what has waited too long for its body."""
+        if now - self._since > self._callers.body_s:
+            self._end(DeadlineExceeded(f"the request's body did not come within {self._callers.body_s:g} s"))
 
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def _hung_up(self) -> None:
         self._end(CallerGone("the caller hung up"))
 
     def _end(self, error: LectoriumError) -> None:

@@ -35,8 +35,8 @@ class EventResponse(Response):
             async with aclosing(self._messages) as messages:
                 async for message in messages:
                     await self._events.event(message, self._names[type(message)])
+            await self._events.end()
         except LectoriumError as error:
             raise Refusal(error) from error
-        await self._events.end()
         if self.background is not None:
             await self.background()

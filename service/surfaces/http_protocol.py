@@ -1,199 +1,265 @@
-"""HTTP/1.1 on one connection, for the fast path: httptools reads, an answer leaves in one write.
+"""HTTP/1.1 on one connection of any port: httptools reads, an answer leaves in one write.
 
-It takes the place of uvicorn's own protocol, under uvicorn's server, at less than half its cost a request. Headers
-an app answers with are written as they are: they must hold nothing a stranger sent.
+It takes the place of uvicorn's own protocol, under uvicorn's server, at less than half its cost a request, and bounds
+what a caller may send, how long it may take, and how much it may send ahead.
 """
 
 import asyncio
 import time
 from collections import deque
-from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
 
-import httptools
 import uvicorn
 from uvicorn.server import ServerState
 
+from service.errors import DeadlineExceeded, HeadLate, LectoriumError
+from service.surfaces.connections import LINGER_S, Connections, Refused
 from service.surfaces.exchange import Exchange, refusal
+from service.surfaces.http_error import Headers
+from service.surfaces.request_reader import PIECE, RequestReader
 
-_MAX_HEAD = 64 << 10
 _MAX_BUFFERED = 64 << 10
+# An app that bounds the time of a body, or of an answer's reading, by itself answers better: it has so much more.
+_APPS_OWN_S = 2.0
 
 
 class HttpProtocol(asyncio.Protocol):
-    """One connection. Requests that come before the last one is answered wait their turn."""
+    """One connection. Requests that come before the last one is answered wait, unread where they are many."""
 
     transport: asyncio.Transport
 
     def __init__(
         self,
+        connections: Connections,
+        *,
         config: uvicorn.Config,
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        self._connections = connections
         self._app: Any = config.loaded_app
-        self._idle_s = config.timeout_keep_alive
         self._state = server_state
+        self._app_state = app_state
         self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpRequestParser(self)
-        # Else what follows a request that says `Connection: close` would cost it its answer.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._exchange: Exchange | None = None  # the one whose body may still come
         self._turns: deque[Exchange] = deque()  # the first is being answered
-        self._reading_head = False
-        self._head_size = 0
-        self._since = time.monotonic()
+        self._unread = bytearray()  # what came while a request waits its turn, or a body its reader
+        self._refusal: bytes | None = None  # for what came behind the requests in `_turns`
+        self._ended = False
+        self._served = False
         self._paused = False
+        self._unsent = 0
+        self._since = self._sent = time.monotonic()
         self.leaving = False
         self.writable = asyncio.Event()
         self.writable.set()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin."""
+        """Begin, if there is room."""
         self.transport = transport
-        self._state.connections.add(self)  # type: ignore[arg-type]  # a protocol like uvicorn's own
+        if self._connections.full:
+            refused = Refused(self._connections)
+            transport.set_protocol(refused)
+            refused.connection_made(transport)
+            return
+        self._connections.open.add(self)
+        self._reader = RequestReader(self, self._scope(), self._app_state, self._connections.max_head_bytes)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End, whoever wished it."""
-        self._state.connections.discard(self)
+        """The connection is closed, by whichever side."""
+        self._connections.open.discard(self)
+        self._connections.paused.discard(self)
         self.writable.set()
-        for exchange in self._turns:
-            exchange.lost()
+        self._end_turns()
+
+    def eof_received(self) -> None:
+        """The caller sends no more, and is taken to have gone: the transport closes by itself."""
+        self._end_turns()
 
     def data_received(self, data: bytes) -> None:
-        """Read on; what is no HTTP ends the connection."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # answered as the plain request it is as well
-        except httptools.HttpParserError:
-            self._refuse(HTTPStatus.BAD_REQUEST)
-        if self._reading_head:
-            self._head_size += len(data)
-            if self._head_size > _MAX_HEAD:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        """Read on, or keep it for later."""
+        if self._ended or self._refusal is not None:
+            return  # read to notice the end of the connection, and forgotten
+        if self._unread:
+            self._unread += data
+        else:
+            self._read(data)
+        self._pause_or_resume()
 
     def pause_writing(self) -> None:
         """The caller does not read its answers."""
         self.writable.clear()
 
     def resume_writing(self) -> None:
-        """It does."""
+        """The caller reads its answers again."""
         self.writable.set()
 
     def shutdown(self) -> None:
         """Close, once what has begun is answered."""
         self.leaving = True
-        if not self._turns:
+        if self._ended:
+            self.transport.abort()
+        elif not self._turns:
             self.transport.close()
 
-    def close_if_idle(self, now: float, head_s: float) -> None:
-        """Close what has been silent between requests, or inside the head of one, for too long."""
-        if not self._turns and now - self._since > (head_s if self._reading_head else self._idle_s):
-            self.transport.close()
-
-    # What httptools calls
-
-    def on_message_begin(self) -> None:
-        """A request's first byte."""
-        self._reading_head = True
-        self._head_size = 0
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._continues = False
-        self._since = time.monotonic()
-
-    def on_url(self, url: bytes) -> None:
-        """A piece of its target."""
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
-        name = name.lower()
-        self._headers.append((name, value))
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._continues = True
-
-    def on_headers_complete(self) -> None:
-        """Its head is read: let the app begin, if it is this request's turn."""
-        self._reading_head = False
-        version = self._parser.get_http_version()
-        keep_alive = version == "1.1" and self._parser.should_keep_alive()
-        self._exchange = Exchange(self, self._scope(version), keep_alive=keep_alive, continues=self._continues)
-        self._turns.append(self._exchange)
-        if len(self._turns) == 1:
-            self._begin(self._exchange)
+    def look(self, now: float) -> None:
+        """End the connection, if nothing has happened on it for too long."""
+        patience_s = self._connections.patience_s + (_APPS_OWN_S if self._turns else 0)
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent, self._sent = unsent, now
+        if unsent:
+            if now - self._sent > patience_s:
+                self.transport.abort()
+        elif self._ended:
+            if now - max(self._since, self._sent) > LINGER_S:
+                self.transport.abort()
+        elif self._turns:
+            if self._turns[0].wants_body and now - self._turns[0].moved > patience_s:
+                self._refuse(DeadlineExceeded(f"nothing of the request's body came for {patience_s:g} s"))
         else:
-            self._pause()
+            self._look_for_request(now)
 
-    def on_body(self, body: bytes) -> None:
-        """A piece of its body."""
-        assert self._exchange is not None
-        if self._exchange.add(body) > _MAX_BUFFERED:
-            self._pause()
+    def _look_for_request(self, now: float) -> None:
+        head_s = self._connections.head_s
+        if self._reader.reading_head:
+            if now - max(self._since, self._reader.began) > head_s:
+                self._refuse(HeadLate(f"the request's head did not come within {head_s:g} s"))
+        elif now - self._since > (self._connections.keep_alive_s if self._served else head_s):
+            self.transport.close()
 
-    def on_message_complete(self) -> None:
-        """Its end."""
-        assert self._exchange is not None
-        self._exchange.complete()
-
-    # What an exchange calls
+    # What the reader and an exchange call
 
     @property
-    def default_headers(self) -> list[tuple[bytes, bytes]]:
+    def default_headers(self) -> Headers:
         """Those of every answer."""
         return self._state.default_headers
+
+    def begin(self, exchange: Exchange) -> None:
+        """Let the app answer, if it is this request's turn."""
+        self._turns.append(exchange)
+        if len(self._turns) == 1:
+            self._run(exchange)
 
     def answered(self, *, keep_alive: bool) -> None:
         """The first in turn has its answer."""
         self._turns.popleft()
+        self._served = True
         self._since = time.monotonic()
         if not keep_alive:
-            self.transport.close()
+            self._end()
         elif self._turns:
-            self._begin(self._turns[0])
-        if len(self._turns) < 2:
+            self._run(self._turns[0])
             self.read_on()
+        elif self._refusal is not None:
+            self._end(self._refusal)
+        else:
+            self.read_on()
+
+    def break_off(self, error: LectoriumError | None) -> None:
+        """The app has failed: answer with ``error`` and close, or only close where an answer has begun."""
+        if error is not None:
+            self._end(refusal(error))
+        elif self.writable.is_set():
+            self._end()
+        else:  # nobody reads it
+            self.transport.abort()
 
     def read_on(self) -> None:
         """There is room again for what the caller sends."""
-        if self._paused and not self.transport.is_closing():
-            self._paused = False
-            self.transport.resume_reading()
+        if self._unread:
+            data = bytes(self._unread)
+            self._unread.clear()
+            self._read(data)
+        if self._paused:
+            self._pause_or_resume()
 
-    def _pause(self) -> None:
-        if not self._paused and not self.transport.is_closing():
-            self._paused = True
-            self.transport.pause_reading()
+    @property
+    def _has_room(self) -> bool:
+        """Whether what comes next may be parsed: no request waits its turn, and no body its reader."""
+        exchange = self._reader.exchange
+        return len(self._turns) < 2 and (exchange is None or exchange.size <= _MAX_BUFFERED)
 
-    def _begin(self, exchange: Exchange) -> None:
+    def _read(self, data: bytes) -> None:
+        reader, read, size = self._reader, 0, len(data)
+        pieces = memoryview(data) if size > PIECE else data
+        try:
+            while read < size and self._has_room:
+                end = read + reader.piece
+                reader.feed(pieces[read:end])
+                read = end
+        except LectoriumError as error:
+            self._refuse(error)
+        else:
+            if read < size:
+                self._unread += pieces[read:]
+
+    def _pause_or_resume(self) -> None:
+        pause = len(self._unread) > _MAX_BUFFERED
+        if pause != self._paused and not self.transport.is_closing():
+            self._paused = pause
+            if pause:
+                self._connections.paused.add(self)
+                self.transport.pause_reading()
+            else:
+                self._connections.paused.discard(self)
+                self.transport.resume_reading()
+
+    def _run(self, exchange: Exchange) -> None:
         task = self._loop.create_task(exchange.run(self._app))
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
 
-    def _scope(self, version: str) -> dict[str, Any]:
-        target = httptools.parse_url(self._url)
-        path = target.path.decode("ascii")
+    def _refuse(self, error: LectoriumError) -> None:
+        """Answer what came last with ``error``, once the requests before it are answered, and close."""
+        self._refusal = refusal(error)
+        broken = self._reader.exchange
+        if broken is not None and not broken.complete and broken in self._turns:
+            self._turns.remove(broken)
+            broken.lost()
+            if broken.begun:  # the refusal would stand in the midst of its answer
+                self._refusal = b""
+        if not self._turns:
+            self._end(self._refusal)
+
+    def _end(self, last: bytes = b"") -> None:
+        """Write the last bytes and close.
+
+        A caller that still sends would lose them if the connection were closed at once: it gets a moment to read them,
+        and what it sends is forgotten.
+        """
+        quiet = not (last or self._unread or self._reader.in_body)
+        self._ended = True
+        self._since = time.monotonic()
+        self._unread.clear()
+        self._end_turns()
+        if self.transport.is_closing():
+            return
+        self.transport.write(last)
+        if quiet:
+            self.transport.close()
+        else:
+            self.transport.write_eof()
+            self._pause_or_resume()
+
+    def _end_turns(self) -> None:
+        turns, self._turns = self._turns, deque()
+        for exchange in turns:
+            exchange.lost()
+
+    def _scope(self) -> dict[str, Any]:
+        """What is the same in the scope of each request."""
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "method": self._parser.get_method().decode("ascii"),
             "scheme": "http",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": target.path,
-            "query_string": target.query or b"",
             "root_path": "",
-            "headers": self._headers,
+            "client": _address(self.transport, "peername"),
+            "server": _address(self.transport, "sockname"),
         }
 
-    def _refuse(self, status: HTTPStatus) -> None:
-        """Close, and say why unless that would fall into the answer of a request before."""
-        self._reading_head = False
-        if not any(exchange.begun or exchange is not self._exchange for exchange in self._turns):
-            self.transport.write(refusal(status))
-        for exchange in self._turns:
-            exchange.lost()
-        self.transport.close()
+
+def _address(transport: asyncio.Transport, which: str) -> tuple[str, int] | None:
+    """Host and port of one side."""
+    address = transport.get_extra_info(which)
+    return (str(address[0]), int(address[1])) if address else None

@@ -3,14 +3,16 @@
 import asyncio
 import logging
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 
 from service.config import Config
 from service.errors import InvalidConfig
+from service.surfaces.connections import Connections
 from service.surfaces.disconnect import ASGIApp
 from service.surfaces.http_protocol import HttpProtocol
 from service.surfaces.ports import shared
@@ -19,17 +21,18 @@ log = logging.getLogger(__name__)
 
 
 class HttpServer(uvicorn.Server):
-    """Listens from `start` until `stop`; ``lean`` where the cost of each request matters."""
+    """Listens from `start` until `stop`; ``most`` connections may be open at the same time."""
 
     def __init__(
-        self, name: str, app: ASGIApp, port: int, config: Config, *, lifespan: bool = False, lean: bool = False
+        self, name: str, app: ASGIApp, port: int, config: Config, most: int, *, lifespan: bool = False
     ) -> None:
+        self._connections = Connections(name, config, most)
         super().__init__(
             uvicorn.Config(
                 app,
                 host=config.host,
                 port=port,
-                http=HttpProtocol if lean else "httptools",
+                http=cast(Any, partial(HttpProtocol, self._connections)),
                 ws="none",
                 lifespan="on" if lifespan else "off",
                 proxy_headers=False,
@@ -37,23 +40,20 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 log_config=None,
                 log_level="warning",
-                timeout_keep_alive=75,
                 # The door has waited already; what is left are idle connections.
                 timeout_graceful_shutdown=1,
             )
         )
         self.name = name
-        self._head_s = config.timeout_s
+        self.server_state.connections = cast(Any, self._connections.open)  # protocols like uvicorn's own
         self._shares_port = config.workers > 1
         self._task: asyncio.Task[None] | None = None
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second; once a second, close connections on which nothing happens."""
+        """Ten times a second: end connections that were hung up; once a second, those on which nothing happens."""
+        self._connections.end_hung_up()
         if counter % 10 == 0:
-            now = time.monotonic()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, HttpProtocol):
-                    connection.close_if_idle(now, self._head_s)
+            self._connections.look()
         return await super().on_tick(counter)
 
     @contextmanager
@@ -79,6 +79,8 @@ class HttpServer(uvicorn.Server):
 
     async def stop(self) -> None:
         """Close idle connections and end."""
+        for refused in list(self._connections.refused):
+            refused.end()
         self.should_exit = True
         if self._task is not None:
             await self._task

@@ -34,7 +34,7 @@ class OipGenerate:
     async def once(self, scope: Scope, receive: Receive, name: str, version: str | None) -> tuple[int, Headers, bytes]:
         """Status, headers and body: what all steps gave."""
         message = None
-        with self._door.visit(self._surface) as visit, self._callers.caller(receive) as caller:
+        with self._door.visit(self._surface) as visit, self._callers.caller(scope) as caller:
             async with aclosing(self._ask(scope, receive, visit, caller, name, version)) as responses:
                 async for answer, response in responses:
                     message = answer.gather(response)
@@ -47,16 +47,15 @@ class OipGenerate:
     async def _stream(self, scope: Scope, receive: Receive, name: str, version: str | None, send: Send) -> None:
         events = EventStream(send, self._patience_s)
         try:
-            with self._door.visit(self._surface) as visit, self._callers.caller(receive) as caller:
+            with self._door.visit(self._surface) as visit, self._callers.caller(scope) as caller:
                 async with aclosing(self._ask(scope, receive, visit, caller, name, version)) as responses:
                     async for answer, response in responses:
                         await events.event(answer.event(response))
+                    await events.end()
         except ANSWERED as error:
             if not events.begun:
                 raise
             await events.fail(error)
-        else:
-            await events.end()
 
     async def _ask(
         self, scope: Scope, receive: Receive, visit: Visit, caller: Caller, name: str, version: str | None
@@ -65,7 +64,7 @@ class OipGenerate:
         model = self._engine.repository.get(name, version)
         visit.of(model)
         body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
-        caller.listens()
+        caller.body_came()
         request = read_generate(body, model)
         answer = GenerateAnswer(model, request)
         async with aclosing(responses(self._engine, model, request.inputs, (), request.options, visit)) as found:

@@ -74,7 +74,7 @@ class RepositoryRoutes:
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         limit = self._config.max_request_bytes
-        with self._callers.caller(receive):
+        with self._callers.caller(scope):
             return await decoded(scope, await read_body(scope, receive, limit), limit)
 
 

@@ -79,11 +79,11 @@ class OipRest:
         raise UnknownPath(f"no path {path[:200]!r}")
 
     async def _infer(self, scope: Scope, receive: Receive, name: str, version: str | None) -> Answered:
-        with self._door.visit(SURFACE) as visit, self._callers.caller(receive) as caller:
+        with self._door.visit(SURFACE) as visit, self._callers.caller(scope) as caller:
             model = self._engine.repository.get(name, version)
             visit.of(model)
             body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
-            caller.listens()
+            caller.body_came()
             length = length_header(scope, _JSON_LENGTH)
             request = read_raw_request(body, model) if length == 0 else read_request(body, length, model)
             answer = await self._engine.infer(model, model.version, request.inputs, request.outputs, request.options)

@@ -12,6 +12,7 @@ from service.config import Config
 from service.engine import Engine
 from service.metrics import published
 from service.surfaces.bentoml_http import task_app
+from service.surfaces.connections import connections_a_port
 from service.surfaces.device_metrics import DeviceMetrics
 from service.surfaces.disconnect import ASGIApp
 from service.surfaces.door import Door
@@ -127,8 +128,10 @@ async def _announce(engine: Engine, grpc_server: GrpcServer, began: float) -> No
 
 def http_servers(engine: Engine, tasks: Tasks, door: Door, config: Config, metrics: ASGIApp) -> list[HttpServer]:
     """The three ports that speak HTTP."""
+    most = connections_a_port(config.max_connections)
+    task = task_app(engine, tasks, door, config, metrics)
     return [
-        HttpServer("REST", OipRest(engine, door, config), config.rest_port, config, lean=True),
-        HttpServer("metrics", metrics, config.metrics_port, config),
-        HttpServer("HTTP", task_app(engine, tasks, door, config, metrics), config.http_port, config, lifespan=True),
+        HttpServer("REST", OipRest(engine, door, config), config.rest_port, config, most),
+        HttpServer("metrics", metrics, config.metrics_port, config, most),
+        HttpServer("HTTP", task, config.http_port, config, most, lifespan=True),
     ]

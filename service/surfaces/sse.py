@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel
 
 from service.errors import CallerBehind, CallerGone, LectoriumError
-from service.surfaces.disconnect import Send
+from service.surfaces.disconnect import Message, Send
 from service.surfaces.http_error import error_answer
 
 _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
@@ -50,17 +50,24 @@ class EventStream:
                 await self.end()
 
     async def end(self) -> None:
-        """There are no more."""
-        await self._send({"type": "http.response.body", "body": b""})
+        """There are no more.
+
+        Raises:
+            CallerBehind: the caller has not read those before; the connection is closed without an end.
+        """
+        await self._patiently({"type": "http.response.body", "body": b""})
 
     async def _write(self, data: bytes, name: str) -> None:
+        if not self.begun:
+            self.begun = True
+            await self._patiently({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        body = (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % data
+        await self._patiently({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def _patiently(self, message: Message) -> None:
         try:
             async with asyncio.timeout(self._patience_s):
-                if not self.begun:
-                    self.begun = True
-                    await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-                body = (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % data
-                await self._send({"type": "http.response.body", "body": body, "more_body": True})
+                await self._send(message)
         except TimeoutError as error:
             self._read = False
             raise CallerBehind(f"the caller has read nothing for {self._patience_s:g} s") from error

@@ -66,9 +66,9 @@ class TaskDoor:
     async def _handle(self, scope: Scope, receive: Receive, send: Send, visit: Visit) -> None:
         if _BENTOML in header(scope, b"content-type"):
             raise InvalidArgument(f"a form or JSON is wanted, {_BENTOML.decode()}... came")
-        with self._callers.caller(receive) as caller:
+        with self._callers.caller(scope) as caller:
             body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
-            caller.listens()
+            caller.body_came()
             visit.deadline = Deadline.after(self._patience_s)
             try:
                 await self._app(scope, _Replay(body, receive), send)

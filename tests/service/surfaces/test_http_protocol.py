@@ -3,74 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from service.config import Config
-from service.surfaces.disconnect import ASGIApp, Receive, Scope, Send
-from service.surfaces.http_server import HttpServer
-from tests.serving import HOST, free_ports
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-@asynccontextmanager
-async def serving(app: ASGIApp, timeout_s: float = 20) -> AsyncIterator[HttpServer]:
-    [port] = free_ports(1)
-    server = HttpServer("lean", app, port, Config(rest_port=port, timeout_s=timeout_s), lean=True)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
-
-
-@asynccontextmanager
-async def dialled(server: HttpServer) -> AsyncIterator[Streams]:
-    reader, writer = await asyncio.open_connection(HOST, server.config.port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-
-
-async def told(server: HttpServer, request: bytes) -> bytes:
-    """All that comes back until the server closes."""
-    async with dialled(server) as (reader, writer):
-        writer.write(request)
-        return await asyncio.wait_for(reader.read(), 10)
-
-
-async def next_answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """Head and body of an answer of known length."""
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
-    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    return head, await asyncio.wait_for(reader.readexactly(length), 10)
-
-
-async def whole(receive: Receive) -> bytes:
-    pieces: list[bytes] = []
-    more = True
-    while more:
-        message = await receive()
-        pieces.append(message["body"])
-        more = message["more_body"]
-    return b"".join(pieces)
-
-
-async def reply(send: Send, body: bytes, status: int = 200) -> None:
-    headers = [(b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def mirror(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers with method, path and body."""
-    body = await whole(receive)
-    await reply(send, f"{scope['method']} {scope['path']} ".encode() + body)
+from service.surfaces.disconnect import Receive, Scope, Send
+from tests.service.surfaces.small_server import GET, dialled, mirror, next_answer, reply, serving, told, whole
 
 
 async def test_a_connection_serves_one_request_after_another() -> None:
@@ -247,7 +184,7 @@ async def test_half_an_answer_is_broken_off(caplog: pytest.LogCaptureFixture) ->
     [
         (b"nonsense\r\n\r\n", b"400 Bad Request"),
         (b"GET http:// HTTP/1.1\r\n\r\n", b"400 Bad Request"),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n", b"400 Bad Request"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n", b"400 Bad Request"),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 1_000_000, b"431 Request Header Fields Too Large"),
         (b"GET /" + b"x" * 1_000_000, b"431 Request Header Fields Too Large"),
     ],
@@ -259,7 +196,7 @@ async def test_what_is_no_request_is_refused(request_: bytes, status: bytes) -> 
     assert answer == b"HTTP/1.1 " + status + b"\r\n"
 
 
-async def test_nonsense_behind_a_request_never_stands_inside_its_answer() -> None:
+async def test_nonsense_behind_a_request_is_refused_behind_its_answer() -> None:
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"one", "more_body": True})
@@ -271,14 +208,20 @@ async def test_nonsense_behind_a_request_never_stands_inside_its_answer() -> Non
         writer.write(GET)
         await asyncio.wait_for(reader.readuntil(b"one\r\n"), 10)
         writer.write(b"nonsense\r\n\r\n")
-        assert await asyncio.wait_for(reader.read(), 10) == b""
+        rest, _, refusal = (await asyncio.wait_for(reader.read(), 10)).partition(b"HTTP/1.1 ")
+        assert rest == b"0\r\n\r\n"
+        assert refusal.startswith(b"400 ")
 
 
 async def test_half_a_head_has_its_time_and_a_caller_that_waits_has_more() -> None:
-    async with serving(mirror, timeout_s=0.2) as server, dialled(server) as half, dialled(server) as idle:
+    async with serving(mirror, head_s=0.2) as server, dialled(server) as half, dialled(server) as idle:
+        idle[1].write(GET)
+        await next_answer(idle[0])
         half[1].write(b"GET / HTTP/1.1\r\nHost:")
         began = time.monotonic()
-        assert await asyncio.wait_for(half[0].read(), 10) == b""
+        answer = await asyncio.wait_for(half[0].read(), 10)
+        assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+        assert answer.endswith(b"the request's head did not come within 0.2 s\"}")
         assert time.monotonic() - began >= 0.2
         idle[1].write(GET)
         assert (await next_answer(idle[0]))[1] == b"GET / "

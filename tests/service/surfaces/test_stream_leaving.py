@@ -1,11 +1,12 @@
 """Callers of streams that leave, that do not read, and the server's own end: on both transports."""
 
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -186,6 +187,31 @@ def test_a_caller_that_reads_nothing_for_long_is_given_up(impatient: Server, way
         assert eventually(lambda: in_flight(impatient, begun.surface) == 0)
     labels = {"model": "flood", "surface": begun.surface, "reason": "caller_behind"}
     assert impatient.metric("lectorium_rejections_total", **labels) == 1
+
+
+def test_streams_sent_ahead_hold_nothing_while_the_first_is_not_read(impatient: Server) -> None:
+    ask = post(f"{model_path('flood')}/generate_stream", steps=ENDLESS)
+    with connect(impatient.rest_port) as connection:
+        connection.sendall(ask * 12)
+        assert eventually(lambda: in_flight(impatient, "oip_rest") == 1)
+        most = 1
+        while (inside := in_flight(impatient, "oip_rest")) > 0:
+            most = max(most, inside)
+        assert most == 1
+        connection.settimeout(10)
+        with suppress(ConnectionError):
+            while connection.recv(1 << 20):
+                pass  # what was written before; then the end
+
+
+def test_streams_sent_ahead_and_read_come_in_their_order(loops: Server) -> None:
+    with connect(loops.rest_port) as connection:
+        for steps in (3, 1, 2):
+            connection.sendall(post(f"{model_path('ticks')}/generate_stream", steps=steps))
+        received = b""
+        while received.count(b"0\r\n\r\n") < 3:
+            received += connection.recv(1 << 20)
+    assert re.findall(rb'"step":(\d+)', received) == [b"1", b"2", b"3", b"1", b"1", b"2"]
 
 
 def test_a_stream_given_up_ends_with_a_status_that_says_why(impatient: Server) -> None:

@@ -1,0 +1,108 @@
+"""The rows of callers that have left are no one's: they are given back at once, and keep nobody out."""
+
+import asyncio
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.packages import example
+from tests.service.surfaces.callers import in_flight, slow_model_occupied
+from tests.service.surfaces.small_server import next_answer
+from tests.service.surfaces.sockets import connect
+from tests.service.surfaces.transports import JSON_LENGTH, infer_path
+from tests.serving import HOST, Server, eventually
+
+MAX_ROWS = 256
+ROWS = 8
+
+
+@pytest.fixture(scope="module")
+def narrow(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server where not many rows may wait."""
+    with Server(zoo, tmp_path_factory.mktemp("narrow") / "home", max_queue_rows=MAX_ROWS) as server:
+        yield server
+
+
+def ask(rows: int) -> bytes:
+    """A request for the slow model."""
+    images = example(rows)
+    size = {"binary_data_size": images.nbytes}
+    header = orjson.dumps(
+        {"inputs": [{"name": "image", "datatype": "UINT8", "shape": images.shape, "parameters": size}]}
+    )
+    head = (
+        f"POST {infer_path('slow')} HTTP/1.1\r\nHost: x\r\n{JSON_LENGTH}: {len(header)}\r\n"
+        f"Content-Length: {len(header) + images.nbytes}\r\n\r\n"
+    )
+    return head.encode() + header + images.tobytes()
+
+
+def reset(connection: socket.socket) -> None:
+    """Hang up without a word."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+AHEAD = {
+    "alone": b"",
+    "with one sent ahead": ask(ROWS),
+    "with half of one": ask(ROWS)[:200],
+    "with more than is read": ask(ROWS) * 2000,
+}
+
+
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_who_leaves_while_its_request_waits_is_noticed(server: Server, ahead: str) -> None:
+    with slow_model_occupied(server), closing(connect(server.rest_port)) as connection:
+        before = server.metric("lectorium_queue_rows", model="slow")
+        connection.sendall(ask(ROWS))
+        assert eventually(lambda: in_flight(server, "oip_rest") == 1)
+        connection.settimeout(0.3)
+        with suppress(TimeoutError):  # what is too much is not read before the answer
+            connection.sendall(AHEAD[ahead])
+        reset(connection)
+        assert eventually(lambda: in_flight(server, "oip_rest") == 0, within_s=3)
+        assert server.metric("lectorium_queue_rows", model="slow") <= before
+
+
+async def good_caller(port: int, until: float) -> list[bytes]:
+    """The statuses of one request after another."""
+    reader, writer = await asyncio.open_connection(HOST, port)
+    statuses = []
+    while time.monotonic() < until:
+        writer.write(ask(1))
+        head, _ = await next_answer(reader)
+        statuses.append(head.split()[1])
+    writer.close()
+    return statuses
+
+
+async def aborts(port: int, sent: bytes, until: float) -> int:
+    """How many callers have sent that and hung up, one after another."""
+    count = 0
+    while time.monotonic() < until:
+        _, writer = await asyncio.open_connection(HOST, port)
+        writer.write(sent)
+        await asyncio.sleep(0.003)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize(
+    "sent", [ask(ROWS), ask(ROWS) * 3, ask(ROWS)[:-50]], ids=["whole", "three ahead", "half a body"]
+)
+async def test_good_callers_are_not_kept_out_by_those_that_hang_up(narrow: Server, sent: bytes) -> None:
+    until = time.monotonic() + 2.5
+    good = [good_caller(narrow.rest_port, until) for _ in range(16)]
+    *statuses, aborted = await asyncio.gather(*good, aborts(narrow.rest_port, sent, until))
+    assert isinstance(aborted, int)
+    assert aborted > 50
+    assert {status for found in statuses if isinstance(found, list) for status in found} == {b"200"}
