@@ -113,7 +113,7 @@ def test_training_starts_from_a_package_that_the_card_of_the_new_one_names(at_ha
         ("fashion-vgg7", "fashion-vgg7-int8/1", "of fashion-vgg7-int8/1 are quantised to 8 bits (int8); training"),
         ("lenet5", "lenet5", "name one, such as "),
         ("lenet5", "mlp/1", "does not fit LeNet5: 8 missing: c1.weight"),
-        ("lenet5", "nowhere/1/model.onnx", "no such file; a package needs its card"),
+        ("lenet5", "nowhere/1/model.onnx", "model.json: no such file"),
         ("language-gru", "language-gru/1", "wanted no transfer (--weights), for it starts from random weights"),
     ],
 )
