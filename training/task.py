@@ -91,8 +91,8 @@ def fresh_model(recipe: Recipe, config: dict[str, Any] | None = None) -> nn.Modu
         torch.manual_seed(recipe.seed)
         try:
             return build(recipe.model, config)
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
-            message = error.args[0] if error.args else error
+        except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
+            message = str(error.args[0] if error.args else error).partition("\n")[0]
             near = _nearest_value(recipe.model, config)
             raise RecipeError(f"recipe {recipe.name!r}, config: {message}{near}") from error
 

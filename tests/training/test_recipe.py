@@ -5,13 +5,14 @@ import pytest
 from pydantic import ValidationError
 
 from models.registry import ROWS
-from tests.training.tiny import make_folder
+from tests.training.tiny import Tiny, make_folder, tiny_recipe
 from training.data.catalogue import CAPTIONED, SOURCES
 from training.data.languages import Declaration
 from training.errors import RecipeError
 from training.recipe import FOLDER, load_classifier, load_recipe, parse_recipe
 from training.recipe import shipped as shipped_recipes
 from training.task import fresh_model
+from training.tasks import open_task
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"
 shipped = pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -87,6 +88,18 @@ def test_a_change_replaces_one_value(change: str, path: tuple[str, ...], value: 
         ("validation=0", "validation: Input should be greater than or equal to 1 or "),
         ("validation=1.5", "validation: Input should be "),
         ("batch_size=all", "batch_size: Input should be a valid integer or Input should be 'full', not 'all'"),
+        ("epochs=99999999999", "epochs: Input should be less than or equal to 2147483647"),
+        ("batch_size=99999999999", "batch_size: Input should be less than or equal to 2147483647"),
+        ("optimiser.learning_rate=nan", "optimiser.learning_rate: Input should be a finite number, not nan"),
+        ("optimiser.learning_rate=inf", "optimiser.learning_rate: Input should be a finite number, not inf"),
+        ("optimiser.learning_rate=1e300", "optimiser.learning_rate: Input should be less than or equal to 1000000000"),
+        ("schedule.warmup=inf", "schedule.warmup: Input should be a finite number, not inf"),
+        ("penalty.l1=inf", "penalty.l1: Input should be a finite number, not inf"),
+        ("early_stopping.min_delta=inf", "early_stopping.min_delta: Input should be a finite number, not inf"),
+        ("augmentation.rotation=400", "augmentation.rotation: Input should be less than or equal to 180, not 400"),
+        ("config.dropout=nan", "config: wanted finite numbers, words, true or false, and lists and tables of these"),
+        ("config.hidden=2020-01-01", "config: wanted finite numbers, words,"),
+        ("dataset=''", "dataset: String should have at least 1 character"),
         ("keep=first", "keep: Input should be 'last' or 'best'"),
         ("early_stopping.patience=-1", "early_stopping.patience: Input should be greater"),
         ("early_stopping.metric=train_loss", "early_stopping.metric: Input should be 'validation_loss'"),
@@ -168,6 +181,23 @@ def test_a_folder_takes_the_place_of_the_data_set_with_all_that_was_said_of_it(t
     assert (recipe.dataset, recipe.name) == (str(photographs), "My-flowers")
     assert (recipe.gate, recipe.classes, recipe.validation, recipe.epochs) == (None, (), 0.15, 3)
     assert load_recipe("logistic", ["name=roses", "validation=7"], folder=photographs).name == "roses"
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ("augmentation.shift=29", "augmentation.shift: 29 pixels; images of 28x28 allow 28"),
+        ("augmentation.crop=100000", "augmentation.crop: 100000 pixels; images of 28x28 allow 28"),
+        ("augmentation.elastic=1e9", r"augmentation.elastic: 1e\+09 pixels; images of 28x28 allow 28"),
+        ("config.channels=x", "config.channels: wanted a whole number, not 'x'"),
+        ("model=resnet20-28 config.widths=[]", "config: "),
+    ],
+)
+def test_what_the_images_or_the_model_cannot_have_is_refused_before_training(
+    tiny: Tiny, change: str, wanted: str
+) -> None:
+    with pytest.raises(RecipeError, match=wanted):
+        open_task(tiny_recipe(*change.split(), model="lenet5"), tiny.folder).start()
 
 
 def test_a_recipe_with_a_value_the_model_does_not_have_is_refused() -> None:

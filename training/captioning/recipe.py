@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from training.craft.recipe import Recipe
-from training.craft.table import Count, Fraction, NonNegative, Share, Table
+from training.craft.table import Count, Fraction, NonNegative, Share, Table, Whole
 
 
 class CaptionGate(Table):
@@ -35,7 +35,7 @@ class CaptionerRecipe(Recipe):
     scheduled_sampling: Share = 0.0
     doubly_stochastic: NonNegative = 0.0
     supervised_attention: NonNegative = 0.0
-    self_critical: Annotated[int, Field(ge=0)] = 0
+    self_critical: Whole = 0
     beam_width: Annotated[int, Field(ge=1, le=8)] = 3
     gate: CaptionGate | None = None
 

@@ -15,6 +15,7 @@ from training.captioning.recipe import CaptionerRecipe
 from training.captioning.self_critical import SelfCritical
 from training.captioning.start import start_from
 from training.checkpoint import describe
+from training.craft.augmentation import check_augmentation
 from training.data import CaptionSource, CaptionSplit, find_captions
 from training.data.caption_loading import training_captions, validation_captions
 from training.data.digit_scenes import DigitScenes
@@ -127,7 +128,9 @@ def _check(recipe: CaptionerRecipe, source: CaptionSource) -> None:
     row = find(recipe.model)
     if not isinstance(row, CaptionVariant):
         raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} is no captioner")
-    shape = tuple(recipe.config.get("shape", row.input_shape))
+    said = recipe.config.get("shape", row.input_shape)
+    shape = tuple(said) if isinstance(said, list | tuple) else said
+    check_augmentation(recipe.augmentation, recipe.name, *source.shape[1:])
     problems = {
         "0 epochs, wanted 1 or more": recipe.epochs == 0,
         f"{recipe.optimiser.name} looks at all examples at each step; a captioner wants batches": (

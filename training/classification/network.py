@@ -33,10 +33,13 @@ def input_shape(recipe: ClassifierRecipe) -> Shape:
     """Channels, height and width of the images that the recipe's model takes.
 
     Raises:
-        RecipeError: there is no such model.
+        RecipeError: there is no such model, or its ``channels`` are no number.
     """
     channels, height, width = _variant(recipe).input_shape
-    return int(recipe.config.get("channels", channels)), height, width
+    said = recipe.config.get("channels", channels)
+    if not isinstance(said, int):
+        raise RecipeError(f"recipe {recipe.name!r}, config.channels: wanted a whole number, not {said!r}")
+    return said, height, width
 
 
 def complete_config(recipe: ClassifierRecipe, source: Source, examples: int) -> dict[str, Any]:
@@ -55,7 +58,8 @@ def check_network(recipe: ClassifierRecipe, model: nn.Module, shape: Shape, labe
         with torch.no_grad():
             logits: Tensor = model.eval()(torch.zeros(1, *shape))
     except RuntimeError as error:
-        raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} takes no images {shape} ({error})") from error
+        reason = str(error).partition("\n")[0]
+        raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} takes no images {shape} ({reason})") from error
     finally:
         model.train()
     if logits.shape != (1, len(labels)):

@@ -15,6 +15,7 @@ from training.classification.classifier import Batch, Classifier
 from training.classification.memory import remember
 from training.classification.network import check_network, complete_config, open_source, start_from
 from training.classification.recipe import ClassifierRecipe
+from training.craft.augmentation import check_augmentation
 from training.data import Source, Split, cut
 from training.data.loading import some_batches, training_batches, validation_batches
 from training.errors import RecipeError
@@ -68,6 +69,7 @@ class Classification(Task):
         recipe = self.recipe
         # A mistake in it is found before the data are read.
         fresh_model(recipe)
+        check_augmentation(recipe.augmentation, recipe.name, *self.source.shape[1:])
         training, validation = cut(
             self.source,
             validation=recipe.validation,

@@ -16,7 +16,8 @@ from kornia.augmentation import (
 from pydantic import Field
 from torch import Tensor
 
-from training.craft.table import Fraction, NonNegative, Table
+from training.craft.table import Fraction, NonNegative, Table, Whole
+from training.errors import RecipeError
 
 # The width, in pixels, of the Gaussian that makes a field of draws smooth.
 SMOOTHNESS = 4.0
@@ -33,15 +34,25 @@ class Augmentation(Table):
     """
 
     shift: NonNegative = 0.0
-    rotation: NonNegative = 0.0
-    shear: NonNegative = 0.0
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    shear: Annotated[float, Field(ge=0, lt=90)] = 0.0
     scale: Fraction = 0.0
     elastic: NonNegative = 0.0
     flip: Fraction = 0.0
-    crop: Annotated[int, Field(ge=0)] = 0
+    crop: Whole = 0
     brightness: Fraction = 0.0
     contrast: Fraction = 0.0
     erase: Fraction = 0.0
+
+
+def check_augmentation(how: Augmentation, name: str, height: int, width: int) -> None:
+    """Raise RecipeError where the recipe ``name`` moves images of that size by more than their side."""
+    side = min(height, width)
+    for key in ("shift", "elastic", "crop"):
+        if (pixels := getattr(how, key)) > side:
+            raise RecipeError(
+                f"recipe {name!r}, augmentation.{key}: {pixels:g} pixels; images of {height}x{width} allow {side}"
+            )
 
 
 def augment(images: Tensor, how: Augmentation, seed: int) -> Tensor:

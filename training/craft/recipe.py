@@ -1,15 +1,16 @@
 """What the recipes of all tasks say."""
 
+import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from service.package import Name
 from training.craft.augmentation import Augmentation
 from training.craft.optimiser import Optimiser
 from training.craft.schedule import Schedule
 from training.craft.stopping import EarlyStopping
-from training.craft.table import Count, Fraction, NonNegative, Share, Table
+from training.craft.table import Count, Fraction, NonEmpty, NonNegative, Share, Table, Whole
 from training.craft.transfer import Transfer
 
 
@@ -26,6 +27,15 @@ class AccuracyGate(Table):
     accuracy: Share
 
 
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """The values of ``config``, which checkpoints and cards say as JSON."""
+    try:
+        json.dumps(config, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError("wanted finite numbers, words, true or false, and lists and tables of these") from error
+    return config
+
+
 class Recipe(Table):
     """One training run. ``name`` is also the package's; ``config`` replaces values of the model's row.
 
@@ -38,11 +48,11 @@ class Recipe(Table):
 
     task: str
     name: Name
-    model: str
-    config: dict[str, Any] = Field(default_factory=dict)
-    dataset: str
+    model: NonEmpty
+    config: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(default_factory=dict)
+    dataset: NonEmpty
     examples: Count | None = None
-    epochs: Annotated[int, Field(ge=0)]
+    epochs: Whole
     batch_size: Count | Literal["full"] = 128
     optimiser: Optimiser = Optimiser(name="adamw", learning_rate=1e-3)
     schedule: Schedule = Schedule()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.craft.table import NonNegative, Positive, Table
+from training.craft.table import LARGEST, NonNegative, Table, Whole
 
 Name = Literal["constant", "fractional", "step", "exponential", "linear", "cosine", "plateau", "table"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -29,8 +29,8 @@ class Schedule(Table):
     warmup: NonNegative = 0.0
     decay: NonNegative = 1.0
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    every: Positive = 10.0
-    patience: Annotated[int, Field(ge=0)] = 5
+    every: Annotated[float, Field(ge=1e-6, le=LARGEST)] = 10.0
+    patience: Whole = 5
     fall: NonNegative = 0.0
     least: Share = 0.0
     table: tuple[tuple[NonNegative, NonNegative], ...] = ()

@@ -1,11 +1,10 @@
 """Early stopping: an end to training when it no longer helps (I2DL VIII.2)."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from lightning.pytorch.callbacks import EarlyStopping as Callback
-from pydantic import Field
 
-from training.craft.table import NonNegative, Table
+from training.craft.table import NonNegative, Table, Whole
 
 Metric = Literal["validation_loss", "validation_accuracy"]
 MODES: dict[Metric, Literal["min", "max"]] = {"validation_loss": "min", "validation_accuracy": "max"}
@@ -17,7 +16,7 @@ class EarlyStopping(Table):
     ``metric`` is also by which the best epoch is chosen.
     """
 
-    patience: Annotated[int, Field(ge=0)] = 0
+    patience: Whole = 0
     metric: Metric = "validation_loss"
     min_delta: NonNegative = 0.0
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from models.weights import AUXILIARY
-from training.craft.table import Table
+from training.craft.table import NonEmpty, Table
 
 
 class Transfer(Table):
@@ -19,7 +19,7 @@ class Transfer(Table):
     otherwise, nothing if empty.
     """
 
-    weights: str
+    weights: NonEmpty
     mode: Literal["full", "slow", "freeze"] = "full"
     factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     fresh: tuple[str, ...] | None = None

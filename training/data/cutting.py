@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from training.craft.table import Table
+from training.craft.table import MOST, Table, Whole
 from training.data.source import Source
 from training.data.split import Labels, Split
 from training.errors import DataError
@@ -18,8 +18,8 @@ Parts = tuple[Rows, Rows]
 class Fold(Table):
     """One of ``of`` parts of the examples, the ``index``-th from 0, to validate on; the rest is trained on."""
 
-    index: Annotated[int, Field(ge=0)]
-    of: Annotated[int, Field(ge=2)]
+    index: Whole
+    of: Annotated[int, Field(ge=2, le=MOST)]
 
     @model_validator(mode="after")
     def _index_is_below(self) -> "Fold":

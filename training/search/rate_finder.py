@@ -22,6 +22,7 @@ from training.tasks import open_task
 SMOOTHING, DIVERGED = 0.9, 4.0
 # Steps at either end, whose means are of too few losses to judge a slope by; and at the start, to judge a height by.
 EDGE, LEAST = 3, 12
+MOST_STEPS, MOST_RATE = 1_000_000, 1e30
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,10 @@ def find_rate(
     """
     if recipe.optimiser.full_batch:
         raise RecipeError(f"{recipe.optimiser.name} finds the length of its step itself")
-    if not 0 < lowest < highest or steps <= LEAST:
+    if not 0 < lowest < highest <= MOST_RATE or not LEAST < steps <= MOST_STEPS:
         raise RecipeError(
-            f"a range from {lowest:g} to {highest:g} in {steps} steps; it has to rise, in more than {LEAST}"
+            f"a range from {lowest:g} to {highest:g} in {steps} steps; it has to rise from above 0 to {MOST_RATE:g} at "
+            f"most, in more than {LEAST} steps and at most {MOST_STEPS:,}"
         )
     start = open_task(recipe, data).start()
     ascent = Ascent(np.geomspace(lowest, highest, steps).tolist(), recipe.optimiser.learning_rate)
