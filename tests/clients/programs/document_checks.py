@@ -5,9 +5,9 @@ from typing import Any
 import schemathesis
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
-# Of a form's number: BentoML's client sends null, and Swagger UI an empty text, where none is set.
-_NO_NUMBER = (None, "", "null")
-_NUMBERS = ("integer", "number")
+# What a form's field may be sent as, of each type, where it is left open: BentoML's client sends null, which is a text
+# too in a form, and Swagger UI an empty text.
+_LEFT_OPEN = {"integer": (None, "", "null"), "number": (None, "", "null"), "string": (None,)}
 
 
 @schemathesis.hook  # type: ignore[untyped-decorator]
@@ -23,12 +23,12 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
 
 @schemathesis.check  # type: ignore[untyped-decorator]
 def wrong_data_is_refused(context: Any, response: Any, case: Any) -> bool | None:
-    """The check of that name, but for numbers that a form leaves empty: no schema says both, and they mean none."""
+    """`negative_data_rejection`, but for fields that a form leaves open: no schema says so, and no client should."""
     if case.media_type == "multipart/form-data" and isinstance(case.body, dict):
         fields = case.operation.schema.raw_schema["components"]["schemas"][_form(case)]["properties"]
         for name, value in case.body.items():
             sent = value if isinstance(value, list) else [value]
-            if fields.get(name, {}).get("type") in _NUMBERS and all(each in _NO_NUMBER for each in sent):
+            if all(each in _LEFT_OPEN.get(fields.get(name, {}).get("type"), ()) for each in sent):
                 return None
     answer: bool | None = negative_data_rejection(context, response, case)
     return answer
