@@ -1,7 +1,8 @@
-"""The configuration: read once, typed, frozen. An unknown key is an error that names it.
+"""The configuration: read once, typed, frozen. An unknown key is an error that names it and the nearest that is known.
 
 Sources, the later one winning: the defaults below, the TOML file that ``LECTORIUM_CONFIG`` names, the
-environment (``LECTORIUM_REST_PORT=8000`` sets ``rest_port``).
+environment (``LECTORIUM_REST_PORT=8000`` sets ``rest_port``). What Kubernetes puts into the environment for a service
+that is called ``lectorium``, or ``lectorium-<anything>``, is passed over.
 """
 
 import os
@@ -26,11 +27,17 @@ from pydantic import (
 )
 
 from service.errors import InvalidConfig
+from service.nearest import did_you_mean
 from service.package import Name
-from service.package.serving import All, VersionPolicy
+from service.package.serving import All, Latest, Specific, VersionPolicy
 
 PREFIX = "LECTORIUM_"
 FILE_KEY = PREFIX + "CONFIG"
+# The names, after the prefix, of the variables that Kubernetes sets for a service.
+_LINK = re.compile(r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_PORT_LINK = re.compile(r"(.+_)?PORT")
+_LINKED = re.compile(r"(tcp|udp|sctp)://.+")
+_POLICY_KEYS = [*VersionPolicy.model_fields, *Latest.model_fields, *Specific.model_fields]
 
 
 def _policy(came: Any) -> Any:
@@ -156,6 +163,20 @@ class Config(BaseModel):
             raise ValueError(f"load_models is for model_control explicit; it is {self.model_control}")
         return self
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """The port of each surface, by the name of its setting."""
+        return {name: getattr(self, name) for name in ("http_port", "rest_port", "grpc_port", "metrics_port")}
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> "Config":
+        names: dict[int, str] = {}
+        for name, port in self.ports.items():
+            if port in names:
+                raise ValueError(f"{names[port]} and {name} are both {port}")
+            names[port] = name
+        return self
+
 
 def load_config(environ: Mapping[str, str] = os.environ) -> Config:
     """The configuration from ``environ`` and the TOML file it may name.
@@ -165,13 +186,30 @@ def load_config(environ: Mapping[str, str] = os.environ) -> Config:
     """
     values = _from_file(environ[FILE_KEY]) if environ.get(FILE_KEY) else {}
     for key, value in environ.items():
-        if key.startswith(PREFIX) and key != FILE_KEY:
+        if key.startswith(PREFIX) and key != FILE_KEY and not _is_service_link(key.removeprefix(PREFIX), value):
             values[key.removeprefix(PREFIX).lower()] = value
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(_problem(e["type"], list(map(str, e["loc"])), e["msg"]) for e in error.errors())
         raise InvalidConfig(f"configuration: {problems}") from error
+
+
+def _problem(kind: str, keys: list[str], message: str) -> str:
+    if not keys:  # it is about several
+        return message.removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        known = Config.model_fields if len(keys) == 1 else _POLICY_KEYS
+        message = f"no such setting{did_you_mean(keys[-1], known)}"
+    return f"{'.'.join(keys)}: {message}"
+
+
+def _is_service_link(key: str, value: str) -> bool:
+    """Whether it is one of the variables that Kubernetes sets in every pod for each service of the namespace.
+
+    For a service ``lectorium-http`` one of them is ``LECTORIUM_HTTP_PORT=tcp://10.0.0.1:3000``, which is no setting.
+    """
+    return bool(_LINK.fullmatch(key) or (_PORT_LINK.fullmatch(key) and _LINKED.fullmatch(value)))
 
 
 def _from_file(name: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ TIMEOUT_S = 2
 def main() -> int:
     """Ask the readiness page of the tensor-level REST port: it knows the models, the lanes and the drain."""
     port = os.environ.get("LECTORIUM_REST_PORT", "8000")
+    if not port.isdecimal():  # a link to a Kubernetes service of that name, as tcp://10.0.0.1:8000
+        port = "8000"
     try:
         # An empty ProxyHandler: a proxy named in the environment must not see requests to ourselves.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

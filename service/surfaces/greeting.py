@@ -1,14 +1,16 @@
 """What the user sees once every port listens."""
 
+import re
 from pathlib import Path
 
 from service.config import Config
 from service.engine import Engine
 from service.errors import LectoriumError
+from service.surfaces.ports import EVERY_ADDRESS, bracketed
 from service.tasks.selection import Selection
 from service.tasks.tasks import Tasks
 
-# Where we were started in the source tree, the commands of the README work, and so does this.
+# There where we were started in the source tree.
 PICTURE = Path("tests/data/seven.png")
 # Elsewhere a picture of the same digit is in the command: 28 pixels square, black and white.
 SEVEN = (
@@ -19,7 +21,7 @@ SEVEN = (
 
 async def greeting(config: Config, engine: Engine, tasks: Tasks) -> str:
     """The models, the addresses, and a command to try, which answers as it is printed."""
-    host = "localhost" if config.host in ("127.0.0.1", "0.0.0.0", "::") else config.host
+    host = "localhost" if config.host in ("127.0.0.1", "0.0.0.0", EVERY_ADDRESS) else bracketed(config.host)
     by = f" by {config.workers} workers" if config.workers > 1 else ""
     http, rest = f"http://{host}:{config.http_port}", f"http://{host}:{config.rest_port}/v2"
     names = engine.repository.names
@@ -40,8 +42,9 @@ def _task(tasks: Tasks, http: str) -> str:
     for selection, path in ((tasks.classifier.model, "classify"), (tasks.captioner.model, "caption")):
         if selection.served:
             model = f" -F model={name}" if (name := _named(selection)) else ""
-            if PICTURE.is_file():
-                return f"Try:  curl -F image=@{PICTURE}{model} {http}/v1/{path}"
+            picture = str(PICTURE.absolute())  # the user may ask from another folder
+            if PICTURE.is_file() and re.fullmatch(r"[\w./-]+", picture):
+                return f"Try:  curl -F image=@{picture}{model} {http}/v1/{path}"
             return f"Try:  echo {SEVEN} | base64 -d | curl -F image=@-{model} {http}/v1/{path}"
     if tasks.text_classifier.model.served:
         model = f', "model": "{name}"' if (name := _named(tasks.text_classifier.model)) else ""

@@ -15,10 +15,10 @@ from protos import open_inference_pb2, open_inference_pb2_grpc
 from protos.lectorium.v1 import vision_pb2, vision_pb2_grpc
 from service.config import Config
 from service.engine import Engine
-from service.errors import InvalidConfig
 from service.surfaces.door import Door
 from service.surfaces.grpc_door import Legible
 from service.surfaces.oip_grpc import OipGrpc
+from service.surfaces.ports import bracketed, cannot_listen
 from service.surfaces.vision_grpc import VisionGrpc
 from service.tasks.tasks import Tasks
 
@@ -46,7 +46,7 @@ class GrpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, legible)
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self._status: int = health_pb2.HealthCheckResponse.NOT_SERVING
-        self._address = f"{config.host}:{config.grpc_port}"
+        self._host, self._port = config.host, config.grpc_port
 
     async def start(self) -> None:
         """Listen.
@@ -55,9 +55,9 @@ class GrpcServer:
             InvalidConfig: the port is taken or the address is not ours.
         """
         try:
-            self._server.add_insecure_port(self._address)
+            self._server.add_insecure_port(f"{bracketed(self._host)}:{self._port}")
         except RuntimeError as error:
-            raise InvalidConfig(f"gRPC cannot listen on {self._address}: {error}") from error
+            raise cannot_listen("gRPC", self._host, self._port, str(error)) from error
         # The library's own first word is that the server serves.
         await self._say(self._status)
         await self._server.start()

@@ -11,11 +11,10 @@ from typing import Any, cast
 import uvicorn
 
 from service.config import Config
-from service.errors import InvalidConfig
 from service.surfaces.connections import Connections
 from service.surfaces.disconnect import ASGIApp
 from service.surfaces.http_protocol import HttpProtocol
-from service.surfaces.ports import shared
+from service.surfaces.ports import bound, cannot_listen
 
 log = logging.getLogger(__name__)
 
@@ -68,13 +67,13 @@ class HttpServer(uvicorn.Server):
             InvalidConfig: the port is taken or the address is not ours.
             RuntimeError: the app did not start; its trace is in the log.
         """
-        sockets = shared(self.name, self.config.host, self.config.port) if self._shares_port else None
+        sockets = bound(self.name, self.config.host, self.config.port, share=self._shares_port)
         self._task = asyncio.create_task(self._listen(sockets))
         while not self.started:
             if self._task.done():
                 if self.lifespan.should_exit:
                     raise RuntimeError(f"the {self.name} app did not start; its trace is above")
-                raise InvalidConfig(f"{self.name} cannot listen on {self.config.host}:{self.config.port}")
+                raise cannot_listen(self.name, self.config.host, self.config.port, "the log says why")
             await asyncio.sleep(0.001)
 
     async def stop(self) -> None:
@@ -85,8 +84,8 @@ class HttpServer(uvicorn.Server):
         if self._task is not None:
             await self._task
 
-    async def _listen(self, sockets: list[socket.socket] | None) -> None:
+    async def _listen(self, sockets: list[socket.socket]) -> None:
         try:
             await self.serve(sockets)
-        except SystemExit:  # uvicorn's way to say that it cannot listen
-            log.error("%s: cannot listen on port %d", self.name, self.config.port)
+        except OSError as error:  # somebody began to listen after the port was tried
+            log.error("%s: cannot listen on port %d: %s", self.name, self.config.port, error)

@@ -21,6 +21,7 @@ from service.surfaces.grpc_server import GrpcServer
 from service.surfaces.http_server import HttpServer
 from service.surfaces.metrics_page import MetricsPage
 from service.surfaces.oip_rest import OipRest
+from service.surfaces.ports import check_free
 from service.surfaces.triton_metrics import TritonMetrics
 from service.tasks.tasks import Tasks
 
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 async def serve(config: Config) -> None:
     """Serve by this process alone; see `run`."""
+    check_free(config)
 
     async def greet(text: str) -> None:
         print(text, flush=True)

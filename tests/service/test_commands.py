@@ -29,7 +29,7 @@ def test_the_version_is_the_packages() -> None:
 def test_a_wrong_setting_ends_serve_with_its_name_and_no_traceback() -> None:
     result = CliRunner(env={"LECTORIUM_REST_PRT": "8000"}).invoke(main, ["serve"])
     assert result.exit_code == 1
-    assert result.output.startswith("Error: configuration: rest_prt: ")
+    assert result.output.startswith("Error: configuration: rest_prt: no such setting; did you mean 'rest_port'")
     assert "Traceback" not in result.output
 
 
@@ -44,8 +44,9 @@ def test_several_workers_are_refused_a_taken_port_before_any_starts() -> None:
         port = taken.getsockname()[1]
         settings = {"LECTORIUM_HTTP_PORT": str(port), "LECTORIUM_REPOSITORY": "nowhere"}
         result = CliRunner(env=settings).invoke(main, ["serve", "--workers", "2"])
-    # One worker would read the repository first.
-    assert result.output == f"Error: HTTP cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert result.output == (
+        f"Error: HTTP cannot listen on 127.0.0.1:{port}: Address already in use; LECTORIUM_HTTP_PORT sets another\n"
+    )
 
 
 @pytest.mark.parametrize(

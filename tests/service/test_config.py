@@ -136,6 +136,61 @@ def test_a_folder_for_a_file_is_refused_by_name(tmp_path: Path) -> None:
         load_config({"LECTORIUM_CONFIG": str(tmp_path)})
 
 
+LINKS = {
+    "LECTORIUM_SERVICE_HOST": "10.0.0.1",
+    "LECTORIUM_SERVICE_PORT": "3000",
+    "LECTORIUM_SERVICE_PORT_HTTP": "3000",
+    "LECTORIUM_SERVICE_PORT_OPEN_INFERENCE": "8000",
+    "LECTORIUM_PORT": "tcp://10.0.0.1:3000",
+    "LECTORIUM_PORT_3000_TCP": "tcp://10.0.0.1:3000",
+    "LECTORIUM_PORT_3000_TCP_PROTO": "tcp",
+    "LECTORIUM_PORT_3000_TCP_PORT": "3000",
+    "LECTORIUM_PORT_3000_TCP_ADDR": "10.0.0.1",
+    "LECTORIUM_PORT_53_UDP": "udp://[fd00::1]:53",
+}
+
+
+@pytest.mark.parametrize("service", ["", "HTTP_", "REST_", "GRPC_", "METRICS_", "CONFIG_", "A_PORT_"])
+def test_what_kubernetes_sets_for_a_service_of_our_name_sets_nothing(service: str) -> None:
+    links = {name.replace("LECTORIUM_", f"LECTORIUM_{service}", 1): value for name, value in LINKS.items()}
+    assert load_config({**links, "LECTORIUM_LANES": "2"}) == Config(lanes=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "3000"), ("HTTP_PORT", "nine"), ("SERVICE", "x"), ("PORT_HTTP", "1"), ("HOSTS", "tcp://10.0.0.1:3000")],
+)
+def test_what_is_no_link_to_a_service_is_a_setting(name: str, value: str) -> None:
+    with pytest.raises(InvalidConfig, match=f"configuration: {name.lower()}: "):
+        load_config({**LINKS, f"LECTORIUM_{name}": value})
+
+
+@pytest.mark.parametrize(("wrong", "meant"), [("rest_prt", "rest_port"), ("worker", "workers"), ("devise", "device")])
+def test_an_unknown_setting_is_refused_with_the_nearest_there_is(wrong: str, meant: str, toml: Path) -> None:
+    toml.write_text(f'{wrong} = "1"\n')
+    for environ in ({f"LECTORIUM_{wrong.upper()}": "1"}, {"LECTORIUM_CONFIG": str(toml)}):
+        with pytest.raises(InvalidConfig, match=f"{wrong}: no such setting; did you mean '{meant}'"):
+            load_config(environ)
+
+
+def test_an_unknown_setting_that_is_near_none_is_refused_all_the_same() -> None:
+    with pytest.raises(InvalidConfig, match=r"zzz: no such setting$"):
+        load_config({"LECTORIUM_ZZZ": "1"})
+
+
+def test_an_unknown_key_of_a_policy_is_refused_with_the_nearest_there_is(toml: Path) -> None:
+    toml.write_text("[version_policy]\nlates = {num_versions = 2}\n")
+    with pytest.raises(InvalidConfig, match=r"version_policy\.lates: no such setting; did you mean 'latest'\?"):
+        load_config({"LECTORIUM_CONFIG": str(toml)})
+
+
+def test_two_equal_ports_are_refused_by_their_names() -> None:
+    with pytest.raises(InvalidConfig, match=r"configuration: http_port and rest_port are both 8000$"):
+        load_config({"LECTORIUM_HTTP_PORT": "8000"})
+    with pytest.raises(InvalidConfig, match="grpc_port and metrics_port are both 9000"):
+        load_config({"LECTORIUM_GRPC_PORT": "9000", "LECTORIUM_METRICS_PORT": "9000"})
+
+
 def test_the_configuration_is_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Config().rest_port = 1  # type: ignore[misc]

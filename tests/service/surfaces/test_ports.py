@@ -1,22 +1,20 @@
 """Ports that workers share, and nobody else."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import pytest
 
 from service.config import Config
 from service.errors import InvalidConfig
-from service.surfaces.ports import held, shared
+from service.surfaces.ports import SURFACES, bound, check_free, held
 from tests.serving import HOST, free_ports
-
-NAMES = {"http_port": "HTTP", "rest_port": "REST", "grpc_port": "gRPC", "metrics_port": "metrics"}
 
 
 @pytest.fixture
 def config() -> Config:
-    ports = dict(zip(NAMES, free_ports(4), strict=True))
+    ports = dict(zip(SURFACES, free_ports(4), strict=True))
     return Config(host=HOST, workers=2, **ports)
 
 
@@ -24,7 +22,7 @@ def config() -> Config:
 def workers(port: int) -> Iterator[list[socket.socket]]:
     """Two that listen on the port."""
     with ExitStack() as stack:
-        listeners = [stack.enter_context(shared("REST", HOST, port)[0]) for _ in range(2)]
+        listeners = [stack.enter_context(bound("REST", HOST, port, share=True)[0]) for _ in range(2)]
         for listener in listeners:
             listener.listen()
             listener.settimeout(0)
@@ -51,15 +49,27 @@ def test_workers_listen_on_a_held_port_and_are_dealt_its_connections(config: Con
     assert min(counts) > 0
 
 
-@pytest.mark.parametrize("port", NAMES)
-def test_a_port_with_a_listener_is_refused_by_name(config: Config, port: str) -> None:
+def tried(config: Config) -> AbstractContextManager[None]:
+    """As one process does it."""
+    check_free(config)
+    return nullcontext()
+
+
+@pytest.mark.parametrize("tries", [held, tried])
+@pytest.mark.parametrize("port", SURFACES)
+def test_a_port_with_a_listener_is_refused_by_the_name_of_its_setting(
+    config: Config, port: str, tries: Callable[[Config], AbstractContextManager[None]]
+) -> None:
     number = getattr(config, port)
-    with (
-        socket.create_server((HOST, number)),
-        pytest.raises(InvalidConfig, match=f"{NAMES[port]} cannot listen on {HOST}:{number}: Address already in use"),
-        held(config),
-    ):
+    said = f"{SURFACES[port]} cannot listen on {HOST}:{number}: Address already in use; LECTORIUM_{port.upper()} sets"
+    with socket.create_server((HOST, number)), pytest.raises(InvalidConfig, match=said), tries(config):
         pass
+
+
+def test_ports_that_were_tried_are_free(config: Config) -> None:
+    check_free(config)
+    for number in config.ports.values():
+        socket.create_server((HOST, number)).close()
 
 
 def test_a_held_port_is_refused_to_other_workers_before_ours_listen(config: Config) -> None:
@@ -81,13 +91,19 @@ def test_a_port_whose_last_connections_linger_is_free(config: Config) -> None:
         pass
 
 
-def test_one_port_for_two_purposes_is_refused(config: Config) -> None:
-    twice = config.model_copy(update={"grpc_port": config.rest_port})
-    with pytest.raises(InvalidConfig, match="gRPC cannot listen"), held(twice):
-        pass
+def test_every_address_is_that_of_ipv4_too(config: Config) -> None:
+    every = config.model_copy(update={"host": "::"})
+    said = rf"REST cannot listen on \[::\]:{config.rest_port}: Address already in use"
+    with socket.create_server((HOST, config.rest_port)), pytest.raises(InvalidConfig, match=said):
+        check_free(every)
+    with held(every), pytest.raises(InvalidConfig, match="LECTORIUM_HTTP_PORT sets another"):
+        check_free(config)
 
 
 @pytest.mark.parametrize(("host", "words"), [("192.0.2.1", "Cannot assign"), ("nowhere.invalid", "nowhere.invalid")])
 def test_an_address_that_is_not_ours_is_refused(config: Config, host: str, words: str) -> None:
-    with pytest.raises(InvalidConfig, match=words), held(config.model_copy(update={"host": host})):
+    with (
+        pytest.raises(InvalidConfig, match=f"{words}.*; LECTORIUM_HOST sets another"),
+        held(config.model_copy(update={"host": host})),
+    ):
         pass

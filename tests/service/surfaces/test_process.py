@@ -36,13 +36,14 @@ def test_the_greeting_names_models_addresses_and_a_command(server: Server) -> No
 
 
 @pytest.mark.parametrize("taken", ["http_port", "rest_port", "grpc_port", "metrics_port"])
-def test_a_port_that_is_taken_is_named(zoo: Path, tmp_path: Path, taken: str) -> None:
-    server = Server(zoo, tmp_path / "home")
+def test_a_port_that_is_taken_is_named_before_anything_is_loaded(tmp_path: Path, taken: str) -> None:
+    server = Server(tmp_path / "nowhere", tmp_path / "home")
     with socket.create_server((HOST, getattr(server, taken))):
         said = refusal_to_start(server)
-    assert f"cannot listen on {HOST}:{getattr(server, taken)}" in said
+    assert f"cannot listen on {HOST}:{getattr(server, taken)}: Address already in use" in said
+    assert f"; LECTORIUM_{taken.upper()} sets another\n" in said
     assert said.count("Error:") == 1
-    assert "Lectorium serves" not in said, "it greets only when it is ready"
+    assert "nowhere" not in said
 
 
 def test_two_servers_never_share_the_grpc_port(server: Server, zoo: Path, tmp_path: Path) -> None:
