@@ -4,6 +4,10 @@ from service.image_bounds.bounds import Bounds, damaged
 
 _NS_PIXEL = 11
 _NS_BYTE = 60
+# Lossless pixels come in blocks of at least 4x4, each of which may choose its Huffman codes among so many.
+_MOST_CODES = 65_536
+_BYTES_A_CODE = 20
+_NS_CODE = 9_000
 
 
 def bounds(data: bytes) -> Bounds:
@@ -24,4 +28,7 @@ def bounds(data: bytes) -> Bounds:
         width, height = (int.from_bytes(data[i : i + 2], "little") & 0x3FFF for i in (26, 28))
     else:
         raise damaged("WEBP", f"its first chunk is {kind!r}")
-    return Bounds(width, height, width * height * _NS_PIXEL + len(data) * _NS_BYTE)
+    pixels = width * height
+    lossless = b"VP8L" in data or b"ALPH" in data
+    codes = min(_MOST_CODES, pixels // 16, len(data) // _BYTES_A_CODE) if lossless else 0
+    return Bounds(width, height, pixels * _NS_PIXEL + len(data) * _NS_BYTE + codes * _NS_CODE)

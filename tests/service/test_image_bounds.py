@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from service.errors import InvalidImage
+from service.image_bounds.webp import bounds
 from service.imaging import decode
 from tests.pictures import RED, encoded, solid
 from tests.service.image_bombs import tiff_file
@@ -60,3 +61,10 @@ def test_a_jpeg_in_arithmetic_or_lossless_coding_is_refused(marker: int) -> None
     file = encoded(solid("L", 200), "JPEG").replace(b"\xff\xc0", bytes((0xFF, marker)))
     with pytest.raises(InvalidImage, match="arithmetic, lossless or hierarchical coding"):
         decode(file, 100)
+
+
+def test_lossless_webp_is_charged_for_the_codes_that_its_blocks_may_choose_among() -> None:
+    noise = Image.effect_noise((300, 300), 100).convert("RGB")
+    lossless, lossy = (encoded(noise, "WEBP", lossless=lossless, method=0) for lossless in (True, False))
+    per_byte = [(bounds(file).nanoseconds - bounds(file[:30]).nanoseconds) / len(file) for file in (lossless, lossy)]
+    assert per_byte[0] > per_byte[1] + 100

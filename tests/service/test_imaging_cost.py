@@ -4,7 +4,8 @@ import io
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ OPTIONS: dict[str, list[dict[str, object]]] = {
         for name in (None, "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "jpeg", "lzma", "zstd", *FAX)
     ],
 }
-FILES = [(format_, mode, options) for format_, each in OPTIONS.items() for options in each for mode in MODES]
+WRITTEN = [(format_, options) for format_, each in OPTIONS.items() for options in each]
 
 
 def picture(mode: str) -> Image.Image:
@@ -86,19 +87,24 @@ def picture(mode: str) -> Image.Image:
     return image.convert("LA").convert("PA") if mode == "PA" else image.convert(mode)
 
 
-@pytest.mark.parametrize(("format_", "mode", "options"), FILES)
-def test_whatever_pillow_writes_is_taken_and_looks_the_same(
-    format_: str, mode: str, options: dict[str, object]
-) -> None:
-    try:
-        file = encoded(picture(mode), format_, **options)
-    except (OSError, ValueError, SystemError, TypeError, RuntimeError, KeyError):
-        pytest.skip(f"Pillow writes no {format_} of {mode} with {options}")
-    with Image.open(io.BytesIO(file)) as wanted:
-        wanted.load()
-        found = decode(file, PIXELS)
-        assert (found.mode, found.size) == (wanted.mode, wanted.size)
-        assert np.array_equal(np.asarray(found), np.asarray(wanted))
+def files(format_: str, options: dict[str, object]) -> Iterator[bytes]:
+    """That picture in each mode that Pillow writes so."""
+    for mode in MODES:
+        with suppress(OSError, ValueError, SystemError, TypeError, RuntimeError, KeyError):
+            yield encoded(picture(mode), format_, **options)
+
+
+@pytest.mark.parametrize(("format_", "options"), WRITTEN)
+def test_whatever_pillow_writes_is_taken_and_looks_the_same(format_: str, options: dict[str, object]) -> None:
+    compared = 0
+    for file in list(files(format_, options)):
+        with Image.open(io.BytesIO(file)) as wanted:
+            wanted.load()
+            found = decode(file, PIXELS)
+            assert (found.mode, found.size) == (wanted.mode, wanted.size)
+            assert np.array_equal(np.asarray(found), np.asarray(wanted))
+            compared += 1
+    assert compared > 0
 
 
 def photograph(width: int, height: int) -> Image.Image:
