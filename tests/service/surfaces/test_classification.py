@@ -82,7 +82,7 @@ def test_a_number_of_labels_outside_the_cards_range_is_refused(images: ImageTran
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"model": "nope"}, "no model 'nope'; there are"),
+        ({"model": "tinny"}, "no model 'tinny'; did you mean 'tiny'?"),
         ({"version": "9"}, "'tiny' has no version '9'; it has ['1', '2']"),
         ({"model": "x" * 5000}, "no model 'xxx"),
         ({"model": "../tiny"}, "no model '../tiny'"),
