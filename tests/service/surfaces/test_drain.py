@@ -103,7 +103,8 @@ def test_readiness_falls_at_once(drain: Drain) -> None:
 def test_rest_is_not_ready_with_503_and_says_so(drain: Drain) -> None:
     assert drain.rest_ready is not None
     assert drain.model_ready is not None
-    assert (drain.rest_ready.status_code, drain.rest_ready.json()) == (503, {"ready": False})
+    assert drain.rest_ready.status_code == 503
+    assert drain.rest_ready.json() == {"ready": False, "reason": "the server is shutting down"}
     assert (drain.model_ready.status_code, drain.model_ready.json()["ready"]) == (503, False)
 
 
