@@ -21,7 +21,7 @@ def call(method: Any, **arguments: Any) -> Any:
     """The parsed answer."""
     called.append(method.__name__)
     response = getattr(method.__self__, f"{method.__name__}_with_http_info")(**arguments)
-    if response.headers["content-type"] == "application/json":
+    if {name.lower(): value for name, value in response.headers.items()}["content-type"] == "application/json":
         assert response.data.to_dict() == json.loads(response.raw_data), response
     return response.data
 
