@@ -46,8 +46,8 @@ class Connection(Protocol):
 class Exchange:
     """`receive` gives the body as it has come so far, `send` writes; the app runs between the two.
 
-    ``size`` is how many bytes of the body nobody has taken yet, ``moved`` when the last of it came, and ``complete``
-    whether all of it has come.
+    ``size`` is how many bytes of the body nobody has taken yet, ``complete`` whether all of it has come, and ``moved``
+    when the app began to wait for more of it.
     """
 
     __slots__ = (
@@ -81,7 +81,7 @@ class Exchange:
         self._without_body = scope["method"] == "HEAD"
         self._body: list[bytes] = []
         self.size = 0
-        self.moved = time.monotonic()
+        self.moved = 0.0
         self.complete = self._taken = self._lost = self._done = False
         self._news: asyncio.Event | None = None
         self._waiting = 0
@@ -109,18 +109,20 @@ class Exchange:
         if not self._done:  # what follows an early answer is read, and forgotten
             self._body.append(body)
             self.size += len(body)
-            self.moved = time.monotonic()
-            self._wake()
+            if self._news is not None:
+                self._news.set()
 
     def end_body(self) -> None:
         """The body has come."""
         self.complete = True
-        self._wake()
+        if self._news is not None:
+            self._news.set()
 
     def lost(self) -> None:
         """The caller has gone."""
         self._lost = True
-        self._wake()
+        if self._news is not None:
+            self._news.set()
         if self._on_hang_up is not None:
             self._on_hang_up()
 
@@ -140,7 +142,7 @@ class Exchange:
 
     async def receive(self) -> Message:
         """What has come of the body, as soon as there is something; then, in its time, the disconnect."""
-        if self._continues and not (self.complete or self._body):
+        if self._continues and not (self._lost or self.complete or self._body):
             self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._continues = False
         while not (self._lost or self._done or self._body or (self.complete and not self._taken)):
@@ -153,7 +155,8 @@ class Exchange:
             "body": pieces[0] if len(pieces) == 1 else b"".join(pieces),
             "more_body": not self.complete,
         }
-        self._connection.read_on()  # the rest of the body may be among what it has kept
+        if not self.complete:
+            self._connection.read_on()  # the rest of the body may be among what it has kept
         return message
 
     async def send(self, message: Message) -> None:
@@ -197,24 +200,22 @@ class Exchange:
 
     def _finish(self) -> None:
         self._done = True
-        self._body.clear()
+        self._body = []
         self.size = 0
-        self._wake()
+        if self._news is not None:
+            self._news.set()
         self._connection.answered(keep_alive=self._keep_alive)
 
     async def _wait(self) -> None:
         if self._news is None:
             self._news = asyncio.Event()
         self._news.clear()
+        self.moved = time.monotonic()
         self._waiting += 1
         try:
             await self._news.wait()
         finally:
             self._waiting -= 1
-
-    def _wake(self) -> None:
-        if self._news is not None:
-            self._news.set()
 
 
 def refusal(error: LectoriumError) -> bytes:

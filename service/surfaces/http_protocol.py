@@ -84,7 +84,8 @@ class HttpProtocol(asyncio.Protocol):
             self._unread += data
         else:
             self._read(data)
-        self._pause_or_resume()
+        if self._unread:
+            self._pause_or_resume()
 
     def pause_writing(self) -> None:
         """The caller does not read its answers."""
@@ -150,10 +151,9 @@ class HttpProtocol(asyncio.Protocol):
             self._end()
         elif self._turns:
             self._run(self._turns[0])
-            self.read_on()
         elif self._refusal is not None:
             self._end(self._refusal)
-        else:
+        if self._unread:
             self.read_on()
 
     def break_off(self, error: LectoriumError | None) -> None:
@@ -185,7 +185,7 @@ class HttpProtocol(asyncio.Protocol):
         pieces = memoryview(data) if size > PIECE else data
         try:
             while read < size and self._has_room:
-                end = read + reader.piece
+                end = read + reader.piece if size > PIECE else size
                 reader.feed(pieces[read:end])
                 read = end
         except LectoriumError as error:

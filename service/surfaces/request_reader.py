@@ -7,13 +7,15 @@ from urllib.parse import unquote
 import httptools
 
 from service.errors import HeadTooLarge, InvalidArgument, LectoriumError
-from service.surfaces.disconnect import Scope
+from service.surfaces.disconnect import ON_HANG_UP
 from service.surfaces.exchange import Connection, Exchange
 
 MAX_HEADERS = 100
 # What the parser is given at once: all of the requests in it are read, and a caller may send many small ones ahead.
 PIECE = 16 << 10
 _VERSIONS = ("1.1", "1.0")
+_OF_EACH = ("http_version", "method", "path", "raw_path", "query_string", "headers", "state", ON_HANG_UP)
+_NOTED = frozenset({b"host", b"content-length", b"expect"})
 
 
 class RequestReader:
@@ -29,9 +31,12 @@ class RequestReader:
         max_head_bytes: the most of a head; and the most that is no body between two pieces of one, such as trailers.
     """
 
-    def __init__(self, connection: Connection, scope: Scope, state: dict[str, Any], max_head_bytes: int) -> None:
+    def __init__(
+        self, connection: Connection, scope: dict[str, Any], state: dict[str, Any], max_head_bytes: int
+    ) -> None:
         self._connection = connection
-        self._common = scope
+        # Every key is there from the beginning: a copy of it never grows.
+        self._common: dict[str, Any] = scope | dict.fromkeys(_OF_EACH)
         self._state = state
         self._max_bytes = max_head_bytes
         self._parser = httptools.HttpRequestParser(self)
@@ -63,7 +68,12 @@ class RequestReader:
         """
         self._nothing_new = True
         try:
-            self._parse(data)
+            while data:
+                try:
+                    self._parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as upgrade:  # answered as the plain request it is as well
+                    data = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
             ours = error.__context__
             if isinstance(ours, LectoriumError):
@@ -73,15 +83,6 @@ class RequestReader:
             self._bytes += len(data)
             if self._bytes > self._max_bytes:
                 raise self._too_many_bytes()
-
-    def _parse(self, data: bytes | memoryview) -> None:
-        while data:
-            try:
-                self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:  # answered as the plain request it is as well
-                data = data[upgrade.args[0] :]
-            else:
-                return
 
     # What httptools calls; an error raised here is the `__context__` of the one it raises.
 
@@ -111,11 +112,15 @@ class RequestReader:
             return
         name = name.lower()
         self._headers.append((name, value))
+        if name in _NOTED:
+            self._note(name, value)
+
+    def _note(self, name: bytes, value: bytes) -> None:
         if name == b"host":
             self._hosts += 1
         elif name == b"content-length":
             self._body_left = int(value)
-        elif name == b"expect" and value.lower() == b"100-continue":
+        elif value.lower() == b"100-continue":
             self._continues = True
 
     def on_headers_complete(self) -> None:
@@ -125,8 +130,8 @@ class RequestReader:
         self.reading_head = False
         self._bytes = 0
         keep_alive = version == "1.1" and self._parser.should_keep_alive()
-        scope = self._scope(version)
-        self.exchange = Exchange(self._connection, scope, keep_alive=keep_alive, continues=self._continues)
+        continues = version == "1.1" and self._continues  # older callers do not understand it
+        self.exchange = Exchange(self._connection, self._scope(version), keep_alive=keep_alive, continues=continues)
         self._connection.begin(self.exchange)
 
     def on_body(self, body: bytes) -> None:
@@ -161,24 +166,24 @@ class RequestReader:
         return HeadTooLarge(f"the request's {what} over {self._max_bytes} bytes, the most that is taken")
 
     def _scope(self, version: str) -> dict[str, Any]:
-        path, query = self._target()
-        return {
-            **self._common,
-            "http_version": version,
-            "method": self._parser.get_method().decode("ascii"),
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": path.encode("ascii"),
-            "query_string": query,
-            "headers": self._headers,
-            "state": self._state.copy(),
-        }
+        raw_path, query = self._target()
+        path = raw_path.decode("ascii")
+        scope = self._common.copy()
+        scope["http_version"] = version
+        scope["method"] = self._parser.get_method().decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        scope["headers"] = self._headers
+        scope["state"] = self._state.copy()
+        return scope
 
-    def _target(self) -> tuple[str, bytes]:
-        """Path and query."""
+    def _target(self) -> tuple[bytes, bytes]:
+        """Path and query; the parser lets no other bytes through than ASCII."""
         if self._url == b"*":  # of OPTIONS
-            return "*", b""
+            return b"*", b""
         try:
             target = httptools.parse_url(self._url)
-            return (target.path or b"/").decode("ascii"), target.query or b""
-        except (httptools.HttpParserError, UnicodeDecodeError) as error:
+            return target.path or b"/", target.query or b""
+        except httptools.HttpParserError as error:
             raise InvalidArgument(f"the request's target {self._url[:200].decode('latin1')!r} is no URL") from error

@@ -73,6 +73,14 @@ async def test_a_caller_that_waits_for_it_is_told_to_go_on() -> None:
         assert (await next_answer(reader))[1] == b"POST / ab"
 
 
+async def test_an_old_caller_is_not_told_to_go_on() -> None:
+    async with serving(mirror) as server, dialled(server) as (reader, writer):
+        writer.write(b"POST / HTTP/1.0\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(b"ab")
+        assert (await next_answer(reader))[1] == b"POST / ab"
+
+
 async def test_a_refused_caller_is_not_told_to_go_on_and_its_body_harms_nobody() -> None:
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         await reply(send, b"no", 413)
