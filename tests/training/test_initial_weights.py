@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from torch import nn
 
 from models.captioning.graphs import EncoderGraph, StepGraph
@@ -25,6 +26,7 @@ from training.checkpoint import read_checkpoint
 from training.classification.graph import IMAGE, Served
 from training.data import find_captions
 from training.errors import RecipeError
+from training.export.initialisers import read_initialisers
 from training.export.onnx_file import answer
 from training.fit import fit
 from training.initial_weights import find_weights
@@ -132,6 +134,30 @@ def test_a_graph_that_is_none_is_refused_though_its_checksum_is_right(content: b
     copy = copied("softmax", tmp_path, content)
     with pytest.raises(WeightsError):
         find_weights(copy).give(build("softmax"))
+
+
+def test_a_graph_with_a_cycle_or_a_node_without_inputs_is_refused(tmp_path: Path) -> None:
+    bias = numpy_helper.from_array(np.ones(2, np.float32), "scores.bias")
+    cycle = [helper.make_node("Squeeze", ["a"], ["b"]), helper.make_node("Squeeze", ["b"], ["a"])]
+    for nodes in ([*cycle, helper.make_node("Add", ["a", "scores.bias"], ["z"])], [helper.make_node("MatMul", [], [])]):
+        graph = helper.make_model(helper.make_graph(nodes, "graph", [], [], [bias])).SerializeToString()
+        with pytest.raises(WeightsError, match="no ONNX file that holds its weights"):
+            find_weights(copied("softmax", tmp_path / str(len(nodes)), graph))
+
+
+def test_no_byte_of_a_graph_breaks_the_reader(tmp_path: Path) -> None:
+    whole, path, draws = (ZOO / "logistic" / "1" / "model.onnx").read_bytes(), tmp_path / "model.onnx", Random(0)
+    refused = 0
+    for _ in range(300):
+        broken = bytearray(whole)
+        for place in draws.choices(range(len(whole)), k=3):
+            broken[place] ^= draws.randrange(1, 256)
+        path.write_bytes(broken)
+        try:
+            read_initialisers(path)
+        except WeightsError:
+            refused += 1
+    assert 0 < refused < 300
 
 
 def test_weights_in_another_file_are_not_looked_for(tmp_path: Path) -> None:

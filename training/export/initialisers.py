@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
+from onnx.checker import ValidationError
 
 from models.weights import WeightsError
 from training.export.onnx_file import Floats
@@ -46,12 +47,24 @@ def read_initialisers(path: Path) -> Initialisers:
         WeightsError: it is none, or keeps its weights in another file or in 8 bits.
     """
     try:
-        graph = onnx.load(path, load_external_data=False).graph
+        model = onnx.load(path, load_external_data=False)
+        onnx.checker.check_model(model)  # that no node lacks an input, and that none is below itself
+        graph = model.graph
         if any(node.op_type in QUANTISED for node in graph.node):
             raise WeightsError(f"{path}: its weights are quantised to 8 bits; wanted a graph with float weights")
-        values = _floats(graph)
-    except (OSError, DecodeError, ValueError, TypeError) as error:
+        return _initialisers(graph)
+    except (
+        OSError,
+        DecodeError,
+        ValidationError,
+        ValueError,
+        TypeError,
+    ) as error:  # TypeError: a name that is no UTF-8 comes as bytes
         raise WeightsError(f"{path}: no ONNX file that holds its weights") from error
+
+
+def _initialisers(graph: GraphProto) -> Initialisers:
+    values = _floats(graph)
     named = {name: value for name, value in values.items() if "." in name}
     unnamed = dict(_unnamed(graph, values))
     for weight, layer in _beside_their_bias(graph, named):
