@@ -54,6 +54,7 @@ class FleetMetrics:
         self._workers = workers
         # What those counted whose place this one takes.
         self._before = self._counted(number) or []
+        self._keeps = True
 
     async def __aenter__(self) -> "FleetMetrics":
         self._server = await asyncio.start_unix_server(self._tell, self._folder / str(self._number))
@@ -122,7 +123,11 @@ class FleetMetrics:
             new.write_bytes(told)
             new.replace(file)
         except OSError as error:
-            log.warning("what was counted is lost if this worker is killed: %s", error)
+            if self._keeps:
+                log.warning("what is counted from now on is lost if this worker is killed: %s", error)
+            self._keeps = False
+        else:
+            self._keeps = True
 
     def _counted(self, number: int) -> list[Metric] | None:
         """What the file of that worker has, less what is true only of one that lives; None where there is no file."""

@@ -63,11 +63,13 @@ def _named(selection: Selection) -> str:
 
 async def _how_to_load(config: Config, engine: Engine, rest: str) -> str:
     where = f"a package in {config.repository}/<name>/<version>/"
+    if config.model_control == "none":
+        return "Nothing could be loaded: the log says why."
     if config.model_control == "poll":
         return f"Put {where}: it is found within {config.poll_s:g} s, and served."
     if config.workers > 1:
         return "Nothing can be loaded: several workers load on no request. Set LECTORIUM_LOAD_MODELS, or one worker."
+    token = ' -H "Authorization: Bearer $LECTORIUM_CONTROL_TOKEN"' if config.control_token else ""
+    load = f"curl -X POST{token} {rest}/repository/models"
     waiting = [row.name for row in await engine.loader.index()]
-    if waiting:
-        return f"Load one:  curl -X POST {rest}/repository/models/{waiting[0]}/load"
-    return f"Put {where}, then:  curl -X POST {rest}/repository/models/<name>/load"
+    return f"Load one:  {load}/{waiting[0]}/load" if waiting else f"Put {where}, then:  {load}/<name>/load"

@@ -68,7 +68,7 @@ def bound(name: str, host: str, port: int, *, share: bool) -> list[socket.socket
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, share)
                 if family == socket.AF_INET6:
-                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != EVERY_ADDRESS)
+                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != EVERY_ADDRESS)
                 one.bind(address)
         except OSError as error:
             raise _taken(name, host, port, error) from error

@@ -79,8 +79,8 @@ class Fleet:
             async with asyncio.TaskGroup() as group:
                 for number in list(self._workers):
                     group.create_task(self._keep(number))
-        except* WorkerEnded as ended:
-            raise WorkerEnded(str(ended.exceptions[0])) from None
+        except ExceptionGroup as ended:  # the first ends them all
+            raise ended.exceptions[0] from None
 
     async def stop(self) -> list[str]:
         """Have all drain and end; how those ended that did not end well."""

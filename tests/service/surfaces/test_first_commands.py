@@ -88,13 +88,25 @@ REPOSITORIES: dict[str, tuple[Callable[[Path], object], dict[str, str], str, str
         "/v2/repository/models/pets/load",
         "",
     ),
+    "nothing yet, and a token": (
+        only(write_package, "pets"),
+        {"model_control": "explicit", "load_models": "", "control_token": "secret"},
+        "$LECTORIUM_CONTROL_TOKEN",
+        "",
+    ),
 }
 
 
 @pytest.mark.parametrize(("write", "settings", "shown", "answer"), REPOSITORIES.values(), ids=list(REPOSITORIES))
 def test_the_command_in_the_greeting_fits_what_is_served_and_works_anywhere(
-    tmp_path: Path, write: Callable[[Path], object], settings: dict[str, str], shown: str, answer: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write: Callable[[Path], object],
+    settings: dict[str, str],
+    shown: str,
+    answer: str,
 ) -> None:
+    monkeypatch.setenv("LECTORIUM_CONTROL_TOKEN", settings.get("control_token", ""))
     write(tmp_path / "mine")
     server = Server(tmp_path / "mine", tmp_path / "home", default_classifier="", **settings)
     server.started_in = tmp_path

@@ -164,3 +164,35 @@ async def test_a_worker_that_is_gone_fails_the_whole_with_503_and_the_reason(fol
         await MetricsPage(asked.registry)(scope, receive, send)
     assert sent[0]["status"] == 503
     assert b"worker 2 gave no metrics: [Errno 2] No such file" in sent[1]["body"]
+
+
+async def test_a_folder_that_cannot_be_written_costs_no_metrics_and_one_line_of_the_log(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "1.json").mkdir()
+    (folder / "1.json" / "full").touch()
+    async with FleetMetrics(folder, 1, 1) as asked:
+        for _ in range(2):
+            assert list((await asked.registry()).collect())
+    assert caplog.text.count("lost if this worker is killed") == 1
+
+
+async def test_a_worker_counts_on_from_what_the_one_before_it_had_counted(folder: Path) -> None:
+    counter, gauge = Counter("lectorium_test_before", ""), Gauge("lectorium_test_now", "")
+    counter.inc(5)
+    gauge.set(3)
+    try:
+        async with FleetMetrics(folder, 2, 2):
+            pass
+        async with FleetMetrics(folder, 1, 2) as asked:
+            while_away = await asked.registry()
+            async with FleetMetrics(folder, 2, 2):
+                after = await asked.registry()
+        # Each is this process, so what lives is counted once for itself.
+        assert while_away.get_sample_value("lectorium_test_before_total") == 5 + 5
+        assert while_away.get_sample_value("lectorium_test_now") == 3
+        assert after.get_sample_value("lectorium_test_before_total") == 5 + 5 + 5
+        assert after.get_sample_value("lectorium_test_now") == 3 + 3
+    finally:
+        REGISTRY.unregister(counter)
+        REGISTRY.unregister(gauge)
