@@ -51,6 +51,7 @@ class RequestStream(Generic[Request, Response]):
         self._room = asyncio.Semaphore(at_once)
         self._patience_s = patience_s
         self._writing = asyncio.Lock()
+        self._begun = False
         self._broken: LectoriumError | None = None
 
     async def serve(self, requests: AsyncIterator[Request]) -> None:
@@ -89,6 +90,7 @@ class RequestStream(Generic[Request, Response]):
             if self._broken is not None:
                 raise self._broken
             try:
+                await self._begin()
                 async with asyncio.timeout(self._patience_s):
                     await self._context.write(response)
             except TimeoutError as error:
@@ -97,3 +99,13 @@ class RequestStream(Generic[Request, Response]):
             except grpc.aio.BaseError as error:
                 self._broken = CallerGone("the caller hung up")
                 raise self._broken from error
+
+    async def _begin(self) -> None:
+        """Send the headers, once.
+
+        Where the first write, which would send them, is given up, the library does not know that they are sent: it
+        would send them again with the status, which fails, and the call would never end.
+        """
+        if not self._begun:
+            self._begun = True
+            await self._context.send_initial_metadata(())

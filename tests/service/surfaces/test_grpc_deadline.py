@@ -45,6 +45,9 @@ class Call:
     def invocation_metadata(self) -> tuple[()]:
         return ()
 
+    async def send_initial_metadata(self, metadata: tuple[()]) -> None:
+        assert not self.written
+
     async def write(self, response: Any) -> None:
         self.written.append(response)
 
