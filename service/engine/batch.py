@@ -139,7 +139,7 @@ class BatchQueue:
 
     def signature(self, inputs: Tensors) -> Hashable:
         """Requests of equal signature may share a batch: their inputs differ in rows only."""
-        return tuple(inputs[name].shape[1:] for name in self._free_inputs)
+        return tuple([inputs[name].shape[1:] for name in self._free_inputs]) if self._free_inputs else ()
 
     @property
     def quick(self) -> bool:

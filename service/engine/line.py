@@ -44,16 +44,22 @@ class _Level(Generic[C]):
 
     def append(self, caller: C) -> None:
         self.callers.append(caller)
-        self._alike.setdefault(caller.signature, deque()).append(caller)
+        alike = self._alike.get(caller.signature)
+        if alike is None:
+            alike = self._alike[caller.signature] = deque()
+        alike.append(caller)
 
     def first(self) -> C | None:
         return self._first(self.callers)
 
     def first_of(self, signature: Hashable) -> C | None:
         """The first of that signature; where there is none, nothing is kept of the signature."""
-        found = self._first(self._alike.get(signature, deque()))
+        alike = self._alike.get(signature)
+        if alike is None:
+            return None
+        found = self._first(alike)
         if found is None:
-            self._alike.pop(signature, None)
+            del self._alike[signature]
         return found
 
     def sweep(self) -> None:
@@ -171,12 +177,18 @@ class Line(Generic[C]):
 
     def first(self) -> C | None:
         """Who is next: it stays until all its rows are taken."""
-        return next((caller for level in self._levels if (caller := level.first()) is not None), None)
+        for level in self._levels:
+            if (found := level.first()) is not None:
+                return found
+        return None
 
     def first_alike(self, other: C) -> C | None:
         """Who is next of those that may share a run with ``other``."""
         signature = other.signature
-        return next((found for level in self._levels if (found := level.first_of(signature)) is not None), None)
+        for level in self._levels:
+            if (found := level.first_of(signature)) is not None:
+                return found
+        return None
 
     def took(self, caller: C, rows: int) -> None:
         """``rows`` of the caller's are in a run."""
@@ -202,7 +214,7 @@ class Line(Generic[C]):
 
     def _waits_no_more(self, caller: C, level: int) -> None:
         self._waiting -= 1
-        self._levels[level - 1].first_of(caller.signature)
-        if sum(len(level.callers) for level in self._levels) > 2 * self._waiting + SWEEP_AT:
-            for each in self._levels:
-                each.sweep()
+        left = self._levels[level - 1]
+        left.first_of(caller.signature)
+        if len(left.callers) > 2 * self._waiting + SWEEP_AT:
+            left.sweep()

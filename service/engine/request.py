@@ -56,7 +56,7 @@ class Request:
 
         The timer that tells its caller of the deadline may be late, where the loop has much to do.
         """
-        return self.future.done() or self.deadline.passed
+        return self.future.done() or time.perf_counter() >= self.deadline.at
 
     def part(self, rows: int) -> "Part":
         """The next ``rows`` rows, for a batch."""
