@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, get_args
 
 from service.nearest import did_you_mean
@@ -51,6 +52,8 @@ def _problem(recipe: Kind | None, error: Mapping[str, Any]) -> tuple[str, str, s
             return key, message, f", not {_short(came)}{_nearest_word(came, error['ctx']['expected'])}"
         case "value_error":
             return key, message.removeprefix("Value error, "), ""
+        case "less_than_equal" if isinstance(most := error["ctx"]["le"], float):
+            return key, f"Input should be less than or equal to {most:g}", f", not {_short(came)}"
         case "missing":
             return key, message, ""
         case kind:
@@ -76,16 +79,23 @@ def _table(annotation: Any) -> Kind | None:
 
 
 def _nearest_key(recipe: Kind | None, table: Kind | None, unknown: str) -> str:
-    """The nearest key of ``table``, else of any other table of the recipe, else all keys of ``table``."""
+    """The nearest key of ``table`` or what it abbreviates, else of any other table of the recipe, else all keys."""
     if recipe is None or table is None:
         return ""
-    if near := did_you_mean(unknown, table.model_fields):
+    if near := did_you_mean(unknown, table.model_fields) or _abbreviated(unknown, table.model_fields):
         return near
     if elsewhere := [key for key in _keys(recipe) if key.rpartition(".")[2] == unknown]:
         return f"; did you mean {' or '.join(map(repr, elsewhere))}?"
-    if table is recipe and (near := did_you_mean(unknown, _keys(recipe))):
+    if table is recipe and (near := did_you_mean(unknown, _keys(recipe)) or _abbreviated(unknown, _keys(recipe))):
         return near
     return f"; the keys are {', '.join(table.model_fields)}"
+
+
+def _abbreviated(unknown: str, keys: Iterable[str]) -> str:
+    """The key whose words begin with the letters of ``unknown`` or nearly so, as ``learning_rate`` of ``lr``."""
+    initials = {"".join(word[0] for word in key.rpartition(".")[2].split("_")): key for key in keys if "_" in key}
+    found = get_close_matches(unknown, initials, n=1, cutoff=0.75)
+    return f"; did you mean {initials[found[0]]!r}?" if found else ""
 
 
 def _keys(table: Kind, prefix: str = "") -> Iterator[str]:

@@ -127,7 +127,7 @@ def test_what_can_be_put_right_is_one_line(
 
 
 def test_a_search_without_a_complete_trial_is_an_error(at_hand: Path) -> None:
-    words = ["softmax", "--set-range", "optimiser.learning_rate=[1e38]", "--trials", "1", "--metric", "validation_loss"]
+    words = ["softmax", "--set-range", "optimiser.learning_rate=[1e37]", "--trials", "1", "--metric", "validation_loss"]
     changes = (*SMALL, "optimiser.name=sgd")
     done = CliRunner().invoke(tune, [*words, *(word for change in changes for word in ("--set", change))])
     assert done.exit_code == 1

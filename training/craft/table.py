@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 MOST = 2**31 - 1  # of whatever is counted
-LARGEST = 1e9  # number: what 32 bits can square
+LARGEST = 1e37  # number: what an optimiser may still multiply by ten in 32 bits
 
 Count = Annotated[int, Field(ge=1, le=MOST)]
 Whole = Annotated[int, Field(ge=0, le=MOST)]

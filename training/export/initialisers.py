@@ -14,6 +14,8 @@ from models.weights import WeightsError
 from training.export.onnx_file import Floats
 
 QUANTISED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul")
+# What onnx raises for a broken file; TypeError, for a name that is no UTF-8 comes as bytes.
+BROKEN = (OSError, DecodeError, ValidationError, ValueError, TypeError)
 # What the exporter may put between a layer and the addition of its bias.
 BETWEEN = ("ReduceMean", "Squeeze")
 
@@ -53,13 +55,7 @@ def read_initialisers(path: Path) -> Initialisers:
         if any(node.op_type in QUANTISED for node in graph.node):
             raise WeightsError(f"{path}: its weights are quantised to 8 bits; wanted a graph with float weights")
         return _initialisers(graph)
-    except (
-        OSError,
-        DecodeError,
-        ValidationError,
-        ValueError,
-        TypeError,
-    ) as error:  # TypeError: a name that is no UTF-8 comes as bytes
+    except BROKEN as error:
         raise WeightsError(f"{path}: no ONNX file that holds its weights") from error
 
 
