@@ -98,7 +98,11 @@ class Session:
         """The named outputs, in that order, for one batch of inputs."""
         bucketed = self._bucketed
         if bucketed is not None and len(next(iter(inputs.values()))) <= self.graph.max_batch:
-            return bucketed.run(outputs, inputs)
+            try:
+                return bucketed.run(outputs, inputs)
+            except Exception:  # the library's own exception classes share no narrower base
+                # Bound outputs take no other rows than the run's. Unbound, the graph shows them, or why else it fails.
+                log.debug("%s: a run in bound memory failed; again without", self._path, exc_info=True)
         answers: list[Tensor] = self._session.run(outputs, inputs, self._plain)
         return answers
 

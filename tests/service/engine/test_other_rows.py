@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from service.engine import Engine
+from service.engine import engine as engine_module
+from service.engine.device import Device
 from service.errors import InternalError
 from tests.bare_packages import compressor, some_rows, unique_rows, write_bare
 from tests.explaining_packages import write_explaining_package
@@ -70,6 +72,17 @@ async def test_a_request_alone_is_answered_with_all_its_rows_and_shows_that_none
         x = spoiled(3, 1)
         np.testing.assert_array_equal(await infer(engine, x, "some"), x[1:])
         assert engine.repository.get("some").max_batch == 0
+
+
+async def test_on_a_device_too_each_gets_its_own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "choose", lambda _: Device("cpu", own_memory=True))
+    write_carded(tmp_path, some_rows(HUGE / 2), "some")
+    async with serving(tmp_path) as engine:
+        assert engine.repository.get("some").session._bucketed is not None
+        asked = [numbered(2, 1), spoiled(3, 2), numbered(1, 3), spoiled(30, 4), spoiled(1, 5)]
+        answers = await asyncio.gather(*(infer(engine, x, "some") for x in asked))
+        for answer, x in zip(answers, asked, strict=True):
+            np.testing.assert_array_equal(answer, without_first(x))
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
