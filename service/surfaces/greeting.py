@@ -1,6 +1,7 @@
 """What the user sees once every port listens."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from service.config import Config
@@ -8,7 +9,7 @@ from service.engine import Engine
 from service.errors import LectoriumError
 from service.surfaces.ports import EVERY_ADDRESS, bracketed
 from service.tasks.selection import Selection
-from service.tasks.tasks import Tasks
+from service.tasks.task import Endpoint
 
 # There where we were started in the source tree.
 PICTURE = Path("tests/data/seven.png")
@@ -19,7 +20,7 @@ SEVEN = (
 )
 
 
-async def greeting(config: Config, engine: Engine, tasks: Tasks) -> str:
+async def greeting(config: Config, engine: Engine, endpoints: Sequence[Endpoint]) -> str:
     """The models, the addresses, and a command to try, which answers as it is printed."""
     host = "localhost" if config.host in ("127.0.0.1", "0.0.0.0", EVERY_ADDRESS) else bracketed(config.host)
     by = f" by {config.workers} workers" if config.workers > 1 else ""
@@ -33,23 +34,29 @@ Lectorium serves {", ".join(names) or "no model yet"}{by}
   gRPC                     {host}:{config.grpc_port}
   metrics                  http://{host}:{config.metrics_port}/metrics
 
-{_task(tasks, http) or (f"Try:  curl {rest}/models/{names[0]}" if names else await _how_to_load(config, engine, rest))}
+{_task(endpoints, http) or await _without_task(config, engine, rest)}
 """
 
 
-def _task(tasks: Tasks, http: str) -> str:
+def _task(endpoints: Sequence[Endpoint], http: str) -> str:
     """A request for the first task that a model is served for; empty where there is none."""
-    for selection, path in ((tasks.classifier.model, "classify"), (tasks.captioner.model, "caption")):
-        if selection.served:
-            model = f" -F model={name}" if (name := _named(selection)) else ""
-            picture = str(PICTURE.absolute())  # the user may ask from another folder
-            if PICTURE.is_file() and re.fullmatch(r"[\w./-]+", picture):
-                return f"Try:  curl -F image=@{picture}{model} {http}/v1/{path}"
-            return f"Try:  echo {SEVEN} | base64 -d | curl -F image=@-{model} {http}/v1/{path}"
-    if tasks.text_classifier.model.served:
-        model = f', "model": "{name}"' if (name := _named(tasks.text_classifier.model)) else ""
-        return f"""Try:  curl -d '{{"text": "Wo geht es zum Bahnhof?"{model}}}' {http}/v1/classify-text"""
+    for endpoint in endpoints:
+        if endpoint.select.served:
+            return f"Try:  {_request(endpoint)} {http}{endpoint.path}"
     return ""
+
+
+def _request(endpoint: Endpoint) -> str:
+    """The command up to the address."""
+    name = _named(endpoint.select)
+    if "image" not in endpoint.ask.model_fields:
+        model = f', "model": "{name}"' if name else ""
+        return f"""curl -d '{{"text": "Wo geht es zum Bahnhof?"{model}}}'"""
+    model = f" -F model={name}" if name else ""
+    picture = str(PICTURE.absolute())  # the user may ask from another folder
+    if PICTURE.is_file() and re.fullmatch(r"[\w./-]+", picture):
+        return f"curl -F image=@{picture}{model}"
+    return f"echo {SEVEN} | base64 -d | curl -F image=@-{model}"
 
 
 def _named(selection: Selection) -> str:
@@ -59,6 +66,11 @@ def _named(selection: Selection) -> str:
     except LectoriumError:
         return next(iter(selection.served))
     return ""
+
+
+async def _without_task(config: Config, engine: Engine, rest: str) -> str:
+    names = engine.repository.names
+    return f"Try:  curl {rest}/models/{names[0]}" if names else await _how_to_load(config, engine, rest)
 
 
 async def _how_to_load(config: Config, engine: Engine, rest: str) -> str:

@@ -1,6 +1,7 @@
 """The gRPC server: the Open Inference Protocol, Vision, health and reflection on one port."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 # Read when the library starts. Its event engine wakes one thread more for each call than the poller it replaced:
@@ -16,11 +17,11 @@ from protos.lectorium.v1 import vision_pb2, vision_pb2_grpc
 from service.config import Config
 from service.engine import Engine
 from service.surfaces.door import Door
+from service.surfaces.grpc.tasks import vision
 from service.surfaces.grpc_door import Legible
 from service.surfaces.oip_grpc import OipGrpc
 from service.surfaces.ports import bracketed, cannot_listen
-from service.surfaces.vision_grpc import VisionGrpc
-from service.tasks.tasks import Tasks
+from service.tasks.task import Endpoint
 
 # Names, tensor descriptions and framing around the bytes the limit is about.
 _ENVELOPE_BYTES = 64 << 10
@@ -33,7 +34,7 @@ _SERVICES = (
 class GrpcServer:
     """Listens from `start` until `stop`; health says SERVING between `serving` and `not_serving`."""
 
-    def __init__(self, engine: Engine, tasks: Tasks, door: Door, config: Config) -> None:
+    def __init__(self, engine: Engine, endpoints: Sequence[Endpoint], door: Door, config: Config) -> None:
         limit = config.max_request_bytes + _ENVELOPE_BYTES
         self._server = grpc.aio.server(
             # so_reuseport is for workers: any other second server on the port is an error, not a lottery.
@@ -42,7 +43,7 @@ class GrpcServer:
         legible: Any = Legible(self._server)
         self._health = health.aio.HealthServicer()
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OipGrpc(engine, door, config), legible)
-        vision_pb2_grpc.add_VisionServicer_to_server(VisionGrpc(tasks, door, config), legible)
+        vision_pb2_grpc.add_VisionServicer_to_server(vision(endpoints, door, config), legible)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, legible)
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self._status: int = health_pb2.HealthCheckResponse.NOT_SERVING

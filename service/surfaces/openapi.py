@@ -1,9 +1,9 @@
 """The OpenAPI document of port 3000: every path, what it takes, and every answer it gives, refusals included."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, Json, TypeAdapter, create_model
 
 from service import __version__
 from service.errors import (
@@ -18,8 +18,8 @@ from service.errors import (
     UnknownModel,
 )
 from service.package.cards import CARDS
-from service.surfaces.caption_events import CAPTION_EVENTS, Error
-from service.surfaces.openapi_schemas import form_schema, reference, schemas_of
+from service.surfaces.openapi_schemas import ask_schema, reference, schemas_of, takes_files
+from service.tasks.task import Ask, Endpoint
 
 _INFO = {
     "title": "Lectorium",
@@ -45,58 +45,78 @@ _TAGS = [
 ]
 
 
-class Task(NamedTuple):
-    """A task's path.
+class Error(BaseModel):
+    """What was wrong, in words."""
 
-    Attributes:
-        path: where it is asked for, with POST.
-        name: of the operation.
-        form: the fields of its request, a multipart form where ``multipart``, else JSON.
-        answer: the model of its answer; None where events answer.
-        summary: what it does.
-    """
-
-    path: str
-    name: str
-    form: type[BaseModel]
-    multipart: bool
-    answer: type[BaseModel] | None
-    summary: str
+    error: str
 
 
-def document(tasks: Sequence[Task], most_items: int) -> dict[str, Any]:
+def document(endpoints: Sequence[Endpoint], most_items: int) -> dict[str, Any]:
     """The document to serve, where a request has at most ``most_items`` images or texts."""
-    written: list[tuple[str, TypeAdapter[Any]]] = [("Card", CARDS), ("CaptionEvent", CAPTION_EVENTS)]
-    written += [(model.__name__, TypeAdapter(model)) for model in (*(task.answer for task in tasks), Error) if model]
-    forms = {task.form.__name__: form_schema(task.form, task.multipart, most_items) for task in tasks}
+    written: list[tuple[str, TypeAdapter[Any]]] = [("Card", CARDS)]
+    written += [(_event_name(endpoint), _event(endpoint)) for endpoint in endpoints if endpoint.events]
+    models: list[type[BaseModel]] = [*(endpoint.answer for endpoint in endpoints), Error]
+    written += [(model.__name__, TypeAdapter(model)) for model in models]
+    forms: dict[str, Any] = {}
+    for ask in (endpoint.ask for endpoint in endpoints):
+        forms[ask.__name__] = ask_schema(ask, most_items, form=takes_files(ask))
+        if takes_files(ask):
+            forms[f"{ask.__name__}Json"] = ask_schema(ask, most_items, form=False)
     return {
         "openapi": "3.1.0",
         "info": _INFO,
         "servers": [{"url": "."}],
         "tags": _TAGS,
-        "paths": {**{task.path: {"post": _task(task)} for task in tasks}, **_cards(), **_operation()},
+        "paths": {**{endpoint.path: {"post": _task(endpoint)} for endpoint in endpoints}, **_cards(), **_operation()},
         "components": {"schemas": forms | schemas_of(written)},
     }
 
 
-def _task(task: Task) -> dict[str, Any]:
-    kind = "multipart/form-data" if task.multipart else "application/json"
-    answered = _json("The answer.", task.answer.__name__) if task.answer else _events()
-    if task.answer:
+def _task(endpoint: Endpoint) -> dict[str, Any]:
+    answered = _events(endpoint) if endpoint.events else _json("The answer.", endpoint.answer.__name__)
+    if not endpoint.events:
         answered["links"] = {"model": _link("$response.body#/model", "$response.body#/version")}
     return {
         "tags": ["Tasks"],
-        "operationId": task.name,
-        "summary": task.summary,
-        "requestBody": {"required": True, "content": {kind: {"schema": reference(task.form.__name__)}}},
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "requestBody": {"required": True, "content": _bodies(endpoint.ask)},
         "responses": {"200": answered, **_errors(_ERRORS)},
     }
 
 
-def _events() -> dict[str, Any]:
+def _bodies(ask: type[Ask]) -> dict[str, Any]:
+    """The ways to say it: the first is what clients that know one take."""
+    if not takes_files(ask):
+        return {"application/json": {"schema": reference(ask.__name__)}}
+    return {
+        "multipart/form-data": {"schema": reference(ask.__name__)},
+        "application/json": {"schema": reference(f"{ask.__name__}Json")},
+    }
+
+
+def _events(endpoint: Endpoint) -> dict[str, Any]:
     # What each event is, OpenAPI says from 3.2 on, with `itemSchema`; generators of clients read 3.1, and text.
-    media = {"schema": {"type": "string"}, "x-itemSchema": reference("CaptionEvent")}
-    return {"description": "Server-sent events, each a `CaptionEvent`.", "content": {"text/event-stream": media}}
+    name = _event_name(endpoint)
+    media = {"schema": {"type": "string"}, "x-itemSchema": reference(name)}
+    return {"description": f"Server-sent events, each a `{name}`.", "content": {"text/event-stream": media}}
+
+
+def _event_name(endpoint: Endpoint) -> str:
+    return f"{endpoint.name.removesuffix('_stream').title().replace('_', '')}Event"
+
+
+def _event(endpoint: Endpoint) -> TypeAdapter[Any]:
+    """Any of an endpoint's events: its own, the answer, and an error once the first has been sent."""
+    kinds: dict[str, Any] = {**endpoint.events, "answer": endpoint.answer, "error": Error}
+    made = [_named_event(name, data) for name, data in kinds.items()]
+    event: Any = Annotated[Union[tuple(made)], Field(discriminator="event")]  # noqa: UP007
+    return TypeAdapter(event)
+
+
+def _named_event(name: str, data: Any) -> type[BaseModel]:
+    fields: dict[str, Any] = {"event": (Literal[name], ...), "data": (Json[data], ...)}
+    return create_model(f"{name.title()}Event", **fields)
 
 
 def _cards() -> dict[str, Any]:

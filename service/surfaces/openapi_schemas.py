@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+
+from service.surfaces.http.asking import fields_of
+from service.tasks.task import Ask
 
 REFS = "#/components/schemas/{model}"
 
@@ -47,22 +50,36 @@ def schemas_of(written: Iterable[tuple[str, TypeAdapter[Any]]]) -> dict[str, Sch
     return {**defined.get("$defs", {}), **named}
 
 
-def form_schema(form: type[BaseModel], multipart: bool, most_items: int) -> Schema:
+def takes_files(ask: type[Ask]) -> bool:
+    """Whether one of its fields is a file, or several."""
+    return any(field.kind == "file" for field in fields_of(ask).values())
+
+
+def ask_schema(ask: type[Ask], most_items: int, *, form: bool) -> Schema:
     """What a request's fields may be: no others, files as bytes, and lists of 1 to ``most_items``.
 
-    A field of a multipart form that may be missing has no null, which is a word there like another.
+    In JSON a file is in base64, and a field that may be missing may be null. A form's has no null, which is a word
+    there like another.
     """
-    schema = form.model_json_schema(schema_generator=_Generator)
-    for name, field in schema["properties"].items():
+    schema = ask.model_json_schema(schema_generator=_Generator)
+    properties = {name: schema["properties"][name] for name in fields_of(ask)}
+    for name, field in properties.items():
+        if fields_of(ask)[name].kind == "file" and not form:
+            _in_base64(field)
         if field.get("type") == "array":
-            field |= {"items": _file(field["items"]), "minItems": 1, "maxItems": most_items}
-        elif "anyOf" in field and multipart:
-            schema["properties"][name] = _without_null(field)
-        elif not multipart and name not in schema["required"] and "anyOf" not in field:
+            field |= {"minItems": 1, "maxItems": most_items}
+        elif "anyOf" in field and form:
+            properties[name] = _without_null(field)
+        elif not form and name not in schema["required"] and "anyOf" not in field:
             field["type"] = [field["type"], "null"]
-        else:
-            schema["properties"][name] = _file(field)
-    return {**schema, "additionalProperties": False}
+    return {**schema, "properties": properties, "additionalProperties": False}
+
+
+def query_parameters(ask: type[Ask]) -> list[Schema]:
+    """The options beside a bare file, in the URL."""
+    schema = ask_schema(ask, 1, form=True)
+    options = {name: field for name, field in schema["properties"].items() if name not in schema["required"]}
+    return [{"name": name, "in": "query", "schema": field} for name, field in options.items()]
 
 
 def reference(name: str) -> Schema:
@@ -70,12 +87,10 @@ def reference(name: str) -> Schema:
     return {"$ref": REFS.format(model=name)}
 
 
-def _file(field: Schema) -> Schema:
-    """BentoML's word for a file in OpenAPI's."""
-    if field.get("type") != "file":
-        return field
-    others = {key: value for key, value in field.items() if key not in ("type", "format", "content_type")}
-    return {"type": "string", "format": "binary", **others}
+def _in_base64(field: Schema) -> None:
+    binary = field["items"] if field.get("type") == "array" else field
+    del binary["format"]
+    binary["contentEncoding"] = "base64"
 
 
 def _without_null(field: Schema) -> Schema:

@@ -5,13 +5,13 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 from service.config import Config
 from service.engine import Engine
 from service.metrics import published
-from service.surfaces.bentoml_http import task_app
+from service.surfaces.bentoml_service import port_app
 from service.surfaces.connections import connections_a_port
 from service.surfaces.device_metrics import DeviceMetrics
 from service.surfaces.disconnect import ASGIApp
@@ -23,7 +23,8 @@ from service.surfaces.metrics_page import MetricsPage
 from service.surfaces.oip_rest import OipRest
 from service.surfaces.ports import check_free
 from service.surfaces.triton_metrics import TritonMetrics
-from service.tasks.tasks import Tasks
+from service.tasks.registry import endpoints
+from service.tasks.task import Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +72,9 @@ async def run(
         stack.enter_context(published(DeviceMetrics(lambda: engine.repository, engine.device)))
         stack.enter_context(published(TritonMetrics(engine.waiting)))
         door = Door(engine)
-        tasks = Tasks(engine, config)
-        grpc_server = GrpcServer(engine, tasks, door, config)
-        servers: list[HttpServer | GrpcServer] = [grpc_server, *http_servers(engine, tasks, door, config, metrics)]
+        asked = endpoints(engine, config)
+        grpc_server = GrpcServer(engine, asked, door, config)
+        servers: list[HttpServer | GrpcServer] = [grpc_server, *http_servers(engine, asked, door, config, metrics)]
         if leave.is_set():  # while it loaded
             return
         if joins:
@@ -83,7 +84,7 @@ async def run(
         try:
             for server in servers:
                 await server.start()
-            await opens(await greeting(config, engine, tasks))
+            await opens(await greeting(config, engine, asked))
             spare_collector()
             door.open()
             announcing = asyncio.create_task(_announce(engine, grpc_server, began))
@@ -128,10 +129,12 @@ async def _announce(engine: Engine, grpc_server: GrpcServer, began: float) -> No
     log.info("ready in %.2f s", time.perf_counter() - began)
 
 
-def http_servers(engine: Engine, tasks: Tasks, door: Door, config: Config, metrics: ASGIApp) -> list[HttpServer]:
+def http_servers(
+    engine: Engine, asked: Sequence[Endpoint], door: Door, config: Config, metrics: ASGIApp
+) -> list[HttpServer]:
     """The three ports that speak HTTP."""
     most = connections_a_port(config.max_connections)
-    task = task_app(engine, tasks, door, config, metrics)
+    task = port_app(engine, asked, door, config, metrics)
     return [
         HttpServer("REST", OipRest(engine, door, config), config.rest_port, config, most),
         HttpServer("metrics", metrics, config.metrics_port, config, most),

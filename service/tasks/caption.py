@@ -3,62 +3,50 @@
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from types import MappingProxyType
 
-from service.config import Config
-from service.engine import Emission, Engine, Model
+from service.engine import Emission, Model
 from service.package import CaptionCard
 from service.package.choice import SCORE
 from service.tasks.answer import Timing
-from service.tasks.asker import ANYBODY, Asker
+from service.tasks.asker import Asker
 from service.tasks.caption_choice import CaptionChoice
-from service.tasks.captioning import Captioning, CaptionOptions, Word
-from service.tasks.decoding import Decoder
-from service.tasks.selection import Selection
+from service.tasks.captioning import CaptionAsk, Captioning, Word
 from service.tasks.sentences import Sentences
+from service.tasks.task import Task
 
-DEFAULTS = CaptionOptions()
 
+class Caption(Task[CaptionAsk]):
+    """Captions images with any served package whose task is ``caption``."""
 
-class Captioner:
-    """Captions images with any served package whose task is ``caption``; ``model`` finds the one to use."""
+    name = "caption"
+    does = "caption"
+    summary = "Sentences about one image, the best first, with each word's log-probability."
+    card = CaptionCard
+    ask = CaptionAsk
+    answer = Captioning
+    default = "default_captioner"
+    events = MappingProxyType({"word": Word})
 
-    def __init__(self, engine: Engine, config: Config, decode: Decoder) -> None:
-        self._engine = engine
-        self._most_bytes = config.max_request_bytes
-        self._decode = decode
-        self.model = Selection(engine, CaptionCard, "caption", config.default_captioner)
-
-    async def words(
-        self,
-        model: Model,
-        image: bytes,
-        options: CaptionOptions = DEFAULTS,
-        asker: Asker = ANYBODY,
-    ) -> AsyncGenerator[Word | Captioning]:
-        """The words of the best caption of ``image``, then the whole answer; wrap it in `contextlib.aclosing`.
+    async def answers(self, model: Model, ask: CaptionAsk, asker: Asker) -> AsyncGenerator[Word | Captioning]:
+        """The words of the best caption of the image, then the whole answer; wrap it in `contextlib.aclosing`.
 
         Each word comes when it is chosen; those of beam search at its end, when they are known.
-
-        Args:
-            model: a captioner that is served.
-            image: an image file of one of `service.image_bounds.FORMATS`, any size and colour mode.
-            options: how words are chosen, how many, and what is said of them.
-            asker: for whom, and by when.
 
         Raises:
             InvalidArgument: an option is none the model has.
             InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `Decoder`.
             QueueFull, DeadlineExceeded, CallerBehind, InternalError: as `Engine.steps`.
         """
-        choice = CaptionChoice.of(model, options, self._most_bytes)
+        choice = CaptionChoice.of(model, ask, self.config.max_request_bytes)
         preprocessing = model.package.captioner.preprocessing
         began = time.perf_counter()
-        pixels = await self._decode(image, preprocessing, asker=asker)
+        pixels = await self.decode(ask.image, preprocessing, asker=asker)
         decoded = time.perf_counter()
-        sentences = Sentences(model, pixels[0], choice.attention, self._decode, asker)
+        sentences = Sentences(model, pixels[0], choice.attention, self.decode, asker)
         wanted = choice.options._replace(deadline=asker.deadline)
         asked = (model, None, {preprocessing.tensor: pixels}, choice.outputs, wanted)
-        async with aclosing(self._engine.steps(*asked)) as emissions:
+        async with aclosing(self.engine.steps(*asked)) as emissions:
             async for emission in emissions:
                 ran_s = time.perf_counter() - decoded
                 word = await sentences.add(emission.outputs)

@@ -9,7 +9,7 @@ from service.engine.options import checked_seed
 from service.errors import InvalidArgument
 from service.package import CaptionCard
 from service.package.choice import LOG_PROBABILITY, SCORE, TOKEN, Strategy
-from service.tasks.captioning import ATTENTIONS, CaptionOptions
+from service.tasks.captioning import ATTENTIONS, CaptionAsk
 from service.tasks.picture import picture_size
 from service.tasks.refusal import refusal
 from service.tasks.text import read_words
@@ -33,24 +33,24 @@ class CaptionChoice(NamedTuple):
     attention: Shown
 
     @classmethod
-    def of(cls, model: Model, options: CaptionOptions, most_bytes: int) -> "CaptionChoice":
-        """The choice ``options`` make of what the captioner ``model`` has.
+    def of(cls, model: Model, ask: CaptionAsk, most_bytes: int) -> "CaptionChoice":
+        """The choice ``ask`` makes of what the captioner ``model`` has.
 
         Raises:
             InvalidArgument: naming the option, what came and what the model takes; or the attention of so many words
                 may have over ``most_bytes``.
         """
         card = model.package.captioner
-        steps = _max_words(card, options.max_words)
-        decoding = _decoding(model, options)
+        steps = _max_words(card, ask.max_words)
+        decoding = _decoding(model, ask)
         choosing = checked_decoding(card.name, card.loop, decoding, steps, rows=1)
         assert choosing is not None  # a captioner's loop has a choice
         sampled = choosing.strategy == "sample"
-        if options.seed is not None and not sampled:
+        if ask.seed is not None and not sampled:
             raise InvalidArgument(f"seed came; it is for strategy 'sample', not for {choosing.strategy!r}")
-        asked = Options(steps=steps, seed=options.seed, decoding=decoding)
+        asked = Options(steps=steps, seed=ask.seed, decoding=decoding)
         checked_seed(card.name, asked)
-        attention = _attention(card, options.attention)
+        attention = _attention(card, ask.attention)
         _check_size(card, attention, choosing.n_best * steps, most_bytes)
         seen = (card.attention.tensor,) if attention != "none" and card.attention else ()
         return cls(asked, (TOKEN.name, LOG_PROBABILITY.name, SCORE.name, *seen), sampled, attention)
@@ -67,16 +67,16 @@ def _max_words(card: CaptionCard, came: int | None) -> int:
     return came
 
 
-def _decoding(model: Model, options: CaptionOptions) -> Decoding:
+def _decoding(model: Model, ask: CaptionAsk) -> Decoding:
     return Decoding(
-        strategy=cast(Strategy | None, options.strategy or None),  # the engine refuses another
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        beam_width=options.beam_width,
-        length_penalty=options.length_penalty,
-        n_best=options.n_best,
-        prefix=read_words(model, options.prefix),
+        strategy=cast(Strategy | None, ask.strategy or None),  # the engine refuses another
+        temperature=ask.temperature,
+        top_k=ask.top_k,
+        top_p=ask.top_p,
+        beam_width=ask.beam_width,
+        length_penalty=ask.length_penalty,
+        n_best=ask.n_best,
+        prefix=read_words(model, ask.prefix),
     )
 
 

@@ -1,37 +1,44 @@
 """What may be asked of a captioner, and the typed answers."""
 
-from typing import NamedTuple
-
 from pydantic import BaseModel, Field
 
+from service.engine.options import MAX_SEED
+from service.package.choice import STRATEGIES
 from service.tasks.answer import Base64, Timing
+from service.tasks.task import Ask
 
 ATTENTIONS = ("none", "values", "png")
 
 
-class CaptionOptions(NamedTuple):
-    """Everything has a default: "" and None are the card's, or nothing.
+# The ranges of each option are those of any model; the card of the model that is asked has narrower ones.
+class CaptionAsk(Ask):
+    """An image, and how its captions are searched for; without a seed each that is sampled is another one."""
 
-    Attributes:
-        strategy: ``greedy``, ``sample`` or ``beam``.
-        beam_width, length_penalty, n_best: of beam search; ``n_best`` is how many captions are answered.
-        temperature, top_k, top_p, seed: of sampling; without a seed each request gets another caption.
-        max_words: of each caption.
-        prefix: the first words, as ``a photo of``.
-        attention: ``values`` or ``png``: what was looked at for each word, where the model says so.
-    """
-
-    strategy: str = ""
-    beam_width: int | None = None
-    length_penalty: float | None = None
-    n_best: int | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    seed: int | None = None
-    max_words: int | None = None
-    prefix: str = ""
-    attention: str = ""
+    image: bytes = Field(description="An image file, any size and colour mode.")
+    strategy: str = Field(
+        "",
+        description="How each word is chosen; empty: the card's default. Options of another strategy than this are "
+        "refused.",
+        json_schema_extra={"enum": ["", *STRATEGIES]},
+    )
+    beam_width: int | None = Field(None, ge=1, description="beam: captions followed at once.")
+    length_penalty: float | None = Field(
+        None, ge=0, description="beam: the exponent a of ((5 + words) / 6)^a; 0: none."
+    )
+    n_best: int | None = Field(None, ge=1, description="beam: captions answered; empty: 1.")
+    temperature: float | None = Field(None, gt=0, description="sample: what log-probabilities are divided by.")
+    top_k: int | None = Field(None, ge=0, description="sample: of so many of the most probable words; 0: of all.")
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="sample: of the most probable words with this probability together."
+    )
+    seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, description="sample: the seed of an earlier answer gives its caption again."
+    )
+    max_words: int | None = Field(None, ge=1, description="Most words of a caption; empty: the card's default.")
+    prefix: str = Field("", description="The caption's first words.", json_schema_extra={"examples": ["a photo of"]})
+    attention: str = Field(
+        "", description="Show what was looked at for each word.", json_schema_extra={"enum": ["", *ATTENTIONS]}
+    )
 
 
 class Attention(BaseModel):

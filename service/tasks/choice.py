@@ -5,7 +5,7 @@ from typing import NamedTuple
 from service.engine import Model
 from service.errors import InvalidArgument
 from service.package import ClassifyCard, Views
-from service.tasks.classification import ClassifyOptions
+from service.tasks.classification import ClassifyAsk
 from service.tasks.labels import checked_top_k
 from service.tasks.refusal import refusal
 
@@ -27,19 +27,19 @@ class Choice(NamedTuple):
     layer: int
 
     @classmethod
-    def of(cls, model: Model, options: ClassifyOptions) -> "Choice":
-        """The choice ``options`` make of what the classifier ``model`` has.
+    def of(cls, model: Model, ask: ClassifyAsk) -> "Choice":
+        """The choice ``ask`` makes of what the classifier ``model`` has.
 
         Raises:
             InvalidArgument: naming the option, what came and what the model takes.
         """
         card = model.package.classifier
         return cls(
-            checked_top_k(card, options.top_k),
-            _views(card, options.views),
-            _explain(card, options.explain),
-            _label(card, options, model.package.labels) if options.explain_label else None,
-            _layer(card, options),
+            checked_top_k(card, ask.top_k),
+            _views(card, ask.views),
+            _explain(card, ask.explain),
+            _label(card, ask, model.package.labels) if ask.explain_label else None,
+            _layer(card, ask),
         )
 
 
@@ -59,9 +59,9 @@ def _explain(card: ClassifyCard, came: str) -> str:
     return came
 
 
-def _label(card: ClassifyCard, options: ClassifyOptions, labels: tuple[str, ...]) -> int:
-    came = options.explain_label
-    if options.explain != "cam":
+def _label(card: ClassifyCard, ask: ClassifyAsk, labels: tuple[str, ...]) -> int:
+    came = ask.explain_label
+    if ask.explain != "cam":
         raise InvalidArgument("explain_label came; it is for explain 'cam'")
     if came in labels:
         return labels.index(came)
@@ -70,12 +70,12 @@ def _label(card: ClassifyCard, options: ClassifyOptions, labels: tuple[str, ...]
     raise refusal(card.name, "explain_label", came, [*labels[:_LISTED], f"0..{len(labels) - 1}"])
 
 
-def _layer(card: ClassifyCard, options: ClassifyOptions) -> int:
+def _layer(card: ClassifyCard, ask: ClassifyAsk) -> int:
     deconv = card.explain.deconv
-    if options.explain != "deconv" or deconv is None:
-        if options.layer:
+    if ask.explain != "deconv" or deconv is None:
+        if ask.layer:
             raise InvalidArgument("layer came; it is for explain 'deconv'")
         return 0
-    if options.layer and options.layer not in deconv.layers:
-        raise refusal(card.name, "layer", options.layer, deconv.layers)
-    return deconv.layers.index(options.layer or deconv.layers[-1])
+    if ask.layer and ask.layer not in deconv.layers:
+        raise refusal(card.name, "layer", ask.layer, deconv.layers)
+    return deconv.layers.index(ask.layer or deconv.layers[-1])

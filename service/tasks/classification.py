@@ -1,28 +1,31 @@
-"""What may be asked of a classifier, and the typed answers."""
+"""What may be asked of a classifier of images, and what is said of one."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from service.tasks.answer import Base64, Timing
+from service.package import VIEWS
+from service.tasks.answer import Base64
+from service.tasks.task import Ask
 
 
-class ClassifyOptions(NamedTuple):
-    """Everything has a default: "" and None are the card's, or nothing.
+class ClassifyAsk(Ask):
+    """An image, and how its labels are wanted."""
 
-    Attributes:
-        top_k: how many labels.
-        views: ``single``, ``flip`` or ``ten_crop``: over what the probabilities are averaged.
-        explain: ``cam`` or ``deconv``, where the model has it.
-        explain_label: the label, or its index, whose class activation map is wanted; "" for the most probable.
-        layer: the layer whose strongest maps are projected back; "" for the last.
-    """
-
-    top_k: int | None = None
-    views: str = ""
-    explain: str = ""
-    explain_label: str = ""
-    layer: str = ""
+    image: bytes = Field(description="An image file, any size and colour mode.")
+    top_k: int | None = Field(None, ge=1, description="How many labels; empty: the card's default.")
+    views: str = Field(
+        "",
+        description="What the answer is averaged over; empty: the card's default.",
+        json_schema_extra={"enum": ["", *VIEWS]},
+    )
+    explain: str = Field(
+        "",
+        description="Show what the network looked at: a class activation map, or what drives a layer; empty: nothing.",
+        json_schema_extra={"enum": ["", "cam", "deconv"]},
+    )
+    explain_label: str = Field("", description="cam: the label, or its index, to explain; empty: the most probable.")
+    layer: str = Field("", description="deconv: the layer to explain; empty: the card's last.")
 
 
 class Label(BaseModel):
@@ -58,22 +61,3 @@ class Classified(BaseModel):
 
     labels: list[Label] = Field(description="The most probable first.")
     explanation: Explanation | None = Field(None, description="Where one was asked for.")
-
-
-class Classification(BaseModel):
-    """The answer, with the model and version that gave it."""
-
-    model: str
-    version: str
-    labels: list[Label] = Field(description="The most probable first.")
-    explanation: Explanation | None = Field(None, description="Where one was asked for.")
-    timing: Timing
-
-
-class ClassificationBatch(BaseModel):
-    """The answer to several images, in their order."""
-
-    model: str
-    version: str
-    results: list[Classified]
-    timing: Timing = Field(description="Of all of them together.")

@@ -8,102 +8,63 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.config import Config
-from service.engine import Answer, Engine, Model, Options
+from service.engine import Answer, Model, Options
 from service.imaging import VIEW_COUNTS
 from service.package import ClassifyCard
 from service.tasks.answer import Timing
-from service.tasks.asker import ANYBODY, Asker
+from service.tasks.asker import Asker
 from service.tasks.choice import Choice
-from service.tasks.classification import Classification, ClassificationBatch, Classified, ClassifyOptions
-from service.tasks.decoding import Decoder
+from service.tasks.classification import Classified, ClassifyAsk
 from service.tasks.explanation import Explainer
 from service.tasks.labels import most_probable
-from service.tasks.selection import Selection
+from service.tasks.task import BatchTask, answer_of, batch_answer_of, batch_ask_of
 from service.tasks.together import together
 
-DEFAULTS = ClassifyOptions()
 
+class Classify(BatchTask[ClassifyAsk, Classified]):
+    """Classifies images with any served package whose task is ``classify``."""
 
-class Classifier:
-    """Classifies images with any served package whose task is ``classify``; ``model`` finds the one to use."""
+    name = "classify"
+    does = "classify"
+    summary = "The most probable labels of one image, with the model that gave them and where the time went."
+    card = ClassifyCard
+    ask = ClassifyAsk
+    answer = answer_of("Classification", Classified)
+    default = "default_classifier"
+    many = "image"
+    result = Classified
+    batch_summary = "The most probable labels of each of several images; one that is refused refuses them all."
+    batch_ask = batch_ask_of(ClassifyAsk, many)
+    batch_answer = batch_answer_of("ClassificationBatch", Classified)
 
-    def __init__(self, engine: Engine, config: Config, decode: Decoder) -> None:
-        self._engine = engine
-        self._config = config
-        self._decode = decode
-        self.model = Selection(engine, ClassifyCard, "classify", config.default_classifier)
-
-    async def __call__(
-        self,
-        image: bytes,
-        model: str = "",
-        version: str = "",
-        options: ClassifyOptions = DEFAULTS,
-        asker: Asker = ANYBODY,
-    ) -> Classification:
-        """The most probable labels of ``image``.
-
-        Args:
-            image: an image file of one of `service.image_bounds.FORMATS`, any size and colour mode.
-            model: the model's name; "" for the configured default.
-            version: its version; "" for the highest.
-            options: how many labels, over which views, explained how.
-            asker: for whom, and by when.
+    async def results(
+        self, model: Model, ask: ClassifyAsk, things: Sequence[bytes], asker: Asker, *, batch: bool
+    ) -> tuple[list[Classified], Timing]:
+        """What is said of each image, and where the time went.
 
         Raises:
-            UnknownModel: no such model or version, or it does not classify.
-            InvalidArgument: an option is none the model has.
+            InvalidArgument: an option is none the model has; of a batch there are none, or too many, for what is to be
+                explained of them too.
             InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `Decoder`.
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
         """
-        served = self.model(model, version)
-        card, choice = served.package.classifier, Choice.of(served, options)
-        began = time.perf_counter()
+        card, choice = model.package.classifier, Choice.of(model, ask)
         plain = bool(choice.explain)
-        rows = await self._decode(image, card.preprocessing, choice.views, plain=plain, asker=asker)
-        decode_s = time.perf_counter() - began
-        (result,), timing = await self._answer(served, choice, [rows], decode_s, asker)
-        return Classification(
-            model=served.name,
-            version=served.version,
-            labels=result.labels,
-            explanation=result.explanation,
-            timing=timing,
-        )
-
-    async def batch(
-        self,
-        images: Sequence[bytes],
-        model: str = "",
-        version: str = "",
-        options: ClassifyOptions = DEFAULTS,
-        asker: Asker = ANYBODY,
-    ) -> ClassificationBatch:
-        """The same of several images, all of them or none.
-
-        Raises:
-            InvalidArgument: there are none, or too many, for what is to be explained of them too.
-            InvalidImage, TooLarge: of one of them, whose index it says; or together they are too long.
-            UnknownModel, QueueFull, DeadlineExceeded, InternalError: as above.
-        """
-        served = self.model(model, version)
-        card, choice = served.package.classifier, Choice.of(served, options)
-        if choice.explain:
-            Explainer(self._engine, served, choice).check_size(len(images), self._config.max_request_bytes)
+        if batch and plain:
+            Explainer(self.engine, model, choice).check_size(len(things), self.config.max_request_bytes)
         began = time.perf_counter()
-        plain = bool(choice.explain)
-        rows = await self._decode.many(images, card.preprocessing, choice.views, plain=plain, asker=asker)
-        decode_s = time.perf_counter() - began
-        results, timing = await self._answer(served, choice, rows, decode_s, asker)
-        return ClassificationBatch(model=served.name, version=served.version, results=results, timing=timing)
+        if batch:
+            rows = await self.decode.many(things, card.preprocessing, choice.views, plain=plain, asker=asker)
+        else:
+            rows = [await self.decode(things[0], card.preprocessing, choice.views, plain=plain, asker=asker)]
+        return await self._answer(model, choice, rows, time.perf_counter() - began, asker)
 
     async def _answer(
         self, model: Model, choice: Choice, rows: list[NDArray[np.uint8]], decode_s: float, asker: Asker
     ) -> tuple[list[Classified], Timing]:
         """What is said of each image, given its rows, and where the time went."""
         asked = Options(deadline=asker.deadline)
-        explainer = Explainer(self._engine, model, choice, asked) if choice.explain else None
+        explainer = Explainer(self.engine, model, choice, asked) if choice.explain else None
         answers = await self._ask(model, choice, rows, explainer, asked)
         probabilities: NDArray[Any] = answers[0].outputs[model.package.classifier.classes.tensor]
         views = VIEW_COUNTS[choice.views]
@@ -130,7 +91,7 @@ class Classifier:
         """The probabilities of every view; where a run of its own explains them, its answer is the last."""
         card, views = model.package.classifier, VIEW_COUNTS[choice.views]
         seen = _joined([each[-views:] for each in rows])
-        infer = partial(self._engine.infer, model, None, {card.preprocessing.tensor: seen}, options=asked)
+        infer = partial(self.engine.infer, model, None, {card.preprocessing.tensor: seen}, options=asked)
         if explainer is None:
             return [await infer([card.classes.tensor])]
         if views == 1 and explainer.output:
@@ -151,7 +112,7 @@ class Classifier:
             partial(explainer.explain, each[0], answer.outputs, i, result.labels[0].index)
             for i, (each, result) in enumerate(zip(rows, results, strict=True))
         ]
-        for result, explanation in zip(results, await self._decode.each(drawings, asker=asker), strict=True):
+        for result, explanation in zip(results, await self.decode.each(drawings, asker=asker), strict=True):
             result.explanation = explanation
 
 

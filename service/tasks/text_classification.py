@@ -1,30 +1,24 @@
-"""What is answered of texts by their classifier."""
+"""What may be asked of a classifier of texts, and what is said of one."""
 
 from pydantic import BaseModel, Field
 
-from service.tasks.answer import Timing
 from service.tasks.classification import Label
+from service.tasks.task import Ask
+
+
+class ClassifyTextAsk(Ask):
+    """A text, and how its labels are wanted."""
+
+    text: str = Field(
+        description="In any language and script; the model's card says how many bytes of UTF-8 a text may have.",
+        min_length=1,
+        pattern=r"^[^\x00]+$",
+        json_schema_extra={"examples": ["Alle Menschen sind frei geboren."]},
+    )
+    top_k: int | None = Field(None, ge=1, description="How many labels; empty: the card's default.")
 
 
 class TextLabels(BaseModel):
     """What is said of one text."""
 
     labels: list[Label] = Field(description="The most probable first.")
-
-
-class TextClassification(BaseModel):
-    """The answer, with the model and version that gave it."""
-
-    model: str
-    version: str
-    labels: list[Label] = Field(description="The most probable first.")
-    timing: Timing
-
-
-class TextClassificationBatch(BaseModel):
-    """The answer to several texts, in their order."""
-
-    model: str
-    version: str
-    results: list[TextLabels]
-    timing: Timing = Field(description="Of all of them together.")

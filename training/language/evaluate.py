@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.package import Package
-from service.tasks.text_classify import text_row
+from service.tasks.classify_text import text_row
 from training.data import find_texts
 from training.data.languages import Declaration, Texts, excerpts
 from training.evaluation import Evaluation, named_source, open_package, serving

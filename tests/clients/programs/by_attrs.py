@@ -43,27 +43,23 @@ def image() -> File:
     return File(BytesIO(IMAGE), "image.png", "image/png")
 
 
-one = call(classify, body=models.ClassifyForm(image()))
+one = call(classify, body=models.ClassifyAsk(image()))
 assert isinstance(one, models.Classification)
 assert (one.model, one.explanation, len(one.labels)) == ("tiny", None, 2)
-seen = call(
-    classify, body=models.ClassifyForm(image(), model="seeing", explain=models.ClassifyFormExplain.CAM, top_k=1)
-)
+seen = call(classify, body=models.ClassifyAsk(image(), model="seeing", explain=models.ClassifyAskExplain.CAM, top_k=1))
 assert isinstance(seen.explanation, models.Explanation)
 assert (seen.explanation.method, seen.explanation.layer, len(seen.labels)) == ("cam", None, 1)
-several = call(classify_batch, body=models.ClassifyBatchForm([image(), image()], version="1"))
+several = call(classify_batch, body=models.ClassifyBatchAsk([image(), image()], version="1"))
 assert [each.labels for each in several.results] == [several.results[0].labels] * 2
-text = call(classify_text, body=models.ClassifyTextForm("abc", top_k=1))
+text = call(classify_text, body=models.ClassifyTextAsk("abc", top_k=1))
 assert len(text.labels) == 1
-assert len(call(classify_text_batch, body=models.ClassifyTextBatchForm(["abc", "cba"], model=None)).results) == 2
-beams = models.CaptionFormStrategy.BEAM
-shown = models.CaptionFormAttention.VALUES
-captions = call(
-    caption, body=models.CaptionForm(image(), strategy=beams, n_best=2, attention=shown, length_penalty=0.5)
-)
+assert len(call(classify_text_batch, body=models.ClassifyTextBatchAsk(["abc", "cba"], model=None)).results) == 2
+beams = models.CaptionAskStrategy.BEAM
+shown = models.CaptionAskAttention.VALUES
+captions = call(caption, body=models.CaptionAsk(image(), strategy=beams, n_best=2, attention=shown, length_penalty=0.5))
 assert len(captions.captions) == 2
 assert captions.captions[0].words[0].attention.png is None
-assert call(caption_stream, body=models.CaptionForm(image())).startswith("event: word\ndata: {")
+assert call(caption_stream, body=models.CaptionAsk(image())).startswith("event: word\ndata: {")
 cards = {card.name: card for card in call(all_models).models}
 assert isinstance(cards["tiny"], models.ClassifyCard)
 assert isinstance(cards["letters"], models.TextClassifyCard)
@@ -71,7 +67,7 @@ assert isinstance(cards["captioner"], models.CaptionCard)
 assert isinstance(cards["own"], models.TensorCard)
 assert call(model, name="tiny", version="1").version == 1
 assert "no model 'nowhere'" in call(model, 404, name="nowhere").error
-assert "top_k 9 came" in call(classify, 400, body=models.ClassifyForm(image(), top_k=9)).error
+assert "top_k 9 came" in call(classify, 400, body=models.ClassifyAsk(image(), top_k=9)).error
 for probe in (live, ready):
     assert call(probe) == "\n"
 assert "lectorium_request_duration_seconds" in call(metrics)

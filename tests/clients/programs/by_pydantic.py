@@ -43,10 +43,10 @@ seen = call(tasks.classify, image=IMAGE, model="seeing", explain="cam", top_k=1)
 assert (seen.explanation.method, seen.explanation.layer, len(seen.labels)) == ("cam", None, 1)
 several = call(tasks.classify_batch, images=[IMAGE, IMAGE], version="1")
 assert [each.labels for each in several.results] == [several.results[0].labels] * 2
-text = call(tasks.classify_text, classify_text_form=models.ClassifyTextForm(text="abc", top_k=1))
+text = call(tasks.classify_text, classify_text_ask=models.ClassifyTextAsk(text="abc", top_k=1))
 assert len(text.labels) == 1
-texts = models.ClassifyTextBatchForm(texts=["abc", "cba"], model=None)
-assert len(call(tasks.classify_text_batch, classify_text_batch_form=texts).results) == 2
+texts = models.ClassifyTextBatchAsk(texts=["abc", "cba"], model=None)
+assert len(call(tasks.classify_text_batch, classify_text_batch_ask=texts).results) == 2
 # A penalty of 0.5 it could not send: this generator's clients fail on any fraction in a multipart form.
 captions = call(tasks.caption, image=IMAGE, strategy="beam", n_best=2, attention="values", length_penalty=1)
 assert len(captions.captions) == 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from protos.lectorium.v1 import vision_pb2 as pb
-from service.surfaces.vision_stream import MAX_AT_ONCE
+from service.surfaces.grpc.tasks import MAX_AT_ONCE
 from tests.packages import CLASSES, example, expected
 from tests.pictures import png
 from tests.service.surfaces.callers import LONG, in_flight, occupy_slow_model, slow_model_occupied

@@ -1,7 +1,7 @@
 """A captioner to test, with its engine, and what it must say, by numpy."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,11 +11,12 @@ from PIL import Image
 
 from service.config import Config
 from service.engine import Engine
-from service.tasks.caption import Captioner
-from service.tasks.captioning import Captioning, CaptionOptions, Word
+from service.tasks.caption import Caption
+from service.tasks.captioning import Captioning, Word
 from service.tasks.decoding import Decoder
 from tests.packages import change_card
 from tests.pictures import encoded
+from tests.service.tasks.asking import everything
 from tests.step_packages import write_captioner
 from tests.step_packages.words import END, NEVER, START, WORDS, attentions, chain, log_probabilities
 
@@ -71,24 +72,22 @@ def write_endless(repository: Path, name: str = "endless") -> Path:
 
 
 @asynccontextmanager
-async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple[Captioner, Engine]]:
+async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple[Caption, Engine]]:
     """A captioner and its engine."""
     settings = {"repository": repository, "lanes": 1, "intra_op": 1, **settings}
     config = Config.model_validate(settings)
     async with Engine(config) as engine:
-        yield Captioner(engine, config, Decoder(config)), engine
+        yield Caption(engine, config, Decoder(config)), engine
 
 
 async def ask(
-    captioner: Captioner, image: bytes = BLACK, model: str = "captioner", **options: Any
+    captioner: Caption, image: bytes = BLACK, model: str = "captioner", **options: Any
 ) -> list[Word | Captioning]:
     """All that comes."""
-    words = captioner.words(captioner.model(model, ""), image, CaptionOptions(**options))
-    async with aclosing(words) as found:
-        return [each async for each in found]
+    return await everything(captioner.endpoints[1], image=image, model=model, **options)
 
 
-async def answer(captioner: Captioner, image: bytes = BLACK, model: str = "captioner", **options: Any) -> Captioning:
+async def answer(captioner: Caption, image: bytes = BLACK, model: str = "captioner", **options: Any) -> Captioning:
     """What comes last."""
     *_, last = await ask(captioner, image, model, **options)
     assert isinstance(last, Captioning)

@@ -1,28 +1,72 @@
 """A classifier to test, with its engine, and images for it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from service.config import Config
 from service.engine import Engine
-from service.tasks.classify import Classifier
+from service.tasks.asker import ANYBODY, Asker
+from service.tasks.classify import Classify
 from service.tasks.decoding import Decoder
 from tests.packages import example
 from tests.pictures import encoded
+from tests.service.tasks.asking import answer
 
 
 @asynccontextmanager
-async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple[Classifier, Engine]]:
+async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple["Classifying", Engine]]:
     """A classifier and its engine; `tiny` answers where no model is named."""
     settings = {"repository": repository, "lanes": 1, "intra_op": 1, "default_classifier": "tiny", **settings}
     config = Config.model_validate(settings)
     async with Engine(config) as engine:
-        yield Classifier(engine, config, Decoder(config)), engine
+        yield Classifying(Classify(engine, config, Decoder(config))), engine
+
+
+class ClassifyOptions(NamedTuple):
+    """What may be asked beside the image."""
+
+    top_k: int | None = None
+    views: str = ""
+    explain: str = ""
+    explain_label: str = ""
+    layer: str = ""
+
+
+DEFAULTS = ClassifyOptions()
+
+
+class Classifying:
+    """Asks a classifier as surfaces do: of one image, or of several."""
+
+    def __init__(self, task: Classify) -> None:
+        self._one, self._batch = task.endpoints
+
+    async def __call__(
+        self,
+        image: bytes,
+        model: str = "",
+        version: str = "",
+        options: ClassifyOptions = DEFAULTS,
+        asker: Asker = ANYBODY,
+    ) -> Any:
+        """The answer of one."""
+        return await answer(self._one, asker, image=image, model=model, version=version, **options._asdict())
+
+    async def batch(
+        self,
+        images: Sequence[bytes],
+        model: str = "",
+        version: str = "",
+        options: ClassifyOptions = DEFAULTS,
+        asker: Asker = ANYBODY,
+    ) -> Any:
+        """The answer of several."""
+        return await answer(self._batch, asker, images=images, model=model, version=version, **options._asdict())
 
 
 def waiting(engine: Engine) -> int:

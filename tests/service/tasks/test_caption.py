@@ -11,7 +11,8 @@ from PIL import Image
 
 from service.engine import Decoding, Engine, Options
 from service.errors import DeadlineExceeded, InvalidArgument, InvalidImage
-from service.tasks.captioning import Caption, Captioning, CaptionOptions, Word
+from service.tasks.asker import ANYBODY
+from service.tasks.captioning import Caption, CaptionAsk, Captioning, Word
 from tests.packages import assert_close
 from tests.pictures import encoded, solid
 from tests.service.engine.gate import Gate
@@ -264,14 +265,16 @@ async def test_callers_at_different_words_get_their_own(repository: Path) -> Non
 
 async def test_leaving_in_the_midst_of_a_sentence_frees_its_rows(repository: Path) -> None:
     async with serving(repository) as (captioner, engine):
-        model = captioner.model("endless", "")
-        async with aclosing(captioner.words(model, picture(0), CaptionOptions(max_words=ENDLESS))) as words:
+        model = captioner.select("endless", "")
+        async with aclosing(
+            captioner.answers(model, CaptionAsk(image=picture(0), max_words=ENDLESS), ANYBODY)
+        ) as words:
             assert isinstance(await anext(words), Word)
         await asyncio.sleep(0.05)  # for the step that runs
         steps = model.statistics.execution_count
         await asyncio.sleep(0.1)
         assert model.statistics.execution_count == steps
-        assert list(engine.waiting()) == [(captioner.model("captioner", ""), 0), (model, 0)]
+        assert list(engine.waiting()) == [(captioner.select("captioner", ""), 0), (model, 0)]
 
 
 async def test_the_deadline_ends_a_sentence(repository: Path) -> None:

@@ -11,12 +11,12 @@ from service.engine.session import Session
 from service.errors import InvalidArgument
 from service.package import read_package
 from service.tasks.choice import Choice
-from service.tasks.classification import ClassifyOptions
+from service.tasks.classification import ClassifyAsk
 
 
 def choice(explaining: Path, model: str = "seeing", **options: Any) -> Choice:
     loaded = Model(read_package(explaining / model / "1"), partial(Session, intra_op=1))
-    return Choice.of(loaded, ClassifyOptions(**options))
+    return Choice.of(loaded, ClassifyAsk.model_construct(**options))
 
 
 def test_who_chooses_nothing_gets_the_cards_defaults(explaining: Path) -> None:

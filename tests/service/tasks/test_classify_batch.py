@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from service.errors import InvalidArgument, InvalidImage, QueueFull, TooLarge, UnknownModel
-from service.tasks.classification import ClassifyOptions
 from tests.packages import CLASSES, example, expected
 from tests.pictures import encoded, solid
 from tests.service.engine.asking import settled
 from tests.service.engine.gate import Gate
-from tests.service.tasks.classifying import come_to_wait, png, serving, waiting
+from tests.service.tasks.classifying import ClassifyOptions, come_to_wait, png, serving, waiting
 
 ALL = ClassifyOptions(top_k=CLASSES)
 

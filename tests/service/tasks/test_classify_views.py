@@ -11,11 +11,11 @@ from PIL import Image
 
 from service.imaging import prepare, take_views
 from service.package import Preprocessing
-from service.tasks.classification import Classified, ClassifyOptions
+from service.tasks.classification import Classified
 from tests.packages import CLASSES, expected
 from tests.pictures import encoded
 from tests.service.engine.gate import Gate
-from tests.service.tasks.classifying import serving
+from tests.service.tasks.classifying import ClassifyOptions, serving
 
 CARD = Preprocessing(tensor="image", colour="grey", height=4, width=4)
 VIEWS = ("single", "flip", "ten_crop")

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.errors import InternalError, InvalidArgument, QueueFull
-from service.tasks.classification import ClassifyOptions, Evidence, Explanation
+from service.tasks.classification import Evidence, Explanation
 from service.tasks.picture import overlay, signed
 from tests.explaining_packages import LAYERS, activation_maps, projected
 from tests.packages import example, expected
 from tests.pictures import encoded, solid
 from tests.service.engine.asking import settled
 from tests.service.engine.gate import Gate
-from tests.service.tasks.classifying import come_to_wait, png, serving, waiting
+from tests.service.tasks.classifying import ClassifyOptions, come_to_wait, png, serving, waiting
 
 CAM, DECONV = ClassifyOptions(explain="cam"), ClassifyOptions(explain="deconv")
 LABELS = ("zero", "one", "two")

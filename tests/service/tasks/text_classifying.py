@@ -9,18 +9,45 @@ import numpy as np
 
 from service.config import Config
 from service.engine import Engine
+from service.tasks.asker import ANYBODY, Asker
 from service.tasks.classification import Label
-from service.tasks.text_classify import TextClassifier
+from service.tasks.classify_text import ClassifyText
+from service.tasks.decoding import Decoder
 from tests.packages import assert_close
+from tests.service.tasks.asking import answer
 from tests.text_packages import LABELS, text_probabilities
 
 
 @asynccontextmanager
-async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple[TextClassifier, Engine]]:
+async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple["TextClassifying", Engine]]:
     """A classifier of texts and its engine."""
     config = Config.model_validate({"repository": repository, "lanes": 1, "intra_op": 1, **settings})
     async with Engine(config) as engine:
-        yield TextClassifier(engine, config), engine
+        yield TextClassifying(ClassifyText(engine, config, Decoder(config))), engine
+
+
+class TextClassifying:
+    """Asks a classifier of texts as surfaces do: of one text, or of several."""
+
+    def __init__(self, task: ClassifyText) -> None:
+        self._one, self._batch = task.endpoints
+
+    async def __call__(
+        self, text: str, model: str = "letters", version: str = "", top_k: int | None = None, asker: Asker = ANYBODY
+    ) -> Any:
+        """The answer of one."""
+        return await answer(self._one, asker, text=text, model=model, version=version, top_k=top_k)
+
+    async def batch(
+        self,
+        texts: Sequence[str],
+        model: str = "letters",
+        version: str = "",
+        top_k: int | None = None,
+        asker: Asker = ANYBODY,
+    ) -> Any:
+        """The answer of several."""
+        return await answer(self._batch, asker, texts=texts, model=model, version=version, top_k=top_k)
 
 
 def check(labels: Sequence[Label], text: str, version: int = 1) -> None:

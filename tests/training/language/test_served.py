@@ -20,7 +20,7 @@ async def test_texts_of_any_length_get_the_languages_that_torch_would_say(
     round_weights(network)
     labels = recogniser_package.labels
     async with serving(recogniser_package.folder.parents[1]) as (classifier, _):
-        answer = await classifier.batch(classifier.model("", ""), texts, len(labels))
+        answer = await classifier.batch(texts, "", "", len(labels))
     for text, result in zip(texts, answer.results, strict=True):
         with torch.no_grad():
             wanted = torch.softmax(network(torch.from_numpy(encode([text]))), 1)[0].numpy()

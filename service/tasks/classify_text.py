@@ -7,73 +7,55 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.config import Config
-from service.deadline import Deadline
-from service.engine import Answer, Engine, Model, Options
+from service.engine import Answer, Model, Options
 from service.errors import InvalidArgument, LectoriumError, TooLarge
 from service.package import TextClassifyCard
 from service.tasks.answer import Timing
+from service.tasks.asker import Asker
 from service.tasks.classification import Label
 from service.tasks.labels import checked_top_k, most_probable
-from service.tasks.selection import Selection
-from service.tasks.text_classification import TextClassification, TextClassificationBatch, TextLabels
+from service.tasks.task import BatchTask, answer_of, batch_answer_of, batch_ask_of
+from service.tasks.text_classification import ClassifyTextAsk, TextLabels
 from service.tasks.together import together
 
 Row = NDArray[np.uint8]
 
 
-class TextClassifier:
-    """Classifies texts with any served package whose task is ``classify-text``; ``model`` finds the one to use."""
+class ClassifyText(BatchTask[ClassifyTextAsk, TextLabels]):
+    """Classifies texts with any served package whose task is ``classify-text``."""
 
-    def __init__(self, engine: Engine, config: Config) -> None:
-        self._engine = engine
-        self._most = config.max_images
-        self.model = Selection(engine, TextClassifyCard, "classify texts", config.default_text_classifier)
+    name = "classify-text"
+    does = "classify texts"
+    summary = "The most probable labels of one text, such as its language, with the model that gave them."
+    card = TextClassifyCard
+    ask = ClassifyTextAsk
+    answer = answer_of("TextClassification", TextLabels)
+    default = "default_text_classifier"
+    many = "text"
+    result = TextLabels
+    batch_summary = "The most probable labels of each of several texts; one that is refused refuses them all."
+    batch_ask = batch_ask_of(ClassifyTextAsk, many)
+    batch_answer = batch_answer_of("TextClassificationBatch", TextLabels)
 
-    async def __call__(
-        self, model: Model, text: str, top_k: int | None = None, deadline: Deadline | None = None
-    ) -> TextClassification:
-        """The most probable labels of ``text``.
-
-        Args:
-            model: a classifier of texts that is served.
-            text: of 1 to the card's ``max_bytes`` bytes in UTF-8, without NUL characters.
-            top_k: how many labels; None for the card's default.
-            deadline: when the answer must be there; None for the engine's limit alone.
+    async def results(
+        self, model: Model, ask: ClassifyTextAsk, things: Sequence[str], asker: Asker, *, batch: bool
+    ) -> tuple[list[TextLabels], Timing]:
+        """The labels of each text, of 1 to the card's ``max_bytes`` bytes in UTF-8, and where the time went.
 
         Raises:
-            InvalidArgument: it is no such text, or there are no such labels.
-            TooLarge: the text is too long; it is not cut, as what it says may be at its end.
+            InvalidArgument: one is no such text, or there are no such labels; of a batch there are none, or too many.
+            TooLarge: a text is too long; it is not cut, as what it says may be at its end.
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
         """
         card = model.package.text_classifier
-        count = checked_top_k(card, top_k)
+        count, most = checked_top_k(card, ask.top_k), self.config.max_images
+        if not 1 <= len(things) <= most:
+            raise InvalidArgument(f"{len(things)} texts came; 1 to {most} are wanted")
         began = time.perf_counter()
-        row = text_row(card, text)
+        rows = [_numbered_row(card, i, text) if batch else text_row(card, text) for i, text in enumerate(things)]
         decode_s = time.perf_counter() - began
-        (labels,), timing = await self._answer(model, [row], count, decode_s, Options(deadline=deadline))
-        return TextClassification(model=model.name, version=model.version, labels=labels, timing=timing)
-
-    async def batch(
-        self, model: Model, texts: Sequence[str], top_k: int | None = None, deadline: Deadline | None = None
-    ) -> TextClassificationBatch:
-        """The same of several texts, all of them or none.
-
-        Raises:
-            InvalidArgument: there are none, or too many; or as above, of one of them, whose index it says.
-            TooLarge: of one of them, whose index it says.
-            QueueFull, DeadlineExceeded, InternalError: as above.
-        """
-        card = model.package.text_classifier
-        count = checked_top_k(card, top_k)
-        if not 1 <= len(texts) <= self._most:
-            raise InvalidArgument(f"{len(texts)} texts came; 1 to {self._most} are wanted")
-        began = time.perf_counter()
-        rows = [_numbered_row(card, i, text) for i, text in enumerate(texts)]
-        decode_s = time.perf_counter() - began
-        found, timing = await self._answer(model, rows, count, decode_s, Options(deadline=deadline))
-        results = [TextLabels(labels=labels) for labels in found]
-        return TextClassificationBatch(model=model.name, version=model.version, results=results, timing=timing)
+        found, timing = await self._answer(model, rows, count, decode_s, Options(deadline=asker.deadline))
+        return [TextLabels(labels=labels) for labels in found], timing
 
     async def _answer(
         self, model: Model, rows: list[Row], count: int, decode_s: float, asked: Options
@@ -97,7 +79,7 @@ class TextClassifier:
     async def _ask(self, model: Model, rows: list[Row], asked: Options) -> Answer:
         card = model.package.text_classifier
         inputs = {card.text.tensor: rows[0] if len(rows) == 1 else np.concatenate(rows)}
-        return await self._engine.infer(model, None, inputs, [card.classes.tensor], asked)
+        return await self.engine.infer(model, None, inputs, [card.classes.tensor], asked)
 
 
 def text_row(card: TextClassifyCard, text: str) -> Row:

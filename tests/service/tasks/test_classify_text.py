@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from service.engine import Engine
 from service.errors import DeadlineExceeded, InternalError, InvalidArgument, QueueFull, TooLarge, UnknownModel
 from service.package import TextInput, read_package
-from service.tasks.text_classification import TextClassification
-from service.tasks.text_classify import TextClassifier, text_row
+from service.tasks.classify_text import text_row
 from tests.packages import write_package
 from tests.service.engine.asking import settled
 from tests.service.engine.gate import Gate
@@ -34,33 +33,27 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def ask(
-    classifier: TextClassifier, text: str, model: str = "letters", version: str = "", top_k: int | None = None
-) -> TextClassification:
-    return await classifier(classifier.model(model, version), text, top_k)
-
-
 @pytest.mark.parametrize("text", [*TEXTS, "ä" * (MAX_BYTES // 2)])
 async def test_a_text_has_its_most_probable_labels_in_order(repository: Path, text: str) -> None:
     async with serving(repository) as (classifier, _):
-        found = await ask(classifier, text, top_k=len(LABELS))
+        found = await classifier(text, top_k=len(LABELS))
         assert (found.model, found.version, len(found.labels)) == ("letters", "2", len(LABELS))
         check(found.labels, text, version=2)
-        check((await ask(classifier, text, version="1")).labels, text)
+        check((await classifier(text, version="1")).labels, text)
 
 
 async def test_as_many_labels_come_as_asked_for_and_else_the_cards_default(repository: Path) -> None:
     async with serving(repository) as (classifier, _):
-        assert len((await ask(classifier, "one")).labels) == TOP_K
+        assert len((await classifier("one")).labels) == TOP_K
         for top_k in (1, 4):
-            assert len((await ask(classifier, "one", top_k=top_k)).labels) == top_k
+            assert len((await classifier("one", top_k=top_k)).labels) == top_k
 
 
 async def test_the_answer_says_where_the_time_went(repository: Path) -> None:
     async with serving(repository) as (classifier, _):
-        timing = (await ask(classifier, "one")).timing
+        timing = (await classifier("one")).timing
         assert min(timing.queue_ms, timing.decode_ms, timing.compute_ms) > 0
-        many = (await classifier.batch(classifier.model("letters", ""), TEXTS)).timing
+        many = (await classifier.batch(TEXTS, "letters", "")).timing
         assert min(many.queue_ms, many.decode_ms, many.compute_ms) > 0
 
 
@@ -68,22 +61,22 @@ async def test_where_no_model_is_named_the_configured_one_answers_or_the_only_on
     repository: Path, tmp_path: Path
 ) -> None:
     async with serving(repository, default_text_classifier="letters") as (classifier, _):
-        assert (await ask(classifier, "one", model="")).model == "letters"
+        assert (await classifier("one", model="")).model == "letters"
     async with serving(repository) as (classifier, _):
         with pytest.raises(InvalidArgument, match=r"name one of \['fragile', 'letters'\], which classify texts"):
-            await ask(classifier, "one", model="")
+            await classifier("one", model="")
         with pytest.raises(UnknownModel, match="model 'tiny' does not classify texts: its task is 'classify'"):
-            await ask(classifier, "one", model="tiny")
+            await classifier("one", model="tiny")
     write_text_package(tmp_path, "alone")
     async with serving(tmp_path) as (classifier, _):
-        assert (await ask(classifier, "one", model="")).model == "alone"
+        assert (await classifier("one", model="")).model == "alone"
 
 
 @pytest.mark.parametrize("count", [1, 3, 20])
 async def test_every_text_of_a_batch_has_its_own_answer_in_their_order(repository: Path, count: int) -> None:
     texts = [f"{TEXTS[i % len(TEXTS)]}{i}" for i in range(count)]
     async with serving(repository) as (classifier, _):
-        answer = await classifier.batch(classifier.model("letters", "1"), texts, len(LABELS))
+        answer = await classifier.batch(texts, "letters", "1", len(LABELS))
     assert (answer.model, answer.version, len(answer.results)) == ("letters", "1", count)
     for text, result in zip(texts, answer.results, strict=True):
         check(result.labels, text)
@@ -93,7 +86,7 @@ async def test_texts_of_a_batch_share_a_run_where_they_are_padded_to_one_length(
     short, long = ["a", "b" * MULTIPLE, "c" * 7], ["d" * (MULTIPLE + 1), "e" * 2 * MULTIPLE]
     async with serving(repository) as (classifier, engine):
         gate = Gate(engine)
-        await classifier.batch(classifier.model("letters", ""), [short[0], long[0], short[1], long[1], short[2]])
+        await classifier.batch([short[0], long[0], short[1], long[1], short[2]])
         assert sorted(run.input.shape for run in gate.runs) == [(2, 2 * MULTIPLE), (3, MULTIPLE)]
         await settled(engine)
 
@@ -103,9 +96,9 @@ async def test_callers_with_short_and_long_texts_at_once_get_their_own_answers(r
     async with serving(repository) as (classifier, engine):
         gate = Gate(engine)
         with gate.closed():
-            first = asyncio.create_task(ask(classifier, "first"))
+            first = asyncio.create_task(classifier("first"))
             await gate.reached(1)
-            callers = [asyncio.create_task(ask(classifier, text, version="1")) for text in texts]
+            callers = [asyncio.create_task(classifier(text, version="1")) for text in texts]
             await come_to_wait(engine, len(texts))
         for text, caller in zip(texts, callers, strict=True):
             check((await caller).labels, text)
@@ -120,23 +113,23 @@ async def test_a_text_that_fails_its_run_fails_alone(repository: Path) -> None:
     async with serving(repository) as (classifier, engine):
         gate = Gate(engine)
         with gate.closed():
-            held = asyncio.create_task(ask(classifier, "held", "fragile"))
+            held = asyncio.create_task(classifier("held", "fragile"))
             await gate.reached(1)
-            good, bad = (asyncio.create_task(ask(classifier, text, "fragile")) for text in ("good", "~"))
+            good, bad = (asyncio.create_task(classifier(text, "fragile")) for text in ("good", "~"))
             await come_to_wait(engine, 2)
         check((await good).labels, "good")
         with pytest.raises(InternalError):
             await bad
         await held
         with pytest.raises(InternalError):
-            await classifier.batch(classifier.model("fragile", ""), ["good", "~" * 2 * MULTIPLE])
+            await classifier.batch(["good", "~" * 2 * MULTIPLE], "fragile", "")
         await settled(engine)
 
 
 async def test_an_empty_text_is_refused(repository: Path) -> None:
     async with serving(repository) as (classifier, _):
         with pytest.raises(InvalidArgument, match=f"the text is empty; model 'letters' takes 1 to {MAX_BYTES} bytes"):
-            await ask(classifier, "")
+            await classifier("")
 
 
 @pytest.mark.parametrize("text", ["x" * (MAX_BYTES + 1), "é" * (MAX_BYTES // 2 + 1), "x" * 10_000])
@@ -145,14 +138,14 @@ async def test_a_text_that_is_too_long_is_refused_and_not_cut(repository: Path, 
     async with serving(repository) as (classifier, engine):
         gate = Gate(engine)
         with pytest.raises(TooLarge, match=f"the text has {came} bytes in UTF-8; model 'letters' takes at most 100"):
-            await ask(classifier, text)
+            await classifier(text)
         assert gate.runs == []
 
 
 async def test_a_nul_character_is_refused_as_it_would_end_the_text(repository: Path) -> None:
     async with serving(repository) as (classifier, _):
         with pytest.raises(InvalidArgument, match="byte 3 of the text is a NUL character"):
-            await ask(classifier, "é!\0?")
+            await classifier("é!\0?")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +162,7 @@ async def test_one_bad_text_refuses_the_batch_and_is_named_by_its_index(
     async with serving(repository) as (classifier, engine):
         gate = Gate(engine)
         with pytest.raises(error, match=message):
-            await classifier.batch(classifier.model("letters", ""), ["good", text, text])
+            await classifier.batch(["good", text, text], "letters", "")
         assert gate.runs == []
 
 
@@ -177,24 +170,24 @@ async def test_one_bad_text_refuses_the_batch_and_is_named_by_its_index(
 async def test_no_texts_or_too_many_are_refused(repository: Path, count: int) -> None:
     async with serving(repository, max_images=3) as (classifier, _):
         with pytest.raises(InvalidArgument, match=f"{count} texts came; 1 to 3 are wanted"):
-            await classifier.batch(classifier.model("letters", ""), ["one"] * count)
-        assert len((await classifier.batch(classifier.model("letters", ""), ["one"] * 3)).results) == 3
+            await classifier.batch(["one"] * count, "letters", "")
+        assert len((await classifier.batch(["one"] * 3, "letters", "")).results) == 3
 
 
 @pytest.mark.parametrize("top_k", [0, -1, 5])
 async def test_another_number_of_labels_is_refused_before_the_text_is_looked_at(repository: Path, top_k: int) -> None:
     async with serving(repository) as (classifier, _):
         with pytest.raises(InvalidArgument, match=f"top_k {top_k} came; model 'letters' takes 1 to 4"):
-            await ask(classifier, "", top_k=top_k)
+            await classifier("", top_k=top_k)
         with pytest.raises(InvalidArgument, match=f"top_k {top_k} came"):
-            await classifier.batch(classifier.model("letters", ""), [], top_k)
+            await classifier.batch([], "letters", "", top_k)
 
 
 async def test_a_text_that_waits_past_its_deadline_is_given_up(repository: Path) -> None:
     async with serving(repository, timeout_s=0.05) as (classifier, engine):
         gate = Gate(engine)
         with gate.closed(), pytest.raises(DeadlineExceeded, match=r"model 'letters': no answer in 0\.05 s"):
-            await ask(classifier, "one")
+            await classifier("one")
         await settled(engine)
 
 
@@ -202,11 +195,11 @@ async def test_where_too_many_rows_wait_all_texts_of_a_batch_are_refused(reposit
     async with serving(repository, max_queue_rows=3) as (classifier, engine):
         gate = Gate(engine)
         with gate.closed():
-            running = asyncio.create_task(ask(classifier, "one"))
+            running = asyncio.create_task(classifier("one"))
             await gate.reached(1)
             # Two lengths: two of the one may wait, two of the other may not beside them.
             with pytest.raises(QueueFull, match="2 rows wait, 2 came, 3 may"):
-                await classifier.batch(classifier.model("letters", ""), ["a", "b", "c" * 20, "d" * 20])
+                await classifier.batch(["a", "b", "c" * 20, "d" * 20], "letters", "")
             assert not waiting(engine)
         await running
         await settled(engine)
@@ -216,9 +209,9 @@ async def test_a_caller_that_leaves_takes_all_its_texts_along(repository: Path) 
     async with serving(repository) as (classifier, engine):
         gate = Gate(engine)
         with gate.closed():
-            running = asyncio.create_task(ask(classifier, "one"))
+            running = asyncio.create_task(classifier("one"))
             await gate.reached(1)
-            leaving = asyncio.create_task(classifier.batch(classifier.model("letters", ""), TEXTS))
+            leaving = asyncio.create_task(classifier.batch(TEXTS, "letters", ""))
             await lengths_wait(engine)
             leaving.cancel()
             await asyncio.wait([leaving])

@@ -1,0 +1,112 @@
+"""The tasks as a BentoML service, made from their table: its schema, its clients, its OpenAPI page's assets."""
+
+import inspect
+import logging
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated, Any
+
+# Read when the library is imported: nothing here calls out.
+os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+
+import bentoml
+from bentoml.validators import ContentType
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+
+from service.config import Config
+from service.engine import Engine
+from service.surfaces.browser_headers import BrowserHeaders
+from service.surfaces.disconnect import ASGIApp
+from service.surfaces.door import Door
+from service.surfaces.http.asking import fields_of
+from service.surfaces.http.tasks import TaskRoutes
+from service.surfaces.openapi import document
+from service.surfaces.pages import ERROR_HANDLERS, Pages
+from service.tasks.asker import ANYBODY
+from service.tasks.task import Endpoint
+
+# What BentoML's clients read from a path of theirs, and send as a file.
+_FILE = Annotated[Path, ContentType("image/*")]
+
+
+def port_app(engine: Engine, endpoints: Sequence[Endpoint], door: Door, config: Config, metrics: ASGIApp) -> ASGIApp:
+    """The ASGI app of port 3000: the tasks, and for all else BentoML's own app with the read-only pages in it."""
+    logging.getLogger("bentoml").setLevel(logging.WARNING)
+    # It warns of each form that it cannot read, and whoever sends one is told.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    service = task_service(endpoints, door)
+    description = document(endpoints, config.max_images)
+    service.mount_asgi_app(Pages(engine, description, metrics).app(), path="/")
+    app: Starlette = service.to_asgi()
+    app.exception_handlers.update(ERROR_HANDLERS)
+    return BrowserHeaders(TaskRoutes(app, endpoints, door, config))
+
+
+def task_service(endpoints: Sequence[Endpoint], door: Door) -> Any:
+    """BentoML's service with a method for each endpoint; it answers requests by itself, too, whoever serves it."""
+
+    async def is_ready(_self: object) -> bool:
+        if reason := door.why_not_ready:
+            raise HTTPException(503, reason)
+        return True
+
+    methods = {endpoint.name: bentoml.api(route=endpoint.path)(_method(endpoint)) for endpoint in endpoints}
+    made = type("TaskService", (), {"__doc__": "Lectorium's task endpoints.", "__is_ready__": is_ready, **methods})
+    # Its metrics would label every path a stranger invents; ours are on the same port.
+    return bentoml.service(name="lectorium", metrics={"enabled": False}, logging={"access": {"enabled": False}})(made)
+
+
+def _method(endpoint: Endpoint) -> Callable[..., Any]:
+    """A method that asks the endpoint, with its fields as parameters, for BentoML reads them there."""
+
+    async def answer(_self: object, **fields: Any) -> BaseModel:
+        *_, last = [each async for each in _answers(endpoint, fields)]
+        return last
+
+    async def stream(_self: object, **fields: Any) -> AsyncGenerator[str, None]:
+        async for each in _answers(endpoint, fields):
+            yield each.model_dump_json()
+
+    method: Any = stream if endpoint.events else answer
+    method.__name__ = endpoint.name
+    method.__doc__ = endpoint.summary
+    returned = AsyncGenerator[str, None] if endpoint.events else endpoint.answer
+    me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    method.__signature__ = inspect.Signature([me, *_parameters(endpoint)], return_annotation=returned)
+    method.__annotations__ = {
+        **{parameter.name: parameter.annotation for parameter in _parameters(endpoint)},
+        "return": returned,
+    }
+    made: Callable[..., Any] = method
+    return made
+
+
+def _parameters(endpoint: Endpoint) -> list[inspect.Parameter]:
+    """One for each field, those first that may not be left out."""
+    kinds = fields_of(endpoint.ask)
+    found = []
+    for name, field in endpoint.ask.model_fields.items():
+        annotation = field.annotation
+        if kinds[name].kind == "file":
+            annotation = list[_FILE] if kinds[name].several else _FILE
+        default = inspect.Parameter.empty if field.is_required() else field.default
+        found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+    return sorted(found, key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+
+
+async def _answers(endpoint: Endpoint, fields: dict[str, Any]) -> AsyncGenerator[BaseModel]:
+    ask = endpoint.ask.model_construct(**{name: _content(value) for name, value in fields.items()})
+    model = endpoint.select(ask.model, ask.version)
+    async with aclosing(endpoint.answers(model, ask, ANYBODY)) as found:
+        async for each in found:
+            yield each
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_content(each) for each in value]
+    return value.read_bytes() if isinstance(value, Path) else value

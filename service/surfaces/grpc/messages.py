@@ -1,0 +1,104 @@
+"""The messages of `lectorium.v1.Vision`, and what a task is asked and answers: the same fields by the same names."""
+
+from collections.abc import Callable
+from types import NoneType
+from typing import Any, get_args, get_origin
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message_factory import GetMessageClass
+from pydantic import BaseModel
+
+from service.tasks.task import Ask, Endpoint
+
+# Comes back with each answer; the task knows nothing of it.
+ID = "id"
+ANSWER = "answer"
+
+Read = Callable[[Any], Ask]
+
+
+class MessageMismatch(TypeError):
+    """A message of the protocol has other fields than the task whose it is."""
+
+
+def reader(message: Descriptor, ask: type[Ask]) -> Read:
+    """What makes an ``ask`` of such a message: what is not set there is None, or "" of a text.
+
+    Raises:
+        MessageMismatch: the fields are others.
+    """
+    _check(message, ask.model_fields.keys(), ask)
+    plain = [name for name in ask.model_fields if not message.fields_by_name[name].has_presence]
+    optional = [name for name in ask.model_fields if message.fields_by_name[name].has_presence]
+
+    def read(request: Any) -> Ask:
+        values = {name: getattr(request, name) for name in plain}
+        values |= {name: getattr(request, name) if request.HasField(name) else None for name in optional}
+        return ask.model_construct(**values)
+
+    return read
+
+
+def writer(message: Descriptor, answer: type[BaseModel]) -> Callable[[BaseModel, str], Any]:
+    """What makes such a message of an answer and its request's id; what is None is not set.
+
+    Raises:
+        MessageMismatch: the fields are others, here or in a message inside.
+    """
+    check_answer(message, answer)
+    made = GetMessageClass(message)
+
+    def write(found: BaseModel, id: str) -> Any:
+        return made(**found.model_dump(exclude_none=True), id=id)
+
+    return write
+
+
+def event_writer(message: Descriptor, endpoint: Endpoint) -> Callable[[BaseModel, str], Any]:
+    """What makes such a message of an event, or of the answer that comes last: one of its fields each.
+
+    Raises:
+        MessageMismatch: the fields are others, here or in a message inside.
+    """
+    kinds = {**endpoint.events, ANSWER: endpoint.answer}
+    _check(message, kinds.keys(), endpoint.answer)
+    for name, kind in kinds.items():
+        check_answer(message.fields_by_name[name].message_type, kind)
+    names = {kind: name for name, kind in kinds.items()}
+    made = GetMessageClass(message)
+
+    def write(found: BaseModel, id: str) -> Any:
+        return made(**{names[type(found)]: found.model_dump(exclude_none=True)}, id=id)
+
+    return write
+
+
+def check_answer(message: Descriptor, answer: type[BaseModel]) -> None:
+    """See that the message has the answer's fields, and the messages inside it those of what is inside the answer.
+
+    Raises:
+        MessageMismatch: it has others.
+    """
+    _check(message, answer.model_fields.keys(), answer)
+    for name, field in answer.model_fields.items():
+        inside, found = _inside(field.annotation), message.fields_by_name[name]
+        if (inside is None) != (found.type != FieldDescriptor.TYPE_MESSAGE):
+            raise MessageMismatch(
+                f"{message.full_name}.{name} and {answer.__name__}.{name}: one is a message, one is not"
+            )
+        if inside is not None:
+            check_answer(found.message_type, inside)
+
+
+def _check(message: Descriptor, wanted: Any, model: type[BaseModel]) -> None:
+    found = {field.name for field in message.fields} - {ID}
+    if found != set(wanted):
+        raise MessageMismatch(f"{message.full_name} has the fields {sorted(found)}, {model.__name__} {sorted(wanted)}")
+
+
+def _inside(annotation: Any) -> type[BaseModel] | None:
+    """The model that the annotation is, or is a list of, or may be; None where it is something else."""
+    if get_origin(annotation) is not None:
+        inner = [_inside(each) for each in get_args(annotation) if each is not NoneType]
+        return next((each for each in inner if each is not None), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

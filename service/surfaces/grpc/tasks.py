@@ -1,0 +1,143 @@
+"""`lectorium.v1.Vision`: the tasks over gRPC, its methods made from their table."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor import MethodDescriptor
+
+from protos.lectorium.v1 import vision_pb2 as pb
+from service.config import Config
+from service.errors import InvalidArgument, LectoriumError
+from service.surfaces.door import Door, Visit
+from service.surfaces.grpc.messages import MessageMismatch, Read, event_writer, reader, writer
+from service.surfaces.grpc_door import Context, call_deadline, refuse
+from service.surfaces.request_stream import RequestStream
+from service.surfaces.task_call import answer, answers
+from service.tasks.task import Endpoint
+
+SURFACE = "vision_grpc"
+SERVICE = pb.DESCRIPTOR.services_by_name["Vision"]
+# A method of this name takes the requests of the one without it, as they come.
+STREAM = "Stream"
+# Requests of one stream that run at the same time: enough to fill any model's batches. Each may be an image of the
+# largest size: fewer than of tensors.
+MAX_AT_ONCE = 64
+
+Method = Callable[[Any, Context], Awaitable[Any]]
+
+
+class Numbered(NamedTuple):
+    """A request of a stream, or the refusal of one that could not be read, and what its answer is called."""
+
+    id: str
+    request: Any
+
+
+def vision(endpoints: Sequence[Endpoint], door: Door, config: Config) -> SimpleNamespace:
+    """The servicer: each method of the service, by its name.
+
+    Raises:
+        MessageMismatch: a method is no endpoint's, or an endpoint's messages have other fields.
+    """
+    named = {_method_name(endpoint): endpoint for endpoint in endpoints}
+    made = VisionMethods(door, config)
+    return SimpleNamespace(**{method.name: made.method(method, named) for method in SERVICE.methods})
+
+
+def _method_name(endpoint: Endpoint) -> str:
+    """A task with events has one method, which gives them; HTTP has it in two ways."""
+    name = endpoint.name.removesuffix("_stream") if endpoint.events else endpoint.name
+    return name.title().replace("_", "")
+
+
+class VisionMethods:
+    """Makes the methods."""
+
+    def __init__(self, door: Door, config: Config) -> None:
+        self._door = door
+        self._timeout_s = config.timeout_s
+
+    def method(self, method: MethodDescriptor, endpoints: dict[str, Endpoint]) -> Method:
+        """One of them, for the endpoint of its name."""
+        if method.name.removesuffix(STREAM) not in endpoints:
+            raise MessageMismatch(f"{method.full_name} is the method of no task; there are {sorted(endpoints)}")
+        endpoint = endpoints[method.name.removesuffix(STREAM)]
+        read = reader(method.input_type, endpoint.ask)
+        if method.client_streaming:
+            response = method.output_type.fields_by_name["response"].message_type
+            return self._side_by_side(endpoint, read, writer(response, endpoint.answer))
+        if method.server_streaming:
+            return self._events(endpoint, read, event_writer(method.output_type, endpoint))
+        return self._once(endpoint, read, writer(method.output_type, endpoint.answer))
+
+    def _once(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
+        async def once(request: Any, context: Context) -> Any:
+            try:
+                with self._door.visit(SURFACE, call_deadline(context, self._timeout_s), context.peer()) as visit:
+                    return write(await answer(endpoint, read(request), visit), request.id)
+            except LectoriumError as error:
+                await refuse(context, error)
+
+        return once
+
+    def _events(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
+        """An error is the call's status, after the events that came before."""
+
+        async def each(request: Any, visit: Visit) -> AsyncGenerator[Any]:
+            async with aclosing(answers(endpoint, read(request), visit)) as found:
+                async for event in found:
+                    yield write(event, request.id)
+
+        async def events(request: Any, context: Context) -> None:
+            stream = RequestStream(
+                SURFACE,
+                self._door,
+                context,
+                answers=each,
+                refusal=None,
+                at_once=1,
+                patience_s=self._timeout_s,
+            )
+            await stream.serve(_only(request))
+
+        return events
+
+    def _side_by_side(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
+        """Requests as they come, each answered when it is done, errors among the answers."""
+
+        async def one(numbered: Numbered, visit: Visit) -> AsyncGenerator[pb.ClassifyStreamResponse]:
+            if isinstance(numbered.request, InvalidArgument):
+                raise numbered.request
+            response = write(await answer(endpoint, read(numbered.request), visit), numbered.id)
+            yield pb.ClassifyStreamResponse(id=numbered.id, response=response)
+
+        async def side_by_side(requests: AsyncIterator[Any], context: Context) -> None:
+            stream = RequestStream(
+                SURFACE,
+                self._door,
+                context,
+                answers=one,
+                refusal=_refusal,
+                at_once=MAX_AT_ONCE,
+                patience_s=self._timeout_s,
+            )
+            await stream.serve(_numbered(requests))
+
+        return side_by_side
+
+
+async def _only(request: Any) -> AsyncGenerator[Any]:
+    yield request
+
+
+async def _numbered(requests: AsyncIterator[Any]) -> AsyncGenerator[Numbered]:
+    number = 0
+    async for request in requests:
+        number += 1
+        yield Numbered((not isinstance(request, InvalidArgument) and request.id) or str(number), request)
+
+
+def _refusal(numbered: Numbered, error: LectoriumError) -> pb.ClassifyStreamResponse:
+    return pb.ClassifyStreamResponse(id=numbered.id, error=pb.Error(code=error.grpc_code, message=str(error)))

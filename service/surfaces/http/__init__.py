@@ -1,0 +1,1 @@
+"""HTTP on port 3000: the tasks."""

@@ -1,0 +1,221 @@
+"""What a task is asked over HTTP: in a form, in JSON, or as the bare file; read strictly, by the task's own fields."""
+
+import base64
+import re
+from binascii import Error as NoBase64
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from types import NoneType
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+from urllib.parse import parse_qsl
+
+import orjson
+
+from service.errors import InvalidArgument
+from service.nearest import did_you_mean
+from service.surfaces.body import header
+from service.surfaces.control_guard import check_json_type
+from service.surfaces.disconnect import Scope
+from service.surfaces.http.multipart import Part, read_parts
+from service.surfaces.oip_json import json_object, read_json, typed
+from service.tasks.task import Ask
+
+Kind = Literal["file", "text", "whole number", "number"]
+Values = dict[str, Any]
+
+_KINDS: dict[type, Kind] = {bytes: "file", str: "text", int: "whole number", float: "number"}
+_WHERE = "request"
+_MAX_DIGITS = 19  # of a seed
+_MAX_WHOLE = 2**53  # beyond it, a float is no longer the number that was written
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_MAX_NUMBER = 40
+_MAX_ECHO = 80
+# A file by itself, whatever it is said to be: what it is, its own bytes say.
+_BARE = re.compile("image/.*|application/octet-stream")
+
+
+class AskField(NamedTuple):
+    """One field: what it holds, or ``several`` of; it may be left out unless ``needed``."""
+
+    kind: Kind
+    several: bool
+    needed: bool
+
+
+@cache
+def fields_of(ask: type[Ask]) -> Mapping[str, AskField]:
+    """The fields of what is asked, by name; those come first that may not be left out."""
+    found = {name: _field(field.annotation, field.is_required()) for name, field in ask.model_fields.items()}
+    return dict(sorted(found.items(), key=lambda item: not item[1].needed))
+
+
+def read_ask(ask: type[Ask], scope: Scope, body: bytes, most: int) -> Ask:
+    """What the request asks; of what it brings several of, ``most`` may come.
+
+    Raises:
+        InvalidArgument: naming the field, what came and what is wanted.
+    """
+    fields = fields_of(ask)
+    kind = header(scope, b"content-type").partition(b";")[0].strip().lower().decode("latin-1")
+    files = [name for name, field in fields.items() if field.kind == "file"]
+    if not files:
+        values = _from_json(fields, _json_of(scope, body))
+    elif kind == "multipart/form-data":
+        wanted = most if fields[files[0]].several else 1
+        values = _from_form(fields, _parts(scope, body, fields, wanted))
+    elif kind == "application/json":
+        values = _from_json(fields, read_json(body))
+    elif _BARE.fullmatch(kind) and not fields[files[0]].several:
+        return ask.model_construct(**{**_from_query(fields, scope, files[0]), files[0]: body})
+    else:
+        ways = "multipart/form-data or application/json" + ("" if fields[files[0]].several else ", or an image file,")
+        raise InvalidArgument(f"a body of {ways} is wanted, {kind[:_MAX_ECHO] or 'no content type'} came")
+    _check_no_query(fields, scope)
+    return ask.model_construct(**values)
+
+
+def _field(annotation: Any, needed: bool) -> AskField:
+    if get_origin(annotation) is list:
+        return AskField(_field(get_args(annotation)[0], needed).kind, True, needed)
+    while get_origin(annotation) not in (None, *_KINDS):
+        annotation = next(each for each in get_args(annotation) if each is not NoneType)
+    return AskField(_KINDS[annotation], False, needed)
+
+
+# A form
+
+
+def _parts(scope: Scope, body: bytes, fields: Mapping[str, AskField], files: int) -> Mapping[str, Sequence[Part]]:
+    content_type = header(scope, b"content-type").decode("latin-1")
+    found: dict[str, list[Part]] = defaultdict(list)
+    for part in read_parts(content_type, body, files=files, texts=len(fields)):
+        if part.name not in fields:
+            raise _unknown("form field", part.name, fields)
+        found[part.name].append(part)
+    return found
+
+
+def _from_form(fields: Mapping[str, AskField], parts: Mapping[str, Sequence[Part]]) -> Values:
+    return {name: _of_parts(name, field, parts.get(name, ())) for name, field in fields.items()}
+
+
+def _of_parts(name: str, field: AskField, parts: Sequence[Part]) -> Any:
+    if field.several:
+        return [_file(f"{name}[{i}]", part) for i, part in enumerate(parts)]
+    if len(parts) > 1:
+        raise InvalidArgument(f"form field {name!r} came {len(parts)} times, once is wanted")
+    part = parts[0] if parts else None
+    if field.kind == "file":
+        return _file(name, part)
+    if part is not None and part.is_file:
+        raise InvalidArgument(f"form field {name!r} wants text, a file came")
+    return _of_text(f"form field {name!r}", field, part.content if part else b"")
+
+
+def _file(name: str, part: Part | None) -> bytes:
+    if part is None or not part.is_file:
+        came = "text" if part is not None and part.content else "nothing"
+        raise InvalidArgument(f"form field {name!r} wants a file, {came} came")
+    return part.content
+
+
+def _of_text(where: str, field: AskField, content: bytes) -> str | int | float | None:
+    try:
+        text = _plain(content.decode())
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(f"{where} is no UTF-8: {error.reason} at byte {error.start}") from error
+    if field.kind == "text":
+        return text
+    if not text:
+        return None
+    if field.kind == "whole number":
+        if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
+            raise InvalidArgument(f"{where} wants a whole number, {text[:40]!r} came")
+        return int(text)
+    if not (len(text) <= _MAX_NUMBER and _NUMBER.fullmatch(text)):
+        raise InvalidArgument(f"{where} wants a number, {text[:40]!r} came")
+    return float(text)
+
+
+def _plain(value: str) -> str:
+    """BentoML's own client sends each text as JSON: "lenet5" in quotes, null for None."""
+    if value.startswith('"'):
+        with suppress(orjson.JSONDecodeError):
+            return str(orjson.loads(value))
+    return "" if value == "null" else value
+
+
+# The URL
+
+
+def _from_query(fields: Mapping[str, AskField], scope: Scope, file: str) -> Values:
+    """The options beside a bare file."""
+    found: Values = {}
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=None)
+    for name, value in pairs:
+        if name not in fields or name == file:
+            raise _unknown("query parameter", name, [key for key in fields if key != file])
+        if name in found:
+            raise InvalidArgument(f"query parameter {name!r} came twice, once is wanted")
+        found[name] = _of_text(f"query parameter {name!r}", fields[name], value.encode())
+    return found
+
+
+def _check_no_query(fields: Mapping[str, AskField], scope: Scope) -> None:
+    """Beside a body that has the options, nobody reads them in the URL."""
+    if pairs := parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        raise InvalidArgument(
+            f"query parameter {pairs[0][0][:_MAX_ECHO]!r} came; options are fields of the body: {sorted(fields)}"
+        )
+
+
+# JSON
+
+
+def _json_of(scope: Scope, body: bytes) -> Any:
+    """The JSON in the body; one that is not said to be JSON may be it."""
+    try:
+        return read_json(body)
+    except InvalidArgument:
+        check_json_type(scope["headers"])
+        raise
+
+
+def _from_json(fields: Mapping[str, AskField], came: Any) -> Values:
+    entry = json_object(_WHERE, came, fields)
+    return {name: _of_json(name, field, entry) for name, field in fields.items()}
+
+
+def _of_json(name: str, field: AskField, entry: dict[str, Any]) -> Any:
+    if field.several:
+        values: list[Any] = typed(_WHERE, entry, name, list)
+        if not {str}.issuperset(map(type, values)):
+            at = next(i for i, value in enumerate(values) if type(value) is not str)
+            raise InvalidArgument(f"{_WHERE}: {name!r} is a list of strings, {name}[{at}] is not one")
+        return [_decoded(f"{name}[{i}]", field, value) for i, value in enumerate(values)]
+    if field.kind in ("file", "text"):
+        value = typed(_WHERE, entry, name, str) if field.needed else typed(_WHERE, entry, name, str, "")
+        return _decoded(name, field, value)
+    value = entry.get(name)
+    if field.kind == "whole number":
+        # 3.0 is one too, as JSON's schemas have it.
+        if isinstance(value, float) and value.is_integer() and abs(value) <= _MAX_WHOLE:
+            return int(value)
+        return typed(_WHERE, entry, name, int, None)
+    return float(value) if type(value) is int else typed(_WHERE, entry, name, float, None)
+
+
+def _decoded(name: str, field: AskField, text: str) -> str | bytes:
+    if field.kind == "text":
+        return text
+    try:
+        return base64.b64decode(text, validate=True)
+    except (NoBase64, ValueError) as error:
+        raise InvalidArgument(f"{_WHERE}: {name!r} wants a file's bytes in base64: {error}") from error
+
+
+def _unknown(what: str, name: str, known: Mapping[str, Any] | Sequence[str]) -> InvalidArgument:
+    near = did_you_mean(name, known)
+    return InvalidArgument(f"unknown {what} {name[:_MAX_ECHO]!r}; known are {sorted(known)}{near}")

@@ -1,0 +1,82 @@
+"""The tasks over HTTP: a bare ASGI callable, for a request pays for its own work and for nothing else."""
+
+from collections.abc import Iterable
+from contextlib import aclosing
+
+from service.config import Config
+from service.deadline import Deadline
+from service.surfaces.body import read_body
+from service.surfaces.disconnect import ASGIApp, Callers, Receive, Scope, Send
+from service.surfaces.door import Door, Visit
+from service.surfaces.encoding import decoded
+from service.surfaces.http.asking import read_ask
+from service.surfaces.http_error import ANSWERED, JSON, Headers, error_answer
+from service.surfaces.sse import EventStream
+from service.surfaces.task_call import answer, answers
+from service.tasks.task import Endpoint
+
+SURFACE = "http"
+# The name of the event that says an error.
+ERROR = "error"
+
+
+class TaskRoutes:
+    """Answers a POST to a task's path; whatever else comes goes on to ``app``."""
+
+    def __init__(self, app: ASGIApp, endpoints: Iterable[Endpoint], door: Door, config: Config) -> None:
+        self._app = app
+        self._endpoints = {endpoint.path: endpoint for endpoint in endpoints}
+        self._door = door
+        self._limit = config.max_request_bytes
+        self._most = config.max_images
+        self._patience_s = config.timeout_s
+        self._callers = Callers(config.timeout_s)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        endpoint = self._endpoints.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if endpoint is None:
+            await self._app(scope, receive, send)
+            return
+        events = EventStream(send, self._patience_s, ERROR)
+        try:
+            with self._door.visit(SURFACE, connection=str(scope.get("client"))) as visit:
+                if endpoint.events:
+                    await self._stream(endpoint, scope, receive, visit, events)
+                    return
+                body = await self._answer(endpoint, scope, receive, visit)
+        except ANSWERED as error:
+            if events.begun:
+                await events.fail(error)
+            else:
+                await _send(send, *error_answer(error))
+            return
+        await _send(send, 200, [JSON], body)
+
+    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, visit: Visit) -> bytes:
+        with self._callers.caller(scope) as caller:
+            body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
+            caller.body_came()
+            visit.deadline = Deadline.after(self._patience_s)
+            found = await answer(endpoint, read_ask(endpoint.ask, scope, body, self._most), visit)
+            return found.model_dump_json().encode()
+
+    async def _stream(
+        self, endpoint: Endpoint, scope: Scope, receive: Receive, visit: Visit, events: EventStream
+    ) -> None:
+        names = {kind: name for name, kind in (*endpoint.events.items(), ("answer", endpoint.answer))}
+        with self._callers.caller(scope) as caller:
+            body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
+            caller.body_came()
+            visit.deadline = Deadline.after(self._patience_s)
+            ask = read_ask(endpoint.ask, scope, body, self._most)
+            async with aclosing(answers(endpoint, ask, visit)) as found:
+                async for each in found:
+                    await events.event(each, names[type(each)])
+            await events.end()
+
+
+async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})

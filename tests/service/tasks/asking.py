@@ -1,0 +1,22 @@
+"""An endpoint asked as surfaces ask it."""
+
+from contextlib import aclosing
+from typing import Any
+
+from service.tasks.asker import ANYBODY, Asker
+from service.tasks.task import Endpoint
+
+
+async def everything(endpoint: Endpoint, asker: Asker = ANYBODY, **fields: Any) -> list[Any]:
+    """Its events, and at last its answer."""
+    ask = endpoint.ask.model_construct(**fields)
+    model = endpoint.select(ask.model, ask.version)
+    async with aclosing(endpoint.answers(model, ask, asker)) as found:
+        return [each async for each in found]
+
+
+async def answer(endpoint: Endpoint, asker: Asker = ANYBODY, **fields: Any) -> Any:
+    """Its answer."""
+    *_, last = await everything(endpoint, asker, **fields)
+    assert isinstance(last, endpoint.answer)
+    return last
