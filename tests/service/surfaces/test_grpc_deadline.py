@@ -14,10 +14,10 @@ from protos.lectorium.v1 import vision_pb2
 from service.config import Config
 from service.engine import Engine
 from service.surfaces.door import Door
+from service.surfaces.grpc.tasks import vision
 from service.surfaces.grpc_door import call_deadline
 from service.surfaces.oip_grpc import OipGrpc
-from service.surfaces.vision_grpc import VisionGrpc
-from service.tasks.tasks import Tasks
+from service.tasks.registry import endpoints
 from tests.packages import example, write_package
 from tests.pictures import png
 from tests.step_packages import write_captioner, write_chars
@@ -115,7 +115,7 @@ async def ended(ask: Ask, call: Call, zoo: Path) -> int:
     config = Config.model_validate({"repository": zoo, "lanes": 1, "intra_op": 1})
     async with Engine(config) as engine:
         door = Door(engine)
-        on = SimpleNamespace(oip=OipGrpc(engine, door, config), vision=VisionGrpc(Tasks(engine, config), door, config))
+        on = SimpleNamespace(oip=OipGrpc(engine, door, config), vision=vision(endpoints(engine, config), door, config))
         with suppress(Aborted):
             await ask(on, call)
         return sum(model.statistics.execution_count for model in engine.repository)

@@ -1,5 +1,6 @@
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ async def test_a_bad_image_disturbs_no_other_caller(repository: Path) -> None:
     async with serving(repository, max_image_pixels=63) as (classify, _):
         large = encoded(solid("L", 0, (8, 8)), "PNG")
         asked = [classify(image) for image in (b"a cat", large, png(0))]
-        found = await asyncio.gather(*asked, return_exceptions=True)
+        found: list[Any] = await asyncio.gather(*asked, return_exceptions=True)
     assert isinstance(found[0], InvalidImage)
     assert isinstance(found[1], TooLarge)
     assert found[2].model == "tiny"
