@@ -115,7 +115,7 @@ def _event(endpoint: Endpoint) -> TypeAdapter[Any]:
 
 
 def _named_event(name: str, data: Any) -> type[BaseModel]:
-    fields: dict[str, Any] = {"event": (Literal[name], ...), "data": (Json[data], ...)}
+    fields: dict[str, Any] = {"event": (Literal[name], ...), "data": (Json[data], ...)}  # type: ignore[misc]
     return create_model(f"{name.title()}Event", **fields)
 
 

@@ -196,9 +196,9 @@ def test_a_body_that_is_said_to_be_something_else_is_refused_by_that_name_where_
 @pytest.mark.parametrize("kind", ["pickle", "arrow"])
 def test_what_bentomls_services_send_each_other_is_refused(server: Server, kind: str) -> None:
     headers = {"content-type": f"application/vnd.bentoml+{kind}"}
-    response = httpx.post(server.http + ONE, content=b'{"text": "a"}', headers=headers)
+    response = httpx.post(server.http + ONE, content=b"\x80\x04N.", headers=headers)
     assert response.status_code == 400
-    assert response.json() == {"error": "a form or JSON is wanted, application/vnd.bentoml+... came"}
+    assert response.json() == {"error": f"a body of application/json is wanted, 'application/vnd.bentoml+{kind}' came"}
 
 
 def test_a_text_among_several_that_is_none_is_named_by_its_index(server: Server) -> None:

@@ -1,0 +1,97 @@
+"""The messages of the protocol have the fields of what tasks are asked and answer; any other is found at the start."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from protos.lectorium.v1 import vision_pb2 as pb
+from service.surfaces.grpc.messages import MessageMismatch, check_answer, event_writer, reader, writer
+from service.tasks.answer import Timing
+from service.tasks.caption import Caption
+from service.tasks.captioning import CaptionAsk, Captioning, Word
+from service.tasks.classification import ClassifyAsk, Label
+from service.tasks.classify import Classify
+from service.tasks.classify_text import ClassifyText
+
+REQUESTS = [
+    (pb.ClassifyRequest, ClassifyAsk),
+    (pb.ClassifyBatchRequest, Classify.batch_ask),
+    (pb.CaptionRequest, CaptionAsk),
+    (pb.ClassifyTextRequest, ClassifyText.ask),
+    (pb.ClassifyTextBatchRequest, ClassifyText.batch_ask),
+]
+ANSWERS = [
+    (pb.ClassifyResponse, Classify.answer),
+    (pb.ClassifyBatchResponse, Classify.batch_answer),
+    (pb.Captioning, Captioning),
+    (pb.Word, Word),
+    (pb.ClassifyTextResponse, ClassifyText.answer),
+    (pb.ClassifyTextBatchResponse, ClassifyText.batch_answer),
+]
+
+
+def described(message: Any) -> Any:
+    """What the protocol says of it."""
+    return message.DESCRIPTOR
+
+
+@pytest.mark.parametrize(("message", "ask"), REQUESTS)
+def test_what_is_not_set_is_what_the_task_has_for_it(message: Any, ask: Any) -> None:
+    read = reader(described(message), ask)(message())
+    for name, field in ask.model_fields.items():
+        if not field.is_required():
+            assert getattr(read, name) == field.default
+
+
+def test_what_is_set_is_read() -> None:
+    request = pb.ClassifyRequest(image=b"a", model="b", version="c", top_k=0, views="flip", layer="d")
+    wanted = ClassifyAsk.model_construct(image=b"a", model="b", version="c", top_k=0, views="flip", layer="d")
+    assert reader(described(pb.ClassifyRequest), ClassifyAsk)(request) == wanted
+
+
+@pytest.mark.parametrize(("message", "answer"), ANSWERS)
+def test_a_message_has_the_fields_of_its_answer_and_of_what_is_in_it(message: Any, answer: type[BaseModel]) -> None:
+    check_answer(described(message), answer)
+
+
+class Other(BaseModel):
+    """Has more than the protocol."""
+
+    queue_ms: float
+    decode_ms: float
+    compute_ms: float
+    more: int
+
+
+class Plain(BaseModel):
+    """Has a text where the protocol has a message."""
+
+    model: str
+    version: str
+    labels: list[Label]
+    timing: str
+
+
+def test_other_fields_are_refused_by_their_names() -> None:
+    with pytest.raises(MessageMismatch, match=r"lectorium\.v1\.Timing has the fields \['compute_ms', .*'more'"):
+        check_answer(described(pb.Timing), Other)
+    with pytest.raises(MessageMismatch, match=r"ClassifyTextResponse\.timing and Plain\.timing: one is a message"):
+        check_answer(described(pb.ClassifyTextResponse), Plain)
+    with pytest.raises(MessageMismatch, match=r"lectorium\.v1\.ClassifyTextRequest has the fields"):
+        reader(described(pb.ClassifyTextRequest), ClassifyAsk)
+    with pytest.raises(MessageMismatch, match=r"lectorium\.v1\.Captioning has the fields"):
+        writer(described(pb.Captioning), Timing)
+
+
+def test_an_event_is_the_field_of_its_name() -> None:
+    word = Word(word="a", log_probability=-1.0)
+    write = event_writer(described(pb.CaptionResponse), _Endpoint())  # type: ignore[arg-type]
+    assert write(word, "7") == pb.CaptionResponse(id="7", word=pb.Word(word="a", log_probability=-1.0))
+
+
+class _Endpoint:
+    """What is looked at of one."""
+
+    events = Caption.events
+    answer = Caption.answer

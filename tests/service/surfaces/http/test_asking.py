@@ -1,0 +1,100 @@
+"""A task is asked by a form, by JSON, or by the bare file: all three mean the same, and are read as strictly."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.packages import example
+from tests.pictures import png
+from tests.serving import Server
+
+CLASSIFY = "/v1/classify"
+PNG = {"content-type": "image/png"}
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.http, timeout=30) as client:
+        yield client
+
+
+def without_timing(response: httpx.Response) -> dict[str, Any]:
+    answer: dict[str, Any] = response.raise_for_status().json()
+    del answer["timing"]
+    return answer
+
+
+@pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "IMAGE/PNG; q=1", "application/octet-stream"])
+def test_a_bare_image_is_answered_as_the_same_in_a_form(client: httpx.Client, kind: str) -> None:
+    options = {"top_k": "1", "model": "tiny", "version": "1", "views": "flip"}
+    bare = client.post(CLASSIFY, params=options, content=png(), headers={"content-type": kind})
+    assert without_timing(bare) == without_timing(client.post(CLASSIFY, files={"image": png()}, data=options))
+
+
+def test_an_image_in_json_is_answered_as_the_same_in_a_form(client: httpx.Client) -> None:
+    options: dict[str, Any] = {"top_k": 1, "model": "tiny", "version": None}
+    asked = client.post(CLASSIFY, json={"image": b64encode(png()).decode(), **options})
+    assert without_timing(asked) == without_timing(
+        client.post(CLASSIFY, files={"image": png()}, data={"top_k": "1", "model": "tiny"})
+    )
+
+
+def test_several_images_in_json_are_answered_in_their_order(client: httpx.Client) -> None:
+    files = [b64encode(png(example(1, seed)[0])).decode() for seed in (0, 1)]
+    answer = client.post(f"{CLASSIFY}/batch", json={"images": files, "model": "tiny"}).raise_for_status().json()
+    alone = [client.post(CLASSIFY, json={"image": file, "model": "tiny"}).json()["labels"] for file in files]
+    assert [result["labels"] for result in answer["results"]] == alone
+
+
+@pytest.mark.parametrize("path", ["/v1/caption", "/v1/caption/stream"])
+def test_a_caption_is_asked_by_the_bare_image_too(client: httpx.Client, path: str) -> None:
+    response = client.post(path, params={"max_words": "1", "strategy": "greedy"}, content=png(), headers=PNG)
+    assert response.status_code == 200
+    assert b'"captions":[{' in response.content
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown option": ({"params": {"topk": "1"}}, "unknown query parameter 'topk'; known are"),
+    "an unknown option is told the near one": ({"params": {"topk": "1"}}, "did you mean 'top_k'?"),
+    "an option twice": ({"params": [("top_k", "1"), ("top_k", "2")]}, "'top_k' came twice, once is wanted"),
+    "the image in the URL": ({"params": {"image": "x"}}, "unknown query parameter 'image'"),
+    "no number": ({"params": {"top_k": "one"}}, "query parameter 'top_k' wants a whole number, 'one' came"),
+    "no image": ({"content": b""}, "the image has 0 bytes"),
+    "no picture": ({"content": b"a cat"}, "the 5 bytes are no image"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_request_with_a_bare_image_is_refused_in_words(client: httpx.Client, case: str) -> None:
+    request, words = WRONG[case]
+    response = client.post(CLASSIFY, **{"content": png(), "headers": PNG, **request})
+    assert response.status_code == 400
+    assert words in response.json()["error"]
+
+
+WRONG_JSON: dict[str, tuple[Any, str]] = {
+    "a list": ([], "request: a JSON object is wanted, a list came"),
+    "no image": ({}, "request: 'image' is missing"),
+    "an image that is no text": ({"image": 5}, "request: 'image' wants a string, a whole number came"),
+    "an image that is no base64": ({"image": "?"}, "request: 'image' wants a file's bytes in base64: "),
+    "an image beyond ASCII": ({"image": "é"}, "request: 'image' wants a file's bytes in base64: "),
+    "an unknown key": ({"image": "", "topk": 1}, "request: unknown key 'topk'; known are ['explain', "),
+    "a number as text": ({"image": "", "top_k": "1"}, "request: 'top_k' wants a whole number, a string came"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_JSON)
+def test_wrong_json_about_an_image_is_refused_in_words(client: httpx.Client, case: str) -> None:
+    body, words = WRONG_JSON[case]
+    response = client.post(CLASSIFY, json=body)
+    assert response.status_code == 400
+    assert response.json()["error"].startswith(words)
+
+
+def test_a_batch_takes_no_bare_image(client: httpx.Client) -> None:
+    response = client.post(f"{CLASSIFY}/batch", content=png(), headers=PNG)
+    assert response.status_code == 400
+    assert response.json() == {"error": "a body of multipart/form-data or application/json is wanted, image/png came"}

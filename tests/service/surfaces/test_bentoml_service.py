@@ -1,0 +1,67 @@
+"""BentoML's own app, which answers by itself, too, gives the answers of our routes."""
+
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.config import Config
+from service.engine import Engine
+from service.surfaces.door import Door
+from service.tasks.registry import TASKS, endpoints
+from tests.packages import example
+from tests.pictures import png
+from tests.serving import Server
+
+with warnings.catch_warnings():  # its libraries use what others of them call outdated
+    warnings.simplefilter("ignore")
+    from service.surfaces.bentoml_service import task_service
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+FILES: dict[str, Any] = {"files": {"image": ("a.png", png(), "image/png")}}
+ASKED: dict[str, dict[str, Any]] = {
+    "/v1/classify": {**FILES, "data": {"top_k": "1"}},
+    "/v1/classify/batch": {"files": [("images", ("a.png", png(example(1, seed)[0]), "image/png")) for seed in (0, 1)]},
+    "/v1/caption": {**FILES, "data": {"max_words": "3"}},
+    "/v1/classify-text": {"json": {"text": "one", "top_k": 2}},
+    "/v1/classify-text/batch": {"json": {"texts": ["one", "two"]}},
+}
+
+
+@asynccontextmanager
+async def bentomls_own(repository: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of BentoML's app, without our routes before it."""
+    config = Config.model_validate({"repository": repository, "default_classifier": "tiny"})
+    async with Engine(config) as engine:
+        door = Door(engine)
+        door.open()
+        app: Any = task_service(endpoints(engine, config), door).to_asgi()
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://a") as client,
+        ):
+            yield client
+
+
+@pytest.mark.parametrize("path", ASKED)
+async def test_both_give_the_same_answer(path: str, server: Server, zoo: Path) -> None:
+    async with bentomls_own(zoo) as theirs, httpx.AsyncClient(base_url=server.http) as ours:
+        first, second = [
+            (await client.post(path, **ASKED[path])).raise_for_status().json() for client in (ours, theirs)
+        ]
+    assert first.pop("timing").keys() == second.pop("timing").keys()
+    assert first == second
+
+
+async def test_the_service_has_a_method_for_every_way_to_ask_a_task(zoo: Path) -> None:
+    async with bentomls_own(zoo) as theirs:
+        schema = (await theirs.get("/schema.json")).raise_for_status().json()
+    routes = {route["route"] for route in schema["routes"]}
+    assert routes == {*ASKED, "/v1/caption/stream"}
+    assert {f"/v1/{task.name}" for task in TASKS} <= routes
