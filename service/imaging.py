@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, _imaging, features
 
 from service.errors import InvalidImage, LectoriumError
-from service.image_bounds import check_mode, no_image, read_bounds
+from service.image_bounds import check_mode, most_seconds, no_image, read_bounds
 from service.package import Preprocessing, Views
 
 _MODES = {"grey": "L", "rgb": "RGB"}
@@ -36,6 +36,11 @@ if features.check("libtiff"):
     _tiff.TIFFSetErrorHandler(None)
     _tiff.TIFFSetWarningHandler(None)
 
+# Less than to hand an image to a thread, and to be handed its pixels.
+QUICK_S = 0.0002
+_QUICK_BYTES = 16 << 10
+# Of a pixel of the graph's input, by the costliest interpolation.
+_SCALE_S = 30e-9
 _MOST_EXIF_BYTES = 128 << 10
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -70,6 +75,19 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
         raise
     except Exception as error:  # Pillow's decoders raise anything on bytes they can't make sense of
         raise InvalidImage(no_image(data)) from error
+
+
+def is_quick(data: bytes, max_pixels: int, preprocessing: Preprocessing, views: Views) -> bool:
+    """Whether to decode the image and to prepare so many views of it surely takes less than `QUICK_S`.
+
+    Raises:
+        InvalidImage, TooLarge: as `decode`, of a small file.
+    """
+    if not 0 < len(data) <= _QUICK_BYTES:  # to look at the structure of a long one takes long itself
+        return False
+    _, found = read_bounds(data, max_pixels)
+    scaled = VIEW_COUNTS[views] * preprocessing.width * preprocessing.height * _SCALE_S
+    return most_seconds(found) + scaled < QUICK_S
 
 
 def flatten(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:

@@ -4,7 +4,7 @@ from service.errors import InvalidImage, TooLarge
 from service.image_bounds import bmp, gif, jpeg, png, ppm, tiff, webp
 from service.image_bounds.bounds import Bounds, Damaged
 
-__all__ = ["FORMATS", "MOST_SECONDS", "MOST_SIDE", "Bounds", "check_mode", "no_image", "read_bounds"]
+__all__ = ["FORMATS", "MOST_SECONDS", "MOST_SIDE", "Bounds", "check_mode", "most_seconds", "no_image", "read_bounds"]
 
 # Of one core, for decoding a file and making a graph's input of it.
 MOST_SECONDS = 2.0
@@ -58,6 +58,12 @@ def check_mode(format_: str, found: Bounds, mode: str, *, transparent: bool) -> 
     """
     prepare = _NS_PREPARE_TRANSPARENT if transparent else _NS_PREPARE.get(mode, _NS_PREPARE_OTHER)
     _check_seconds(f"{format_} ({mode})", found, prepare)
+
+
+def most_seconds(found: Bounds) -> float:
+    """The most that decoding the file and preparing its pixels can take of a core, of whatever mode they are."""
+    costliest = max(*_NS_PREPARE.values(), _NS_PREPARE_TRANSPARENT, _NS_PREPARE_OTHER)
+    return (found.nanoseconds + found.width * found.height * costliest) / 1e9
 
 
 def no_image(data: bytes) -> str:

@@ -19,7 +19,7 @@ from service.errors import (
 )
 from service.package.cards import CARDS
 from service.surfaces.openapi_schemas import ask_schema, reference, schemas_of, takes_files
-from service.tasks.task import Ask, Endpoint
+from service.tasks.task import Endpoint
 
 _INFO = {
     "title": "Lectorium",
@@ -37,6 +37,11 @@ _ERRORS: tuple[type[LectoriumError], ...] = (
     InternalError,
     Draining,
     DeadlineExceeded,
+)
+# In words: of a request that has several kinds of body, generators of clients make code that does not run.
+_IN_OTHER_WAYS = (
+    "The same fields may be sent as JSON, files in base64; one image may be the body itself, its type image/* or "
+    "application/octet-stream, with the options in the URL."
 )
 _TAGS = [
     {"name": "Tasks", "description": "Images and texts in, what the models say of them out."},
@@ -57,11 +62,7 @@ def document(endpoints: Sequence[Endpoint], most_items: int) -> dict[str, Any]:
     written += [(_event_name(endpoint), _event(endpoint)) for endpoint in endpoints if endpoint.events]
     models: list[type[BaseModel]] = [*(endpoint.answer for endpoint in endpoints), Error]
     written += [(model.__name__, TypeAdapter(model)) for model in models]
-    forms: dict[str, Any] = {}
-    for ask in (endpoint.ask for endpoint in endpoints):
-        forms[ask.__name__] = ask_schema(ask, most_items, form=takes_files(ask))
-        if takes_files(ask):
-            forms[f"{ask.__name__}Json"] = ask_schema(ask, most_items, form=False)
+    forms = {endpoint.ask.__name__: ask_schema(endpoint.ask, most_items) for endpoint in endpoints}
     return {
         "openapi": "3.1.0",
         "info": _INFO,
@@ -76,22 +77,14 @@ def _task(endpoint: Endpoint) -> dict[str, Any]:
     answered = _events(endpoint) if endpoint.events else _json("The answer.", endpoint.answer.__name__)
     if not endpoint.events:
         answered["links"] = {"model": _link("$response.body#/model", "$response.body#/version")}
+    kind = "multipart/form-data" if takes_files(endpoint.ask) else "application/json"
     return {
         "tags": ["Tasks"],
         "operationId": endpoint.name,
         "summary": endpoint.summary,
-        "requestBody": {"required": True, "content": _bodies(endpoint.ask)},
+        "description": _IN_OTHER_WAYS if takes_files(endpoint.ask) else "",
+        "requestBody": {"required": True, "content": {kind: {"schema": reference(endpoint.ask.__name__)}}},
         "responses": {"200": answered, **_errors(_ERRORS)},
-    }
-
-
-def _bodies(ask: type[Ask]) -> dict[str, Any]:
-    """The ways to say it: the first is what clients that know one take."""
-    if not takes_files(ask):
-        return {"application/json": {"schema": reference(ask.__name__)}}
-    return {
-        "multipart/form-data": {"schema": reference(ask.__name__)},
-        "application/json": {"schema": reference(f"{ask.__name__}Json")},
     }
 
 

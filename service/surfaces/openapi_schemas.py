@@ -55,17 +55,15 @@ def takes_files(ask: type[Ask]) -> bool:
     return any(field.kind == "file" for field in fields_of(ask).values())
 
 
-def ask_schema(ask: type[Ask], most_items: int, *, form: bool) -> Schema:
+def ask_schema(ask: type[Ask], most_items: int) -> Schema:
     """What a request's fields may be: no others, files as bytes, and lists of 1 to ``most_items``.
 
-    In JSON a file is in base64, and a field that may be missing may be null. A form's has no null, which is a word
-    there like another.
+    A field of a form that may be missing has no null, which is a word there like another.
     """
+    form = takes_files(ask)
     schema = ask.model_json_schema(schema_generator=_Generator)
     properties = {name: schema["properties"][name] for name in fields_of(ask)}
     for name, field in properties.items():
-        if fields_of(ask)[name].kind == "file" and not form:
-            _in_base64(field)
         if field.get("type") == "array":
             field |= {"minItems": 1, "maxItems": most_items}
         elif "anyOf" in field and form:
@@ -75,22 +73,9 @@ def ask_schema(ask: type[Ask], most_items: int, *, form: bool) -> Schema:
     return {**schema, "properties": properties, "additionalProperties": False}
 
 
-def query_parameters(ask: type[Ask]) -> list[Schema]:
-    """The options beside a bare file, in the URL."""
-    schema = ask_schema(ask, 1, form=True)
-    options = {name: field for name, field in schema["properties"].items() if name not in schema["required"]}
-    return [{"name": name, "in": "query", "schema": field} for name, field in options.items()]
-
-
 def reference(name: str) -> Schema:
     """The reference to the schema of that name."""
     return {"$ref": REFS.format(model=name)}
-
-
-def _in_base64(field: Schema) -> None:
-    binary = field["items"] if field.get("type") == "array" else field
-    del binary["format"]
-    binary["contentEncoding"] = "base64"
 
 
 def _without_null(field: Schema) -> Schema:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.config import Config
-from service.deadline import Deadline
+from service.deadline import NEVER, Deadline
 from service.engine.cores import usable_cores
 from service.errors import InvalidArgument, LectoriumError, QueueFull, TooLarge
-from service.imaging import VIEW_COUNTS, decode, flatten, prepare, take_views
+from service.imaging import VIEW_COUNTS, decode, flatten, is_quick, prepare, take_views
 from service.package import Preprocessing, Views
 from service.tasks.asker import ANYBODY, Asker
 from service.tasks.decoder_threads import DecoderThreads, Job
@@ -39,7 +39,8 @@ class Decoder:
     ) -> NDArray[np.uint8]:
         """The image in ``data`` as the graph wants it, `take_views` of it: (rows, H, W) or (rows, H, W, 3).
 
-        With ``plain`` the first is the image as it is, before its views where it is none of these.
+        With ``plain`` the first is the image as it is, before its views where it is none of these. What is quicker than
+        a hand-over to a thread is done here and now.
 
         Raises:
             InvalidImage, TooLarge: as `service.imaging.decode`.
@@ -48,6 +49,9 @@ class Decoder:
         """
         if len(data) > self._config.max_request_bytes:
             raise TooLarge(f"the image has {len(data)} bytes; at most {self._config.max_request_bytes} are taken")
+        if is_quick(data, self._config.max_image_pixels, preprocessing, views):
+            (asker.deadline or NEVER).check()
+            return self._decode(data, preprocessing, views, plain)
         (rows,) = await self.each([partial(self._decode, data, preprocessing, views, plain)], VIEW_COUNTS[views], asker)
         return rows
 
