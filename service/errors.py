@@ -115,10 +115,12 @@ class DeadlineExceeded(LectoriumError):
     reason = "deadline"
 
 
-class HeadLate(DeadlineExceeded):
-    """The head of an HTTP request did not come in time."""
+class HeadLate(LectoriumError):
+    """The head of a request did not come in time (HTTP only: gRPC's library has times of its own)."""
 
     http_status = 408
+    grpc_code = "UNIMPLEMENTED"
+    reason = "head_late"
 
 
 class CallerGone(LectoriumError):

@@ -19,6 +19,7 @@ ZOO = ROOT / "models/zoo"
 # What each command of the README must answer, in their order.
 ANSWERS = [
     '"label":"7"',
+    '"label":"7"',
     '"title":"LeNet-5 on MNIST"',
     "event: answer",
     '"label":"German"',

@@ -45,6 +45,7 @@ class SlowDecoding:
 def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDecoding]:
     decode = SlowDecoding()
     monkeypatch.setattr(decoding, "decode", decode)
+    monkeypatch.setattr(decoding, "is_quick", lambda *_: False)
     yield decode
     decode.go_on.set()
 
@@ -84,6 +85,27 @@ async def test_a_file_of_the_allowed_size_is_taken_and_one_byte_more_is_not() ->
 async def test_an_image_over_the_configured_pixels_is_refused() -> None:
     with pytest.raises(TooLarge, match="9x7 pixels; at most 62"):
         await decoder(max_image_pixels=62)(FILE, CARD)
+
+
+@pytest.mark.parametrize(
+    ("image", "card", "quick"),
+    [
+        (solid("RGB", RED, (28, 28)), CARD, True),
+        (solid("RGB", RED, (28, 28)), CARD.model_copy(update={"height": 224, "width": 224}), False),
+        (solid("RGB", RED, (640, 480)), CARD, False),
+    ],
+)
+async def test_what_takes_less_than_a_hand_over_to_a_thread_is_decoded_on_the_loop(
+    image: Image.Image, card: Preprocessing, quick: bool
+) -> None:
+    threads = threading.active_count()
+    assert is_red(await decoder()(encoded(image, "PNG"), card))
+    assert (threading.active_count() == threads) == quick
+
+
+async def test_a_quick_image_whose_deadline_has_passed_is_not_decoded() -> None:
+    with pytest.raises(DeadlineExceeded):
+        await decoder()(FILE, CARD, asker=Asker(deadline=Deadline.after(-1)))
 
 
 async def test_images_are_decoded_off_the_loop(slow: SlowDecoding) -> None:
@@ -198,6 +220,7 @@ from service.config import Config
 from service.package import Preprocessing
 from service.tasks import decoding
 begun = threading.Event()
+decoding.is_quick = lambda *_: False
 decoding.decode = lambda *_: (begun.set(), threading.Event().wait())
 async def main():
     card = Preprocessing(tensor="image", colour="rgb", height=4, width=4)
