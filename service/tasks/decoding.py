@@ -71,9 +71,10 @@ class Decoder:
             InvalidImage, TooLarge: as above, with the index of the first that is found; or all together are too long.
             QueueFull, DeadlineExceeded: as above.
         """
-        most, total = self._config.max_images, sum(map(len, files))
+        most = self._config.max_images
         if not 1 <= len(files) <= most:
             raise InvalidArgument(f"{len(files)} images came; 1 to {most} are wanted")
+        total = sum(map(len, files))
         if total > self._config.max_request_bytes:
             raise TooLarge(f"the images have {total} bytes; at most {self._config.max_request_bytes} are taken")
         work = [partial(self._decode_one, i, data, preprocessing, views, plain) for i, data in enumerate(files)]

@@ -62,15 +62,18 @@ def read_words(model: Model, text: str) -> tuple[int, ...]:
     Blanks more than one separate too, and where nothing does each character is a piece.
 
     Raises:
-        InvalidArgument: the model has no vocabulary, or not this piece, or it never chooses it.
+        InvalidArgument: the model has no vocabulary, or not this piece, or it never chooses it; or there are more
+            pieces than steps.
     """
     if not text:
         return ()
     loop = model.program if isinstance(model.program, Loop) else None
     if loop is None or loop.text is None:
         raise InvalidArgument(f"prefix {text[:_ECHO]!r} came; model {model.name!r} has no vocabulary to read it by")
-    separator = loop.text.separator
-    pieces = list(text) if not separator else text.split(None if separator.isspace() else separator)
+    separator, most = loop.text.separator, loop.steps.maximum
+    pieces = text.split(None if separator.isspace() else separator, most) if separator else list(text[: most + 1])
+    if len(pieces) > most:
+        raise InvalidArgument(f"prefix: over {most} words came; model {model.name!r} takes {most} at most")
     never = loop.choice.never if loop.choice else ()
     tokens = model.package.tokens
     found = [tokens.get(piece, tokens.get(piece.lower(), -1)) for piece in pieces]

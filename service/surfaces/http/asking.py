@@ -32,6 +32,9 @@ _MAX_WHOLE = 2**53  # beyond it, a float is no longer the number that was writte
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _MAX_NUMBER = 40
 _MAX_ECHO = 80
+# Of a request in JSON, beside what is in its strings: many small values would take a hundred times the body's memory.
+_MAX_BESIDE = 64 << 10
+_MAX_BESIDE_EACH = 256  # more for each of several things
 # A file by itself, whatever it is said to be: what it is, its own bytes say.
 _BARE = re.compile("image/.*|application/octet-stream")
 
@@ -61,12 +64,12 @@ def read_ask(ask: type[Ask], scope: Scope, body: bytes, most: int) -> Ask:
     kind = header(scope, b"content-type").partition(b";")[0].strip().lower().decode("latin-1")
     files = [name for name, field in fields.items() if field.kind == "file"]
     if not files:
-        values = _from_json(fields, _json_of(scope, body))
+        values = _from_json(fields, _json_of(scope, body, most))
     elif kind == "multipart/form-data":
         wanted = most if fields[files[0]].several else 1
         values = _from_form(fields, _parts(scope, body, fields, wanted))
     elif kind == "application/json":
-        values = _from_json(fields, read_json(body))
+        values = _from_json(fields, _read_json(body, most))
     elif _BARE.fullmatch(kind) and not fields[files[0]].several:
         return ask.model_construct(**{**_from_query(fields, scope, files[0]), files[0]: body})
     else:
@@ -174,13 +177,29 @@ def _check_no_query(fields: Mapping[str, AskField], scope: Scope) -> None:
 # JSON
 
 
-def _json_of(scope: Scope, body: bytes) -> Any:
+def _json_of(scope: Scope, body: bytes, most: int) -> Any:
     """The JSON in the body; one that is not said to be JSON may be it."""
     try:
-        return read_json(body)
+        return _read_json(body, most)
     except InvalidArgument:
         check_json_type(scope["headers"])
         raise
+
+
+def _read_json(body: bytes, most: int) -> Any:
+    """The JSON in the body; the reader lets nobody else run, so how much it makes is bounded before."""
+    allowed = _MAX_BESIDE + most * _MAX_BESIDE_EACH
+    if len(body) > allowed and _is_over_beside_strings(body, allowed):
+        raise InvalidArgument(f"{_WHERE}: over {allowed} bytes of JSON came beside what is in its strings")
+    return read_json(body)
+
+
+def _is_over_beside_strings(body: bytes, allowed: int) -> bool:
+    """Whether the JSON has more bytes than ``allowed`` that are in none of its strings."""
+    if b"\\" in body:  # only in strings: what is left of them has no quote
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    pieces = body.split(b'"', 2 * allowed)  # every other is beside a string; of more strings, the last is all the rest
+    return sum(map(len, pieces[::2])) > allowed
 
 
 def _from_json(fields: Mapping[str, AskField], came: Any) -> Values:

@@ -1,5 +1,6 @@
 """The tasks over HTTP: a bare ASGI callable, for a request pays for its own work and for nothing else."""
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import aclosing
 
@@ -13,9 +14,11 @@ from service.surfaces.http.asking import read_ask
 from service.surfaces.http_error import ANSWERED, JSON, Headers, error_answer
 from service.surfaces.sse import EventStream
 from service.surfaces.task_call import answer, answers
-from service.tasks.task import Endpoint
+from service.tasks.task import Ask, Endpoint
 
 SURFACE = "http"
+# A body of so many bytes takes tens of milliseconds to read: others run beside that.
+LARGE = 1 << 20
 # The name of the event that says an error.
 ERROR = "error"
 
@@ -58,7 +61,7 @@ class TaskRoutes:
             body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
             caller.body_came()
             visit.deadline = Deadline.after(self._patience_s)
-            found = await answer(endpoint, read_ask(endpoint.ask, scope, body, self._most), visit)
+            found = await answer(endpoint, await self._read(endpoint, scope, body), visit)
             return found.model_dump_json().encode()
 
     async def _stream(
@@ -69,11 +72,16 @@ class TaskRoutes:
             body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
             caller.body_came()
             visit.deadline = Deadline.after(self._patience_s)
-            ask = read_ask(endpoint.ask, scope, body, self._most)
+            ask = await self._read(endpoint, scope, body)
             async with aclosing(answers(endpoint, ask, visit)) as found:
                 async for each in found:
                     await events.event(each, names[type(each)])
             await events.end()
+
+    async def _read(self, endpoint: Endpoint, scope: Scope, body: bytes) -> Ask:
+        if len(body) < LARGE:
+            return read_ask(endpoint.ask, scope, body, self._most)
+        return await asyncio.to_thread(read_ask, endpoint.ask, scope, body, self._most)
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -2,8 +2,8 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from PIL import Image
 
 from service.config import Config
 from service.deadline import Deadline
-from service.errors import DeadlineExceeded, InvalidImage, QueueFull, TooLarge
+from service.errors import DeadlineExceeded, InvalidArgument, InvalidImage, QueueFull, TooLarge
 from service.package import Preprocessing
 from service.tasks import decoding
 from service.tasks.asker import Asker
@@ -231,3 +231,12 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+async def test_too_many_images_are_refused_without_a_look_at_any() -> None:
+    class Countable:
+        def __len__(self) -> int:
+            return 8_000_000
+
+    with pytest.raises(InvalidArgument, match="8000000 images came; 1 to 64 are wanted"):
+        await decoder().many(cast(Sequence[bytes], Countable()), CARD)

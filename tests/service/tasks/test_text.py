@@ -8,7 +8,7 @@ from service.engine import Model
 from service.errors import InternalError, InvalidArgument
 from service.package import Loop
 from service.package.choice import Choice
-from service.package.loop import Text
+from service.package.loop import Steps, Text
 from service.tasks.text import Spoken, read_words
 
 _loop: Any = Loop.model_construct  # of what is looked at here
@@ -68,6 +68,7 @@ def test_a_piece_is_told_bare_and_none_after_the_end() -> None:
 def reader(separator: str = " ", pieces: tuple[str, ...] = PIECES, never: tuple[int, ...] = ()) -> Model:
     package = SimpleNamespace(vocabulary=pieces, tokens={piece: token for token, piece in enumerate(pieces)})
     loop = _loop(
+        steps=Steps(default=4, minimum=1, maximum=4),
         text=Text(output="token", vocabulary="words.txt", separator=separator),
         choice=Choice(output="log_probabilities", never=never),
     )
@@ -86,6 +87,13 @@ def test_words_are_separated_as_they_are_joined() -> None:
     assert read_words(reader("", ("a", "b", " ")), "ab a") == (0, 1, 2, 0)
     with pytest.raises(InvalidArgument, match="prefix: 'a cat' came"):
         read_words(reader("-"), "a cat")
+
+
+@pytest.mark.parametrize(("separator", "piece"), [(" ", " a "), ("-", "a-"), ("", "a")])
+def test_more_words_than_steps_are_refused_without_being_read(separator: str, piece: str) -> None:
+    assert read_words(reader(separator), (piece * 4).rstrip("-")) == (1, 1, 1, 1)
+    with pytest.raises(InvalidArgument, match="prefix: over 4 words came; model 'captions' takes 4 at most"):
+        read_words(reader(separator), piece * 1_000_000)
 
 
 @pytest.mark.parametrize("text", ["dog", "a dog", "(end)"])

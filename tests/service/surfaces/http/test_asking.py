@@ -9,7 +9,7 @@ import pytest
 
 from tests.packages import example
 from tests.pictures import png
-from tests.serving import Server
+from tests.serving import MAX_REQUEST_BYTES, Server
 
 CLASSIFY = "/v1/classify"
 PNG = {"content-type": "image/png"}
@@ -98,3 +98,31 @@ def test_a_batch_takes_no_bare_image(client: httpx.Client) -> None:
     response = client.post(f"{CLASSIFY}/batch", content=png(), headers=PNG)
     assert response.status_code == 400
     assert response.json() == {"error": "a body of multipart/form-data or application/json is wanted, image/png came"}
+
+
+MANY = MAX_REQUEST_BYTES // 4
+MANY_VALUES = {
+    "empty files": ("/v1/classify/batch", b'{"images":[' + b'"",' * MANY + b'""]}'),
+    "empty texts": ("/v1/classify-text/batch", b'{"texts":[' + b'"",' * MANY + b'""]}'),
+    "strings that end with a backslash": ("/v1/classify-text/batch", b'["' + b'\\\\","' * (MANY // 2) + b'"]'),
+    "lists": (CLASSIFY, b"[" + b"[]," * MANY + b"0]"),
+    "keys": (CLASSIFY, b'{"image":""' + b',"":0' * (MANY // 2) + b"}"),
+}
+
+
+@pytest.mark.parametrize("case", MANY_VALUES)
+def test_json_of_far_more_values_than_a_task_takes_is_refused_before_they_are_made(
+    client: httpx.Client, case: str
+) -> None:
+    path, body = MANY_VALUES[case]
+    response = client.post(path, content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 400
+    assert response.json() == {"error": "request: over 81920 bytes of JSON came beside what is in its strings"}
+
+
+@pytest.mark.parametrize("piece", ["[],", '"', "\\", '\\",'])
+def test_a_long_string_is_one_value_whatever_is_in_it(client: httpx.Client, piece: str) -> None:
+    name = piece * (MAX_REQUEST_BYTES // 8 // len(piece))
+    response = client.post(CLASSIFY, json={"image": b64encode(png()).decode(), "model": name})
+    assert response.status_code == 404
+    assert response.json()["error"].startswith("no model ")
