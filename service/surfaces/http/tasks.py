@@ -7,7 +7,7 @@ from contextlib import aclosing
 from service.config import Config
 from service.deadline import Deadline
 from service.surfaces.body import read_body
-from service.surfaces.disconnect import ASGIApp, Callers, Receive, Scope, Send
+from service.surfaces.disconnect import ASGIApp, Caller, Callers, Receive, Scope, Send
 from service.surfaces.door import Door, Visit
 from service.surfaces.encoding import decoded
 from service.surfaces.http.asking import read_ask
@@ -58,10 +58,8 @@ class TaskRoutes:
 
     async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, visit: Visit) -> bytes:
         with self._callers.caller(scope) as caller:
-            body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
-            caller.body_came()
-            visit.deadline = Deadline.after(self._patience_s)
-            found = await answer(endpoint, await self._read(endpoint, scope, body), visit)
+            ask = await self._ask(endpoint, scope, receive, caller, visit)
+            found = await answer(endpoint, ask, visit)
             return found.model_dump_json().encode()
 
     async def _stream(
@@ -69,16 +67,17 @@ class TaskRoutes:
     ) -> None:
         names = {kind: name for name, kind in (*endpoint.events.items(), ("answer", endpoint.answer))}
         with self._callers.caller(scope) as caller:
-            body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
-            caller.body_came()
-            visit.deadline = Deadline.after(self._patience_s)
-            ask = await self._read(endpoint, scope, body)
+            ask = await self._ask(endpoint, scope, receive, caller, visit)
             async with aclosing(answers(endpoint, ask, visit)) as found:
                 async for each in found:
                     await events.event(each, names[type(each)])
             await events.end()
 
-    async def _read(self, endpoint: Endpoint, scope: Scope, body: bytes) -> Ask:
+    async def _ask(self, endpoint: Endpoint, scope: Scope, receive: Receive, caller: Caller, visit: Visit) -> Ask:
+        """What the request asks; its body is not kept beside it."""
+        body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
+        caller.body_came()
+        visit.deadline = Deadline.after(self._patience_s)
         if len(body) < LARGE:
             return read_ask(endpoint.ask, scope, body, self._most)
         return await asyncio.to_thread(read_ask, endpoint.ask, scope, body, self._most)
