@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from service.engine.model import Model
 from service.errors import UnknownModel
-from service.nearest import did_you_mean
+from service.nearest import did_you_mean, listed
 from service.package.serving import VersionPolicy
 
 State = Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
@@ -61,7 +61,7 @@ class Repository:
         if not version:
             return versions[next(reversed(versions))]
         if version not in versions:
-            raise UnknownModel(f"model {name!r} has no version {version[:80]!r}; it has {list(versions)}")
+            raise UnknownModel(f"model {name!r} has no version {version[:80]!r}; it has {listed(versions)}")
         return versions[version]
 
     def select(self, name: str | None = None, version: str | None = None) -> list[Model]:

@@ -1,11 +1,12 @@
 """Tensors as the Open Inference Protocol names them, as numpy holds them, and what a graph accepts."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidArgument
+from service.nearest import listed
 from service.package import Datatype, Loop, TensorSpec
 
 Tensor = NDArray[np.generic]
@@ -38,7 +39,7 @@ def check_inputs(model: str, specs: tuple[TensorSpec, ...], inputs: Tensors, *, 
     Raises:
         InvalidArgument: naming the model, the tensor, what came and what was wanted.
     """
-    _check_names(model, [spec.name for spec in specs], list(inputs))
+    _check_names(model, {spec.name: None for spec in specs}, inputs)
     rows = -1
     for spec in specs:
         tensor = inputs[spec.name]
@@ -59,11 +60,11 @@ def check_inputs(model: str, specs: tuple[TensorSpec, ...], inputs: Tensors, *, 
 
 def check_outputs(model: str, specs: tuple[TensorSpec, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
     """The output names to answer: those wanted, in that order, or all where none is named."""
-    names = tuple(spec.name for spec in specs)
+    names = {spec.name: None for spec in specs}
     for name in wanted:
         if name not in names:
-            raise InvalidArgument(f"model {model!r} has no output {name!r}; it has {list(names)}")
-    return wanted or names
+            raise InvalidArgument(f"model {model!r} has no output {name!r}; it has {listed(names)}")
+    return wanted or tuple(names)
 
 
 def check_steps(model: str, loop: Loop, inputs: Tensors) -> tuple[int, Tensors]:
@@ -86,13 +87,13 @@ def check_steps(model: str, loop: Loop, inputs: Tensors) -> tuple[int, Tensors]:
     return rows, {**inputs, **filled}
 
 
-def _check_names(model: str, wanted: list[str], came: list[str]) -> None:
+def _check_names(model: str, wanted: Collection[str], came: Collection[str]) -> None:
     for name in came:
         if name not in wanted:
-            raise InvalidArgument(f"model {model!r} has no input {name!r}; it has {wanted}")
+            raise InvalidArgument(f"model {model!r} has no input {name!r}; it has {listed(wanted)}")
     for name in wanted:
         if name not in came:
-            raise InvalidArgument(f"model {model!r} needs input {name!r}; inputs {came} came")
+            raise InvalidArgument(f"model {model!r} needs input {name!r}; inputs {listed(came)} came")
 
 
 def _check_tensor(model: str, spec: TensorSpec, tensor: Tensor) -> None:

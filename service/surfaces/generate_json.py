@@ -13,6 +13,7 @@ import numpy as np
 from service.engine import Model, Options
 from service.engine.tensors import Tensor
 from service.errors import InvalidArgument, TooLarge, Unsupported
+from service.nearest import listed
 from service.package import Loop, TensorSpec
 from service.surfaces.oip_json import json_object, read_json, typed
 from service.surfaces.oip_parameters import read_options
@@ -49,8 +50,9 @@ def read_generate(body: bytes, model: Model) -> GenerateRequest:
         raise Unsupported(f"model {model.name!r} has a tensor {min(clashes)!r}, which generate cannot name; use infer")
     request = json_object("request", read_json(body))
     if "text_input" in request and "text_input" not in specs:
-        raise InvalidArgument(f"model {model.name!r} takes no text_input; its tensors are {sorted(specs)}")
-    beside = {name: value for name, value in request.items() if name not in _REQUEST_KEYS | specs.keys()}
+        raise InvalidArgument(f"model {model.name!r} takes no text_input; its tensors are {listed(sorted(specs))}")
+    others = _REQUEST_KEYS | specs.keys()
+    beside = {name: value for name, value in request.items() if name not in others}
     options = read_options({**beside, **typed("request", request, "parameters", dict, {})}, model)
     batched = model.program.max_batch > 0
     inputs = {name: _tensor(spec, request[name], batched) for name, spec in specs.items() if name in request}

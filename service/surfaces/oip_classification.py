@@ -8,6 +8,7 @@ import numpy as np
 from service.engine import Answer, Model
 from service.engine.tensors import Tensor
 from service.errors import InvalidArgument
+from service.surfaces.oip_bytes import MAX_ELEMENTS
 
 PARAMETER = "classification"
 
@@ -27,12 +28,18 @@ def classified(model: Model, answer: Answer, counts: Mapping[str, int]) -> Answe
     """The answer with each output in ``counts`` as BYTES (rows, k), the greatest first; k is at most its size.
 
     Raises:
-        InvalidArgument: one of them holds texts.
+        InvalidArgument: one of them holds texts, or too many classes are wanted at once.
     """
     labels = model.package.output_labels
-    for name in counts:
-        if answer.outputs[name].dtype.kind == "O":
+    for name, count in counts.items():
+        tensor = answer.outputs[name]
+        if tensor.dtype.kind == "O":
             raise InvalidArgument(f"output {name!r} is BYTES; {PARAMETER} is of numbers")
+        rows = len(tensor) if tensor.ndim else 1
+        if (wanted := min(count * rows, tensor.size)) > MAX_ELEMENTS:
+            raise InvalidArgument(
+                f"output {name!r}: {wanted} classes of {rows} rows are wanted; at most {MAX_ELEMENTS} are answered"
+            )
     top = {name: _top(answer.outputs[name], count, labels.get(name, ())) for name, count in counts.items()}
     return answer._replace(outputs={**answer.outputs, **top})
 

@@ -26,6 +26,7 @@ from service.surfaces.oip_responses import responses
 from service.surfaces.oip_stream import FINAL, StreamRequest, infer_stream
 from service.surfaces.oip_tensors import (
     EXTENSIONS,
+    check_tensor_count,
     checked_name,
     datatype_of,
     listed_tensor,
@@ -157,6 +158,7 @@ def read_inputs(request: pb.ModelInferRequest) -> dict[str, Tensor]:
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidArgument(f"{len(raw)} raw_input_contents came for {len(request.inputs)} inputs")
+    check_tensor_count("input", len(request.inputs))
     inputs: dict[str, Tensor] = {}
     for i, tensor in enumerate(request.inputs):
         name = checked_name("input", tensor.name)
@@ -174,13 +176,14 @@ def values(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Any]:
     return {name: getattr(parameters[name], choice) if choice else None for name, choice in chosen.items()}
 
 
-def read_outputs(request: pb.ModelInferRequest) -> tuple[list[str], dict[str, int]]:
+def read_outputs(request: pb.ModelInferRequest) -> tuple[tuple[str, ...], dict[str, int]]:
     """The names of the wanted outputs (empty: all), and of how many classes those wanted as classifications.
 
     Raises:
         InvalidArgument: one is asked for twice, or as a classification of no class.
     """
-    names: list[str] = []
+    check_tensor_count("output", len(request.outputs))
+    names: dict[str, None] = {}
     classes: dict[str, int] = {}
     for output in request.outputs:
         name = checked_name("output", output.name)
@@ -188,8 +191,8 @@ def read_outputs(request: pb.ModelInferRequest) -> tuple[list[str], dict[str, in
             raise InvalidArgument(f"output {name!r} is asked for twice")
         if PARAMETER in output.parameters:
             classes[name] = _class_count(name, output.parameters[PARAMETER])
-        names.append(name)
-    return names, classes
+        names[name] = None
+    return tuple(names), classes
 
 
 def write_answer(model: Model, request_id: str, answer: Answer) -> pb.ModelInferResponse:

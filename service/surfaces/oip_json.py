@@ -16,7 +16,15 @@ from service.engine.tensors import Tensor
 from service.errors import InvalidArgument
 from service.surfaces.oip_classification import PARAMETER, checked_count
 from service.surfaces.oip_parameters import read_options
-from service.surfaces.oip_tensors import check_finite, checked_name, datatype_of, listed_tensor, raw_bytes, raw_tensor
+from service.surfaces.oip_tensors import (
+    check_finite,
+    check_tensor_count,
+    checked_name,
+    datatype_of,
+    listed_tensor,
+    raw_bytes,
+    raw_tensor,
+)
 
 
 class InferRequest(NamedTuple):
@@ -121,7 +129,9 @@ def read_json(data: memoryview | bytes) -> Any:
 
 def _read_inputs(request: dict[str, Any], blobs: memoryview) -> dict[str, Tensor]:
     inputs: dict[str, Tensor] = {}
-    for item in typed("request", request, "inputs", list, []):
+    items: list[Any] = typed("request", request, "inputs", list, [])
+    check_tensor_count("input", len(items))
+    for item in items:
         entry = json_object("input", item)
         name = checked_name("input", typed("input", entry, "name", str))
         if name in inputs:
@@ -155,15 +165,17 @@ def _shape(where: str, entry: dict[str, Any]) -> list[int]:
 
 
 def _read_outputs(request: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, bool], dict[str, int]]:
-    names: list[str] = []
+    names: dict[str, None] = {}
     binary: dict[str, bool] = {}
     classes: dict[str, int] = {}
-    for item in typed("request", request, "outputs", list, []):
+    items: list[Any] = typed("request", request, "outputs", list, [])
+    check_tensor_count("output", len(items))
+    for item in items:
         entry = json_object("output", item)
         name = checked_name("output", typed("output", entry, "name", str))
         if name in names:
             raise InvalidArgument(f"output {name!r} is asked for twice")
-        names.append(name)
+        names[name] = None
         where = f"output {name!r}"
         parameters = _parameters(where, entry)
         if "binary_data" in parameters:

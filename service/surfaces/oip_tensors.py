@@ -10,6 +10,7 @@ import numpy as np
 from service.engine.tensors import DATATYPES, DTYPES, Tensor
 from service.errors import InvalidArgument
 from service.package import Datatype
+from service.package.graph import MAX_TENSORS
 from service.surfaces.oip_bytes import listed_texts, raw_texts, texts_bytes
 
 EXTENSIONS = (
@@ -78,6 +79,16 @@ def listed_tensor(name: str, datatype: str, shape: Sequence[int], values: Any) -
         raise InvalidArgument(
             f"input {name!r}: elements {min(values)} to {max(values)} came; {datatype} holds {holds.min} to {holds.max}"
         ) from error
+
+
+def check_tensor_count(kind: str, count: int) -> None:
+    """Check that a request may name so many inputs, or outputs.
+
+    Raises:
+        InvalidArgument: no model has so many.
+    """
+    if count > MAX_TENSORS:
+        raise InvalidArgument(f"{count} {kind}s came; no model has over {MAX_TENSORS}")
 
 
 def checked_name(kind: str, name: str) -> str:

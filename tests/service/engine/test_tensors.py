@@ -70,6 +70,15 @@ def test_an_unknown_output_is_refused_with_those_there_are() -> None:
         check_outputs("m", SPECS, ("image", "mask"))
 
 
+def test_of_a_model_with_many_tensors_a_refusal_lists_the_first_few() -> None:
+    specs = tuple(TensorSpec(name=f"t{i}", datatype="FP32", shape=(-1,)) for i in range(4000))
+    there = r"it has \['t0', .*'t19'\] and 3980 more$"
+    with pytest.raises(InvalidArgument, match=there):
+        check_outputs("m", specs, ("mask",))
+    with pytest.raises(InvalidArgument, match=there):
+        check_inputs("m", specs, {"mask": np.zeros(1, "f4")})
+
+
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 def test_every_datatype_is_little_endian_as_the_wire_is(dtype: np.dtype[np.generic]) -> None:
     assert dtype.newbyteorder("<") == dtype

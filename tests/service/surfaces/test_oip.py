@@ -136,6 +136,16 @@ def test_an_output_asked_for_twice_is_refused(tensors: TensorTransport) -> None:
     assert "'mean' is asked for twice" in refusal(tensors, outputs="mean mean")
 
 
+def test_more_outputs_than_any_model_has_are_refused_unread(tensors: TensorTransport) -> None:
+    many = " ".join(f"o{i}" for i in range(5000))
+    assert "5000 outputs came; no model has over 4096" in refusal(tensors, outputs=many)
+
+
+def test_more_inputs_than_any_model_has_are_refused_unread(tensors: TensorTransport) -> None:
+    many = tuple(Input(f"i{i}", "BOOL", [0], np.zeros(0, "?")) for i in range(5000))
+    assert "5000 inputs came; no model has over 4096" in refusal(tensors, inputs=many)
+
+
 @pytest.mark.parametrize(
     ("model", "version", "words"),
     [

@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from protos import open_inference_pb2 as pb
@@ -118,6 +119,18 @@ def test_fewer_than_one_class_is_refused(ask: Ask, count: int, server: Server) -
         ask(server, classification=count)
     assert caught.value.code == "INVALID_ARGUMENT"
     assert f"output 'probabilities': classification is {count}; 1 or more is wanted" in caught.value.message
+
+
+def test_more_classes_at_once_than_texts_may_be_are_refused(server: Server) -> None:
+    rows = 22_000
+    image = {"name": "image", "datatype": "UINT8", "shape": [rows, 4, 4], "parameters": {"binary_data_size": rows * 16}}
+    asked = {"name": "probabilities", "parameters": {"classification": CLASSES}}
+    header = orjson.dumps({"inputs": [image], "outputs": [asked]})
+    with (
+        closing(Rest(server)) as rest,
+        pytest.raises(Refused, match="'probabilities': 66000 classes of 22000 rows are wanted; at most 65536"),
+    ):
+        rest.post(infer_path("tiny"), header + bytes(rows * 16), {JSON_LENGTH: str(len(header))})
 
 
 def test_a_count_of_another_kind_is_refused(ask: Ask, server: Server) -> None:
