@@ -1,5 +1,6 @@
 """One version of one package, loaded, proved and warm."""
 
+import io
 import logging
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from service.engine.statistics import Statistics
 from service.engine.tensors import Tensor, Tensors, check_inputs
 from service.errors import InvalidPackage
 from service.package import Golden, Graph, Loop, Package, TensorCard
+from service.package.files import read
 
 MAX_GOLDEN_BYTES = 16 << 20
 MAX_UNPACKED_BYTES = 256 << 20
@@ -136,13 +138,10 @@ class Model:
     def _read_golden(self, golden: Golden, graph: Graph, prefix: str) -> Tensors:
         """The arrays of one graph; a loop's have ``step.`` or ``encoder.`` before their names, a part's its name."""
         path = self.package.path(golden.file)
-        if path.stat().st_size > MAX_GOLDEN_BYTES:
-            raise InvalidPackage(
-                f"{path}: {path.stat().st_size} bytes, a golden example has at most {MAX_GOLDEN_BYTES}"
-            )
+        content = read(path, MAX_GOLDEN_BYTES)
         specs = (*graph.inputs, *graph.outputs)
         try:
-            with path.open("rb") as file, _PARSING, np.load(file, allow_pickle=False) as archive:
+            with _PARSING, np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 _check_unpacked(archive)
                 arrays = {spec.name: _texts(archive[prefix + spec.name]) for spec in specs}
             check_inputs(self.name, specs, arrays, batched=bool(graph.max_batch))

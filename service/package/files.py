@@ -65,8 +65,7 @@ def read(path: Path, most: int) -> bytes:
     """
     if not is_file(path):
         raise InvalidPackage(f"{path}: no such file")
-    # What is put in the file's place meanwhile cannot block the opening.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with open(_descriptor(path), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(most + 1) if size <= most else b""
     if max(size, len(content)) > most:
@@ -75,8 +74,12 @@ def read(path: Path, most: int) -> bytes:
 
 
 def sha256(path: Path) -> str:
-    """The file's sha256, in hex."""
-    with path.open("rb") as file:
+    """The file's sha256, in hex.
+
+    Raises:
+        InvalidPackage: it is no regular file.
+    """
+    with open(_descriptor(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -85,10 +88,26 @@ def _inside(folder: Path, path: Path) -> bool:
     return not path.is_symlink() or Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
+def _descriptor(path: Path) -> int:
+    """Of the file, open: what is put in its place after it was checked, a FIFO say, does not block the opening."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _refuse_other_kinds(path, os.fstat(descriptor), stat.S_IFREG)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def _check_kind(path: Path, *allowed: int) -> None:
     try:
-        kind = stat.S_IFMT(path.stat().st_mode)
+        found = path.stat()
     except FileNotFoundError:  # a link to nowhere, which whoever reads it will miss; or it went away meanwhile
         return
+    _refuse_other_kinds(path, found, *allowed)
+
+
+def _refuse_other_kinds(path: Path, found: os.stat_result, *allowed: int) -> None:
+    kind = stat.S_IFMT(found.st_mode)
     if kind not in allowed:
         raise InvalidPackage(f"{path}: {_KINDS.get(kind, 'no regular file')}; a package holds regular files only")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +26,7 @@ from service.package.bare import bare_package
 from tests.bare_packages import adder, not_for_zeros, text_doubler, write_bare
 from tests.packages import MAX_BATCH, change_card, example, expected, replace_file, write_package
 from tests.service.engine.sums import sum_model
+from tests.service.package.refusal import refused_in_time
 
 
 @pytest.fixture
@@ -151,8 +153,15 @@ def test_a_file_that_is_no_golden_example_is_refused_by_name(golden: bytes, fold
 
 def test_an_oversized_golden_example_is_refused_unread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_module, "MAX_GOLDEN_BYTES", 100)
-    with pytest.raises(InvalidPackage, match=r"golden.npz: \d+ bytes, .* at most 100"):
+    with pytest.raises(InvalidPackage, match=r"golden.npz: \d+ bytes; .* at most 100"):
         load(folder)
+
+
+def test_a_fifo_put_in_a_golden_examples_place_after_it_was_checked_blocks_nobody(folder: Path) -> None:
+    package = read_package(folder)
+    (folder / "golden.npz").unlink()
+    os.mkfifo(folder / "golden.npz")
+    assert "golden.npz: a FIFO" in refused_in_time(lambda: Model(package, partial(Session, intra_op=1)))
 
 
 def test_a_graph_that_cannot_run_its_golden_example_is_refused(tmp_path: Path) -> None:

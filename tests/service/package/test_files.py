@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from service.package import files as files_module
-from service.package import read_package
-from tests.service.package.refusal import refused
+from service.package import read_package, sha256
+from tests.service.package.refusal import refused, refused_in_time
 
 
 def make_folder(path: Path) -> None:
@@ -58,6 +58,18 @@ def test_a_fifo_that_only_the_graph_may_name_is_refused_wherever_it_lies(folder:
     (folder / "below").mkdir()
     os.mkfifo(folder / "below/weights.bin")
     refused(folder, naming="below/weights.bin: a FIFO")
+
+
+@pytest.mark.parametrize("opens", [sha256, lambda path: files_module.read(path, 100)])
+def test_a_fifo_put_in_a_files_place_after_it_was_checked_blocks_nobody(
+    opens: Callable[[Path], object], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "labels.txt").unlink()
+    os.mkfifo(folder / "labels.txt")
+    monkeypatch.setattr(files_module, "is_file", lambda _: True)
+    assert "labels.txt: a FIFO; a package holds regular files only" in refused_in_time(
+        lambda: opens(folder / "labels.txt")
+    )
 
 
 def test_links_in_a_circle_are_refused(folder: Path) -> None:
