@@ -8,7 +8,7 @@ CLIENTS := $(patsubst tests/clients/environments/%.txt,$(VENV)/clients/%/install
 export ORT_DISABLE_TELEMETRY = 1
 export BENTOML_DO_NOT_TRACK = True
 
-.PHONY: serve test check clients bench bench-gpu gpu format lock protos image test-deploy clean
+.PHONY: serve test check clients bench bench-smoke bench-gpu gpu format lock protos image test-deploy clean
 
 serve: $(VENV)/serving  ## install what serving needs, then serve models/zoo
 	$(BIN)/lectorium serve
@@ -32,6 +32,10 @@ check: $(VENV)/everything
 bench: $(VENV)/everything  ## every figure beside its target, and build/bench; BENCH='--quick lenet' is a part, in short
 	deploy/scripts/install-tools.sh wrk h2load
 	$(BIN)/python -m deploy.bench $(BENCH)
+
+bench-smoke: $(VENV)/everything  ## every section of the bench in its shortest form: does it work, not how fast is it
+	deploy/scripts/install-tools.sh wrk h2load
+	$(BIN)/pytest -m bench tests/bench
 
 bench-gpu: $(VENV)/everything gpu  ## what a CUDA device gives: a table, and build/bench/gpu.json
 	deploy/scripts/install-tools.sh h2load

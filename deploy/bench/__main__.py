@@ -6,7 +6,7 @@ What is written, into build/bench: bench.json and bench.png, of a part of the se
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from deploy.bench import captions, hostile, int8, lenet, overhead, overload, resnet, steps
+from deploy.bench import captions, hostile, int8, lenet, overhead, overload, resnet, steps, tasks
 from deploy.bench.command import read_arguments, told
 from deploy.bench.conditions import Conditions
 from deploy.bench.picture import draw
@@ -17,6 +17,7 @@ FOLDER = Path("build/bench")
 SECTIONS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "lenet": lenet.rows,
     "overhead": overhead.rows,
+    "tasks": tasks.rows,
     "resnet": resnet.rows,
     "overload": overload.rows,
     "hostile": hostile.rows,

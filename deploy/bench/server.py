@@ -63,18 +63,26 @@ class Child:
         raise NotImplementedError
 
 
-class Bare(Child):
-    """A module of this package that serves one port, its only argument."""
+class OnePort(Child):
+    """A process that serves ``port``."""
 
-    def __init__(self, module: str) -> None:
-        self.port = free_port()
-        super().__init__([sys.executable, "-m", f"deploy.bench.{module}", str(self.port)], {})
+    def __init__(self, port: int, command: Sequence[str], settings: Mapping[str, object]) -> None:
+        self.port = port
+        super().__init__(command, settings)
 
     def answers(self) -> bool:
         """Whether the port takes connections."""
         with suppress(OSError), socket.create_connection((HOST, self.port), 1):
             return True
         return False
+
+
+class Bare(OnePort):
+    """A module of this package that serves one port, its first argument."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        port = free_port()
+        super().__init__(port, [sys.executable, "-m", f"deploy.bench.{module}", str(port), *arguments], {})
 
 
 class Server(Child):

@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 
 from deploy.bench import __main__ as bench
-from deploy.bench import bare, captions, int8, resnet
+from deploy.bench import bare, captions, int8, resnet, tasks
 from deploy.bench.plan import Plan
 from deploy.bench.table import Row
 from deploy.bench.throughput import GRPC, SLOW_REST
 from tests.bench.tools import needs_generators
 
-SHORTEST = Plan(rounds=1, block_s=1, slow_s=2, warm_s=0, calls=50, overload_s=6, hostile_s=1)
+SHORTEST = Plan(rounds=1, block_s=1, slow_s=4, warm_s=0, calls=50, overload_s=6, hostile_s=1)
+FEW = (1, 64)  # connections
 ROWS = {
     "lenet": 14,
     "overhead": 5,
+    # For each way to ask and each number of connections, over each that is installed; then what is asked of one caller,
+    # and of two workers and gRPC at 64.
+    "tasks": len(FEW) * (3 + 2 + 2 + 3 * (len(tasks.rivals()) - 1)) + 2 + 2,
     "resnet": 3,
     "overload": 4,
     "hostile": 2,
@@ -27,7 +31,7 @@ ROWS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 @needs_generators
 @pytest.mark.parametrize("section", list(bench.SECTIONS))
 def test_every_row_of_a_section_is_measured_and_written(
@@ -36,6 +40,7 @@ def test_every_row_of_a_section_is_measured_and_written(
     monkeypatch.setattr(bench, "FOLDER", tmp_path)
     monkeypatch.setattr(bare, "BATCHES", (1,))
     monkeypatch.setattr(resnet, "LOADS", [(SLOW_REST, 8), (GRPC, 8)])
+    monkeypatch.setattr(tasks, "CONNECTIONS", FEW)
     bench.measure([section], SHORTEST)
     rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
     assert len(rows) == ROWS[section]

@@ -101,7 +101,9 @@ def _parts(scope: Scope, body: bytes, fields: Mapping[str, AskField], files: int
 
 
 def _from_form(fields: Mapping[str, AskField], parts: Mapping[str, Sequence[Part]]) -> Values:
-    return {name: _of_parts(name, field, parts.get(name, ())) for name, field in fields.items()}
+    """What the parts say; a field that may be left out and was has its default."""
+    came = {name: field for name, field in fields.items() if field.needed or name in parts}
+    return {name: _of_parts(name, field, parts.get(name, ())) for name, field in came.items()}
 
 
 def _of_parts(name: str, field: AskField, parts: Sequence[Part]) -> Any:
