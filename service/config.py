@@ -32,6 +32,8 @@ from service.package import Name
 from service.package.serving import All, Latest, Specific, VersionPolicy
 
 PREFIX = "LECTORIUM_"
+# Messages over gRPC cannot be longer, with what is around them.
+MAX_REQUEST_BYTES = 2_000_000_000
 FILE_KEY = PREFIX + "CONFIG"
 # The names, after the prefix, of the variables that Kubernetes sets for a service.
 _LINK = re.compile(r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
@@ -52,6 +54,9 @@ Policy = Annotated[VersionPolicy, BeforeValidator(_policy)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_names)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$", to_lower=True)]
 HostNames = Annotated[tuple[HostName, ...], BeforeValidator(_names)]
+# A day at most: JSON, in which workers are told, has no infinite numbers.
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
 # The context of a dump in which secrets are written out: one for another process of ours, never for a reader.
 REVEAL = "reveal"
 
@@ -72,7 +77,7 @@ class Config(BaseModel):
     model_control: Literal["none", "poll", "explicit"] = Field(
         "none", description="What changes the models after the start: nothing, looks at the folder, or requests."
     )
-    poll_s: float = Field(5.0, gt=0, description="poll: time between two looks; what two find alike is loaded.")
+    poll_s: Seconds = Field(5.0, description="poll: time between two looks; what two find alike is loaded.")
     load_models: Names | None = Field(None, description="explicit: models loaded at the start, 'a,b'; default: all.")
     control_token: SecretStr | None = Field(
         None, description="explicit: what load and unload must bring, as authorization 'Bearer <token>'; default: none."
@@ -86,8 +91,8 @@ class Config(BaseModel):
         description="A model that cannot be loaded at the start: refuse to start, or serve the others, not ready; "
         "default: refuse where model_control is none, for nothing would mend it, else serve.",
     )
-    load_s: float = Field(
-        300.0, gt=0, le=86_400, description="Time for a part of a model's load; a load that takes longer is abandoned."
+    load_s: Seconds = Field(
+        300.0, description="Time for a part of a model's load; a load that takes longer is abandoned."
     )
     version_policy: Policy = Field(
         VersionPolicy(all=All()),
@@ -107,10 +112,13 @@ class Config(BaseModel):
     grpc_port: int = Field(8001, ge=1, le=65535, description="Open Inference Protocol and Vision over gRPC.")
     metrics_port: int = Field(8002, ge=1, le=65535, description="Prometheus metrics.")
     workers: int = Field(
-        1, ge=1, description="Processes that share the ports and divide the cores; lanes and queues are each one's own."
+        1,
+        ge=1,
+        le=1024,
+        description="Processes that share the ports and divide the cores; lanes and queues are each one's own.",
     )
-    lanes: int | None = Field(None, ge=1, description="Inference threads; default: cores / intra_op.")
-    intra_op: int | None = Field(None, ge=1, description="Threads inside one run; default: half the cores, 4 at most.")
+    lanes: Threads | None = Field(None, description="Inference threads; default: cores / intra_op.")
+    intra_op: Threads | None = Field(None, description="Threads inside one run; default: half the cores, 4 at most.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where it works, else the CPU.")
     gpus: Gpus = Field((0,), min_length=1, description="CUDA devices, as 0,1: workers take one each, in turn.")
     gpu_memory_limit: int | None = Field(None, ge=1, description="Bytes of GPU memory a graph may take; default: all.")
@@ -123,17 +131,17 @@ class Config(BaseModel):
     )
     cuda_graphs: bool = Field(False, description="Record each batch size as a CUDA graph and replay it.")
     max_queue_rows: int = Field(1024, ge=1, description="Rows that may wait for one model before 429.")
-    timeout_s: float = Field(30.0, gt=0, description="A request's deadline where the caller sets none.")
-    drain_s: float = Field(30.0, gt=0, description="Time for in-flight requests after SIGTERM.")
+    timeout_s: Seconds = Field(30.0, description="A request's deadline where the caller sets none.")
+    drain_s: Seconds = Field(30.0, description="Time for in-flight requests after SIGTERM.")
     max_connections: int = Field(
         2048, ge=1, description="HTTP connections a port may have in each worker; less where descriptors are few."
     )
     max_head_bytes: int = Field(32 << 10, ge=1024, description="Largest head of an HTTP request, and largest trailers.")
-    head_s: float = Field(
-        10.0, gt=0, description="Time for the head of an HTTP request, from a connection's start too."
+    head_s: Seconds = Field(10.0, description="Time for the head of an HTTP request, from a connection's start too.")
+    keep_alive_s: Seconds = Field(75.0, description="Time an HTTP connection may be idle after an answer.")
+    max_request_bytes: int = Field(
+        16 << 20, ge=1, le=MAX_REQUEST_BYTES, description="Largest request body, and largest image file."
     )
-    keep_alive_s: float = Field(75.0, gt=0, description="Time an HTTP connection may be idle after an answer.")
-    max_request_bytes: int = Field(16 << 20, ge=1, description="Largest request body, and largest image file.")
     max_images: int = Field(64, ge=1, description="Most images, or texts, in one call.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest decoded image (decompression bombs).")
     log_level: Literal["debug", "info", "warning", "error"] = "info"

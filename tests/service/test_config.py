@@ -95,6 +95,12 @@ WRONG = {
     "no_time_between_looks": ("poll_s", "0"),
     "not_a_policy": ("version_policy", "newest"),
     "rows_without_bound": ("default_max_batch", "1025"),
+    "no_end_of_time": ("timeout_s", "inf"),
+    "more_than_a_day": ("drain_s", "1e300"),
+    "workers_without_bound": ("workers", "1000000"),
+    "lanes_without_bound": ("lanes", "100000000"),
+    "threads_without_bound": ("intra_op", "99999999"),
+    "bytes_without_bound": ("max_request_bytes", "99999999999"),
 }
 every_wrong_setting = pytest.mark.parametrize(("key", "value"), WRONG.values(), ids=list(WRONG))
 
