@@ -14,14 +14,18 @@ T = TypeVar("T")
 
 
 class Job(Generic[T]):
-    """A piece of work, and the future of what it returns; both belong to the loop it was made on."""
+    """A piece of work, and the future of what it returns; both belong to the loop it was made on.
+
+    What it raises has its frames in the traceback, and these the work and its file: neither the job nor a frame may
+    keep the error, for such a circle lasts until the garbage collector comes, which is seldom.
+    """
 
     def __init__(self, work: Callable[[], T], asker: Asker, deadline: Deadline) -> None:
         self._loop = asyncio.get_running_loop()
         self._work: Callable[[], T] | None = work
         self.asker = asker
         self.deadline = deadline
-        self.future: asyncio.Future[T] = self._loop.create_future()
+        self._future: asyncio.Future[T] | None = self._loop.create_future()
         self.begun = False
         self._left = False
         self._ended = False
@@ -38,9 +42,17 @@ class Job(Generic[T]):
         self._work = None  # it holds the file
         with suppress(RuntimeError):  # the loop is closed, and nobody waits any longer
             self._loop.call_soon_threadsafe(self._end, result, error)
+        del error
+
+    @property
+    def future(self) -> asyncio.Future[T]:
+        """What it returns, until nobody waits for it."""
+        assert self._future is not None
+        return self._future
 
     def leave(self) -> None:
         """Nobody waits for it any longer."""
+        self._future = None
         if self.begun and not self._ended:
             self._left = True
             self.asker.still_runs(1)
@@ -49,12 +61,12 @@ class Job(Generic[T]):
         self._ended = True
         if self._left:
             self.asker.still_runs(-1)
-        if self.future.done():
+        if self._future is None or self._future.done():
             return
         if error is None:
-            self.future.set_result(result)
+            self._future.set_result(result)
         else:
-            self.future.set_exception(error)
+            self._future.set_exception(error)
 
 
 class DecoderThreads:

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -240,3 +241,18 @@ async def test_too_many_images_are_refused_without_a_look_at_any() -> None:
 
     with pytest.raises(InvalidArgument, match="8000000 images came; 1 to 64 are wanted"):
         await decoder().many(cast(Sequence[bytes], Countable()), CARD)
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_a_refused_image_is_kept_by_nobody(several: bool) -> None:
+    damaged = bytes(1 << 20)
+    before = sys.getrefcount(damaged)
+    gc.disable()  # in a server it comes to errors too seldom
+    try:
+        with pytest.raises(InvalidImage) as refused:
+            await (decoder().many([damaged], CARD) if several else decoder()(damaged, CARD))
+        del refused
+        await asyncio.sleep(0.01)
+        assert sys.getrefcount(damaged) == before
+    finally:
+        gc.enable()
