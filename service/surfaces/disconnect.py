@@ -81,9 +81,15 @@ class Caller:
     ) -> None:
         self._callers.expect_no_more(self)
         self._on_hang_up(None)
-        if self._error is not None and kind is asyncio.CancelledError:
+        ours, self._error = self._error, None
+        if ours is not None and kind is asyncio.CancelledError:
             self._task.uncancel()
-            raise self._error from error
+            try:
+                raise ours from error
+            finally:
+                # Its traceback has this frame, and those that hold the body: in a circle with them it would keep that
+                # until the garbage collector comes, which is seldom.
+                del ours
 
     def body_came(self) -> None:
         """The body has been read: the work may take its time."""

@@ -1,6 +1,8 @@
 """Looking after callers: a body that does not come, a caller that hangs up."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -155,3 +157,26 @@ async def test_nobody_looks_where_nobody_is_inside() -> None:
     with callers.caller(Line().scope):
         await asyncio.sleep(3 * LOOK_S)
     assert looks > 1
+
+
+async def test_what_a_request_held_goes_with_its_caller() -> None:
+    class Held:
+        """Such as a body."""
+
+    async def hold(line: Line) -> "weakref.ref[Held]":
+        held = Held()
+        asyncio.get_running_loop().call_soon(line.hang_up)
+        found = weakref.ref(held)
+        try:
+            with Callers(body_s=0).caller(line.scope) as caller:
+                caller.body_came()
+                await asyncio.sleep(10)
+        except CallerGone:
+            pass
+        return found
+
+    gc.disable()  # in a server it comes to errors too seldom
+    try:
+        assert (await asyncio.create_task(hold(Line())))() is None
+    finally:
+        gc.enable()
