@@ -1,5 +1,6 @@
 """The gRPC server: the Open Inference Protocol, Vision, health and reflection on one port."""
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -31,10 +32,19 @@ _SERVICES = (
 )
 
 
+def _is_of_the_server(record: logging.LogRecord) -> bool:
+    """Whether the library logs something else than that an answer could not be written, as its caller had gone.
+
+    It logs a traceback for each, so for every answer that is longer than its caller takes.
+    """
+    return not record.getMessage().startswith("ExecuteBatchError raised in core")
+
+
 class GrpcServer:
     """Listens from `start` until `stop`; health says SERVING between `serving` and `not_serving`."""
 
     def __init__(self, engine: Engine, endpoints: Sequence[Endpoint], door: Door, config: Config) -> None:
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_of_the_server)  # the same is added only once
         limit = config.max_request_bytes + _ENVELOPE_BYTES
         self._server = grpc.aio.server(
             # so_reuseport is for workers: any other second server on the port is an error, not a lottery.

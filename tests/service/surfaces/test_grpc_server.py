@@ -2,15 +2,19 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from protos import open_inference_pb2 as pb
+from tests.bare_packages import adder, write_bare
 from tests.packages import MAX_BATCH, example
 from tests.service.surfaces.transports import Grpc, Refused, open_channel, tensor
 from tests.serving import HOST, MAX_REQUEST_BYTES, Server, eventually
@@ -148,3 +152,15 @@ def test_another_protocol_on_the_grpc_port_disturbs_no_call(oip_grpc: Grpc, stra
     with socket.create_connection((HOST, oip_grpc.server.grpc_port), timeout=10) as connection:
         connection.sendall(STRANGE[strange])
         assert oip_grpc.infer("tiny", [tensor(example(1))]).version == "2"
+
+
+def test_an_answer_longer_than_its_caller_takes_leaves_no_traceback_in_the_log(tmp_path: Path) -> None:
+    """Clients take 4 MiB unless told otherwise; the server's end looks for tracebacks."""
+    write_bare(tmp_path / "zoo", adder(), "adder")
+    rows = np.zeros((700_000, 4), "f4")
+    settings: dict[str, Any] = {"max_request_bytes": 16 << 20, "default_classifier": ""}
+    with Server(tmp_path / "zoo", tmp_path / "home", **settings) as server, closing(Grpc(server)) as oip:
+        for _ in range(5):
+            with pytest.raises(Refused, match=r"RESOURCE_EXHAUSTED: .*larger than max"):
+                oip.infer("adder", [tensor(rows, "x")])
+        assert eventually(lambda: server.metric("lectorium_in_flight_requests") == 0)
