@@ -11,6 +11,7 @@ from service.tasks.text import read_words
 # Clients of servers that keep state send these; they say nothing here unless they say that there is a sequence.
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
 _MAX_DIGITS = 9  # of a token
+_MAX_TOKENS = 1 << 16  # of a prefix
 
 
 def read_options(parameters: Mapping[str, Any], model: Model) -> Options:
@@ -69,6 +70,9 @@ def _text(name: str, value: Any) -> str:
 
 def _tokens(name: str, value: Any) -> tuple[int, ...]:
     """Of a list, of a text, or a single one: parameters over gRPC are no lists."""
+    count = value.count(",") + 1 if type(value) is str else len(value) if type(value) is list else 1
+    if count > _MAX_TOKENS:
+        raise InvalidArgument(f"request parameter {name!r} has {count} tokens; at most {_MAX_TOKENS} are taken")
     found = value.split(",") if type(value) is str else value if type(value) is list else [value]
     tokens = [_token(token) for token in found]
     if -1 in tokens:
@@ -84,7 +88,11 @@ def _token(value: Any) -> int:
 
 
 def _refusal(name: str, value: Any, wanted: str) -> InvalidArgument:
-    return InvalidArgument(f"request parameter {name!r} is {str(value)[:40]!r}; {wanted} is wanted")
+    if isinstance(value, list | dict):  # written out, a long one would hold up the loop
+        came = f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
+    else:
+        came = repr(str(value)[:40])
+    return InvalidArgument(f"request parameter {name!r} is {came}; {wanted} is wanted")
 
 
 _WISHES: dict[str, Callable[[str, Any], Any]] = {

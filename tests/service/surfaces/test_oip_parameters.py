@@ -91,7 +91,7 @@ def test_a_prefix_may_be_tokens(tokens: Any) -> None:
         ({"length_penalty": float("-inf")}, "'length_penalty' is '-inf'; a number is wanted"),
         ({"length_penalty": None}, "'length_penalty' is 'None'; a number is wanted"),
         ({"strategy": 1}, "'strategy' is '1'; a text is wanted"),
-        ({"prefix": [4]}, r"'prefix' is '\[4\]'; a text is wanted"),
+        ({"prefix": [4]}, "'prefix' is a list of 1; a text is wanted"),
         ({"prefix": "a cat"}, "prefix 'a cat' came; model 'graph' has no vocabulary to read it by"),
         ({"prefix": "a", "prefix_tokens": 4}, "'prefix' and 'prefix_tokens' came; one of them is wanted"),
         ({"prefix_tokens": "a"}, "'prefix_tokens' is 'a'; a list of whole numbers from 0"),
@@ -100,6 +100,9 @@ def test_a_prefix_may_be_tokens(tokens: Any) -> None:
         ({"prefix_tokens": [4, True]}, "a list of whole numbers from 0"),
         ({"prefix_tokens": 4.5}, "a list of whole numbers from 0"),
         ({"prefix_tokens": ""}, "a list of whole numbers from 0"),
+        ({"prefix_tokens": [4] * 70_000}, "'prefix_tokens' has 70000 tokens; at most 65536 are taken"),
+        ({"prefix_tokens": "4," * 70_000}, "'prefix_tokens' has 70001 tokens; at most 65536 are taken"),
+        ({"strategy": {"a": [1] * 9}}, "'strategy' is an object of 1; a text is wanted"),
         ({"prefix_tokens": "9" * 9999}, "'prefix_tokens' is '9{40}'; a list"),
     ],
 )
