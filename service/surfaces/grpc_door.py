@@ -14,6 +14,7 @@ from service.surfaces.door import Door, Visit
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Failure = TypeVar("Failure", bound=BaseException)
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Callable[[Any, Request, Visit], Awaitable[Response]]
 Method = Callable[[Any, Request, Context], Awaitable[Response]]
@@ -65,6 +66,16 @@ async def refuse(context: Context, error: LectoriumError) -> NoReturn:
     raise AssertionError("abort always raises")
 
 
+def _without_frames(error: Failure) -> Failure:
+    """The same without its traceback and the errors that it came of, for their frames hold the request.
+
+    The library keeps the error with the context of the call, and frames keep that: together they would last until
+    the garbage collector comes, which is seldom.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
 class Legible:
     """Stands before the server while servicers are added to it: their methods refuse bytes that are no message.
 
@@ -111,11 +122,18 @@ def _legible(handler: Any) -> Any:
 
 
 def _legible_call(handler: Any, answer: Callable[[Any, Context], Awaitable[Any]]) -> Any:
-    async def method(data: bytes, context: Context) -> Any:
+    async def read_and_answer(data: bytes, context: Context) -> Any:
         request = _read(handler, data)
         if isinstance(request, InvalidArgument):
             await refuse(context, request)
         return await answer(request, context)
+
+    async def method(data: bytes, context: Context) -> Any:
+        try:
+            return await read_and_answer(data, context)
+        except grpc.aio.AbortError as error:
+            del data
+            raise _without_frames(error) from None
 
     return method
 
@@ -124,7 +142,10 @@ def _legible_stream(handler: Any) -> Any:
     """The method gets the refusal in the request's place: it may have others to answer."""
 
     async def method(stream: AsyncIterator[bytes], context: Context) -> None:
-        await handler.stream_stream((_read(handler, data) async for data in stream), context)
+        try:
+            await handler.stream_stream((_read(handler, data) async for data in stream), context)
+        except grpc.aio.AbortError as error:
+            raise _without_frames(error) from None
 
     return grpc.stream_stream_rpc_method_handler(method, response_serializer=handler.response_serializer)
 
