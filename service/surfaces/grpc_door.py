@@ -66,7 +66,7 @@ async def refuse(context: Context, error: LectoriumError) -> NoReturn:
     raise AssertionError("abort always raises")
 
 
-def _without_frames(error: Failure) -> Failure:
+def without_frames(error: Failure) -> Failure:
     """The same without its traceback and the errors that it came of, for their frames hold the request.
 
     The library keeps the error with the context of the call, and frames keep that: together they would last until
@@ -133,7 +133,7 @@ def _legible_call(handler: Any, answer: Callable[[Any, Context], Awaitable[Any]]
             return await read_and_answer(data, context)
         except grpc.aio.AbortError as error:
             del data
-            raise _without_frames(error) from None
+            raise without_frames(error) from None
 
     return method
 
@@ -145,7 +145,7 @@ def _legible_stream(handler: Any) -> Any:
         try:
             await handler.stream_stream((_read(handler, data) async for data in stream), context)
         except grpc.aio.AbortError as error:
-            raise _without_frames(error) from None
+            raise without_frames(error) from None
 
     return grpc.stream_stream_rpc_method_handler(method, response_serializer=handler.response_serializer)
 

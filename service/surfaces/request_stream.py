@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Generic, TypeVar
 
 import grpc
 
 from service.errors import CallerBehind, CallerGone, LectoriumError
 from service.surfaces.door import Door, Visit
-from service.surfaces.grpc_door import Context, call_deadline, refuse
+from service.surfaces.grpc_door import Context, call_deadline, refuse, without_frames
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -63,8 +63,17 @@ class RequestStream(Generic[Request, Response]):
                     running.create_task(self._handle(request)).add_done_callback(lambda _: self._room.release())
         except* LectoriumError:
             pass  # it is what broke the stream
+        await self._end()
+
+    async def serve_one(self, request: Request) -> None:
+        """Answer the one request that the call brings; a group of tasks would keep it after it is refused."""
+        with suppress(LectoriumError):  # it is what broke the stream
+            await self._handle(request)
+        await self._end()
+
+    async def _end(self) -> None:
         if self._broken is not None:
-            await refuse(self._context, self._broken)
+            await refuse(self._context, without_frames(self._broken))
 
     async def _handle(self, request: Request) -> None:
         try:

@@ -100,7 +100,7 @@ class VisionMethods:
                 at_once=1,
                 patience_s=self._timeout_s,
             )
-            await stream.serve(_only(request))
+            await stream.serve_one(request)
 
         return events
 
@@ -126,10 +126,6 @@ class VisionMethods:
             await stream.serve(_numbered(requests))
 
         return side_by_side
-
-
-async def _only(request: Any) -> AsyncGenerator[Any]:
-    yield request
 
 
 async def _numbered(requests: AsyncIterator[Any]) -> AsyncGenerator[Numbered]:

@@ -136,12 +136,19 @@ def test_each_request_of_a_stream_is_counted_and_timed(server: Server) -> None:
     assert [now - then for now, then in zip(measured(), before, strict=True)] == [3, 1, 3, 3]
 
 
+def begun(server: Server) -> float:
+    """The requests that have come, those that are answered included."""
+    answered = server.metric("lectorium_request_duration_seconds_count", surface="vision_grpc")
+    return answered + in_flight(server, "vision_grpc")
+
+
 def test_draining_finishes_what_runs_and_refuses_new_requests_of_open_streams(start: StartServer) -> None:
     server = start()
     with VisionConversation(server) as caller:
         for _ in range(40):
             caller.ask(png(), model="slow")
         caller.read()
+        assert eventually(lambda: begun(server) == 40)
         server.process.send_signal(signal.SIGTERM)
         assert eventually(lambda: not server.answers("/readyz"))
         caller.ask(png(), id="after")
