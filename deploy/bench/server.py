@@ -40,10 +40,12 @@ class Child:
 
     def __enter__(self) -> Self:
         began = time.perf_counter()
-        self.process = subprocess.Popen(self._command, env=self._environment, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            self._command, env=self._environment, stdout=subprocess.DEVNULL, process_group=0
+        )
         while not self.answers():
             if self.process.poll() is not None or time.perf_counter() - began > START_S:
-                self.process.kill()
+                self._kill()
                 raise RuntimeError(f"{self._command}: not up, exit code {self.process.wait()}")
             time.sleep(0.01)
         self.ready_s = time.perf_counter() - began
@@ -56,7 +58,12 @@ class Child:
         try:
             self.process.wait(STOP_S)
         finally:
-            self.process.kill()
+            self._kill()
+
+    def _kill(self) -> None:
+        """End what is left of it, the processes that it started included."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def answers(self) -> bool:
         """Whether it is up."""

@@ -1,10 +1,12 @@
+import sys
 from pathlib import Path
 
 import pytest
 
 from deploy.bench import callers
-from deploy.bench.server import Bare, Server
+from deploy.bench.server import HOST, Bare, OnePort, Server, free_port
 from deploy.bench.subject import Subject
+from tests.serving import eventually
 
 ZOO = Path("models/zoo")
 
@@ -36,3 +38,12 @@ def test_a_setting_reaches_the_server(capfd: pytest.CaptureFixture[str]) -> None
     with pytest.raises(RuntimeError, match="not up"), Server(ZOO, no_such_setting=1):
         raise AssertionError("it is not up")
     assert "no_such_setting" in capfd.readouterr().err
+
+
+def test_what_a_server_started_ends_with_it() -> None:
+    port = free_port()
+    serves = [sys.executable, "-m", "http.server", "--bind", HOST, str(port)]
+    starts = f"import subprocess, time; subprocess.Popen({serves!r}); time.sleep(60)"
+    with OnePort(port, [sys.executable, "-c", starts], {}) as server:
+        assert server.answers()
+    assert eventually(lambda: not server.answers())
