@@ -47,7 +47,9 @@ class CaptionChoice(NamedTuple):
         assert choosing is not None  # a captioner's loop has a choice
         sampled = choosing.strategy == "sample"
         if ask.seed is not None and not sampled:
-            raise InvalidArgument(f"seed came; it is for strategy 'sample', not for {choosing.strategy!r}")
+            raise InvalidArgument(
+                f"seed was given with strategy {choosing.strategy!r}; it is allowed with 'sample' only"
+            )
         asked = Options(steps=steps, seed=ask.seed, decoding=decoding)
         checked_seed(card.name, asked)
         attention = _attention(card, ask.attention)
@@ -61,9 +63,7 @@ def _max_words(card: CaptionCard, came: int | None) -> int:
     if came is None:
         return allowed.default
     if not allowed.minimum <= came <= allowed.maximum:
-        raise InvalidArgument(
-            f"max_words {came} came; model {card.name!r} takes {allowed.minimum} to {allowed.maximum}"
-        )
+        raise InvalidArgument(f"max_words is {came}; model {card.name!r} allows {allowed.minimum} to {allowed.maximum}")
     return came
 
 

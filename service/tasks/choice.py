@@ -62,7 +62,7 @@ def _explain(card: ClassifyCard, came: str) -> str:
 def _label(card: ClassifyCard, ask: ClassifyAsk, labels: tuple[str, ...]) -> int:
     came = ask.explain_label
     if ask.explain != "cam":
-        raise InvalidArgument("explain_label came; it is for explain 'cam'")
+        raise InvalidArgument("explain_label was given; it is allowed with explain 'cam' only")
     if came in labels:
         return labels.index(came)
     if came.isascii() and came.isdigit() and len(came) <= _MAX_DIGITS and int(came) < len(labels):
@@ -74,7 +74,7 @@ def _layer(card: ClassifyCard, ask: ClassifyAsk) -> int:
     deconv = card.explain.deconv
     if ask.explain != "deconv" or deconv is None:
         if ask.layer:
-            raise InvalidArgument("layer came; it is for explain 'deconv'")
+            raise InvalidArgument("layer was given; it is allowed with explain 'deconv' only")
         return 0
     if ask.layer and ask.layer not in deconv.layers:
         raise refusal(card.name, "layer", ask.layer, deconv.layers)

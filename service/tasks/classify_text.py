@@ -50,7 +50,7 @@ class ClassifyText(BatchTask[ClassifyTextAsk, TextLabels]):
         card = model.package.text_classifier
         count, most = checked_top_k(card, ask.top_k), self.config.max_images
         if not 1 <= len(things) <= most:
-            raise InvalidArgument(f"{len(things)} texts came; 1 to {most} are wanted")
+            raise InvalidArgument(f"{len(things)} texts were sent; 1 to {most} are allowed")
         began = time.perf_counter()
         rows = [_numbered_row(card, i, text) if batch else text_row(card, text) for i, text in enumerate(things)]
         decode_s = time.perf_counter() - began

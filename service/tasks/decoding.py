@@ -73,7 +73,7 @@ class Decoder:
         """
         most = self._config.max_images
         if not 1 <= len(files) <= most:
-            raise InvalidArgument(f"{len(files)} images came; 1 to {most} are wanted")
+            raise InvalidArgument(f"{len(files)} images were sent; 1 to {most} are allowed")
         total = sum(map(len, files))
         if total > self._config.max_request_bytes:
             raise TooLarge(f"the images have {total} bytes; at most {self._config.max_request_bytes} are taken")

@@ -34,7 +34,7 @@ class Explainer:
         """
         if images * self._bytes > most_bytes:
             raise InvalidArgument(
-                f"{images} images came; explain {self._choice.explain!r} of model {self._model.name!r} "
+                f"{images} images were sent; explain {self._choice.explain!r} of model {self._model.name!r} "
                 f"answers at most {most_bytes // self._bytes} at once"
             )
 

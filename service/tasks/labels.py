@@ -20,7 +20,7 @@ def checked_top_k(card: ClassifyCard | TextClassifyCard, came: int | None) -> in
     if came is None:
         return allowed.default
     if not allowed.minimum <= came <= allowed.maximum:
-        raise InvalidArgument(f"top_k {came} came; model {card.name!r} takes {allowed.minimum} to {allowed.maximum}")
+        raise InvalidArgument(f"top_k is {came}; model {card.name!r} allows {allowed.minimum} to {allowed.maximum}")
     return came
 
 

@@ -67,7 +67,7 @@ assert isinstance(cards["captioner"], models.CaptionCard)
 assert isinstance(cards["own"], models.TensorCard)
 assert call(model, name="tiny", version="1").version == 1
 assert "no model 'nowhere'" in call(model, 404, name="nowhere").error
-assert "top_k 9 came" in call(classify, 400, body=models.ClassifyAsk(image(), top_k=9)).error
+assert "top_k is 9" in call(classify, 400, body=models.ClassifyAsk(image(), top_k=9)).error
 for probe in (live, ready):
     assert call(probe) == "\n"
 assert "lectorium_request_duration_seconds" in call(metrics)

@@ -59,7 +59,7 @@ assert isinstance(found["captioner"], models.CaptionCard)
 assert isinstance(found["own"], models.TensorCard)
 assert call(cards.model, name="tiny", version="1").actual_instance.version == 1
 assert "no model 'nowhere'" in refused(cards.model, 404, name="nowhere")
-assert "top_k 9 came" in refused(tasks.classify, 400, image=IMAGE, top_k=9)
+assert "top_k is 9" in refused(tasks.classify, 400, image=IMAGE, top_k=9)
 for probe in (operation.live, operation.ready):
     assert call(probe) == "\n"
 assert "lectorium_request_duration_seconds" in call(operation.metrics)

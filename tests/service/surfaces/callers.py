@@ -21,8 +21,8 @@ Leave = Callable[[], None]
 LONG = 300 * MAX_BATCH
 
 
-def begin_rest(server: Server, rows: int = 1) -> Leave:
-    """Ask the slow model over REST."""
+def slow_request(rows: int) -> bytes:
+    """A REST request for the slow model."""
     images = example(rows)
     size = {"binary_data_size": images.nbytes}
     header = orjson.dumps(
@@ -32,8 +32,13 @@ def begin_rest(server: Server, rows: int = 1) -> Leave:
         f"POST {infer_path('slow')} HTTP/1.1\r\nHost: x\r\n{JSON_LENGTH}: {len(header)}\r\n"
         f"Content-Length: {len(header) + images.nbytes}\r\n\r\n"
     )
+    return head.encode() + header + images.tobytes()
+
+
+def begin_rest(server: Server, rows: int = 1) -> Leave:
+    """Ask the slow model over REST."""
     connection = connect(server.rest_port)
-    connection.sendall(head.encode() + header + images.tobytes())
+    connection.sendall(slow_request(rows))
     return connection.close
 
 

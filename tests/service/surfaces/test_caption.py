@@ -143,7 +143,11 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "INVALID_ARGUMENT",
         "model 'captioner': temperature: it came; the model takes it with strategy 'sample', not with 'greedy'",
     ),
-    "seed": ({"seed": 1}, "INVALID_ARGUMENT", "seed came; it is for strategy 'sample', not for 'greedy'"),
+    "seed": (
+        {"seed": 1},
+        "INVALID_ARGUMENT",
+        "seed was given with strategy 'greedy'; it is allowed with 'sample' only",
+    ),
     "width": ({"strategy": "beam", "beam_width": 9}, "INVALID_ARGUMENT", "beam_width: 9 came; the model takes 1 to 8"),
     "top_p": ({"strategy": "sample", "top_p": 1.5}, "INVALID_ARGUMENT", "top_p: 1.5 came; the model takes 0.01 to 1"),
     "penalty": (
@@ -151,7 +155,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "INVALID_ARGUMENT",
         "length_penalty: -0.5 came; the model takes 0 to 5",
     ),
-    "max_words": ({"max_words": 13}, "INVALID_ARGUMENT", "max_words 13 came; model 'captioner' takes 1 to 12"),
+    "max_words": ({"max_words": 13}, "INVALID_ARGUMENT", "max_words is 13; model 'captioner' allows 1 to 12"),
     "prefix": (
         {"prefix": "a giraffe"},
         "INVALID_ARGUMENT",

@@ -76,7 +76,7 @@ def test_the_cards_number_of_labels_comes_where_none_is_asked_for(images: ImageT
 
 @pytest.mark.parametrize("top_k", [0, 4, 1_000_000])
 def test_a_number_of_labels_outside_the_cards_range_is_refused(images: ImageTransport, top_k: int) -> None:
-    assert f"top_k {top_k} came; model 'tiny' takes 1 to 3" in refusal(images, png(), top_k=top_k)
+    assert f"top_k is {top_k}; model 'tiny' allows 1 to 3" in refusal(images, png(), top_k=top_k)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_one_bad_image_refuses_the_batch_and_is_named_by_its_index(batches: Batc
 
 @pytest.mark.parametrize("count", [0, MAX_IMAGES + 1, 3 * MAX_IMAGES])
 def test_no_image_and_too_many_are_refused(batches: Batches, count: int) -> None:
-    assert refusal(batches, [png()] * count, top_k=1) == f"{count} images came; 1 to {MAX_IMAGES} are wanted"
+    assert refusal(batches, [png()] * count, top_k=1) == f"{count} images were sent; 1 to {MAX_IMAGES} are allowed"
 
 
 def test_far_too_many_images_are_refused(server: Server) -> None:
@@ -95,7 +95,7 @@ def test_images_that_are_too_large_together_are_refused(batches: Batches) -> Non
     ("fields", "code", "words"),
     [
         ({"model": "nope"}, "NOT_FOUND", "no model 'nope'"),
-        ({"top_k": 9}, "INVALID_ARGUMENT", "top_k 9 came; model 'tiny' takes 1 to 3"),
+        ({"top_k": 9}, "INVALID_ARGUMENT", "top_k is 9; model 'tiny' allows 1 to 3"),
         ({"views": "nine"}, "INVALID_ARGUMENT", "views 'nine' came; model 'tiny' takes"),
         ({"explain": "cam"}, "INVALID_ARGUMENT", "explain 'cam' came; model 'tiny' has none"),
     ],
@@ -111,7 +111,7 @@ def test_the_configuration_says_how_many_images_are_taken(start: StartServer) ->
     for open_transport in TRANSPORTS.values():
         with closing(open_transport(server)) as batches:
             assert len(batches.classify_batch([png()] * 2)["results"]) == 2
-            assert refusal(batches, [png()] * 3) == "3 images came; 1 to 2 are wanted"
+            assert refusal(batches, [png()] * 3) == "3 images were sent; 1 to 2 are allowed"
 
 
 def test_a_text_among_the_images_is_named_by_its_index(server: Server) -> None:

@@ -107,8 +107,8 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a long name": ({"model": "x" * 5000}, "NOT_FOUND", "no model 'xxx"),
     "version": ({"version": "9"}, "NOT_FOUND", "'letters' has no version '9'; it has ['1']"),
     "another task": ({"model": "tiny"}, "NOT_FOUND", "model 'tiny' does not classify texts: its task is 'classify'"),
-    "no labels": ({"top_k": 0}, "INVALID_ARGUMENT", "top_k 0 came; model 'letters' takes 1 to 4"),
-    "too many labels": ({"top_k": 1_000_000}, "INVALID_ARGUMENT", "top_k 1000000 came; model 'letters' takes 1 to 4"),
+    "no labels": ({"top_k": 0}, "INVALID_ARGUMENT", "top_k is 0; model 'letters' allows 1 to 4"),
+    "too many labels": ({"top_k": 1_000_000}, "INVALID_ARGUMENT", "top_k is 1000000; model 'letters' allows 1 to 4"),
     "empty": ({"text": ""}, "INVALID_ARGUMENT", f"the text is empty; model 'letters' takes 1 to {MAX_BYTES} bytes"),
     "too long": (
         {"text": "é" * MAX_BYTES},
@@ -133,7 +133,7 @@ def test_one_bad_text_refuses_the_batch_and_is_named_by_its_index(batches: TextT
 
 @pytest.mark.parametrize("count", [0, MAX_TEXTS + 1, 5000])
 def test_no_texts_and_too_many_are_refused(batches: TextTransport, count: int) -> None:
-    with pytest.raises(Refused, match=f"^INVALID_ARGUMENT: {count} texts came; 1 to {MAX_TEXTS} are wanted"):
+    with pytest.raises(Refused, match=f"^INVALID_ARGUMENT: {count} texts were sent; 1 to {MAX_TEXTS} are allowed"):
         batches.classify_texts(["one"] * count)
 
 
@@ -171,7 +171,7 @@ WRONG_BODIES: dict[str, tuple[bytes, str]] = {
     "half a label": (b'{"text": "a", "top_k": 1.5}', "request: 'top_k' wants a whole number, a number came"),
     "true": (b'{"text": "a", "top_k": true}', "request: 'top_k' wants a whole number, true or false came"),
     "endless": (b'{"text": "a", "top_k": 1%s}' % (b"0" * 99), "request: 'top_k' wants a whole number, a number came"),
-    "negative": (b'{"text": "a", "top_k": -1}', "top_k -1 came; model 'letters' takes 1 to 4"),
+    "negative": (b'{"text": "a", "top_k": -1}', "top_k is -1; model 'letters' allows 1 to 4"),
 }
 
 

@@ -133,10 +133,16 @@ WRONG = {
         {"explain": "deconv", "layer": "conv9"},
         "layer 'conv9' came; model 'seeing' takes ['conv1', 'conv2', 'conv3']",
     ),
-    "label alone": ({"explain_label": "one"}, "explain_label came; it is for explain 'cam'"),
-    "layer alone": ({"layer": "conv1"}, "layer came; it is for explain 'deconv'"),
-    "label with deconv": ({"explain": "deconv", "explain_label": "one"}, "explain_label came; it is for explain 'cam'"),
-    "layer with cam": ({"explain": "cam", "layer": "conv1"}, "layer came; it is for explain 'deconv'"),
+    "label alone": ({"explain_label": "one"}, "explain_label was given; it is allowed with explain 'cam' only"),
+    "layer alone": ({"layer": "conv1"}, "layer was given; it is allowed with explain 'deconv' only"),
+    "label with deconv": (
+        {"explain": "deconv", "explain_label": "one"},
+        "explain_label was given; it is allowed with explain 'cam' only",
+    ),
+    "layer with cam": (
+        {"explain": "cam", "layer": "conv1"},
+        "layer was given; it is allowed with explain 'deconv' only",
+    ),
     "a long text": ({"explain": "w" * 5000}, f"explain '{'w' * 80}' came; model 'seeing' takes ['cam', 'deconv']"),
     "no such ability": ({"model": "tiny", "explain": "cam"}, "explain 'cam' came; model 'tiny' has none"),
 }
@@ -167,7 +173,9 @@ def test_more_explanation_than_a_message_may_hold_is_refused(server: Server) -> 
         with closing(open_batches(server)) as batches, pytest.raises(Refused) as caught:
             batches.classify_batch([PICTURE] * 30, **SEEING, explain="deconv")
         assert caught.value.code == "INVALID_ARGUMENT"
-        assert "30 images came; explain 'deconv' of model 'seeing' answers at most 3 at once" in caught.value.message
+        assert (
+            "30 images were sent; explain 'deconv' of model 'seeing' answers at most 3 at once" in caught.value.message
+        )
 
 
 def test_frames_of_a_stream_may_each_ask_for_something_else(server: Server) -> None:

@@ -8,14 +8,11 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-import orjson
 import pytest
 
-from tests.packages import example
-from tests.service.surfaces.callers import in_flight, slow_model_occupied
+from tests.service.surfaces.callers import in_flight, slow_model_occupied, slow_request
 from tests.service.surfaces.small_server import next_answer
 from tests.service.surfaces.sockets import connect
-from tests.service.surfaces.transports import JSON_LENGTH, infer_path
 from tests.serving import HOST, Server, eventually
 
 MAX_ROWS = 256
@@ -29,20 +26,6 @@ def narrow(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
         yield server
 
 
-def ask(rows: int) -> bytes:
-    """A request for the slow model."""
-    images = example(rows)
-    size = {"binary_data_size": images.nbytes}
-    header = orjson.dumps(
-        {"inputs": [{"name": "image", "datatype": "UINT8", "shape": images.shape, "parameters": size}]}
-    )
-    head = (
-        f"POST {infer_path('slow')} HTTP/1.1\r\nHost: x\r\n{JSON_LENGTH}: {len(header)}\r\n"
-        f"Content-Length: {len(header) + images.nbytes}\r\n\r\n"
-    )
-    return head.encode() + header + images.tobytes()
-
-
 def reset(connection: socket.socket) -> None:
     """Hang up without a word."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -51,9 +34,9 @@ def reset(connection: socket.socket) -> None:
 
 AHEAD = {
     "alone": b"",
-    "with one sent ahead": ask(ROWS),
-    "with half of one": ask(ROWS)[:200],
-    "with more than is read": ask(ROWS) * 2000,
+    "with one sent ahead": slow_request(ROWS),
+    "with half of one": slow_request(ROWS)[:200],
+    "with more than is read": slow_request(ROWS) * 2000,
 }
 
 
@@ -61,7 +44,7 @@ AHEAD = {
 def test_who_leaves_while_its_request_waits_is_noticed(server: Server, ahead: str) -> None:
     with slow_model_occupied(server), closing(connect(server.rest_port)) as connection:
         before = server.metric("lectorium_queue_rows", model="slow")
-        connection.sendall(ask(ROWS))
+        connection.sendall(slow_request(ROWS))
         assert eventually(lambda: in_flight(server, "oip_rest") == 1)
         connection.settimeout(0.3)
         with suppress(TimeoutError):  # what is too much is not read before the answer
@@ -76,7 +59,7 @@ async def good_caller(port: int, until: float) -> list[bytes]:
     reader, writer = await asyncio.open_connection(HOST, port)
     statuses = []
     while time.monotonic() < until:
-        writer.write(ask(1))
+        writer.write(slow_request(1))
         head, _ = await next_answer(reader)
         statuses.append(head.split()[1])
     writer.close()
@@ -97,7 +80,9 @@ async def aborts(port: int, sent: bytes, until: float) -> int:
 
 
 @pytest.mark.parametrize(
-    "sent", [ask(ROWS), ask(ROWS) * 3, ask(ROWS)[:-50]], ids=["whole", "three ahead", "half a body"]
+    "sent",
+    [slow_request(ROWS), slow_request(ROWS) * 3, slow_request(ROWS)[:-50]],
+    ids=["whole", "three ahead", "half a body"],
 )
 async def test_good_callers_are_not_kept_out_by_those_that_hang_up(narrow: Server, sent: bytes) -> None:
     until = time.monotonic() + 2.5

@@ -74,7 +74,7 @@ def test_an_error_is_its_own_requests_answer_and_the_stream_goes_on(server: Serv
     words = {
         "image": ("INVALID_ARGUMENT", "the 5 bytes are no image"),
         "model": ("NOT_FOUND", "no model 'nope'"),
-        "top_k": ("INVALID_ARGUMENT", "top_k 9 came; model 'tiny' takes 1 to 3"),
+        "top_k": ("INVALID_ARGUMENT", "top_k is 9; model 'tiny' allows 1 to 3"),
         "4": ("INVALID_ARGUMENT", "the request's 100 bytes cannot be read"),
         "5": ("INVALID_ARGUMENT", "the image has 0 bytes"),
     }

@@ -42,7 +42,7 @@ def test_what_the_model_has_may_be_chosen(options: dict[str, Any], wanted: dict[
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
-    "more_labels_than_classes": ("tiny", {"top_k": 4}, "top_k 4 came; model 'tiny' takes 1 to 3"),
+    "more_labels_than_classes": ("tiny", {"top_k": 4}, "top_k is 4; model 'tiny' allows 1 to 3"),
     "unknown_views": ("tiny", {"views": "double"}, "'double' came; model 'tiny' takes .*'single', 'flip', 'ten_crop'"),
     "views_of_another_case": ("tiny", {"views": "Flip"}, "'Flip' came"),
     "views_not_allowed": ("narrow", {"views": "ten_crop"}, r"takes \['single', 'flip'\]"),
@@ -58,15 +58,23 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "negative_index": ("seeing", {"explain": "cam", "explain_label": "-1"}, "'-1' came"),
     "digits_of_another_script": ("seeing", {"explain": "cam", "explain_label": "²"}, "'²' came"),
     "endless_digits": ("seeing", {"explain": "cam", "explain_label": "0" * 9999}, "'0{80}' came"),
-    "label_without_a_map": ("seeing", {"explain_label": "two"}, "explain_label came; it is for explain 'cam'"),
-    "label_of_a_layer": ("seeing", {"explain": "deconv", "explain_label": "two"}, "it is for explain 'cam'"),
+    "label_without_a_map": (
+        "seeing",
+        {"explain_label": "two"},
+        "explain_label was given; it is allowed with explain 'cam' only",
+    ),
+    "label_of_a_layer": (
+        "seeing",
+        {"explain": "deconv", "explain_label": "two"},
+        "it is allowed with explain 'cam' only",
+    ),
     "unknown_layer": (
         "seeing",
         {"explain": "deconv", "layer": "fc"},
         r"layer 'fc' came; model 'seeing' takes \['conv1', 'conv2', 'conv3'\]",
     ),
-    "layer_without_deconv": ("seeing", {"layer": "conv1"}, "layer came; it is for explain 'deconv'"),
-    "layer_of_a_map": ("seeing", {"explain": "cam", "layer": "conv1"}, "it is for explain 'deconv'"),
+    "layer_without_deconv": ("seeing", {"layer": "conv1"}, "layer was given; it is allowed with explain 'deconv' only"),
+    "layer_of_a_map": ("seeing", {"explain": "cam", "layer": "conv1"}, "it is allowed with explain 'deconv' only"),
     "endless_views": ("tiny", {"views": "x" * 9999}, "'x{80}' came"),
 }
 

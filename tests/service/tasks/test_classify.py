@@ -47,7 +47,7 @@ async def test_as_many_labels_come_as_asked_for_and_else_the_cards_default(
 @pytest.mark.parametrize("top_k", [-1, 0, 4, 10**30])
 async def test_another_number_of_labels_is_refused_before_the_image_is_looked_at(top_k: int, repository: Path) -> None:
     async with serving(repository) as (classify, _):
-        with pytest.raises(InvalidArgument, match=f"top_k {top_k} came; model 'tiny' takes 1 to 3"):
+        with pytest.raises(InvalidArgument, match=f"top_k is {top_k}; model 'tiny' allows 1 to 3"):
             await classify(b"a cat", options=ClassifyOptions(top_k))
 
 

@@ -55,7 +55,7 @@ async def test_an_image_of_too_many_pixels_is_named_by_its_index(repository: Pat
 @pytest.mark.parametrize("count", [0, 4])
 async def test_no_images_or_too_many_are_refused(count: int, repository: Path) -> None:
     async with serving(repository, max_images=3) as (classify, _):
-        with pytest.raises(InvalidArgument, match=f"{count} images came; 1 to 3 are wanted"):
+        with pytest.raises(InvalidArgument, match=f"{count} images were sent; 1 to 3 are allowed"):
             await classify.batch([b"a cat"] * count)
         assert len((await classify.batch([png(0)] * 3)).results) == 3
 
@@ -74,7 +74,7 @@ async def test_an_unknown_model_or_option_is_refused_before_the_images_are_looke
     async with serving(repository) as (classify, _):
         with pytest.raises(UnknownModel):
             await classify.batch([b"a cat"], "huge")
-        with pytest.raises(InvalidArgument, match="top_k 9"):
+        with pytest.raises(InvalidArgument, match="top_k is 9"):
             await classify.batch([b"a cat"], options=ClassifyOptions(9))
 
 

@@ -169,7 +169,7 @@ async def test_one_bad_text_refuses_the_batch_and_is_named_by_its_index(
 @pytest.mark.parametrize("count", [0, 4])
 async def test_no_texts_or_too_many_are_refused(repository: Path, count: int) -> None:
     async with serving(repository, max_images=3) as (classifier, _):
-        with pytest.raises(InvalidArgument, match=f"{count} texts came; 1 to 3 are wanted"):
+        with pytest.raises(InvalidArgument, match=f"{count} texts were sent; 1 to 3 are allowed"):
             await classifier.batch(["one"] * count, "letters", "")
         assert len((await classifier.batch(["one"] * 3, "letters", "")).results) == 3
 
@@ -177,9 +177,9 @@ async def test_no_texts_or_too_many_are_refused(repository: Path, count: int) ->
 @pytest.mark.parametrize("top_k", [0, -1, 5])
 async def test_another_number_of_labels_is_refused_before_the_text_is_looked_at(repository: Path, top_k: int) -> None:
     async with serving(repository) as (classifier, _):
-        with pytest.raises(InvalidArgument, match=f"top_k {top_k} came; model 'letters' takes 1 to 4"):
+        with pytest.raises(InvalidArgument, match=f"top_k is {top_k}; model 'letters' allows 1 to 4"):
             await classifier("", top_k=top_k)
-        with pytest.raises(InvalidArgument, match=f"top_k {top_k} came"):
+        with pytest.raises(InvalidArgument, match=f"top_k is {top_k}"):
             await classifier.batch([], "letters", "", top_k)
 
 

@@ -239,7 +239,7 @@ async def test_too_many_images_are_refused_without_a_look_at_any() -> None:
         def __len__(self) -> int:
             return 8_000_000
 
-    with pytest.raises(InvalidArgument, match="8000000 images came; 1 to 64 are wanted"):
+    with pytest.raises(InvalidArgument, match="8000000 images were sent; 1 to 64 are allowed"):
         await decoder().many(cast(Sequence[bytes], Countable()), CARD)
 
 

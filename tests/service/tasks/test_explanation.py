@@ -189,7 +189,7 @@ async def test_more_than_an_answer_may_hold_is_refused_before_the_images_are_loo
             options = ClassifyOptions(explain=explain)
             with pytest.raises(
                 InvalidArgument,
-                match=f"{most + 1} images came; explain '{explain}' of model 'seeing' .* {most} at once",
+                match=f"{most + 1} images were sent; explain '{explain}' of model 'seeing' .* {most} at once",
             ):
                 await classify.batch([b"a cat"] * (most + 1), "seeing", options=options)
             assert len((await classify.batch([png(0)] * most, "seeing", options=options)).results) == most
