@@ -51,14 +51,14 @@ def serve(workers: str | None) -> None:
 def _serve(config: Config) -> None:
     # Imported here: `lectorium --help` needs none of it, and the supervisor of workers no engine.
     if config.workers > 1:
-        from service.surfaces.supervisor import supervise
+        from service.surfaces.process.supervisor import supervise
 
         asyncio.run(supervise(config))
     else:
         import uvloop
 
         from service.engine.load_threads import ending_with_loads
-        from service.surfaces.process import serve as serve_alone
+        from service.surfaces.process.serving import serve as serve_alone
 
         with ending_with_loads(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_alone(config))

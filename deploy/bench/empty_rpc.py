@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-import service.surfaces.grpc_server  # noqa: F401  sets the library's environment, before it is imported below
+import service.surfaces.grpc.server  # noqa: F401  sets the library's environment, before it is imported below
 
 # isort: split
 import grpc

@@ -19,13 +19,13 @@ from starlette.exceptions import HTTPException
 
 from service.config import Config
 from service.engine import Engine
-from service.surfaces.browser_headers import BrowserHeaders
-from service.surfaces.disconnect import ASGIApp
 from service.surfaces.door import Door
 from service.surfaces.http.asking import fields_of
+from service.surfaces.http.browser_headers import BrowserHeaders
+from service.surfaces.http.disconnect import ASGIApp
+from service.surfaces.http.openapi import document
+from service.surfaces.http.pages import ERROR_HANDLERS, Pages
 from service.surfaces.http.tasks import TaskRoutes
-from service.surfaces.openapi import document
-from service.surfaces.pages import ERROR_HANDLERS, Pages
 from service.tasks.asker import ANYBODY
 from service.tasks.task import Endpoint
 

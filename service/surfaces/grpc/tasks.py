@@ -11,9 +11,9 @@ from protos.lectorium.v1 import vision_pb2 as pb
 from service.config import Config
 from service.errors import InvalidArgument, LectoriumError
 from service.surfaces.door import Door, Visit
+from service.surfaces.grpc.door import Context, call_deadline, refuse
 from service.surfaces.grpc.messages import MessageMismatch, Read, event_writer, reader, writer
-from service.surfaces.grpc_door import Context, call_deadline, refuse
-from service.surfaces.request_stream import RequestStream
+from service.surfaces.grpc.request_stream import RequestStream
 from service.surfaces.task_call import answer, answers
 from service.tasks.task import Endpoint
 

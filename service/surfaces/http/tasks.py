@@ -6,13 +6,13 @@ from contextlib import aclosing
 
 from service.config import Config
 from service.deadline import Deadline
-from service.surfaces.body import read_body
-from service.surfaces.disconnect import ASGIApp, Caller, Callers, Receive, Scope, Send
 from service.surfaces.door import Door, Visit
-from service.surfaces.encoding import decoded
 from service.surfaces.http.asking import read_ask
-from service.surfaces.http_error import ANSWERED, JSON, Headers, error_answer
-from service.surfaces.sse import EventStream
+from service.surfaces.http.body import read_body
+from service.surfaces.http.disconnect import ASGIApp, Caller, Callers, Receive, Scope, Send
+from service.surfaces.http.encoding import decoded
+from service.surfaces.http.error import ANSWERED, JSON, Headers, error_answer
+from service.surfaces.http.sse import EventStream
 from service.surfaces.task_call import answer, answers
 from service.tasks.task import Ask, Endpoint
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from service.surfaces.disconnect import Message
+from service.surfaces.http.disconnect import Message
 
 DISCONNECT: Message = {"type": "http.disconnect"}
 

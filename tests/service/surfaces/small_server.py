@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service.config import Config
-from service.surfaces.disconnect import ASGIApp, Receive, Scope, Send
-from service.surfaces.http_server import HttpServer
+from service.surfaces.http.disconnect import ASGIApp, Receive, Scope, Send
+from service.surfaces.http.server import HttpServer
 from tests.serving import HOST, free_ports
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

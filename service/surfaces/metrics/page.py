@@ -1,0 +1,32 @@
+"""The metrics as a scraper reads them, on every port that shows them."""
+
+from collections.abc import Awaitable, Callable
+
+from prometheus_client import REGISTRY, CollectorRegistry, make_asgi_app
+from starlette.responses import JSONResponse
+
+from service.surfaces.http.disconnect import Receive, Scope, Send
+
+
+class MetricsUnavailable(Exception):
+    """Not all the metrics can be had, and a part of them would be taken for the whole."""
+
+
+async def own_registry() -> CollectorRegistry:
+    """The metrics of this process."""
+    return REGISTRY
+
+
+class MetricsPage:
+    """An ASGI app: what ``registry`` gives in the format the scraper accepts, or 503 with the reason."""
+
+    def __init__(self, registry: Callable[[], Awaitable[CollectorRegistry]] = own_registry) -> None:
+        self._registry = registry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, of whatever path."""
+        try:
+            app = make_asgi_app(await self._registry())
+        except MetricsUnavailable as error:
+            app = JSONResponse({"error": str(error)}, 503)
+        await app(scope, receive, send)

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol: one engine's tensors over REST and gRPC."""

@@ -1,0 +1,94 @@
+"""The model repository extension over REST."""
+
+import asyncio
+import base64
+import re
+from binascii import Error as NoBase64
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from service.config import Config
+from service.engine import Engine
+from service.errors import InvalidArgument
+from service.surfaces.door import Door
+from service.surfaces.http.body import read_body
+from service.surfaces.http.control_guard import ControlGuard, check_json_type
+from service.surfaces.http.disconnect import Callers, Receive, Scope
+from service.surfaces.http.encoding import decoded
+from service.surfaces.http.error import JSON, Headers
+from service.surfaces.oip.json_messages import json_object, read_json, typed
+from service.surfaces.oip.repository import FILE, index, read_load, read_unload
+
+SURFACE = "oip_rest"
+
+Answered = tuple[int, Headers, bytes]
+Route = tuple[re.Pattern[str], str, Callable[..., Awaitable[Answered]]]
+
+
+class RepositoryRoutes:
+    """Answers ``/v2/repository``."""
+
+    def __init__(self, engine: Engine, door: Door, config: Config) -> None:
+        self._engine = engine
+        self._door = door
+        self._config = config
+        self._guard = ControlGuard(config)
+        self._callers = Callers(config.timeout_s)
+        model = "/v2/repository/models/(?P<name>[^/]+)"
+        self.routes: list[Route] = [
+            (re.compile("/v2/repository/index"), "POST", self._index),
+            (re.compile(model + "/load"), "POST", self._load),
+            (re.compile(model + "/unload"), "POST", self._unload),
+        ]
+
+    async def _index(self, scope: Scope, receive: Receive) -> Answered:
+        with self._door.visit(SURFACE):
+            message = _message(await self._body(scope, receive))
+            ready = typed("index", message, "ready", bool, False)
+            return 200, [JSON], orjson.dumps(index(await self._engine.loader.index(), ready=ready))
+
+    async def _load(self, scope: Scope, receive: Receive, name: str) -> Answered:
+        with self._door.visit(SURFACE):
+            parameters = await self._parameters(scope, receive)
+            contents = await asyncio.to_thread(_contents, parameters)
+            await self._engine.loader.load(name, read_load(parameters | contents, self._config))
+            return 200, [JSON], b"{}"
+
+    async def _unload(self, scope: Scope, receive: Receive, name: str) -> Answered:
+        with self._door.visit(SURFACE):
+            read_unload(await self._parameters(scope, receive))
+            await self._engine.loader.unload(name)
+            return 200, [JSON], b"{}"
+
+    async def _parameters(self, scope: Scope, receive: Receive) -> dict[str, Any]:
+        """Those of a request that changes what is served, if its caller may."""
+        self._guard.check_rest(scope["headers"])
+        body = await self._body(scope, receive)
+        if body:
+            check_json_type(scope["headers"])
+        message = _message(body)
+        parameters: dict[str, Any] = typed("request", message, "parameters", dict, {})
+        return parameters
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        limit = self._config.max_request_bytes
+        with self._callers.caller(scope):
+            return await decoded(scope, await read_body(scope, receive, limit), limit)
+
+
+def _message(body: bytes) -> dict[str, Any]:
+    return json_object("request", read_json(body)) if body else {}
+
+
+def _contents(parameters: dict[str, Any]) -> dict[str, bytes]:
+    """The files among the parameters, which JSON carries in base64."""
+    return {name: _content(name, value) for name, value in parameters.items() if name.startswith(FILE)}
+
+
+def _content(name: str, value: Any) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (NoBase64, TypeError, ValueError) as error:
+        raise InvalidArgument(f"load: {name[:80]} wants a file's bytes in base64: {error}") from error

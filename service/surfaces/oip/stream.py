@@ -1,0 +1,42 @@
+"""ModelStreamInfer: how its requests are answered and refused."""
+
+from collections.abc import AsyncGenerator, Callable
+
+from protos import open_inference_pb2 as pb
+from service.errors import InvalidArgument, LectoriumError
+from service.surfaces.door import Door, Visit
+from service.surfaces.grpc.door import Context
+from service.surfaces.grpc.request_stream import RequestStream
+
+# On the last answer of a request. No empty one follows it, even for callers that take one
+# (triton_enable_empty_final_response): the last answer is known to be the last when it is given.
+FINAL = "triton_final_response"
+# Enough to fill any model's batches.
+MAX_AT_ONCE = 256
+_AS_STATUS = ("triton_grpc_error", "true")
+
+# A request, or the refusal of one that could not be read.
+StreamRequest = pb.ModelInferRequest | InvalidArgument
+Answers = Callable[[StreamRequest, Visit], AsyncGenerator[pb.ModelStreamInferResponse]]
+InferStream = RequestStream[StreamRequest, pb.ModelStreamInferResponse]
+
+
+def infer_stream(surface: str, door: Door, context: Context, answers: Answers, patience_s: float) -> InferStream:
+    """One call. Errors are answered in-band, unless its metadata asks for a status, which then ends all of it."""
+    in_band = _AS_STATUS not in {(key, value) for key, value in context.invocation_metadata() or ()}
+    return RequestStream(
+        surface,
+        door,
+        context,
+        answers=answers,
+        refusal=_refusal if in_band else None,
+        at_once=MAX_AT_ONCE,
+        patience_s=patience_s,
+    )
+
+
+def _refusal(request: StreamRequest, error: LectoriumError) -> pb.ModelStreamInferResponse:
+    """The error, with the request's id, where it could be read: the caller must know whose it is."""
+    refused = pb.ModelInferResponse(id="" if isinstance(request, InvalidArgument) else request.id)
+    refused.parameters[FINAL].bool_param = True
+    return pb.ModelStreamInferResponse(error_message=str(error), infer_response=refused)

@@ -1,0 +1,1 @@
+"""The serving process, and several of them under one supervisor."""
