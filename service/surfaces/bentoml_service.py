@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from service.config import Config
 from service.engine import Engine
-from service.surfaces.door import Door
+from service.surfaces.gate import Gate
 from service.surfaces.http.asking import fields_of
 from service.surfaces.http.browser_headers import BrowserHeaders
 from service.surfaces.http.disconnect import ASGIApp
@@ -33,24 +33,24 @@ from service.tasks.task import Endpoint
 _FILE = Annotated[Path, ContentType("image/*")]
 
 
-def port_app(engine: Engine, endpoints: Sequence[Endpoint], door: Door, config: Config, metrics: ASGIApp) -> ASGIApp:
+def port_app(engine: Engine, endpoints: Sequence[Endpoint], gate: Gate, config: Config, metrics: ASGIApp) -> ASGIApp:
     """The ASGI app of port 3000: the tasks, and for all else BentoML's own app with the read-only pages in it."""
     logging.getLogger("bentoml").setLevel(logging.WARNING)
     # It warns of each form that it cannot read, and whoever sends one is told.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
-    service = task_service(endpoints, door)
+    service = task_service(endpoints, gate)
     description = document(endpoints, config.max_images)
     service.mount_asgi_app(Pages(engine, description, metrics).app(), path="/")
     app: Starlette = service.to_asgi()
     app.exception_handlers.update(ERROR_HANDLERS)
-    return BrowserHeaders(TaskRoutes(app, endpoints, door, config))
+    return BrowserHeaders(TaskRoutes(app, endpoints, gate, config))
 
 
-def task_service(endpoints: Sequence[Endpoint], door: Door) -> Any:
+def task_service(endpoints: Sequence[Endpoint], gate: Gate) -> Any:
     """BentoML's service with a method for each endpoint; it answers requests by itself, too, whoever serves it."""
 
     async def is_ready(_self: object) -> bool:
-        if reason := door.why_not_ready:
+        if reason := gate.why_not_ready:
             raise HTTPException(503, reason)
         return True
 

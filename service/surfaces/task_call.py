@@ -1,34 +1,34 @@
-"""A task's request as every surface answers it: with its visit told of the model, and of where the time went."""
+"""A task's request as every surface answers it: with its call told of the model, and of where the time went."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from pydantic import BaseModel
 
-from service.surfaces.door import Visit
+from service.surfaces.gate import Call
 from service.tasks.task import Ask, Endpoint
 
 
-async def answers(endpoint: Endpoint, ask: Ask, visit: Visit) -> AsyncGenerator[BaseModel]:
+async def answers(endpoint: Endpoint, ask: Ask, call: Call) -> AsyncGenerator[BaseModel]:
     """The events, where there are any, then the answer; wrap it in `contextlib.aclosing`.
 
     Raises:
         LectoriumError: whatever keeps the task from answering.
     """
     model = endpoint.select(ask.model, ask.version)
-    visit.of(model)
-    async with aclosing(endpoint.answers(model, ask, visit.asker)) as found:
+    call.for_model(model)
+    async with aclosing(endpoint.answers(model, ask, call.asker)) as found:
         async for each in found:
             if isinstance(each, endpoint.answer):
-                visit.spent(each.timing)  # type: ignore[attr-defined]  # every answer has one
+                call.record_timing(each.timing)  # type: ignore[attr-defined]  # every answer has one
             else:
-                visit.emitted()
+                call.record_emission()
             yield each
 
 
-async def answer(endpoint: Endpoint, ask: Ask, visit: Visit) -> BaseModel:
+async def answer(endpoint: Endpoint, ask: Ask, call: Call) -> BaseModel:
     """The answer alone. Raises as `answers` does."""
-    async with aclosing(answers(endpoint, ask, visit)) as found:
+    async with aclosing(answers(endpoint, ask, call)) as found:
         async for each in found:
             if isinstance(each, endpoint.answer):
                 return each

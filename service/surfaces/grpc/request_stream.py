@@ -8,12 +8,12 @@ from typing import Generic, TypeVar
 import grpc
 
 from service.errors import CallerBehind, CallerGone, LectoriumError
-from service.surfaces.door import Door, Visit
-from service.surfaces.grpc.door import Context, call_deadline, refuse, without_frames
+from service.surfaces.gate import Call, Gate
+from service.surfaces.grpc.gate import Context, call_deadline, refuse, without_frames
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
-Answers = Callable[[Request, Visit], AsyncGenerator[Response]]
+Answers = Callable[[Request, Call], AsyncGenerator[Response]]
 Refusal = Callable[[Request, LectoriumError], Response]
 
 
@@ -21,8 +21,8 @@ class RequestStream(Generic[Request, Response]):
     """One call.
 
     Args:
-        surface: what the door counts its requests under.
-        door: the door each request passes.
+        surface: what the gate counts its requests under.
+        gate: the gate each request passes.
         context: the call's.
         answers: the answers of one request; a request may also be one that could not be read, to be refused there.
         refusal: the answer of a request that is refused; None: the first error is the status that ends the call, and
@@ -35,7 +35,7 @@ class RequestStream(Generic[Request, Response]):
     def __init__(
         self,
         surface: str,
-        door: Door,
+        gate: Gate,
         context: Context,
         *,
         answers: Answers[Request, Response],
@@ -44,7 +44,7 @@ class RequestStream(Generic[Request, Response]):
         patience_s: float,
     ) -> None:
         self._surface = surface
-        self._door = door
+        self._gate = gate
         self._context = context
         self._answers = answers
         self._refusal = refusal
@@ -78,8 +78,8 @@ class RequestStream(Generic[Request, Response]):
     async def _handle(self, request: Request) -> None:
         try:
             deadline = call_deadline(self._context, self._patience_s)
-            with self._door.visit(self._surface, deadline, self._context.peer()) as visit:
-                async with aclosing(self._answers(request, visit)) as answers:
+            with self._gate.call(self._surface, deadline, self._context.peer()) as call:
+                async with aclosing(self._answers(request, call)) as answers:
                     async for answer in answers:
                         await self._write(answer)
         except LectoriumError as error:

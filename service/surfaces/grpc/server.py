@@ -17,8 +17,8 @@ from protos import open_inference_pb2, open_inference_pb2_grpc
 from protos.lectorium.v1 import vision_pb2, vision_pb2_grpc
 from service.config import Config
 from service.engine import Engine
-from service.surfaces.door import Door
-from service.surfaces.grpc.door import Legible
+from service.surfaces.gate import Gate
+from service.surfaces.grpc.gate import Legible
 from service.surfaces.grpc.tasks import vision
 from service.surfaces.oip.grpc import OipGrpc
 from service.surfaces.process.ports import bracketed, cannot_listen
@@ -43,7 +43,7 @@ def _is_of_the_server(record: logging.LogRecord) -> bool:
 class GrpcServer:
     """Listens from `start` until `stop`; health says SERVING between `serving` and `not_serving`."""
 
-    def __init__(self, engine: Engine, endpoints: Sequence[Endpoint], door: Door, config: Config) -> None:
+    def __init__(self, engine: Engine, endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> None:
         logging.getLogger("grpc._cython.cygrpc").addFilter(_is_of_the_server)  # the same is added only once
         limit = config.max_request_bytes + _ENVELOPE_BYTES
         self._server = grpc.aio.server(
@@ -52,8 +52,8 @@ class GrpcServer:
         )
         legible: Any = Legible(self._server)
         self._health = health.aio.HealthServicer()
-        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OipGrpc(engine, door, config), legible)
-        vision_pb2_grpc.add_VisionServicer_to_server(vision(endpoints, door, config), legible)
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OipGrpc(engine, gate, config), legible)
+        vision_pb2_grpc.add_VisionServicer_to_server(vision(endpoints, gate, config), legible)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, legible)
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self._status: int = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -83,7 +83,7 @@ class GrpcServer:
         await self._health.enter_graceful_shutdown()
 
     async def stop(self) -> None:
-        """Stop; calls that came while the door was closing have a second to be refused."""
+        """Stop; calls that came while the gate was closing have a second to be refused."""
         await self._server.stop(grace=1)
 
     async def _say(self, status: Any) -> None:

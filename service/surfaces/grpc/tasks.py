@@ -10,8 +10,8 @@ from google.protobuf.descriptor import MethodDescriptor
 from protos.lectorium.v1 import vision_pb2 as pb
 from service.config import Config
 from service.errors import InvalidArgument, LectoriumError
-from service.surfaces.door import Door, Visit
-from service.surfaces.grpc.door import Context, call_deadline, refuse
+from service.surfaces.gate import Call, Gate
+from service.surfaces.grpc.gate import Context, call_deadline, refuse
 from service.surfaces.grpc.messages import MessageMismatch, Read, event_writer, reader, writer
 from service.surfaces.grpc.request_stream import RequestStream
 from service.surfaces.task_call import answer, answers
@@ -35,14 +35,14 @@ class Numbered(NamedTuple):
     request: Any
 
 
-def vision(endpoints: Sequence[Endpoint], door: Door, config: Config) -> SimpleNamespace:
+def vision(endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> SimpleNamespace:
     """The servicer: each method of the service, by its name.
 
     Raises:
         MessageMismatch: a method is no endpoint's, or an endpoint's messages have other fields.
     """
     named = {_method_name(endpoint): endpoint for endpoint in endpoints}
-    made = VisionMethods(door, config)
+    made = VisionMethods(gate, config)
     return SimpleNamespace(**{method.name: made.method(method, named) for method in SERVICE.methods})
 
 
@@ -55,8 +55,8 @@ def _method_name(endpoint: Endpoint) -> str:
 class VisionMethods:
     """Makes the methods."""
 
-    def __init__(self, door: Door, config: Config) -> None:
-        self._door = door
+    def __init__(self, gate: Gate, config: Config) -> None:
+        self._gate = gate
         self._timeout_s = config.timeout_s
 
     def method(self, method: MethodDescriptor, endpoints: dict[str, Endpoint]) -> Method:
@@ -75,8 +75,8 @@ class VisionMethods:
     def _once(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
         async def once(request: Any, context: Context) -> Any:
             try:
-                with self._door.visit(SURFACE, call_deadline(context, self._timeout_s), context.peer()) as visit:
-                    return write(await answer(endpoint, read(request), visit), request.id)
+                with self._gate.call(SURFACE, call_deadline(context, self._timeout_s), context.peer()) as call:
+                    return write(await answer(endpoint, read(request), call), request.id)
             except LectoriumError as error:
                 await refuse(context, error)
 
@@ -85,15 +85,15 @@ class VisionMethods:
     def _events(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
         """An error is the call's status, after the events that came before."""
 
-        async def each(request: Any, visit: Visit) -> AsyncGenerator[Any]:
-            async with aclosing(answers(endpoint, read(request), visit)) as found:
+        async def each(request: Any, call: Call) -> AsyncGenerator[Any]:
+            async with aclosing(answers(endpoint, read(request), call)) as found:
                 async for event in found:
                     yield write(event, request.id)
 
         async def events(request: Any, context: Context) -> None:
             stream = RequestStream(
                 SURFACE,
-                self._door,
+                self._gate,
                 context,
                 answers=each,
                 refusal=None,
@@ -107,16 +107,16 @@ class VisionMethods:
     def _side_by_side(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
         """Requests as they come, each answered when it is done, errors among the answers."""
 
-        async def one(numbered: Numbered, visit: Visit) -> AsyncGenerator[pb.ClassifyStreamResponse]:
+        async def one(numbered: Numbered, call: Call) -> AsyncGenerator[pb.ClassifyStreamResponse]:
             if isinstance(numbered.request, InvalidArgument):
                 raise numbered.request
-            response = write(await answer(endpoint, read(numbered.request), visit), numbered.id)
+            response = write(await answer(endpoint, read(numbered.request), call), numbered.id)
             yield pb.ClassifyStreamResponse(id=numbered.id, response=response)
 
         async def side_by_side(requests: AsyncIterator[Any], context: Context) -> None:
             stream = RequestStream(
                 SURFACE,
-                self._door,
+                self._gate,
                 context,
                 answers=one,
                 refusal=_refusal,

@@ -39,7 +39,7 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 log_config=None,
                 log_level="warning",
-                # The door has waited already; what is left are idle connections.
+                # The gate has waited already; what is left are idle connections.
                 timeout_graceful_shutdown=1,
             )
         )

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from service.config import Config
 from service.deadline import Deadline
-from service.surfaces.door import Door, Visit
+from service.surfaces.gate import Call, Gate
 from service.surfaces.http.asking import read_ask
 from service.surfaces.http.body import read_body
 from service.surfaces.http.disconnect import ASGIApp, Caller, Callers, Receive, Scope, Send
@@ -26,10 +26,10 @@ ERROR = "error"
 class TaskRoutes:
     """Answers a POST to a task's path; whatever else comes goes on to ``app``."""
 
-    def __init__(self, app: ASGIApp, endpoints: Iterable[Endpoint], door: Door, config: Config) -> None:
+    def __init__(self, app: ASGIApp, endpoints: Iterable[Endpoint], gate: Gate, config: Config) -> None:
         self._app = app
         self._endpoints = {endpoint.path: endpoint for endpoint in endpoints}
-        self._door = door
+        self._gate = gate
         self._limit = config.max_request_bytes
         self._most = config.max_images
         self._patience_s = config.timeout_s
@@ -43,11 +43,11 @@ class TaskRoutes:
             return
         events = EventStream(send, self._patience_s, ERROR)
         try:
-            with self._door.visit(SURFACE, connection=str(scope.get("client"))) as visit:
+            with self._gate.call(SURFACE, connection=str(scope.get("client"))) as call:
                 if endpoint.events:
-                    await self._stream(endpoint, scope, receive, visit, events)
+                    await self._stream(endpoint, scope, receive, call, events)
                     return
-                body = await self._answer(endpoint, scope, receive, visit)
+                body = await self._answer(endpoint, scope, receive, call)
         except ANSWERED as error:
             if events.begun:
                 await events.fail(error)
@@ -56,28 +56,28 @@ class TaskRoutes:
             return
         await _send(send, 200, [JSON], body)
 
-    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, visit: Visit) -> bytes:
+    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, call: Call) -> bytes:
         with self._callers.caller(scope) as caller:
-            ask = await self._ask(endpoint, scope, receive, caller, visit)
-            found = await answer(endpoint, ask, visit)
+            ask = await self._ask(endpoint, scope, receive, caller, call)
+            found = await answer(endpoint, ask, call)
             return found.model_dump_json().encode()
 
     async def _stream(
-        self, endpoint: Endpoint, scope: Scope, receive: Receive, visit: Visit, events: EventStream
+        self, endpoint: Endpoint, scope: Scope, receive: Receive, call: Call, events: EventStream
     ) -> None:
         names = {kind: name for name, kind in (*endpoint.events.items(), ("answer", endpoint.answer))}
         with self._callers.caller(scope) as caller:
-            ask = await self._ask(endpoint, scope, receive, caller, visit)
-            async with aclosing(answers(endpoint, ask, visit)) as found:
+            ask = await self._ask(endpoint, scope, receive, caller, call)
+            async with aclosing(answers(endpoint, ask, call)) as found:
                 async for each in found:
                     await events.event(each, names[type(each)])
             await events.end()
 
-    async def _ask(self, endpoint: Endpoint, scope: Scope, receive: Receive, caller: Caller, visit: Visit) -> Ask:
+    async def _ask(self, endpoint: Endpoint, scope: Scope, receive: Receive, caller: Caller, call: Call) -> Ask:
         """What the request asks; its body is not kept beside it."""
         body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
         caller.body_came()
-        visit.deadline = Deadline.after(self._patience_s)
+        call.deadline = Deadline.after(self._patience_s)
         if len(body) < LARGE:
             return read_ask(endpoint.ask, scope, body, self._most)
         return await asyncio.to_thread(read_ask, endpoint.ask, scope, body, self._most)

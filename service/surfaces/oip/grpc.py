@@ -15,8 +15,8 @@ from service.engine import Answer, Engine, Model
 from service.engine.options import DEFAULTS
 from service.engine.tensors import Tensor
 from service.errors import InvalidArgument, LectoriumError, UnknownModel
-from service.surfaces.door import Door, Visit
-from service.surfaces.grpc.door import Context, refuse, through_door
+from service.surfaces.gate import Call, Gate
+from service.surfaces.grpc.gate import Context, gated, refuse
 from service.surfaces.http.control_guard import ControlGuard
 from service.surfaces.oip.classification import PARAMETER, checked_count, classified
 from service.surfaces.oip.model import configuration, metadata, statistics
@@ -54,40 +54,40 @@ _CONTENTS = {
 class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
     """`inference.GRPCInferenceService`."""
 
-    def __init__(self, engine: Engine, door: Door, config: Config) -> None:
+    def __init__(self, engine: Engine, gate: Gate, config: Config) -> None:
         self._engine = engine
-        self._door = door
+        self._gate = gate
         self._config = config
         self._guard = ControlGuard(config)
 
-    @through_door(SURFACE)
-    async def ModelInfer(self, request: pb.ModelInferRequest, visit: Visit) -> pb.ModelInferResponse:  # noqa: N802
+    @gated(SURFACE)
+    async def ModelInfer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:  # noqa: N802
         """Tensors in, tensors out."""
         model = self._engine.repository.get(request.model_name, request.model_version)
-        visit.of(model)
+        call.for_model(model)
         options = read_options(values(request.parameters), model) if request.parameters else DEFAULTS
-        options = options._replace(deadline=visit.deadline)
+        options = options._replace(deadline=call.deadline)
         inputs = read_inputs(request)
         outputs, classes = read_outputs(request)
         answer = await self._engine.infer(model, model.version, inputs, outputs, options)
-        visit.timed(answer.queue_s, answer.compute_s)
+        call.record_stages(answer.queue_s, answer.compute_s)
         return write_answer(model, request.id, classified(model, answer, classes) if classes else answer)
 
     async def ModelStreamInfer(  # noqa: N802
         self, requests: AsyncIterator[StreamRequest], context: Context
     ) -> None:
         """Requests as they come, each answered as often as its model does."""
-        await infer_stream(SURFACE, self._door, context, self._responses, self._config.timeout_s).serve(requests)
+        await infer_stream(SURFACE, self._gate, context, self._responses, self._config.timeout_s).serve(requests)
 
-    async def _responses(self, request: StreamRequest, visit: Visit) -> AsyncGenerator[pb.ModelStreamInferResponse]:
+    async def _responses(self, request: StreamRequest, call: Call) -> AsyncGenerator[pb.ModelStreamInferResponse]:
         if isinstance(request, InvalidArgument):
             raise request
         model = self._engine.repository.get(request.model_name, request.model_version)
-        visit.of(model)
-        options = read_options(values(request.parameters), model)._replace(deadline=visit.deadline)
+        call.for_model(model)
+        options = read_options(values(request.parameters), model)._replace(deadline=call.deadline)
         inputs = read_inputs(request)
         outputs, classes = read_outputs(request)
-        async with aclosing(responses(self._engine, model, inputs, outputs, options, visit)) as found:
+        async with aclosing(responses(self._engine, model, inputs, outputs, options, call)) as found:
             async for answer, step, final in found:
                 counts = {name: count for name, count in classes.items() if name in answer.outputs}
                 response = write_answer(model, request.id, classified(model, answer, counts) if counts else answer)
@@ -102,7 +102,7 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
 
     async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:  # noqa: N802
         """Whether requests are taken."""
-        return pb.ServerReadyResponse(ready=self._door.ready)
+        return pb.ServerReadyResponse(ready=self._gate.ready)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:  # noqa: N802
         """Whether requests for one model are taken; they are not for one that is not served."""
@@ -110,7 +110,7 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
             self._engine.repository.get(request.name, request.version)
         except UnknownModel:
             return pb.ModelReadyResponse(ready=False)
-        return pb.ModelReadyResponse(ready=self._door.serving)
+        return pb.ModelReadyResponse(ready=self._gate.serving)
 
     async def ServerMetadata(  # noqa: N802
         self, request: pb.ServerMetadataRequest, context: Context

@@ -6,8 +6,8 @@ from typing import Any
 from protos import open_inference_pb2 as pb
 from service.config import Config
 from service.engine import Engine
-from service.surfaces.door import Door, Visit
-from service.surfaces.grpc.door import through_door
+from service.surfaces.gate import Call, Gate
+from service.surfaces.grpc.gate import gated
 from service.surfaces.http.control_guard import ControlGuard
 from service.surfaces.oip.repository import check_repository, index, read_load, read_unload
 
@@ -15,25 +15,25 @@ SURFACE = "oip_grpc"
 
 
 class RepositoryMethods:
-    """The servicer's methods for the repository; `_engine`, `_door`, `_config` and `_guard` are the servicer's."""
+    """The servicer's methods for the repository; `_engine`, `_gate`, `_config` and `_guard` are the servicer's."""
 
     _engine: Engine
-    _door: Door
+    _gate: Gate
     _config: Config
     _guard: ControlGuard
 
-    @through_door(SURFACE)
+    @gated(SURFACE)
     async def RepositoryIndex(  # noqa: N802
-        self, request: pb.RepositoryIndexRequest, visit: Visit
+        self, request: pb.RepositoryIndexRequest, call: Call
     ) -> pb.RepositoryIndexResponse:
         """What is served, and what lies in the folder."""
         check_repository(request.repository_name)
         rows = index(await self._engine.loader.index(), ready=request.ready)
         return pb.RepositoryIndexResponse(models=[pb.RepositoryIndexResponse.ModelIndex(**row) for row in rows])
 
-    @through_door(SURFACE, controls=True)
+    @gated(SURFACE, controls=True)
     async def RepositoryModelLoad(  # noqa: N802
-        self, request: pb.RepositoryModelLoadRequest, visit: Visit
+        self, request: pb.RepositoryModelLoadRequest, call: Call
     ) -> pb.RepositoryModelLoadResponse:
         """Load a model, or load it anew."""
         check_repository(request.repository_name)
@@ -41,9 +41,9 @@ class RepositoryMethods:
         await self._engine.loader.load(request.model_name, override)
         return pb.RepositoryModelLoadResponse()
 
-    @through_door(SURFACE, controls=True)
+    @gated(SURFACE, controls=True)
     async def RepositoryModelUnload(  # noqa: N802
-        self, request: pb.RepositoryModelUnloadRequest, visit: Visit
+        self, request: pb.RepositoryModelUnloadRequest, call: Call
     ) -> pb.RepositoryModelUnloadResponse:
         """Take a model out."""
         check_repository(request.repository_name)

@@ -12,7 +12,7 @@ import orjson
 from service.config import Config
 from service.engine import Engine
 from service.errors import InvalidArgument
-from service.surfaces.door import Door
+from service.surfaces.gate import Gate
 from service.surfaces.http.body import read_body
 from service.surfaces.http.control_guard import ControlGuard, check_json_type
 from service.surfaces.http.disconnect import Callers, Receive, Scope
@@ -30,9 +30,9 @@ Route = tuple[re.Pattern[str], str, Callable[..., Awaitable[Answered]]]
 class RepositoryRoutes:
     """Answers ``/v2/repository``."""
 
-    def __init__(self, engine: Engine, door: Door, config: Config) -> None:
+    def __init__(self, engine: Engine, gate: Gate, config: Config) -> None:
         self._engine = engine
-        self._door = door
+        self._gate = gate
         self._config = config
         self._guard = ControlGuard(config)
         self._callers = Callers(config.timeout_s)
@@ -44,20 +44,20 @@ class RepositoryRoutes:
         ]
 
     async def _index(self, scope: Scope, receive: Receive) -> Answered:
-        with self._door.visit(SURFACE):
+        with self._gate.call(SURFACE):
             message = _message(await self._body(scope, receive))
             ready = typed("index", message, "ready", bool, False)
             return 200, [JSON], orjson.dumps(index(await self._engine.loader.index(), ready=ready))
 
     async def _load(self, scope: Scope, receive: Receive, name: str) -> Answered:
-        with self._door.visit(SURFACE):
+        with self._gate.call(SURFACE):
             parameters = await self._parameters(scope, receive)
             contents = await asyncio.to_thread(_contents, parameters)
             await self._engine.loader.load(name, read_load(parameters | contents, self._config))
             return 200, [JSON], b"{}"
 
     async def _unload(self, scope: Scope, receive: Receive, name: str) -> Answered:
-        with self._door.visit(SURFACE):
+        with self._gate.call(SURFACE):
             read_unload(await self._parameters(scope, receive))
             await self._engine.loader.unload(name)
             return 200, [JSON], b"{}"

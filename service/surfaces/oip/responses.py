@@ -8,7 +8,7 @@ from typing import NamedTuple
 from service.engine import Answer, Engine, Model, Options
 from service.engine.tensors import Tensors
 from service.package import Loop
-from service.surfaces.door import Visit
+from service.surfaces.gate import Call
 
 
 class Response(NamedTuple):
@@ -20,9 +20,9 @@ class Response(NamedTuple):
 
 
 async def responses(
-    engine: Engine, model: Model, inputs: Tensors, outputs: Sequence[str], options: Options, visit: Visit
+    engine: Engine, model: Model, inputs: Tensors, outputs: Sequence[str], options: Options, call: Call
 ) -> AsyncGenerator[Response]:
-    """What the engine answers, and ``visit`` told of it; wrap it in `contextlib.aclosing`.
+    """What the engine answers, and ``call`` told of it; wrap it in `contextlib.aclosing`.
 
     A step of which the caller wants no output is not answered.
 
@@ -32,7 +32,7 @@ async def responses(
     asked = (model, model.version, inputs, outputs, options)
     if not isinstance(model.program, Loop):
         answer = await engine.infer(*asked)
-        visit.timed(answer.queue_s, answer.compute_s)
+        call.record_stages(answer.queue_s, answer.compute_s)
         yield Response(answer, None, True)
         return
     began = time.perf_counter()
@@ -40,7 +40,7 @@ async def responses(
         async for step, found, last, seed, queue_s in emissions:
             compute_s = time.perf_counter() - began - queue_s
             if last:
-                visit.timed(queue_s, compute_s)
+                call.record_stages(queue_s, compute_s)
             if found:
-                visit.emitted()
+                call.record_emission()
                 yield Response(Answer(found, queue_s, compute_s, seed), step, last)

@@ -10,7 +10,7 @@ from service import __version__
 from service.config import Config
 from service.engine import Engine
 from service.errors import UnknownModel, UnknownPath, WrongVerb
-from service.surfaces.door import Door
+from service.surfaces.gate import Gate
 from service.surfaces.http.body import length_header, read_body
 from service.surfaces.http.disconnect import Callers, Receive, Scope, Send
 from service.surfaces.http.encoding import decoded
@@ -32,13 +32,13 @@ Answered = tuple[int, Headers, bytes]
 class OipRest:
     """Answers ``/v2``. Every error is ``{"error": "..."}`` with the status its class names."""
 
-    def __init__(self, engine: Engine, door: Door, config: Config) -> None:
+    def __init__(self, engine: Engine, gate: Gate, config: Config) -> None:
         self._engine = engine
-        self._door = door
+        self._gate = gate
         self._config = config
         self._limit = config.max_request_bytes
         self._callers = Callers(config.timeout_s)
-        generate = OipGenerate(SURFACE, engine, door, config, self._callers)
+        generate = OipGenerate(SURFACE, engine, gate, config, self._callers)
         model = r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?"
         self._routes: list[tuple[re.Pattern[str], str, Callable[..., Awaitable[Answered | SendEvents]]]] = [
             (re.compile(model + "/infer"), "POST", self._infer),
@@ -48,7 +48,7 @@ class OipRest:
             (re.compile(model + "/config"), "GET", self._model_config),
             (re.compile(model + "/stats"), "GET", self._stats),
             (re.compile("/v2/models/stats"), "GET", self._stats),
-            *RepositoryRoutes(engine, door, config).routes,
+            *RepositoryRoutes(engine, gate, config).routes,
             (re.compile(model), "GET", self._model),
             (re.compile("/v2/health/live"), "GET", self._live),
             (re.compile("/v2/health/ready"), "GET", self._ready),
@@ -79,15 +79,15 @@ class OipRest:
         raise UnknownPath(f"no path {path[:200]!r}")
 
     async def _infer(self, scope: Scope, receive: Receive, name: str, version: str | None) -> Answered:
-        with self._door.visit(SURFACE) as visit, self._callers.caller(scope) as caller:
+        with self._gate.call(SURFACE) as call, self._callers.caller(scope) as caller:
             model = self._engine.repository.get(name, version)
-            visit.of(model)
+            call.for_model(model)
             body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
             caller.body_came()
             length = length_header(scope, _JSON_LENGTH)
             request = read_raw_request(body, model) if length == 0 else read_request(body, length, model)
             answer = await self._engine.infer(model, model.version, request.inputs, request.outputs, request.options)
-            visit.timed(answer.queue_s, answer.compute_s)
+            call.record_stages(answer.queue_s, answer.compute_s)
             if request.classes:
                 answer = classified(model, answer, request.classes)
             body, length = write_answer(model, request, answer)
@@ -98,7 +98,7 @@ class OipRest:
             model = self._engine.repository.get(name, version)
         except UnknownModel as error:
             return error.http_status, [JSON], orjson.dumps({"ready": False, "error": str(error)})
-        return self._readiness({"name": model.name, "version": model.version}, self._door.serving)
+        return self._readiness({"name": model.name, "version": model.version}, self._gate.serving)
 
     async def _model(self, _scope: Scope, _receive: Receive, name: str, version: str | None) -> Answered:
         model = self._engine.repository.get(name, version)
@@ -117,14 +117,14 @@ class OipRest:
         return _ok({"live": True})
 
     async def _ready(self, _scope: Scope, _receive: Receive) -> Answered:
-        reason = self._door.why_not_ready
+        reason = self._gate.why_not_ready
         return self._readiness({"reason": reason} if reason else {}, not reason)
 
     async def _server(self, _scope: Scope, _receive: Receive) -> Answered:
         return _ok({"name": "lectorium", "version": __version__, "extensions": EXTENSIONS})
 
     def _readiness(self, what: dict[str, Any], ready: bool) -> Answered:
-        status = 200 if ready else 503 if self._door.closed else 400
+        status = 200 if ready else 503 if self._gate.closed else 400
         return status, [JSON], orjson.dumps({**what, "ready": status == 200})
 
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Callable
 
 from protos import open_inference_pb2 as pb
 from service.errors import InvalidArgument, LectoriumError
-from service.surfaces.door import Door, Visit
-from service.surfaces.grpc.door import Context
+from service.surfaces.gate import Call, Gate
+from service.surfaces.grpc.gate import Context
 from service.surfaces.grpc.request_stream import RequestStream
 
 # On the last answer of a request. No empty one follows it, even for callers that take one
@@ -17,16 +17,16 @@ _AS_STATUS = ("triton_grpc_error", "true")
 
 # A request, or the refusal of one that could not be read.
 StreamRequest = pb.ModelInferRequest | InvalidArgument
-Answers = Callable[[StreamRequest, Visit], AsyncGenerator[pb.ModelStreamInferResponse]]
+Answers = Callable[[StreamRequest, Call], AsyncGenerator[pb.ModelStreamInferResponse]]
 InferStream = RequestStream[StreamRequest, pb.ModelStreamInferResponse]
 
 
-def infer_stream(surface: str, door: Door, context: Context, answers: Answers, patience_s: float) -> InferStream:
+def infer_stream(surface: str, gate: Gate, context: Context, answers: Answers, patience_s: float) -> InferStream:
     """One call. Errors are answered in-band, unless its metadata asks for a status, which then ends all of it."""
     in_band = _AS_STATUS not in {(key, value) for key, value in context.invocation_metadata() or ()}
     return RequestStream(
         surface,
-        door,
+        gate,
         context,
         answers=answers,
         refusal=_refusal if in_band else None,

@@ -12,7 +12,7 @@ from service.config import Config
 from service.engine import Engine
 from service.metrics import published
 from service.surfaces.bentoml_service import port_app
-from service.surfaces.door import Door
+from service.surfaces.gate import Gate
 from service.surfaces.grpc.server import GrpcServer
 from service.surfaces.http.connections import connections_a_port
 from service.surfaces.http.disconnect import ASGIApp
@@ -71,14 +71,14 @@ async def run(
             return
         stack.enter_context(published(DeviceMetrics(lambda: engine.repository, engine.device)))
         stack.enter_context(published(TritonMetrics(engine.waiting)))
-        door = Door(engine)
+        gate = Gate(engine)
         asked = endpoints(engine, config)
-        grpc_server = GrpcServer(engine, asked, door, config)
-        servers: list[HttpServer | GrpcServer] = [grpc_server, *http_servers(engine, asked, door, config, metrics)]
+        grpc_server = GrpcServer(engine, asked, gate, config)
+        servers: list[HttpServer | GrpcServer] = [grpc_server, *http_servers(engine, asked, gate, config, metrics)]
         if leave.is_set():  # while it loaded
             return
         if joins:
-            door.open()
+            gate.open()
             if engine.ready:
                 await grpc_server.serving()
         try:
@@ -86,14 +86,14 @@ async def run(
                 await server.start()
             await opens(await greeting(config, engine, asked))
             spare_collector()
-            door.open()
+            gate.open()
             announcing = asyncio.create_task(_announce(engine, grpc_server, began))
             await leave.wait()
             announcing.cancel()
             log.info("draining")
-            door.close()
+            gate.close()
             await grpc_server.not_serving()
-            await door.emptied(config.drain_s)
+            await gate.drained(config.drain_s)
         finally:
             await asyncio.gather(*(server.stop() for server in servers))
 
@@ -130,13 +130,13 @@ async def _announce(engine: Engine, grpc_server: GrpcServer, began: float) -> No
 
 
 def http_servers(
-    engine: Engine, asked: Sequence[Endpoint], door: Door, config: Config, metrics: ASGIApp
+    engine: Engine, asked: Sequence[Endpoint], gate: Gate, config: Config, metrics: ASGIApp
 ) -> list[HttpServer]:
     """The three ports that speak HTTP."""
     most = connections_a_port(config.max_connections)
-    task = port_app(engine, asked, door, config, metrics)
+    task = port_app(engine, asked, gate, config, metrics)
     return [
-        HttpServer("REST", OipRest(engine, door, config), config.rest_port, config, most),
+        HttpServer("REST", OipRest(engine, gate, config), config.rest_port, config, most),
         HttpServer("metrics", metrics, config.metrics_port, config, most),
         HttpServer("HTTP", task, config.http_port, config, most, lifespan=True),
     ]

@@ -11,7 +11,7 @@ import pytest
 
 from service.config import Config
 from service.engine import Engine
-from service.surfaces.door import Door
+from service.surfaces.gate import Gate
 from service.tasks.registry import TASKS, endpoints
 from tests.packages import example
 from tests.pictures import png
@@ -38,9 +38,9 @@ async def bentomls_own(repository: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of BentoML's app, without our routes before it."""
     config = Config.model_validate({"repository": repository, "default_classifier": "tiny"})
     async with Engine(config) as engine:
-        door = Door(engine)
-        door.open()
-        app: Any = task_service(endpoints(engine, config), door).to_asgi()
+        gate = Gate(engine)
+        gate.open()
+        app: Any = task_service(endpoints(engine, config), gate).to_asgi()
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),

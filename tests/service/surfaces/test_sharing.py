@@ -66,7 +66,7 @@ def gather(server: Server, ways: list[str]) -> list[Future[None]]:
         inside = server.metric("lectorium_in_flight_requests")
         asked = [pool.submit(ask, seed) for seed, (ask, _) in enumerate(askers)]
         assert eventually(lambda: server.metric("lectorium_in_flight_requests") == inside + len(ways))
-        time.sleep(0.1)  # from the door to the queue
+        time.sleep(0.1)  # from the gate to the queue
     for _, close in askers:
         close()
     return asked
@@ -99,7 +99,7 @@ def test_a_caller_that_leaves_is_counted_and_the_others_are_answered(server: Ser
             stayers = [pool.submit(tensor_asker(good), seed) for seed in range(8)]
             here = inside + 3 + (8 if surface == "oip_grpc" else 0)
             assert eventually(lambda: in_flight(server, surface) == here)
-            time.sleep(0.1)  # from the door to the queue
+            time.sleep(0.1)  # from the gate to the queue
             for leave in leavers:
                 leave()
             assert eventually(lambda: in_flight(server, surface) == here - 3)

@@ -13,8 +13,8 @@ from protos import open_inference_pb2 as pb
 from protos.lectorium.v1 import vision_pb2
 from service.config import Config
 from service.engine import Engine
-from service.surfaces.door import Door
-from service.surfaces.grpc.door import call_deadline
+from service.surfaces.gate import Gate
+from service.surfaces.grpc.gate import call_deadline
 from service.surfaces.grpc.tasks import vision
 from service.surfaces.oip.grpc import OipGrpc
 from service.tasks.registry import endpoints
@@ -114,8 +114,8 @@ async def ended(ask: Ask, call: Call, zoo: Path) -> int:
     """Ask for it; how many runs that took."""
     config = Config.model_validate({"repository": zoo, "lanes": 1, "intra_op": 1})
     async with Engine(config) as engine:
-        door = Door(engine)
-        on = SimpleNamespace(oip=OipGrpc(engine, door, config), vision=vision(endpoints(engine, config), door, config))
+        gate = Gate(engine)
+        on = SimpleNamespace(oip=OipGrpc(engine, gate, config), vision=vision(endpoints(engine, config), gate, config))
         with suppress(Aborted):
             await ask(on, call)
         return sum(model.statistics.execution_count for model in engine.repository)

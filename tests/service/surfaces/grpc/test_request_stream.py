@@ -8,14 +8,14 @@ import grpc
 import pytest
 
 from service.engine import Engine
-from service.surfaces.door import Door, Visit
+from service.surfaces.gate import Call, Gate
 from service.surfaces.grpc.request_stream import RequestStream
 from tests.serving import HOST
 
 METHOD = "/test.Test/Stream"
 
 
-async def answers(request: bytes, visit: Visit) -> AsyncGenerator[bytes]:
+async def answers(request: bytes, call: Call) -> AsyncGenerator[bytes]:
     yield request
 
 
@@ -24,11 +24,11 @@ async def asked() -> AsyncIterator[bytes]:
 
 
 async def test_a_call_whose_first_answer_is_given_up_ends_at_once_and_says_why() -> None:
-    door = Door(cast(Engine, SimpleNamespace(alive=True, why_not_ready="")))
+    gate = Gate(cast(Engine, SimpleNamespace(alive=True, why_not_ready="")))
 
     async def stream(requests: AsyncIterator[bytes], context: Any) -> None:
         options: Any = {"answers": answers, "refusal": None, "at_once": 1, "patience_s": 0.0}
-        await RequestStream("oip_grpc", door, context, **options).serve(requests)
+        await RequestStream("oip_grpc", gate, context, **options).serve(requests)
 
     handlers: Any = {"Stream": grpc.stream_stream_rpc_method_handler(stream)}
     server = grpc.aio.server()

@@ -183,7 +183,7 @@ def test_with_the_token_models_are_changed_over_rest_and_grpc(guarded: Server, s
     assert ready(guarded)
 
 
-def test_the_token_does_not_open_the_door_to_a_page_of_another_site(guarded: Server) -> None:
+def test_the_token_does_not_admit_a_page_of_another_site(guarded: Server) -> None:
     token = {"authorization": f"Bearer {TOKEN}"}
     refused(ask(guarded, UNLOAD, origin="http://evil.example", **token), 403, "evil.example")
     assert ready(guarded)

@@ -8,7 +8,7 @@ import pytest
 
 from service.config import Config
 from service.engine import Engine
-from service.surfaces.door import Door
+from service.surfaces.gate import Gate
 from service.surfaces.http.disconnect import Message
 from service.surfaces.oip.rest import OipRest
 from tests.service.surfaces.asgi import Receive
@@ -138,7 +138,7 @@ def test_health_answers_are_json(rest: Rest) -> None:
 
 async def test_before_every_port_listens_it_is_not_ready_with_400() -> None:
     engine = cast(Engine, SimpleNamespace(alive=True, why_not_ready=""))
-    rest = OipRest(engine, door := Door(engine), Config())
+    rest = OipRest(engine, gate := Gate(engine), Config())
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -146,7 +146,7 @@ async def test_before_every_port_listens_it_is_not_ready_with_400() -> None:
 
     request = {"type": "http", "method": "GET", "path": "/v2/health/ready", "headers": []}
     await rest(request, Receive([]), send)
-    door.open()
+    gate.open()
     await rest(request, Receive([]), send)
     assert [(start["status"], body["body"]) for start, body in (sent[:2], sent[2:])] == [
         (400, b'{"reason":"the server is starting","ready":false}'),

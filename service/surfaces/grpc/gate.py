@@ -1,4 +1,4 @@
-"""How a gRPC method is answered: through the door, its errors as statuses."""
+"""How a gRPC method is answered: through the gate, its errors as statuses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -10,34 +10,32 @@ from google.protobuf.message import DecodeError
 
 from service.deadline import Deadline
 from service.errors import InvalidArgument, LectoriumError
-from service.surfaces.door import Door, Visit
+from service.surfaces.gate import Call, Gate
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Failure = TypeVar("Failure", bound=BaseException)
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = Callable[[Any, Request, Visit], Awaitable[Response]]
+Handler = Callable[[Any, Request, Call], Awaitable[Response]]
 Method = Callable[[Any, Request, Context], Awaitable[Response]]
 
 
-def through_door(
-    surface: str, *, controls: bool = False
-) -> Callable[[Handler[Request, Response]], Method[Request, Response]]:
-    """A servicer's method from ``handler(self, request, visit)``.
+def gated(surface: str, *, controls: bool = False) -> Callable[[Handler[Request, Response]], Method[Request, Response]]:
+    """A servicer's method from ``handler(self, request, call)``.
 
-    ``self._door`` is the door, and ``self._config.timeout_s`` the longest time to an answer. A method that ``controls``
+    ``self._gate`` is the gate, and ``self._config.timeout_s`` the longest time to an answer. A method that ``controls``
     what is served is for callers with the token, which ``self._guard`` checks.
     """
 
     def decorate(handler: Handler[Request, Response]) -> Method[Request, Response]:
         @wraps(handler)
         async def method(self: Any, request: Request, context: Context) -> Response:
-            door: Door = self._door
+            gate: Gate = self._gate
             try:
-                with door.visit(surface, call_deadline(context, self._config.timeout_s), context.peer()) as visit:
+                with gate.call(surface, call_deadline(context, self._config.timeout_s), context.peer()) as call:
                     if controls:
                         self._guard.check_token(_authorizations(context))
-                    return await handler(self, request, visit)
+                    return await handler(self, request, call)
             except LectoriumError as error:
                 await refuse(context, error)
 

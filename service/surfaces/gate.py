@@ -1,4 +1,4 @@
-"""The door: every request of every surface passes here, is counted, measured, and refused while draining."""
+"""The gate: every request of every surface passes here, is counted, measured, and refused while draining."""
 
 import asyncio
 import logging
@@ -19,22 +19,22 @@ SURFACES = ("http", "oip_rest", "oip_grpc", "vision_grpc")
 log = logging.getLogger(__name__)
 
 
-class Visit:
-    """One request inside the door, handled in this block, and what became known of it; whatever ends it is counted.
+class Call:
+    """One request inside the gate, handled in this block, and what became known of it; whatever ends it is counted.
 
     ``deadline`` is when its answer must be there, for all of its stages; None while only the engine's own limit holds.
     ``connection`` is whose images it takes turns with; "" where nobody asked for that.
     A stage not reached stays None.
 
     Raises:
-        Draining: the door is closed.
+        Draining: the gate is closed.
         InternalError: in place of any exception that is no `LectoriumError`; the log has the trace.
     """
 
     __slots__ = (
         "_began",
-        "_door",
         "_emitted",
+        "_gate",
         "_held",
         "compute_s",
         "connection",
@@ -46,8 +46,8 @@ class Visit:
         "version",
     )
 
-    def __init__(self, door: "Door", surface: str, deadline: Deadline | None = None, connection: str = "") -> None:
-        self._door = door
+    def __init__(self, gate: "Gate", surface: str, deadline: Deadline | None = None, connection: str = "") -> None:
+        self._gate = gate
         self.connection = connection
         self.surface = surface
         self.deadline = deadline
@@ -61,23 +61,23 @@ class Visit:
     @property
     def asker(self) -> Asker:
         """The request, as those see it who decode its images."""
-        return Asker(self.connection, self.deadline, partial(self._door.still_runs, self.surface))
+        return Asker(self.connection, self.deadline, partial(self._gate.count, self.surface))
 
-    def of(self, model: Model) -> None:
+    def for_model(self, model: Model) -> None:
         """The request is for this model."""
         self.model, self.version = model.name, model.version
         # Its series are dropped with it, and this request is yet to be counted there.
         self._held = model
 
-    def timed(self, queue_s: float, compute_s: float, decode_s: float | None = None) -> None:
+    def record_stages(self, queue_s: float, compute_s: float, decode_s: float | None = None) -> None:
         """The answer's stages, in seconds."""
         self.queue_s, self.compute_s, self.decode_s = queue_s, compute_s, decode_s
 
-    def spent(self, timing: Timing) -> None:
+    def record_timing(self, timing: Timing) -> None:
         """The same, as the answer of a task says it."""
-        self.timed(timing.queue_ms / 1e3, timing.compute_ms / 1e3, timing.decode_ms / 1e3)
+        self.record_stages(timing.queue_ms / 1e3, timing.compute_ms / 1e3, timing.decode_ms / 1e3)
 
-    def emitted(self) -> None:
+    def record_emission(self) -> None:
         """One emission more is on its way to the caller."""
         if not self._emitted:
             self._emitted = True
@@ -87,8 +87,8 @@ class Visit:
 
     def __enter__(self) -> Self:
         self._began = time.perf_counter()
-        self._door.enter(self.surface)
-        if self._door.closed:
+        self._gate.enter(self.surface)
+        if self._gate.closed:
             refusal = Draining("the server is shutting down and takes no new requests")
             self.__exit__(Draining, refusal, None)
             raise refusal
@@ -97,7 +97,7 @@ class Visit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._door.leave(self.surface)
+        self._gate.leave(self.surface)
         ended = self._ended(error)
         if ended is not None:
             metrics.rejections(self.model, self.version, self.surface, ended.reason).inc()
@@ -129,7 +129,7 @@ class Visit:
             metrics.decode_duration(*labels).observe(self.decode_s)
 
 
-class Door:
+class Gate:
     """One for the whole process: knows how many requests are inside, and closes once."""
 
     def __init__(self, engine: Engine) -> None:
@@ -165,9 +165,9 @@ class Door:
         """Whether the server is draining."""
         return self._closed
 
-    def visit(self, surface: str, deadline: Deadline | None = None, connection: str = "") -> Visit:
-        """Handle one request: ``with door.visit(surface) as visit: ...``."""
-        return Visit(self, surface, deadline, connection)
+    def call(self, surface: str, deadline: Deadline | None = None, connection: str = "") -> Call:
+        """Handle one request: ``with gate.call(surface) as call: ...``."""
+        return Call(self, surface, deadline, connection)
 
     def open(self) -> None:
         """Every port listens: be ready."""
@@ -177,7 +177,7 @@ class Door:
         """Be not ready, and refuse new requests."""
         self._closed = True
 
-    async def emptied(self, grace_s: float) -> None:
+    async def drained(self, grace_s: float) -> None:
         """Wait for the requests inside, but no longer than ``grace_s``."""
         try:
             async with asyncio.timeout(grace_s):
@@ -187,13 +187,13 @@ class Door:
 
     def enter(self, surface: str) -> None:
         """One request more is inside."""
-        self.still_runs(surface, 1)
+        self.count(surface, 1)
 
     def leave(self, surface: str) -> None:
         """One less."""
-        self.still_runs(surface, -1)
+        self.count(surface, -1)
 
-    def still_runs(self, surface: str, change: int) -> None:
+    def count(self, surface: str, change: int) -> None:
         """So many more of a surface's requests are inside: those whose work goes on without them are, too."""
         self._inside[surface] += change
         self._count += change

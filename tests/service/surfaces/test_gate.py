@@ -1,4 +1,4 @@
-"""The door: who is inside, what becomes of them, and how it closes."""
+"""The gate: who is inside, what becomes of them, and how it closes."""
 
 import asyncio
 from functools import partial
@@ -10,15 +10,15 @@ from prometheus_client import REGISTRY
 
 from service.engine import Engine, Model
 from service.errors import CallerGone, Draining, InternalError, LectoriumError, QueueFull, UnknownModel
-from service.surfaces.door import Door
+from service.surfaces.gate import Gate
 
 SURFACE = "oip_grpc"
 
 
-def open_door() -> Door:
-    door = Door(cast(Engine, SimpleNamespace(alive=True, why_not_ready="")))
-    door.open()
-    return door
+def open_gate() -> Gate:
+    gate = Gate(cast(Engine, SimpleNamespace(alive=True, why_not_ready="")))
+    gate.open()
+    return gate
 
 
 def model(name: str) -> Model:
@@ -38,50 +38,50 @@ def inside() -> float | None:
 
 def test_it_is_ready_once_opened_while_the_engine_is_and_until_it_closes() -> None:
     engine = SimpleNamespace(alive=True, why_not_ready="")
-    door = Door(cast(Engine, engine))
+    gate = Gate(cast(Engine, engine))
     lost, found = (partial(setattr, engine, "why_not_ready", why) for why in ("a model is missing", ""))
-    seen = [door.why_not_ready]
-    for change in (door.open, lost, found, door.close):
+    seen = [gate.why_not_ready]
+    for change in (gate.open, lost, found, gate.close):
         change()
-        seen.append(door.why_not_ready)
+        seen.append(gate.why_not_ready)
     assert seen == ["the server is starting", "", "a model is missing", "", "the server is shutting down"]
-    assert not door.ready
-    assert door.closed
+    assert not gate.ready
+    assert gate.closed
 
 
 def test_while_a_model_is_missing_the_others_are_served() -> None:
-    door = Door(cast(Engine, SimpleNamespace(alive=True, why_not_ready="a model is missing")))
-    assert not door.serving
-    door.open()
-    assert (door.serving, door.ready) == (True, False)
-    door.close()
-    assert not door.serving
+    gate = Gate(cast(Engine, SimpleNamespace(alive=True, why_not_ready="a model is missing")))
+    assert not gate.serving
+    gate.open()
+    assert (gate.serving, gate.ready) == (True, False)
+    gate.close()
+    assert not gate.serving
 
 
 async def test_work_that_goes_on_without_its_request_is_in_flight_and_waited_for() -> None:
-    door = open_door()
-    with door.visit(SURFACE, connection="a caller's") as visit:
-        asker = visit.asker
+    gate = open_gate()
+    with gate.call(SURFACE, connection="a caller's") as call:
+        asker = call.asker
     assert asker.connection == "a caller's"
     asker.still_runs(1)
-    emptied = asyncio.create_task(door.emptied(10))
+    drained = asyncio.create_task(gate.drained(10))
     await asyncio.sleep(0)
-    assert (inside(), emptied.done()) == (1, False)
+    assert (inside(), drained.done()) == (1, False)
     asker.still_runs(-1)
-    await emptied
+    await drained
     assert inside() == 0
 
 
-def test_a_visit_is_in_flight_until_it_ends() -> None:
-    door = open_door()
-    with door.visit(SURFACE), door.visit(SURFACE):
+def test_a_call_is_in_flight_until_it_ends() -> None:
+    gate = open_gate()
+    with gate.call(SURFACE), gate.call(SURFACE):
         assert inside() == 2
     assert inside() == 0
 
 
-def test_a_visit_that_ends_well_is_timed_as_ok_and_rejects_nothing() -> None:
-    with open_door().visit(SURFACE) as visit:
-        visit.of(model("well"))
+def test_a_call_that_ends_well_is_timed_as_ok_and_rejects_nothing() -> None:
+    with open_gate().call(SURFACE) as call:
+        call.for_model(model("well"))
     assert counted("request_duration_seconds_count", "well", code="OK") == 1
     assert not [
         s for m in REGISTRY.collect() for s in m.samples if "rejections" in s.name and "well" in s.labels.values()
@@ -89,17 +89,17 @@ def test_a_visit_that_ends_well_is_timed_as_ok_and_rejects_nothing() -> None:
 
 
 def test_the_stages_that_became_known_are_counted_and_no_others() -> None:
-    with open_door().visit(SURFACE) as visit:
-        visit.of(model("staged"))
-        visit.timed(queue_s=0.25, compute_s=0.5)
+    with open_gate().call(SURFACE) as call:
+        call.for_model(model("staged"))
+        call.record_stages(queue_s=0.25, compute_s=0.5)
     assert counted("queue_duration_seconds_sum", "staged") == 0.25
     assert counted("compute_duration_seconds_sum", "staged") == 0.5
     assert counted("decode_duration_seconds_count", "staged") == 0
 
 
-def visit_that_ends_with(error: Exception, name: str) -> None:
-    with open_door().visit(SURFACE) as visit:
-        visit.of(model(name))
+def call_that_ends_with(error: Exception, name: str) -> None:
+    with open_gate().call(SURFACE) as call:
+        call.for_model(model(name))
         raise error
 
 
@@ -107,7 +107,7 @@ def visit_that_ends_with(error: Exception, name: str) -> None:
 def test_an_error_meant_for_the_caller_passes_and_is_counted_by_code_and_reason(error: LectoriumError) -> None:
     name = f"refused-{error.reason}"
     with pytest.raises(type(error)) as caught:
-        visit_that_ends_with(error, name)
+        call_that_ends_with(error, name)
     assert caught.value is error
     assert counted("rejections_total", name, reason=error.reason) == 1
     assert counted("request_duration_seconds_count", name, code=error.grpc_code) == 1
@@ -116,17 +116,17 @@ def test_an_error_meant_for_the_caller_passes_and_is_counted_by_code_and_reason(
 
 def test_a_fault_of_ours_is_logged_and_tells_the_caller_no_internals(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(InternalError) as caught:
-        visit_that_ends_with(KeyError("a secret"), "faulty")
+        call_that_ends_with(KeyError("a secret"), "faulty")
     assert "secret" not in str(caught.value)
     assert "a secret" in caplog.text
     assert counted("request_duration_seconds_count", "faulty", code="INTERNAL") == 1
     assert inside() == 0
 
 
-async def test_a_cancelled_visit_is_counted_as_such_and_stays_cancelled() -> None:
+async def test_a_cancelled_call_is_counted_as_such_and_stays_cancelled() -> None:
     async def stay() -> None:
-        with open_door().visit(SURFACE) as visit:
-            visit.of(model("left"))
+        with open_gate().call(SURFACE) as call:
+            call.for_model(model("left"))
             await asyncio.sleep(20)
 
     task = asyncio.create_task(stay())
@@ -138,37 +138,37 @@ async def test_a_cancelled_visit_is_counted_as_such_and_stays_cancelled() -> Non
     assert inside() == 0
 
 
-def test_a_closed_door_refuses_and_counts_the_refusal() -> None:
-    door = open_door()
-    door.close()
+def test_a_closed_gate_refuses_and_counts_the_refusal() -> None:
+    gate = open_gate()
+    gate.close()
     nobody = {"surface": SURFACE, "model": "", "version": "", "reason": "draining"}
     before = REGISTRY.get_sample_value("lectorium_rejections_total", nobody) or 0
-    with pytest.raises(Draining, match="shutting down"), door.visit(SURFACE):
+    with pytest.raises(Draining, match="shutting down"), gate.call(SURFACE):
         raise AssertionError("nobody comes in")
     assert REGISTRY.get_sample_value("lectorium_rejections_total", nobody) == before + 1
     assert inside() == 0
 
 
 async def test_it_is_emptied_at_once_where_nobody_is_inside() -> None:
-    door = open_door()
-    door.close()
-    await asyncio.wait_for(door.emptied(20), 5)
+    gate = open_gate()
+    gate.close()
+    await asyncio.wait_for(gate.drained(20), 5)
 
 
-async def test_it_is_emptied_when_the_last_visit_ends() -> None:
-    door = open_door()
-    with door.visit(SURFACE):
-        with door.visit(SURFACE):
-            door.close()
-            emptied = asyncio.create_task(door.emptied(20))
+async def test_it_is_emptied_when_the_last_call_ends() -> None:
+    gate = open_gate()
+    with gate.call(SURFACE):
+        with gate.call(SURFACE):
+            gate.close()
+            drained = asyncio.create_task(gate.drained(20))
         await asyncio.sleep(0.01)
-        assert not emptied.done()
-    await asyncio.wait_for(emptied, 5)
+        assert not drained.done()
+    await asyncio.wait_for(drained, 5)
 
 
 async def test_it_waits_no_longer_than_the_grace_time_and_says_who_was_left(caplog: pytest.LogCaptureFixture) -> None:
-    door = open_door()
-    with door.visit(SURFACE):
-        door.close()
-        await asyncio.wait_for(door.emptied(0.01), 5)
+    gate = open_gate()
+    with gate.call(SURFACE):
+        gate.close()
+        await asyncio.wait_for(gate.drained(0.01), 5)
     assert "1 request(s) still in flight after 0.01 s" in caplog.text
