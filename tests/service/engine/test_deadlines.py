@@ -4,17 +4,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from service.deadline import Deadline
 from service.engine import Options
 from service.errors import DeadlineExceeded
 from tests.packages import MAX_BATCH, example
-from tests.service.engine.asking import ask, check_answer, run_on, serving, settled, stream, token
+from tests.service.engine.asking import ask, check_answer, label, run_on, serving, settled, stream, token
 from tests.service.engine.gate import Gate
-from tests.step_packages import write_words
+from tests.step_packages import write_diffusion, write_words
 from tests.step_packages.words import BLACK
 
 SOON_S = 0.2
@@ -79,20 +81,25 @@ async def test_a_quick_request_does_not_run_on_the_loop_once_its_deadline_has_pa
         assert engine.repository.get("tiny", "1").statistics.execution_count == 1
 
 
-async def test_a_caption_has_one_deadline_for_its_encoder_and_its_steps(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "inputs"), [("words", {"image": BLACK}), ("diffusion", label(1))])
+async def test_there_is_one_deadline_for_an_encoder_and_its_steps(
+    tmp_path: Path, model: str, inputs: dict[str, NDArray[Any]]
+) -> None:
     write_words(tmp_path)
+    write_diffusion(tmp_path)
     async with serving(tmp_path) as engine:
         gate = Gate(engine)
         with gate.closed():
-            late = stream(engine, "words", {"image": BLACK}, steps=8, timeout_s=SOON_S)
+            late = stream(engine, model, inputs, steps=8, timeout_s=SOON_S)
             await gate.reached(1)
             keep_the_loop_busy(gate)
             await asyncio.sleep(0)
-        with pytest.raises(DeadlineExceeded, match=r"model 'words': no answer in 0\.2 s"):
+        with pytest.raises(DeadlineExceeded, match=rf"model '{model}': no answer in 0\.2 s"):
             await late
         await settled(engine)
-        assert [run.input.ndim for run in gate.runs] == [3]  # the encoder's images, and no steps
-        assert engine.repository.get("words").statistics.failures == {"OTHER": 1}
+        [run] = gate.runs  # of the encoder: no steps
+        np.testing.assert_array_equal(run.input, next(iter(inputs.values())))
+        assert engine.repository.get(model).statistics.failures == {"OTHER": 1}
 
 
 async def test_no_step_is_begun_once_the_deadline_has_passed(loops: Path, one_step_a_turn: None) -> None:
