@@ -18,9 +18,9 @@ from deploy.bench.lenet import ZOO
 from deploy.bench.plan import Plan
 from deploy.bench.table import Row, at_least, at_most, median_row
 from service.config import Config
-from service.engine import Decoding, Engine, Options
-from service.engine.decoding import Choosing
+from service.engine import DecodingOptions, Engine, Options
 from service.engine.model import Model
+from service.engine.sampling_parameters import SamplingParameters
 from service.engine.slots import Slots
 from service.engine.steps import StepRequest
 from service.engine.tensors import DTYPES, Tensors
@@ -29,12 +29,12 @@ from service.package.caption import CaptionCard
 
 CALLERS = 16
 STRATEGIES = {
-    "greedy": Choosing(),
-    "sampling, top-k 40": Choosing("sample", top_k=40),
-    "sampling, top-p 0.9": Choosing("sample", top_p=0.9),
-    "beam search, width 3": Choosing("beam", width=3),
+    "greedy": SamplingParameters(),
+    "sampling, top-k 40": SamplingParameters("sample", top_k=40),
+    "sampling, top-p 0.9": SamplingParameters("sample", top_p=0.9),
+    "beam search, width 3": SamplingParameters("beam", width=3),
 }
-GREEDY = Decoding(strategy="greedy")
+GREEDY = DecodingOptions(strategy="greedy")
 
 
 class First(NamedTuple):
@@ -89,8 +89,8 @@ async def _round(name: str, block_s: float) -> dict[str, float]:
         shared = await _words_per_s(engine, model, CALLERS, block_s, firsts)
         bare = await asyncio.to_thread(_bare, model, block_s / 2)
         stepped = {
-            name: await asyncio.to_thread(_stepped, model, choosing, block_s / 2)
-            for name, choosing in STRATEGIES.items()
+            name: await asyncio.to_thread(_stepped, model, sampling, block_s / 2)
+            for name, sampling in STRATEGIES.items()
         }
         encoder_s = await asyncio.to_thread(_encoder_s, model, _most(model))
     step_s = CALLERS / bare
@@ -138,7 +138,7 @@ def _batch_then_wait(model: Model, seconds: float) -> float:
     while time.perf_counter() - began < seconds:
         wanted = random.integers(1, loop.steps.maximum + 1, CALLERS)
         for encoded in _encoded(model, CALLERS):
-            slots.place(StepRequest({}, encoded, (), 1, int(wanted.max()), 0, choosing=STRATEGIES["greedy"]))
+            slots.place(StepRequest({}, encoded, (), 1, int(wanted.max()), 0, sampling=STRATEGIES["greedy"]))
         step = 0
         while len(slots):
             step += 1
@@ -166,17 +166,17 @@ def _bare(model: Model, seconds: float) -> float:
     return runs * CALLERS / (time.perf_counter() - began)
 
 
-def _stepped(model: Model, choosing: Choosing, seconds: float) -> float:
+def _stepped(model: Model, sampling: SamplingParameters, seconds: float) -> float:
     """Rows a second that the slots step, as many at a time: with the choice of each row's word around the session."""
     loop, random = _loop(model), np.random.default_rng(0)
     slots, taken, began = Slots(loop, model.session), 0, time.perf_counter()
     (encoded,) = _encoded(model, 1)
-    repeated = {name: np.repeat(tensor, choosing.width, 0) for name, tensor in encoded.items()}
+    repeated = {name: np.repeat(tensor, sampling.width, 0) for name, tensor in encoded.items()}
     while time.perf_counter() - began < seconds:
-        while len(slots) + choosing.width <= CALLERS:
+        while len(slots) + sampling.width <= CALLERS:
             steps = loop.steps.maximum
             seed = int(random.integers(1 << 31))
-            slots.place(StepRequest({}, repeated, (), choosing.width, steps, seed, choosing=choosing))
+            slots.place(StepRequest({}, repeated, (), sampling.width, steps, seed, sampling=sampling))
         run, _ = slots.step()
         taken += run.rows
     return taken / (time.perf_counter() - began)

@@ -1,8 +1,8 @@
-"""Beam search: of all continuations of the unfinished hypotheses of a request, so many of the best go on.
+"""Beam search: at each step, the ``width`` best continuations of a request's unfinished hypotheses go on.
 
-Each unfinished hypothesis is a row. One is finished when the end token is among the best ``width`` continuations, and
-all are at the last step. Scores are log-probabilities over the length penalty ((5 + n) / 6)^a of n tokens, the end
-token counted (Wu et al., arXiv:1609.08144, equation 14, without its coverage).
+Each unfinished hypothesis is a row. A hypothesis is finished when its continuation by the end token is among the
+``width`` best; at the last step all are. The score is the log-probability divided by the length penalty
+((5 + n) / 6)^a of n tokens, including the end token (Wu et al., arXiv:1609.08144, equation 14, without coverage).
 """
 
 import math
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from service.engine.decoding import Choosing
 from service.engine.sampling import Array
+from service.engine.sampling_parameters import SamplingParameters
 from service.engine.tensors import Tensor
 
 _IMPOSSIBLE = -math.inf
@@ -28,15 +28,15 @@ class Continuation(NamedTuple):
     log_probability: float
 
 
-class Offer(NamedTuple):
-    """The continuations of one row that may be among the best: its likeliest tokens, and the end token."""
+class Candidates(NamedTuple):
+    """The continuations of one row that may be among the best: its likeliest tokens and the end token."""
 
     tokens: Sequence[int]
     log_probabilities: Sequence[float]
 
 
 class Finished(NamedTuple):
-    """A hypothesis that goes no further: its last step, its last token, and what its row answered there."""
+    """A finished hypothesis: its last step, its last token, and what its row answered there."""
 
     score: float
     step: int
@@ -45,7 +45,7 @@ class Finished(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """The past of the rows after a step: from which row each came, by which token, and what all rows emitted."""
+    """What a step did: the row and the token from which each row continues, and what all rows emitted."""
 
     parents: list[int]
     tokens: list[int]
@@ -54,19 +54,19 @@ class _Step(NamedTuple):
 
 
 class Beam:
-    """The search of one request: `advance` it by each step, until it is over and `best` has its hypotheses."""
+    """The search of one request: call `advance` after each step until it is over; then `best` has the hypotheses."""
 
-    def __init__(self, choosing: Choosing, end: int | None, steps: int) -> None:
-        self._choosing = choosing
+    def __init__(self, sampling: SamplingParameters, end: int | None, steps: int) -> None:
+        self._sampling = sampling
         self._end = end
         self._steps = steps
-        self._totals = {0: 0.0}  # of the rows with a hypothesis: at first all rows are alike, and one counts
+        self._totals = {0: 0.0}  # by row with a hypothesis; all rows are the same at first, so only one counts
         self._past: list[_Step] = []
         self._finished: list[Finished] = []
 
     @property
     def step(self) -> int:
-        """How many steps were taken."""
+        """How many steps have been taken."""
         return len(self._past)
 
     @property
@@ -76,28 +76,31 @@ class Beam:
 
     @property
     def parents(self) -> Sequence[int]:
-        """The row from which each row goes on after the last step."""
+        """For each row, the row whose state it continues from."""
         return self._past[-1].parents
 
     @property
     def tokens(self) -> Sequence[int]:
-        """The token that each row goes on with."""
+        """For each row, the token it continues with."""
         return self._past[-1].tokens
 
     def advance(
-        self, offers: Sequence[Offer], emitted: Mapping[str, Tensor], answers: Callable[[int], Mapping[str, Tensor]]
+        self,
+        candidates: Sequence[Candidates],
+        emitted: Mapping[str, Tensor],
+        answers: Callable[[int], Mapping[str, Tensor]],
     ) -> bool:
-        """Take the best continuations; whether the search is over.
+        """Continue with the best continuations, and return whether the search is over.
 
         Args:
-            offers: of each row, with the ``width`` likeliest tokens at least.
-            emitted: what the rows emitted in this step, (rows, ...).
-            answers: called with a row, gives what it answered in this step.
+            candidates: for each row, at least its ``width`` likeliest tokens.
+            emitted: what the rows emitted in this step, (rows, ...) each.
+            answers: gives what a row answered in this step.
         """
         last = self.step + 1 == self._steps
-        width = self._choosing.width
+        width = self._sampling.width
         going: list[Continuation] = []
-        for rank, continuation in enumerate(self._ranked(offers)):
+        for rank, continuation in enumerate(self._ranked(candidates)):
             if last or continuation.token == self._end:
                 if rank < width:
                     self._finish(continuation, answers)
@@ -107,9 +110,10 @@ class Beam:
         return not going or self._settled(going[0].total)
 
     def best(self) -> list[dict[str, Tensor]]:
-        """What the best hypotheses emitted, step by step, (hypotheses, ...), the best first; with the last, answers.
+        """What the best hypotheses emitted in each step, (hypotheses, ...) each, the best hypothesis first.
 
-        One that is shorter than others repeats its last values. ``score`` is among the answers.
+        A hypothesis that is shorter than others repeats its last values. The last step also has the answers, among them
+        ``score``.
         """
         histories = [self._history(finished) for finished in self._finished]
         steps = []
@@ -121,11 +125,11 @@ class Beam:
         steps[-1]["score"] = np.array([found.score for found in self._finished], "f4")
         return steps
 
-    def _ranked(self, offers: Sequence[Offer]) -> list[Continuation]:
-        """Possible continuations, the best first; where a graph leaves none possible, some impossible one."""
+    def _ranked(self, candidates: Sequence[Candidates]) -> list[Continuation]:
+        """The possible continuations, the best first; one impossible one if the graph made all impossible."""
         found = []
         for row, total in self._totals.items():
-            said = zip(*offers[row], strict=True)
+            said = zip(*candidates[row], strict=True)
             found += [Continuation(_sum(total, added), row, token, added) for token, added in said]
         found.sort(key=attrgetter("total"), reverse=True)
         return [one for one in found if one.total > _IMPOSSIBLE] or found[:1]
@@ -135,23 +139,23 @@ class Beam:
         score = continuation.total / self._penalty(step)
         self._finished.append(Finished(score, step, continuation, answers(continuation.row)))
         self._finished.sort(key=attrgetter("score"), reverse=True)
-        del self._finished[self._choosing.n_best :]
+        del self._finished[self._sampling.n_best :]
 
     def _settled(self, total: float) -> bool:
-        """Whether nothing unfinished, the best of which has this ``total``, can still be among the n best.
+        """Whether no unfinished hypothesis, the best of which has this ``total``, can still become one of the n best.
 
-        A total only falls, so what it is over the largest penalty is more than any that goes on will have.
+        A total only falls, so no continuation can score more than the total divided by the largest penalty.
         """
-        if len(self._finished) < self._choosing.n_best:
+        if len(self._finished) < self._sampling.n_best:
             return False
         return self._finished[-1].score >= total / self._penalty(self._steps)
 
     def _penalty(self, tokens: int) -> float:
-        return float(((5 + tokens) / 6) ** self._choosing.length_penalty)
+        return float(((5 + tokens) / 6) ** self._sampling.length_penalty)
 
     def _place(self, going: Sequence[Continuation], emitted: Mapping[str, Tensor]) -> None:
-        """A row for each: the parent's own for its best child, so that few rows' states move."""
-        rows = range(self._choosing.width)
+        """Give each continuation a row: the best of each parent keeps the parent's, so that few states move."""
+        rows = range(self._sampling.width)
         placed: dict[int, Continuation] = {}
         for one in going:
             placed.setdefault(one.row, one)
@@ -159,7 +163,7 @@ class Beam:
         for one in going:
             if placed[one.row] is not one:
                 placed[next(free)] = one
-        # A row without a hypothesis steps along, and needs a token that there is.
+        # A row without a hypothesis still takes steps, and needs a valid token.
         spare = going[0].token if going else 0
         went = [placed.get(row, Continuation(_IMPOSSIBLE, row, spare, _IMPOSSIBLE)) for row in rows]
         said = [one.log_probability for one in went]
@@ -167,7 +171,7 @@ class Beam:
         self._totals = {row: placed[row].total for row in sorted(placed)}
 
     def _history(self, finished: Finished) -> list[dict[str, Array]]:
-        """What the hypothesis emitted, from its first step to its last."""
+        """What the hypothesis emitted in each step."""
         steps = []
         token, said, row = finished.last.token, finished.last.log_probability, finished.last.row
         for step in reversed(range(finished.step)):
@@ -180,6 +184,6 @@ class Beam:
 
 
 def _sum(total: float, added: float) -> float:
-    """Impossible where either is no number."""
+    """The sum; impossible if either is not a number."""
     both = total + added
     return both if both == both else _IMPOSSIBLE

@@ -18,17 +18,17 @@ from service.config import Config
 from service.deadline import Deadline
 from service.engine.batch import BatchQueue
 from service.engine.cores import usable_cores
-from service.engine.decoding import checked_decoding
 from service.engine.device import choose
 from service.engine.dispatcher import Dispatcher
+from service.engine.lifetime import Lifetime
 from service.engine.loader import Loader
 from service.engine.model import Model
 from service.engine.options import DEFAULTS, Options, check_once, checked_seed, checked_steps
 from service.engine.queues import Queues
 from service.engine.repository import Repository
 from service.engine.request import Answer, Request
+from service.engine.sampling_parameters import checked_sampling_parameters
 from service.engine.session import Session, open_graph
-from service.engine.stay import Stay
 from service.engine.steps import Emission, StepLoop, StepRequest
 from service.engine.tensors import Tensors, check_inputs, check_outputs, check_steps
 from service.engine.watch import Watch
@@ -116,7 +116,7 @@ class Engine:
     def waiting(self) -> Iterator[tuple[Model, int]]:
         """Every model that is served, and how many requests wait for it."""
         for model, queues in list(self._queues.items()):
-            yield model, sum(queue.line.callers for queue in queues.all)
+            yield model, sum(queue.requests.waiting for queue in queues.all)
 
     async def infer(
         self,
@@ -189,8 +189,8 @@ class Engine:
         rows, step_inputs = check_steps(name, loop, inputs)
         wanted = check_outputs(name, loop.outputs, tuple(outputs))
         steps, seed = checked_steps(name, loop, options), checked_seed(name, options)
-        choosing = checked_decoding(name, loop, options.decoding, steps, rows)
-        beams = choosing.width if choosing is not None else 1
+        sampling = checked_sampling_parameters(name, loop, options.decoding, steps, rows)
+        beams = sampling.width if sampling is not None else 1
         queues = self._queues_of(model)
         queue = queues.steps
         assert queue is not None  # a loop's
@@ -198,17 +198,17 @@ class Engine:
         encoded: Tensors = {}
         waited_s = encode_s = 0.0
         if loop.encoder is not None:
-            with queue.line.reserve(rows * beams):  # no encoder runs for steps that find no room
+            with queue.requests.reserve(rows * beams):  # no encoder runs for steps that find no room
                 answer = await self._encode(queues.once, loop.encoder, inputs, rows, options, deadline)
             encoded, waited_s = answer.outputs, answer.queue_s
             encode_s = time.perf_counter() - began - waited_s
         if beams > 1:
             rows, step_inputs, encoded = beams, _beams(step_inputs, beams), _beams(encoded, beams)
         request = StepRequest(
-            step_inputs, encoded, wanted, rows, steps, seed, level, choosing, deadline, began, encode_s
+            step_inputs, encoded, wanted, rows, steps, seed, level, sampling, deadline, began, encode_s
         )
-        patience_s = queue.line.patience_s(options.queue_timeout_s)
-        with Stay(queue.line, request, model.statistics, patience_s, waited_s=waited_s):
+        queue_timeout_s = queue.requests.queue_timeout_s(options.queue_timeout_s)
+        with Lifetime(queue.requests, request, model.statistics, queue_timeout_s, waited_s=waited_s):
             self._dispatcher.add(queue)
             emission = await request.next()
             model.statistics.first_responses.add(time.perf_counter() - began)
@@ -256,8 +256,8 @@ class Engine:
         assert queue is not None  # a graph's or an encoder's
         level = self._admit(queue, rows, options)
         request = Request(inputs, outputs, rows, self._loop.create_future(), level, deadline, queue.signature(inputs))
-        patience_s = queue.line.patience_s(options.queue_timeout_s)
-        with Stay(queue.line, request, queue.model.statistics, patience_s, ends=ends):
+        queue_timeout_s = queue.requests.queue_timeout_s(options.queue_timeout_s)
+        with Lifetime(queue.requests, request, queue.model.statistics, queue_timeout_s, ends=ends):
             self._dispatcher.add(queue)
             return await request.future
 
@@ -299,7 +299,7 @@ class Engine:
 
     def _rows(self, name: str, version: str) -> int:
         made = (queue for queue in self._made if (queue.model.name, queue.model.version) == (name, version))
-        return sum(queue.line.rows for queue in made)
+        return sum(queue.requests.rows for queue in made)
 
     def _found(self, model: str | Model, version: str | None) -> Model:
         return model if isinstance(model, Model) else self.repository.get(model, version)
@@ -315,9 +315,9 @@ class Engine:
     def _admit(self, queue: BatchQueue | StepLoop, rows: int, options: Options) -> int:
         """The request's level, if there is room for its rows."""
         self._check_running()
-        level = queue.line.level(options.priority)
+        level = queue.requests.level(options.priority)
         try:
-            queue.line.admit(rows)
+            queue.requests.admit(rows)
         except QueueFull:
             queue.model.statistics.refused()
             raise

@@ -1,10 +1,10 @@
-"""What a caller may ask of the engine beside the model's answer."""
+"""The options of a request to the engine."""
 
 import secrets
 from typing import NamedTuple
 
 from service.deadline import Deadline
-from service.engine.decoding import Decoding
+from service.engine.sampling_parameters import DecodingOptions
 from service.errors import InvalidArgument
 from service.package import Loop
 
@@ -12,18 +12,19 @@ MAX_SEED = 2**63 - 1
 
 
 class Options(NamedTuple):
-    """Everything has a default.
+    """Every option has a default.
 
     Attributes:
-        timeout_s: the longest time to the answer, in seconds from now; None for the configured one, which also is
-            the latest.
-        deadline: the same as a moment, for a request that has spent time elsewhere, as in decoding; the earlier counts.
-        priority: the level in the model's line, 1 the highest; 0 for the card's default.
-        queue_timeout_s: the longest wait to be taken from the line, of a loop's encoder and steps together; None for
-            the card's.
-        steps: how many steps a loop takes; None for the card's default.
-        seed: what a loop's random numbers come from, 0 to 2**63 - 1; None for one of the engine's choice.
-        decoding: how the tokens of a loop with a choice are chosen; None for the card's defaults.
+        timeout_s: the longest time to the answer, in seconds from now; None for the configured time, which is also
+            the maximum.
+        priority: the level in the model's queue; 1 is the highest, 0 stands for the card's default.
+        queue_timeout_s: the longest wait in the queue, for a step loop's encoder and steps together; None for the
+            card's.
+        steps: how many steps a step loop takes; None for the card's default.
+        seed: what a step loop's random numbers come from, 0 to 2**63 - 1; None for one that the engine draws.
+        decoding: how tokens are chosen, for a step loop that has a choice of them; None for the card's defaults.
+        deadline: when the answer must be there, for a request that has already spent time, as in decoding an image. The
+            earlier of this and ``timeout_s`` counts.
     """
 
     timeout_s: float | None = None
@@ -31,11 +32,11 @@ class Options(NamedTuple):
     queue_timeout_s: float | None = None
     steps: int | None = None
     seed: int | None = None
-    decoding: Decoding | None = None
+    decoding: DecodingOptions | None = None
     deadline: Deadline | None = None
 
     def deadline_within(self, latest_s: float) -> Deadline:
-        """The moment by which the answer must be there; ``latest_s`` seconds from now at the latest."""
+        """The deadline of the request, at most ``latest_s`` seconds from now."""
         own = Deadline.after(latest_s if self.timeout_s is None else min(self.timeout_s, latest_s))
         return own if self.deadline is None else min(own, self.deadline)
 
@@ -44,37 +45,36 @@ DEFAULTS = Options()
 
 
 def checked_steps(model: str, loop: Loop, options: Options) -> int:
-    """How many steps are taken.
+    """The number of steps.
 
     Raises:
-        InvalidArgument: more or fewer are wanted than the loop takes.
+        InvalidArgument: the card does not allow it.
     """
     allowed = loop.steps
     steps = allowed.default if options.steps is None else options.steps
     if not allowed.minimum <= steps <= allowed.maximum:
-        raise InvalidArgument(f"model {model!r}: {steps} steps came; {allowed.minimum} to {allowed.maximum} are wanted")
+        raise InvalidArgument(f"steps is {steps}; model {model!r} allows {allowed.minimum} to {allowed.maximum}")
     return steps
 
 
 def checked_seed(model: str, options: Options) -> int:
-    """The seed: the one that is wanted, or one nobody can foresee, small enough for every JSON reader's numbers.
+    """The requested seed, or an unpredictable one, which is small enough for the numbers of every JSON reader.
 
     Raises:
-        InvalidArgument: it is no seed.
+        InvalidArgument: the requested seed is out of range.
     """
     seed = secrets.randbits(53) if options.seed is None else options.seed
     if not 0 <= seed <= MAX_SEED:
-        raise InvalidArgument(f"model {model!r}: seed {seed} came; 0 to {MAX_SEED} are wanted")
+        raise InvalidArgument(f"seed is {seed}; model {model!r} allows 0 to {MAX_SEED}")
     return seed
 
 
 def check_once(model: str, options: Options) -> None:
-    """See that nothing is wanted that only loops have.
+    """Check that no option is set that only step loops have.
 
     Raises:
-        InvalidArgument: it is.
+        InvalidArgument: one is.
     """
-    if options.steps is not None or options.seed is not None:
-        raise InvalidArgument(f"model {model!r} runs once; it takes neither steps nor a seed")
-    if options.decoding is not None:
-        raise InvalidArgument(f"model {model!r} runs once; it takes no decoding")
+    for name in ("steps", "seed", "decoding"):
+        if getattr(options, name) is not None:
+            raise InvalidArgument(f"{name} was given; model {model!r} runs once and allows none")

@@ -1,4 +1,4 @@
-"""The queues before the graphs of one model."""
+"""The queues in front of the graphs of one model."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from service.package import Loop, TensorCard
 
 
 class Queues(NamedTuple):
-    """That of its graph or encoder, that of its steps, and those of its parts."""
+    """``once`` for the model's graph or encoder, ``steps`` for its step loop, ``parts`` for the card's parts."""
 
     once: BatchQueue | None
     steps: StepLoop | None
@@ -18,13 +18,16 @@ class Queues(NamedTuple):
 
     @classmethod
     def before(cls, model: Model, max_rows: int, others_wait: Callable[[], bool]) -> "Queues":
-        """Those the model needs, ``max_rows`` long each where its card says nothing.
+        """The queues that the model needs.
 
-        ``others_wait`` tells its steps whether another queue waits for their lane.
+        Args:
+            model: the model.
+            max_rows: how many rows may wait in each, unless the card says otherwise.
+            others_wait: tells the step loop whether another queue waits for its lane.
         """
         loop = model.program if isinstance(model.program, Loop) else None
         session = model.encoder if loop else model.session
-        any_rows = loop is None and isinstance(model.card, TensorCard)  # a task's answer has a row for each of its own
+        any_rows = loop is None and isinstance(model.card, TensorCard)  # a task's answer has one row for each input row
         return cls(
             BatchQueue(model, session, max_rows, any_rows=any_rows) if session else None,
             StepLoop(model, loop, max_rows, others_wait) if loop else None,
@@ -33,5 +36,5 @@ class Queues(NamedTuple):
 
     @property
     def all(self) -> Iterator[BatchQueue | StepLoop]:
-        """Those there are."""
+        """Every queue the model has."""
         return (queue for queue in (self.once, self.steps, *self.parts.values()) if queue is not None)

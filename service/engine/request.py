@@ -1,6 +1,6 @@
-"""A request that runs once: its rows, the parts of it that batches take, and its answer.
+"""A request to a graph that runs once: its rows, the chunks that batches take, and its answer.
 
-Everything here is owned by the event loop.
+The event loop owns everything here.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from service.engine.tensors import Tensor, Tensors
 
 
 class Answer(NamedTuple):
-    """What a caller gets: the outputs in the order asked for, and where the time went, in seconds.
+    """What a caller gets: the outputs in the requested order, and the time it took, in seconds.
 
-    ``seed`` is what a loop's random numbers came from; None where there are none.
+    ``seed`` is what the random numbers of a step loop came from; None for other graphs.
     """
 
     outputs: dict[str, Tensor]
@@ -29,10 +29,23 @@ class Answer(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """Rows that wait for an answer. ``taken`` counts those already handed to a batch.
+    """Rows that wait for an answer.
 
-    Requests of equal ``signature`` may share a batch. One that is ``whole`` runs undivided: what came of parts of it
-    before, or still comes, does not count.
+    Attributes:
+        inputs: by name, (rows, ...) each.
+        outputs: the names of the requested outputs.
+        rows: how many rows it has.
+        future: gets the answer.
+        level: its priority in the queue; 1 is the highest.
+        deadline: when the answer must be there.
+        signature: requests of equal signature may share a batch.
+        entered: when it came.
+        taken: how many rows were handed to a batch.
+        whole: all rows must run together; results of chunks that ran before, or still run, are ignored.
+        answered: how many rows have results.
+        started: when its first batch began to run; 0 before that.
+        compute_s: the seconds its batches ran.
+        chunks: the results by the first row of their chunk.
     """
 
     inputs: Tensors
@@ -48,59 +61,59 @@ class Request:
     answered: int = 0
     started: float = 0.0
     compute_s: float = 0.0
-    parts: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    chunks: dict[int, dict[str, Tensor]] = field(default_factory=dict)
 
     @property
     def gone(self) -> bool:
-        """Whether nothing may be begun for it: it is answered, its caller has left, or its deadline has passed.
+        """Whether no work may be started for it: it is answered, its caller has left, or its deadline has passed.
 
-        The timer that tells its caller of the deadline may be late, where the loop has much to do.
+        The deadline is checked here because the timer that tells the caller may be late on a busy event loop.
         """
         return self.future.done() or time.perf_counter() >= self.deadline.at
 
-    def part(self, rows: int) -> "Part":
+    def chunk(self, rows: int) -> "Chunk":
         """The next ``rows`` rows, for a batch."""
         if rows == self.rows:
-            return Part(self, 0, rows, self.inputs)
+            return Chunk(self, 0, rows, self.inputs)
         end = self.taken + rows
-        return Part(self, self.taken, rows, {n: t[self.taken : end] for n, t in self.inputs.items()})
+        return Chunk(self, self.taken, rows, {n: t[self.taken : end] for n, t in self.inputs.items()})
 
-    def undivided(self) -> "Part":
-        """All rows, for a run of their own."""
-        self.whole, self.answered, self.parts = True, 0, {}
-        return Part(self, 0, self.rows, self.inputs)
+    def undivided(self) -> "Chunk":
+        """All rows as one chunk, for a run of their own."""
+        self.whole, self.answered, self.chunks = True, 0, {}
+        return Chunk(self, 0, self.rows, self.inputs)
 
-    def answer(self, part: "Part", outputs: dict[str, Tensor], started: float, compute_s: float) -> None:
-        """Keep the outputs of one part; the last part to come back completes the answer."""
-        if not part.wanted:
+    def answer(self, chunk: "Chunk", outputs: dict[str, Tensor], started: float, compute_s: float) -> None:
+        """Keep the outputs of one chunk; the last one completes the answer."""
+        if not chunk.wanted:
             return
         self.started = min(self.started or started, started)
         self.compute_s += compute_s
-        self.answered += part.rows
-        self.parts[part.start] = outputs
+        self.answered += chunk.rows
+        self.chunks[chunk.start] = outputs
         if self.answered == self.rows and not self.future.done():
             self.future.set_result(Answer(self._joined(), self.started - self.entered, self.compute_s))
 
     def fail(self, error: Exception) -> None:
-        """Answer with ``error``, unless the caller has gone."""
+        """Answer with ``error``, unless the request is answered or its caller has left."""
         if not self.future.done():
             self.future.set_exception(error)
 
     def release(self) -> None:
-        """Let go of the inputs, batches have their own, and of what was answered in part."""
+        """Free the inputs, of which batches have their own references, and the results so far."""
         self.inputs = {}
-        self.parts = {}
+        self.chunks = {}
 
     def _joined(self) -> dict[str, Tensor]:
-        if len(self.parts) == 1:
-            return self.parts[0]
-        # Lanes may have finished the parts in any order.
-        parts = [self.parts[start] for start in sorted(self.parts)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.outputs}
+        if len(self.chunks) == 1:
+            return self.chunks[0]
+        # Lanes may have finished the chunks in any order.
+        chunks = [self.chunks[start] for start in sorted(self.chunks)]
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in self.outputs}
 
 
-class Part(NamedTuple):
-    """Rows of one request from ``start`` on, and their inputs: a request drops its own when its caller goes."""
+class Chunk(NamedTuple):
+    """Rows of one request from ``start`` on. It has their inputs, because a request frees its own when it ends."""
 
     request: Request
     start: int
@@ -109,10 +122,10 @@ class Part(NamedTuple):
 
     @property
     def alone(self) -> bool:
-        """Whether it is all of its request."""
+        """Whether it has all rows of its request."""
         return self.rows == self.request.rows
 
     @property
     def wanted(self) -> bool:
-        """Whether its request waits for it, and not for a run of all its rows."""
+        """Whether its request waits for this chunk, and not for a run of all rows together."""
         return not self.request.gone and (self.alone or not self.request.whole)

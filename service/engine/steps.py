@@ -1,7 +1,7 @@
-"""Step loops: requests of different lengths share every step, join at the next one and leave after any.
+"""Step loops: requests of different lengths share every step; a request joins at the next step and leaves after any.
 
-The queue belongs to the event loop, the slots to the turn that runs: a turn takes newcomers along, steps on its
-lane, and brings back what was emitted.
+The event loop owns the queue, and the work item that runs owns the slots: it adds new requests, takes steps on its
+lane, and brings back what they emitted.
 """
 
 import asyncio
@@ -13,31 +13,35 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from service.deadline import NEVER, Deadline
-from service.engine.decoding import Choosing
 from service.engine.gathering import Gathering
-from service.engine.line import Line
 from service.engine.model import Model
+from service.engine.request_queue import RequestQueue
+from service.engine.sampling_parameters import SamplingParameters
+from service.engine.sequence_group import StepResult
 from service.engine.slots import Slots
-from service.engine.tenancy import Stepped
 from service.engine.tensors import Tensor, Tensors
-from service.engine.turns import Run
+from service.engine.work import Run
 from service.errors import CallerBehind, InternalError
 from service.package import Loop
 
-# While nobody else waits, a turn goes on for so long: a step may be quicker than the way to the loop and back.
-TURN_S = 0.001
-# Of emissions their caller has not read yet. One that is further behind is let go: they would fill the memory.
+# While nothing else waits, a work item takes steps for this long: a step may be quicker than a hand-over to the lane.
+RUN_ON_S = 0.001
+# A caller that has left more than this unread is dropped, because unread emissions would fill the memory.
 MAX_UNREAD_BYTES = 16 << 20
-_EMISSION_BYTES = 1 << 10  # what one takes beside its arrays, generously
+_EMISSION_BYTES = 1 << 10  # an upper bound of what an emission takes beside its arrays
 
 log = logging.getLogger(__name__)
 
 
 class Emission(NamedTuple):
-    """What one step gave a request: ``outputs`` (rows, ...), and ``last`` with those it answers at its end.
+    """What one step gave a request.
 
-    ``seed`` gives the same emissions again; ``queue_s`` is how long its request waited, for its encoder's run and for
-    its first step.
+    Attributes:
+        step: the number of the step, from 1.
+        outputs: by name, (rows, ...) each; the last emission also has what the loop answers at its end.
+        last: whether this is the last emission.
+        seed: a request with this seed gets the same emissions.
+        queue_s: the seconds the request waited for its encoder and for its first step.
     """
 
     step: int
@@ -48,13 +52,13 @@ class Emission(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """The memory it takes, about."""
+        """About how much memory it takes."""
         return _EMISSION_BYTES + sum(tensor.nbytes for tensor in self.outputs.values())
 
 
 @dataclass(slots=True, eq=False)
 class StepRequest:
-    """Rows that take steps; iterate it for what they emit."""
+    """A request whose rows take steps; `next` gives what they emit."""
 
     inputs: Tensors
     encoded: Tensors
@@ -63,7 +67,7 @@ class StepRequest:
     steps: int
     seed: int
     level: int = 1
-    choosing: Choosing | None = None
+    sampling: SamplingParameters | None = None
     deadline: Deadline = NEVER
     entered: float = field(default_factory=time.perf_counter)
     encode_s: float = 0.0
@@ -76,48 +80,51 @@ class StepRequest:
 
     @property
     def signature(self) -> None:
-        """Rows of all requests may share a step."""
+        """None: rows of all requests may share a step."""
 
     @property
     def gone(self) -> bool:
-        """Whether no step may be begun for it: it has ended, its caller has left, or its deadline has passed.
+        """Whether no step may be started for it: it has ended, its caller has left, or its deadline has passed.
 
-        The timer that tells its caller of the deadline may be late, where the loop has much to do.
+        The deadline is checked here because the timer that tells the caller may be late on a busy event loop.
         """
         return self._ended or self.deadline.passed
 
-    def emit(self, stepped: Stepped) -> None:
-        """Hand the caller what a step gave, unless it has gone; let it go where it is too far behind."""
+    def emit(self, result: StepResult) -> None:
+        """Give the caller what a step gave, unless it has left; drop a caller that has left too much unread."""
         if self._ended:
             return
-        given = stepped.outputs
+        given = result.outputs
         outputs = {name: given[name] for name in self.outputs if name in given}
-        emission = Emission(stepped.step, outputs, stepped.last, self.seed, self._waited_s)
+        emission = Emission(result.step, outputs, result.last, self.seed, self._waited_s)
         self._unread += emission.bytes
         if self._emitted and self._unread > MAX_UNREAD_BYTES:
-            self.fail(CallerBehind(f"{len(self._emitted)} emissions, {self._unread} bytes, wait for their caller"))
+            unread = f"{len(self._emitted)} emissions ({self._unread} bytes)"
+            self.fail(
+                CallerBehind(f"the caller left {unread} unread; at most {MAX_UNREAD_BYTES} bytes are kept for it")
+            )
             return
         self._tell(emission)
-        self._ended = stepped.last
+        self._ended = result.last
 
     @property
     def _waited_s(self) -> float:
         return self.started - self.entered - self.encode_s
 
     def fail(self, error: Exception) -> None:
-        """End with ``error``, unless it has ended."""
+        """End with ``error``, unless the request has ended."""
         if not self._ended:
             self._ended = True
             self._tell(error)
 
     def release(self) -> None:
-        """Nobody listens any more: the next step is without these rows."""
+        """End the request because nobody waits for it: its rows take no further step."""
         self._ended = True
         if not self.taken:  # else a lane may be reading them
             self.inputs = self.encoded = {}
 
     async def next(self) -> Emission:
-        """What comes next; none comes after the last."""
+        """Wait for the next emission; call it no more after the last."""
         if not self._emitted:
             self._listener = asyncio.get_running_loop().create_future()
             try:
@@ -137,13 +144,13 @@ class StepRequest:
 
 
 class StepLoop:
-    """The queue of a loop: who waits for slots, and the slots."""
+    """The work queue of a step loop: the requests that wait for slots, and the slots."""
 
     quick = False
 
     def __init__(self, model: Model, loop: Loop, max_rows: int, others_wait: Callable[[], bool]) -> None:
         self.model = model
-        self.line: Line[StepRequest] = Line(model.name, model.card.serving, max_rows)
+        self.requests: RequestQueue[StepRequest] = RequestQueue(model.name, model.card.serving, max_rows)
         self.slots = Slots(loop, model.session)
         self.gathering = Gathering()
         self._max_rows = loop.max_batch
@@ -152,47 +159,47 @@ class StepLoop:
         self._active: list[StepRequest] = []
 
     def __bool__(self) -> bool:
-        return not self._running and bool(self.line or len(self.slots))
+        return not self._running and bool(self.requests or len(self.slots))
 
-    def form(self) -> "StepTurn | None":
-        """The next turn, with whom there is room for; None where nobody is left."""
+    def form(self) -> "StepWork | None":
+        """The next work item, with the new requests that there is room for; None if no request is left."""
         newcomers: list[StepRequest] = []
-        free = self._max_rows - self.slots.listening
-        while (request := self.line.first()) is not None and request.rows <= free:
-            self.line.took(request, request.rows)
+        free = self._max_rows - self.slots.waited_for
+        while (request := self.requests.first()) is not None and request.rows <= free:
+            self.requests.take(request, request.rows)
             newcomers.append(request)
             free -= request.rows
         if not newcomers and not len(self.slots):
             return None
         self._running = True
         self._active += newcomers
-        return StepTurn(self, newcomers)
+        return StepWork(self, newcomers)
 
     def form_ahead(self) -> None:
-        """Nothing is certain of the next turn before this one has ended."""
+        """Do nothing: what comes next is only known when this work item has ended."""
 
     def close(self, error: Exception) -> None:
-        """Answer everyone inside with ``error``."""
-        self.line.fail(error)
+        """Answer every request with ``error``."""
+        self.requests.fail(error)
         for request in self._active:
             request.fail(error)
 
     def may_go_on(self) -> bool:
-        """Whether a turn's next step would keep nobody waiting (asked on the lane)."""
-        crowded = self.line.callers > 0 and len(self.slots) < self._max_rows
+        """Whether the work item may take another step without keeping anything waiting; called on the lane."""
+        crowded = self.requests.waiting > 0 and len(self.slots) < self._max_rows
         return bool(len(self.slots)) and not crowded and not self._others_wait()
 
     def ended(self) -> None:
-        """The turn is over; the slots are free for the next one."""
+        """The work item has ended; the next one may use the slots."""
         self._running = False
 
     def forget_gone(self) -> None:
-        """Let go of requests that have ended."""
+        """Forget the requests that have ended."""
         self._active = [request for request in self._active if not request.gone]
 
 
-class StepTurn:
-    """One step of all rows, or as many as fit into `TURN_S` while nobody else waits."""
+class StepWork:
+    """One step of all rows, or as many as fit into `RUN_ON_S` while nothing else waits."""
 
     runs_again = False
 
@@ -200,27 +207,27 @@ class StepTurn:
         self.runs: list[Run] = []
         self._queue = queue
         self._newcomers = newcomers
-        self._stepped: list[Stepped] = []
-        self._failed: dict[StepRequest, str] = {}  # with what is known of why
+        self._results: list[StepResult] = []
+        self._failed: dict[StepRequest, str] = {}  # with the reason, as far as it is known
         self._errors: list[tuple[int, Exception]] = []
 
     def run(self) -> None:
-        """Let the newcomers in and step: the lane's share."""
+        """Add the new requests to the slots and take steps; a lane does this."""
         slots = self._queue.slots
         try:
             self._steps(slots)
         except Exception:
-            # The next turn may run before the loop hears of this: the slots must be free by now.
-            self._failed |= dict.fromkeys((*self._newcomers, *slots.tenants), "")
+            # The next work item may run before the event loop learns of this, so the slots must be free by then.
+            self._failed |= dict.fromkeys((*self._newcomers, *slots.requests), "")
             slots.drop(self._failed)
             raise
 
     def answer(self) -> None:
-        """Hand out what the steps gave."""
+        """Give the requests what the steps gave."""
         for request in self._newcomers:
             request.inputs = request.encoded = {}
-        for stepped in self._stepped:
-            stepped.tenant.emit(stepped)
+        for result in self._results:
+            result.request.emit(result)
         for count, error in self._errors:
             log.error("model %s: a step failed for %d requests", self._queue.model, count, exc_info=error)
         for request, why in self._failed.items():
@@ -228,37 +235,37 @@ class StepTurn:
         self._queue.forget_gone()
 
     def fail(self, error: Exception) -> None:
-        """End every request that was in the slots, once it has what the steps before gave."""
-        log.error("model %s: a turn failed", self._queue.model, exc_info=error)
+        """End every request that was in the slots, after giving it what earlier steps gave."""
+        log.error("model %s: its steps failed", self._queue.model, exc_info=error)
         self.answer()
 
     def _steps(self, slots: Slots) -> None:
         began = time.perf_counter()
-        slots.drop([request for request in slots.tenants if request.gone])
+        slots.drop([request for request in slots.requests if request.gone])
         for request in self._newcomers:
             request.started = began
             if not request.gone:
                 slots.place(request)
         while len(slots):
             self._step(slots)
-            # A newcomer gets what its first step gave at once.
-            if self._newcomers or time.perf_counter() - began > TURN_S or not self._queue.may_go_on():
+            # A new request gets the result of its first step at once.
+            if self._newcomers or time.perf_counter() - began > RUN_ON_S or not self._queue.may_go_on():
                 return
-            slots.drop([request for request in slots.tenants if request.gone])
+            slots.drop([request for request in slots.requests if request.gone])
 
     def _step(self, slots: Slots) -> None:
         try:
-            run, stepped = slots.step()
-        except Exception as error:  # the library's own exception classes share no narrower base
+            run, results = slots.step()
+        except Exception as error:  # ONNX Runtime's exception classes have no narrower common base
             self._drop_failing(slots, error)
             if not len(slots):
                 return
-            run, stepped = slots.step(again=True)
+            run, results = slots.step(again=True)
         self.runs.append(run)
-        self._stepped += stepped
+        self._results += results
 
     def _drop_failing(self, slots: Slots, error: Exception) -> None:
-        """Take out the requests whose rows fail by themselves, so that none fails for another's rows."""
+        """Remove the requests whose rows fail alone, so that no request fails because of another's rows."""
         failing = slots.failing()
         if not failing:
             raise error

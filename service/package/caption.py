@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from service.package.card import Card, Golden, Preprocessing, Provenance
-from service.package.choice import LOG_PROBABILITY, SCORE, TOKEN
 from service.package.graph import Frozen, Side, TensorName, Words, find
 from service.package.loop import Loop
+from service.package.token_choice import LOG_PROBABILITY, SCORE, TOKEN
 
 
 class AttentionGrid(Frozen):

@@ -10,10 +10,10 @@ from service.errors import InvalidPackage
 from service.package.caption import CaptionCard
 from service.package.card import CARD, Card, ClassifyCard
 from service.package.cards import CARDS
-from service.package.choice import TOKEN
 from service.package.files import MAX_TEXT_BYTES, check_folder, is_file, read, sha256
 from service.package.loop import Loop
 from service.package.text_classify import TextClassifyCard
+from service.package.token_choice import TOKEN
 
 MAX_CARD_BYTES = 1 << 20
 

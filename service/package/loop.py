@@ -21,7 +21,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from service.package.choice import CHOSEN, SCORE, TOKEN, Choice
 from service.package.graph import (
     MAX_TENSORS,
     FileName,
@@ -35,6 +34,7 @@ from service.package.graph import (
     check_numbers,
     find,
 )
+from service.package.token_choice import CHOSEN, SCORE, TOKEN, TokenChoice
 
 # A whole number of any 64-bit tensor, or any other.
 Number = Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | Finite
@@ -144,7 +144,7 @@ class Loop(Frozen):
     emit: Names = ()
     answer: Names = ()
     steps: Steps
-    choice: Choice | None = None
+    choice: TokenChoice | None = None
     end: End | None = None
     text: Text | None = None
 
@@ -184,7 +184,7 @@ class Loop(Frozen):
             )
         self._check_end_of(self.choice, range(tokens))
 
-    def _check_end_of(self, choice: Choice, tokens: range) -> None:
+    def _check_end_of(self, choice: TokenChoice, tokens: range) -> None:
         if self.end is None:
             return
         if self.end.output != TOKEN.name:

@@ -26,7 +26,7 @@ from service.surfaces.http.disconnect import ASGIApp
 from service.surfaces.http.openapi import document
 from service.surfaces.http.pages import ERROR_HANDLERS, Pages
 from service.surfaces.http.tasks import TaskRoutes
-from service.tasks.asker import ANYBODY
+from service.tasks.caller import ANY_CALLER
 from service.tasks.task import Endpoint
 
 # What BentoML's clients read from a path of theirs, and send as a file.
@@ -101,7 +101,7 @@ def _parameters(endpoint: Endpoint) -> list[inspect.Parameter]:
 async def _answers(endpoint: Endpoint, fields: dict[str, Any]) -> AsyncGenerator[BaseModel]:
     ask = endpoint.ask.model_construct(**{name: _content(value) for name, value in fields.items()})
     model = endpoint.select(ask.model, ask.version)
-    async with aclosing(endpoint.answers(model, ask, ANYBODY)) as found:
+    async with aclosing(endpoint.answers(model, ask, ANY_CALLER)) as found:
         async for each in found:
             yield each
 

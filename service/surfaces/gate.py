@@ -12,7 +12,7 @@ from service.deadline import Deadline
 from service.engine import Engine, Model
 from service.errors import CallerGone, Draining, InternalError, LectoriumError
 from service.tasks.answer import Timing
-from service.tasks.asker import Asker
+from service.tasks.caller import Caller
 
 SURFACES = ("http", "oip_rest", "oip_grpc", "vision_grpc")
 
@@ -59,9 +59,9 @@ class Call:
         self._held: Model | None = None
 
     @property
-    def asker(self) -> Asker:
+    def caller(self) -> Caller:
         """The request, as those see it who decode its images."""
-        return Asker(self.connection, self.deadline, partial(self._gate.count, self.surface))
+        return Caller(self.connection, self.deadline, partial(self._gate.count, self.surface))
 
     def for_model(self, model: Model) -> None:
         """The request is for this model."""

@@ -17,7 +17,7 @@ async def answers(endpoint: Endpoint, ask: Ask, call: Call) -> AsyncGenerator[Ba
     """
     model = endpoint.select(ask.model, ask.version)
     call.for_model(model)
-    async with aclosing(endpoint.answers(model, ask, call.asker)) as found:
+    async with aclosing(endpoint.answers(model, ask, call.caller)) as found:
         async for each in found:
             if isinstance(each, endpoint.answer):
                 call.record_timing(each.timing)  # type: ignore[attr-defined]  # every answer has one

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 from service.engine.options import MAX_SEED
-from service.package.choice import STRATEGIES
+from service.package.token_choice import STRATEGIES
 from service.tasks.answer import Base64, Timing
 from service.tasks.task import Ask
 

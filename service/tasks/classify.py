@@ -12,9 +12,9 @@ from service.engine import Answer, Model, Options
 from service.imaging import VIEW_COUNTS
 from service.package import ClassifyCard
 from service.tasks.answer import Timing
-from service.tasks.asker import Asker
-from service.tasks.choice import Choice
+from service.tasks.caller import Caller
 from service.tasks.classification import Classified, ClassifyAsk
+from service.tasks.classify_options import ClassifyOptions
 from service.tasks.explanation import Explainer
 from service.tasks.labels import most_probable
 from service.tasks.task import BatchTask, answer_of, batch_answer_of, batch_ask_of
@@ -38,32 +38,32 @@ class Classify(BatchTask[ClassifyAsk, Classified]):
     batch_answer = batch_answer_of("ClassificationBatch", Classified)
 
     async def results(
-        self, model: Model, ask: ClassifyAsk, things: Sequence[bytes], asker: Asker, *, batch: bool
+        self, model: Model, ask: ClassifyAsk, things: Sequence[bytes], caller: Caller, *, batch: bool
     ) -> tuple[list[Classified], Timing]:
         """What is said of each image, and where the time went.
 
         Raises:
             InvalidArgument: an option is none the model has; of a batch there are none, or too many, for what is to be
                 explained of them too.
-            InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `Decoder`.
+            InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `ImageDecoder`.
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
         """
-        card, choice = model.package.classifier, Choice.of(model, ask)
+        card, choice = model.package.classifier, ClassifyOptions.of(model, ask)
         plain = bool(choice.explain)
         if batch and plain:
             Explainer(self.engine, model, choice).check_size(len(things), self.config.max_request_bytes)
         began = time.perf_counter()
         if batch:
-            rows = await self.decode.many(things, card.preprocessing, choice.views, plain=plain, asker=asker)
+            rows = await self.decode.many(things, card.preprocessing, choice.views, plain=plain, caller=caller)
         else:
-            rows = [await self.decode(things[0], card.preprocessing, choice.views, plain=plain, asker=asker)]
-        return await self._answer(model, choice, rows, time.perf_counter() - began, asker)
+            rows = [await self.decode(things[0], card.preprocessing, choice.views, plain=plain, caller=caller)]
+        return await self._answer(model, choice, rows, time.perf_counter() - began, caller)
 
     async def _answer(
-        self, model: Model, choice: Choice, rows: list[NDArray[np.uint8]], decode_s: float, asker: Asker
+        self, model: Model, choice: ClassifyOptions, rows: list[NDArray[np.uint8]], decode_s: float, caller: Caller
     ) -> tuple[list[Classified], Timing]:
         """What is said of each image, given its rows, and where the time went."""
-        asked = Options(deadline=asker.deadline)
+        asked = Options(deadline=caller.deadline)
         explainer = Explainer(self.engine, model, choice, asked) if choice.explain else None
         answers = await self._ask(model, choice, rows, explainer, asked)
         probabilities: NDArray[Any] = answers[0].outputs[model.package.classifier.classes.tensor]
@@ -72,7 +72,7 @@ class Classify(BatchTask[ClassifyAsk, Classified]):
             probabilities = probabilities.reshape(len(rows), views, -1).mean(1)  # (N * views, C) -> (N, C)
         results = [Classified(labels=most_probable(model, each, choice.top_k)) for each in probabilities]
         if explainer is not None:
-            await self._explain(explainer, answers[-1], rows, results, asker)
+            await self._explain(explainer, answers[-1], rows, results, caller)
         timing = Timing(
             queue_ms=max([answer.queue_s for answer in answers]) * 1e3,
             decode_ms=decode_s * 1e3,
@@ -83,7 +83,7 @@ class Classify(BatchTask[ClassifyAsk, Classified]):
     async def _ask(
         self,
         model: Model,
-        choice: Choice,
+        choice: ClassifyOptions,
         rows: list[NDArray[np.uint8]],
         explainer: Explainer | None,
         asked: Options,
@@ -105,14 +105,14 @@ class Classify(BatchTask[ClassifyAsk, Classified]):
         answer: Answer,
         rows: list[NDArray[np.uint8]],
         results: list[Classified],
-        asker: Asker,
+        caller: Caller,
     ) -> None:
         """Add the explanation of each image to what is said of it."""
         drawings = [
             partial(explainer.explain, each[0], answer.outputs, i, result.labels[0].index)
             for i, (each, result) in enumerate(zip(rows, results, strict=True))
         ]
-        for result, explanation in zip(results, await self.decode.each(drawings, asker=asker), strict=True):
+        for result, explanation in zip(results, await self.decode.each(drawings, caller=caller), strict=True):
             result.explanation = explanation
 
 

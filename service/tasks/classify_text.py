@@ -11,7 +11,7 @@ from service.engine import Answer, Model, Options
 from service.errors import InvalidArgument, LectoriumError, TooLarge
 from service.package import TextClassifyCard
 from service.tasks.answer import Timing
-from service.tasks.asker import Asker
+from service.tasks.caller import Caller
 from service.tasks.classification import Label
 from service.tasks.labels import checked_top_k, most_probable
 from service.tasks.task import BatchTask, answer_of, batch_answer_of, batch_ask_of
@@ -38,7 +38,7 @@ class ClassifyText(BatchTask[ClassifyTextAsk, TextLabels]):
     batch_answer = batch_answer_of("TextClassificationBatch", TextLabels)
 
     async def results(
-        self, model: Model, ask: ClassifyTextAsk, things: Sequence[str], asker: Asker, *, batch: bool
+        self, model: Model, ask: ClassifyTextAsk, things: Sequence[str], caller: Caller, *, batch: bool
     ) -> tuple[list[TextLabels], Timing]:
         """The labels of each text, of 1 to the card's ``max_bytes`` bytes in UTF-8, and where the time went.
 
@@ -54,7 +54,7 @@ class ClassifyText(BatchTask[ClassifyTextAsk, TextLabels]):
         began = time.perf_counter()
         rows = [_numbered_row(card, i, text) if batch else text_row(card, text) for i, text in enumerate(things)]
         decode_s = time.perf_counter() - began
-        found, timing = await self._answer(model, rows, count, decode_s, Options(deadline=asker.deadline))
+        found, timing = await self._answer(model, rows, count, decode_s, Options(deadline=caller.deadline))
         return [TextLabels(labels=labels) for labels in found], timing
 
     async def _answer(

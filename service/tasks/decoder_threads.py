@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from service.deadline import Deadline
-from service.tasks.asker import Asker
+from service.tasks.caller import Caller
 
 T = TypeVar("T")
 
@@ -20,10 +20,10 @@ class Job(Generic[T]):
     keep the error, for such a circle lasts until the garbage collector comes, which is seldom.
     """
 
-    def __init__(self, work: Callable[[], T], asker: Asker, deadline: Deadline) -> None:
+    def __init__(self, work: Callable[[], T], caller: Caller, deadline: Deadline) -> None:
         self._loop = asyncio.get_running_loop()
         self._work: Callable[[], T] | None = work
-        self.asker = asker
+        self.caller = caller
         self.deadline = deadline
         self._future: asyncio.Future[T] | None = self._loop.create_future()
         self.begun = False
@@ -55,12 +55,12 @@ class Job(Generic[T]):
         self._future = None
         if self.begun and not self._ended:
             self._left = True
-            self.asker.still_runs(1)
+            self.caller.still_runs(1)
 
     def _end(self, result: T, error: BaseException | None) -> None:
         self._ended = True
         if self._left:
-            self.asker.still_runs(-1)
+            self.caller.still_runs(-1)
         if self._future is None or self._future.done():
             return
         if error is None:
@@ -82,7 +82,7 @@ class DecoderThreads:
     def add(self, job: Job[Any]) -> None:
         """Have the job run when its connection's turn comes."""
         with self._changed:
-            self._waiting.setdefault(job.asker.connection, deque()).append(job)
+            self._waiting.setdefault(job.caller.connection, deque()).append(job)
             if self._idle:
                 self._changed.notify()
             elif self._started < self._most:
@@ -92,12 +92,12 @@ class DecoderThreads:
     def leave(self, job: Job[Any]) -> None:
         """Nobody waits for the job any longer: it is not begun, where it has not been."""
         with self._changed:
-            line = self._waiting.get(job.asker.connection)
+            line = self._waiting.get(job.caller.connection)
             if not job.begun and line is not None:
                 with suppress(ValueError):  # dropped at its deadline
                     line.remove(job)
                 if not line:
-                    del self._waiting[job.asker.connection]
+                    del self._waiting[job.caller.connection]
         job.leave()
 
     def _run(self) -> None:

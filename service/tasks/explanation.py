@@ -11,15 +11,15 @@ from service.engine.options import DEFAULTS
 from service.engine.tensors import Tensor
 from service.errors import InvalidArgument
 from service.package.explain import LAYER, MAPS, RECONSTRUCTIONS, STRENGTHS
-from service.tasks.choice import Choice
 from service.tasks.classification import Evidence, Explanation
+from service.tasks.classify_options import ClassifyOptions
 from service.tasks.picture import overlay, picture_size, signed
 
 
 class Explainer:
     """Answers one choice's question of one classifier, image by image."""
 
-    def __init__(self, engine: Engine, model: Model, choice: Choice, asked: Options = DEFAULTS) -> None:
+    def __init__(self, engine: Engine, model: Model, choice: ClassifyOptions, asked: Options = DEFAULTS) -> None:
         self._engine = engine
         self._model = model
         self._card = model.package.classifier
@@ -73,7 +73,7 @@ class Explainer:
     @property
     def _layer(self) -> str:
         deconv = self._card.explain.deconv
-        assert deconv is not None  # Choice.of
+        assert deconv is not None  # ClassifyOptions.of
         return deconv.layers[self._choice.layer]
 
     @property

@@ -1,4 +1,4 @@
-"""A classifier's labels: how many are answered, and which."""
+"""The labels of an answer: how many, and which."""
 
 from typing import Any
 
@@ -10,24 +10,24 @@ from service.package import ClassifyCard, TextClassifyCard
 from service.tasks.classification import Label
 
 
-def checked_top_k(card: ClassifyCard | TextClassifyCard, came: int | None) -> int:
-    """How many labels are answered: so many as came, or the card's default.
+def checked_top_k(card: ClassifyCard | TextClassifyCard, given: int | None) -> int:
+    """How many labels to answer: ``given``, or the card's default.
 
     Raises:
-        InvalidArgument: the model does not take so many, or so few.
+        InvalidArgument: the card does not allow this number.
     """
     allowed = card.parameters.top_k
-    if came is None:
+    if given is None:
         return allowed.default
-    if not allowed.minimum <= came <= allowed.maximum:
-        raise InvalidArgument(f"top_k is {came}; model {card.name!r} allows {allowed.minimum} to {allowed.maximum}")
-    return came
+    if not allowed.minimum <= given <= allowed.maximum:
+        raise InvalidArgument(f"top_k is {given}; model {card.name!r} allows {allowed.minimum} to {allowed.maximum}")
+    return given
 
 
 def most_probable(model: Model, probabilities: NDArray[Any], count: int) -> list[Label]:
-    """So many labels of ``model`` by their ``probabilities``, (classes,), the most probable first."""
+    """The ``count`` most probable labels of ``model``, the most probable first; ``probabilities`` is (classes,)."""
     names = model.package.labels
     top = (-probabilities).argsort(kind="stable")[:count]
-    # Python's numbers at once: taking numpy's out one by one is several times as slow.
+    # Converting all numbers at once is several times as quick as one by one.
     pairs = zip(top.tolist(), probabilities[top].tolist(), strict=True)
     return [Label(label=names[i], index=i, probability=probability) for i, probability in pairs]

@@ -8,7 +8,7 @@ from service.engine import Engine
 from service.tasks.caption import Caption
 from service.tasks.classify import Classify
 from service.tasks.classify_text import ClassifyText
-from service.tasks.decoding import Decoder
+from service.tasks.image_decoding import ImageDecoder
 from service.tasks.task import Endpoint, Task
 
 TASKS: Sequence[type[Task[Any]]] = (Classify, Caption, ClassifyText)
@@ -16,5 +16,5 @@ TASKS: Sequence[type[Task[Any]]] = (Classify, Caption, ClassifyText)
 
 def endpoints(engine: Engine, config: Config) -> list[Endpoint]:
     """All ways to ask all tasks; images are decoded for them in one place."""
-    decode = Decoder(config)
+    decode = ImageDecoder(config)
     return [endpoint for task in TASKS for endpoint in task(engine, config, decode).endpoints]

@@ -17,8 +17,8 @@ from service.config import Config
 from service.engine import Engine, Model
 from service.package import Card
 from service.tasks.answer import Timing
-from service.tasks.asker import Asker
-from service.tasks.decoding import Decoder
+from service.tasks.caller import Caller
+from service.tasks.image_decoding import ImageDecoder
 from service.tasks.selection import Selection
 
 NO_EVENTS: Mapping[str, type[BaseModel]] = MappingProxyType({})
@@ -38,7 +38,7 @@ class Ask(BaseModel):
 
 A = TypeVar("A", bound=Ask)
 R = TypeVar("R", bound=BaseModel)
-Answers = Callable[[Model, Any, Asker], AsyncGenerator[BaseModel]]
+Answers = Callable[[Model, Any, Caller], AsyncGenerator[BaseModel]]
 
 
 class Endpoint(NamedTuple):
@@ -87,14 +87,14 @@ class Task(ABC, Generic[A]):
     default: ClassVar[str]
     events: ClassVar[Mapping[str, type[BaseModel]]] = NO_EVENTS
 
-    def __init__(self, engine: Engine, config: Config, decode: Decoder) -> None:
+    def __init__(self, engine: Engine, config: Config, decode: ImageDecoder) -> None:
         self.engine = engine
         self.config = config
         self.decode = decode
         self.select = Selection(engine, self.card, self.does, getattr(config, self.default))
 
     @abstractmethod
-    def answers(self, model: Model, ask: A, asker: Asker) -> AsyncGenerator[BaseModel]:
+    def answers(self, model: Model, ask: A, caller: Caller) -> AsyncGenerator[BaseModel]:
         """The events as they come, then the answer; wrap it in `contextlib.aclosing`.
 
         Raises:
@@ -132,7 +132,7 @@ class BatchTask(Task[A], Generic[A, R]):
 
     @abstractmethod
     async def results(
-        self, model: Model, ask: A, things: Sequence[Any], asker: Asker, *, batch: bool
+        self, model: Model, ask: A, things: Sequence[Any], caller: Caller, *, batch: bool
     ) -> tuple[list[R], Timing]:
         """The result of each of the ``things``, in their order, and where the time went.
 
@@ -140,18 +140,18 @@ class BatchTask(Task[A], Generic[A, R]):
             model: a model of the task that is served.
             ask: what is asked of each; of its fields, ``many`` is not read.
             things: one, or where they are a ``batch`` any number that came.
-            asker: for whom, and by when.
+            caller: for whom, and by when.
             batch: errors say the index of the thing they are about.
         """
 
-    async def answers(self, model: Model, ask: A, asker: Asker) -> AsyncGenerator[BaseModel]:
+    async def answers(self, model: Model, ask: A, caller: Caller) -> AsyncGenerator[BaseModel]:
         """The answer."""
-        (result,), timing = await self.results(model, ask, [getattr(ask, self.many)], asker, batch=False)
+        (result,), timing = await self.results(model, ask, [getattr(ask, self.many)], caller, batch=False)
         yield self.answer(model=model.name, version=model.version, **dict(result), timing=timing)
 
-    async def batch_answers(self, model: Model, ask: Any, asker: Asker) -> AsyncGenerator[BaseModel]:
+    async def batch_answers(self, model: Model, ask: Any, caller: Caller) -> AsyncGenerator[BaseModel]:
         """The answer to a `batch_ask`."""
-        results, timing = await self.results(model, ask, getattr(ask, f"{self.many}s"), asker, batch=True)
+        results, timing = await self.results(model, ask, getattr(ask, f"{self.many}s"), caller, batch=True)
         yield self.batch_answer(model=model.name, version=model.version, results=results, timing=timing)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Several requests to the engine that are one request of a caller."""
+"""Runs the several engine requests of one request side by side."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
-    """What each returns; where one fails or the caller leaves, the others are cancelled and have ended."""
+    """The result of each. If one fails or the caller leaves, the others are cancelled, and awaited."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each) for each in work]

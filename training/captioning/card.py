@@ -9,8 +9,8 @@ import numpy.typing as npt
 from models.captioning.graphs import ATTENTION, IMAGE, LOG_PROBABILITIES, TOKEN, EncoderGraph, StepGraph
 from models.captioning.network import CaptionNetwork
 from service.package import AttentionGrid, CaptionCard, Golden, Graph, Loop, Provenance, TensorSpec
-from service.package import choice as chosen
 from service.package import loop as loops
+from service.package import token_choice as chosen
 from training.captioning.subject import CaptionSubject
 from training.data.vocabulary import END, NEVER_SAID, START
 from training.packages import checksums
@@ -37,7 +37,7 @@ def describe_loop(
         encoder=graph(ENCODER, "encoder", encoder.inputs, encoder.outputs, batches[0]),
         step=graph(STEP, "step", step.inputs, step.outputs, batches[1]),
         sources=_sources(subject.network, step),
-        choice=chosen.Choice(
+        choice=chosen.TokenChoice(
             output=LOG_PROBABILITIES,
             sample=chosen.Sampling(),
             beam=chosen.Beams(width=chosen.BeamWidth(default=subject.recipe.beam_width, minimum=1, maximum=WIDEST)),

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from service.engine import Decoding, Engine, Options
+from service.engine import DecodingOptions, Engine, Options
 from service.imaging import prepare
 from service.package import Package
-from service.package.choice import TOKEN
+from service.package.token_choice import TOKEN
 from training.captioning.metrics import attention_mass, score
 from training.data import Bytes, CaptionSource, find_captions
 from training.data.digit_scenes import DigitScenes
@@ -90,7 +90,7 @@ async def _ask(repository: Path, package: Package, images: Bytes) -> list[Captio
 async def _caption(engine: Engine, package: Package, image: Bytes) -> Caption:
     card = package.captioner
     rows = {card.preprocessing.tensor: prepare(Image.fromarray(image), card.preprocessing)[np.newaxis]}
-    options = Options(timeout_s=600.0, decoding=Decoding(strategy="beam"))
+    options = Options(timeout_s=600.0, decoding=DecodingOptions(strategy="beam"))
     tokens: list[int] = []
     attention: list[npt.NDArray[np.float32]] = []
     async with aclosing(engine.steps(card.name, str(card.version), rows, (), options)) as emissions:

@@ -15,9 +15,9 @@ from deploy.bench.gpu.served import FOLDER
 from deploy.bench.plan import Plan
 from deploy.bench.table import Row, at_least, median_row
 from service.engine.cores import usable_cores
-from service.engine.decoding import Choosing
 from service.engine.device import Device
 from service.engine.model import Model
+from service.engine.sampling_parameters import SamplingParameters
 from service.engine.session import Session
 from service.engine.slots import Slots
 from service.engine.tensors import DTYPES, Tensors
@@ -37,7 +37,7 @@ class Guest:
     steps: int = STEPS
     seed: int = 0
     gone: bool = False
-    choosing: Choosing | None = None
+    sampling: SamplingParameters | None = None
 
 
 def rows(plan: Plan, device: Device, repository: Path = FOLDER) -> Iterator[Row]:

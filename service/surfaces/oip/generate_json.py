@@ -19,7 +19,7 @@ from service.surfaces.oip.json_messages import json_object, read_json, typed
 from service.surfaces.oip.parameters import read_options
 from service.surfaces.oip.responses import Response
 from service.surfaces.oip.tensors import check_finite, listed_tensor
-from service.tasks.text import Spoken
+from service.tasks.detokenizer import Detokenizer
 
 # Of tensors in the one answer to all steps; what is longer is for a stream.
 MAX_GATHERED_BYTES = 16 << 20
@@ -68,7 +68,7 @@ class GenerateAnswer:
         if request.id:
             self._head["id"] = request.id
         self._batched = model.program.max_batch > 0
-        self._spoken = Spoken(model, loop) if loop and loop.text else None
+        self._detokenizer = Detokenizer(model, loop) if loop and loop.text else None
         self._tokens = loop.text.output if loop and loop.text else ""
         self._steps: dict[str, list[Any]] = {name: [] for name in loop.emit} if loop else {}
         self._texts: list[str] = []
@@ -108,14 +108,14 @@ class GenerateAnswer:
 
     def _message(self, response: Response, outputs: dict[str, Any], texts: list[str]) -> dict[str, Any]:
         message: dict[str, Any] = {**self._head, **outputs}
-        if self._spoken is not None:
+        if self._detokenizer is not None:
             message["text_output"] = texts[0] if len(texts) == 1 else texts
         if response.step is not None:
             message["parameters"] = {"step": response.step, "seed": response.answer.seed}
         return message
 
     def _say(self, response: Response) -> list[str]:
-        return self._spoken.say(response.answer.outputs[self._tokens]) if self._spoken else []
+        return self._detokenizer.added_text(response.answer.outputs[self._tokens]) if self._detokenizer else []
 
     def _value(self, name: str, tensor: Tensor) -> Any:
         check_finite(name, tensor, "ask for it by infer or ModelStreamInfer, as binary data")

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
-from service.engine import Decoding, Model, Options
+from service.engine import DecodingOptions, Model, Options
 from service.errors import InvalidArgument
-from service.tasks.text import read_words
+from service.tasks.detokenizer import read_words
 
 # Clients of servers that keep state send these; they say nothing here unless they say that there is a sequence.
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
@@ -20,7 +20,7 @@ def read_options(parameters: Mapping[str, Any], model: Model) -> Options:
     Args:
         parameters: by name, as whole numbers, numbers, texts and truth values: ``priority`` (0: the default level),
             ``timeout`` in microseconds (the longest wait in the queue; 0: the model's), ``steps`` and ``seed``; of
-            a loop that leaves a choice of tokens, each field of `Decoding`, with its ``prefix`` as a text of the
+            a loop that leaves a choice of tokens, each field of `DecodingOptions`, with its ``prefix`` as a text of the
             vocabulary's words or, as ``prefix_tokens``, in tokens: a list of them, or ``"5,7"``.
         model: whose vocabulary a prefix is read by.
 
@@ -43,11 +43,11 @@ def read_options(parameters: Mapping[str, Any], model: Model) -> Options:
     )
 
 
-def _decoding(given: dict[str, Any], model: Model) -> Decoding:
+def _decoding(given: dict[str, Any], model: Model) -> DecodingOptions:
     if "prefix" in given and "prefix_tokens" in given:
         raise InvalidArgument("request parameters 'prefix' and 'prefix_tokens' came; one of them is wanted")
     prefix = given.get("prefix_tokens", ()) or read_words(model, given.get("prefix", ""))
-    return Decoding(prefix=prefix, **{name: given[name] for name in given.keys() & _WISHES})
+    return DecodingOptions(prefix=prefix, **{name: given[name] for name in given.keys() & _WISHES})
 
 
 def _whole_number(name: str, value: Any) -> int:

@@ -78,7 +78,7 @@ async def settled(engine: Engine) -> None:
     assert engine._dispatcher.at_rest
     for queue in engine._made:
         assert not queue
-        assert (queue.line.rows, queue.line.callers, queue.line.reserved) == (0, 0, 0)
+        assert (queue.requests.rows, queue.requests.waiting, queue.requests.reserved) == (0, 0, 0)
         if isinstance(queue, StepLoop):
             assert len(queue.slots) == 0
             assert not queue._active

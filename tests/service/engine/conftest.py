@@ -31,7 +31,7 @@ def loops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def one_step_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop gives its lane back after each step, however quick the step was."""
-    monkeypatch.setattr(steps, "TURN_S", -1.0)
+    monkeypatch.setattr(steps, "RUN_ON_S", -1.0)
 
 
 @pytest.fixture(scope="session")

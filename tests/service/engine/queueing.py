@@ -24,7 +24,7 @@ class Callers:
         signature = self.queue.signature(inputs)
         request = Request(inputs, outputs, len(inputs["left"]), self._loop.create_future(), signature=signature)
         self.requests.append(request)
-        self.queue.line.join(request)
+        self.queue.requests.join(request)
         return request
 
     def ask_rows(self, *rows: int) -> list[Request]:
@@ -33,7 +33,7 @@ class Callers:
     def leave(self, request: Request) -> None:
         """As the engine has it when a caller is cancelled."""
         request.future.cancel()
-        self.queue.line.leave(request)
+        self.queue.requests.leave(request)
         request.release()
 
     def batches(self) -> list[Batch]:
@@ -44,8 +44,8 @@ class Callers:
         return formed
 
     def sizes(self) -> list[list[int]]:
-        """The rows of each part of each batch."""
-        return [[part.rows for part in batch.parts] for batch in self.batches()]
+        """The rows of each chunk of each batch."""
+        return [[chunk.rows for chunk in batch.chunks] for batch in self.batches()]
 
 
 def check_answer(request: Request, inputs: Inputs) -> None:

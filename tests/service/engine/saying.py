@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine import Decoding, Emission, Engine
+from service.engine import DecodingOptions, Emission, Engine
 from service.engine.tensors import Tensors
 from tests.packages import assert_close
 from tests.service.engine.asking import stream
@@ -19,7 +19,7 @@ def say(
 ) -> asyncio.Task[list[Emission]]:
     """A caller who listens to the captions of an image."""
     inputs = {"image": image}
-    return stream(engine, "words", inputs, steps=steps, seed=seed, decoding=Decoding(**wishes))
+    return stream(engine, "words", inputs, steps=steps, seed=seed, decoding=DecodingOptions(**wishes))
 
 
 def rows(emissions: Sequence[Emission]) -> list[list[int]]:

@@ -31,9 +31,9 @@ def test_what_waits_is_joined_first_come_first_served(
     rows: list[int], batches: list[list[int]], callers: Callers
 ) -> None:
     callers.ask_rows(*rows)
-    assert callers.queue.line.rows == sum(rows)
+    assert callers.queue.requests.rows == sum(rows)
     assert callers.sizes() == batches
-    assert callers.queue.line.rows == 0
+    assert callers.queue.requests.rows == 0
     assert not callers.queue
 
 
@@ -68,7 +68,7 @@ def test_only_rows_of_one_shape_share_a_batch_and_those_passed_over_keep_their_p
     for seed, columns in enumerate((narrow, wide, narrow, wide, narrow)):
         callers.ask(sum_inputs(2, seed, **columns))
     narrow_0, wide_1, narrow_2, wide_3, narrow_4 = callers.requests
-    formed = [[part.request for part in batch.parts] for batch in callers.batches()]
+    formed = [[chunk.request for chunk in batch.chunks] for batch in callers.batches()]
     assert formed == [[narrow_0, narrow_2, narrow_4], [wide_1, wide_3]]
 
 
@@ -77,7 +77,7 @@ def test_the_order_a_caller_names_its_inputs_in_does_not_matter(callers: Callers
     first = callers.ask(sum_inputs(2, seed=0, left=3))
     second = callers.ask(dict(reversed(question.items())))
     [batch] = callers.batches()
-    assert [part.request for part in batch.parts] == [first, second]
+    assert [chunk.request for chunk in batch.chunks] == [first, second]
     batch.run()
     batch.answer()
     check_answer(second, question)
@@ -92,17 +92,17 @@ def test_shapes_are_compared_input_by_input(callers: Callers) -> None:
 def test_a_caller_that_left_is_passed_over_and_its_rows_are_given_back(callers: Callers) -> None:
     stays, leaves, stays_too = callers.ask_rows(3, 4, 3)
     callers.leave(leaves)
-    assert callers.queue.line.rows == 6
+    assert callers.queue.requests.rows == 6
     [batch] = callers.batches()
-    assert [part.request for part in batch.parts] == [stays, stays_too]
-    assert callers.queue.line.rows == 0
+    assert [chunk.request for chunk in batch.chunks] == [stays, stays_too]
+    assert callers.queue.requests.rows == 0
 
 
 def test_no_batch_is_formed_where_all_have_left(callers: Callers) -> None:
     for request in callers.ask_rows(3, 20):
         callers.leave(request)
     assert callers.queue.form() is None
-    assert callers.queue.line.rows == 0
+    assert callers.queue.requests.rows == 0
     assert not callers.queue
 
 
@@ -113,9 +113,9 @@ def test_a_caller_that_leaves_half_taken_gives_back_only_what_still_waited(calle
     first = callers.queue.form()
     assert first is not None
     callers.leave(large)
-    assert callers.queue.line.rows == 2
+    assert callers.queue.requests.rows == 2
     [second] = callers.batches()
-    assert [part.request for part in second.parts] == [small]
+    assert [chunk.request for chunk in second.chunks] == [small]
     for batch in (first, second):
         batch.run()
         batch.answer()
@@ -127,9 +127,9 @@ def test_a_caller_whose_time_ran_out_is_passed_over_before_it_has_left(callers: 
     late, in_time = callers.ask_rows(4, 4)
     late.fail(DeadlineExceeded("too late"))
     [batch] = callers.batches()
-    assert [part.request for part in batch.parts] == [in_time]
-    callers.queue.line.leave(late)
-    assert callers.queue.line.rows == 0
+    assert [chunk.request for chunk in batch.chunks] == [in_time]
+    callers.queue.requests.leave(late)
+    assert callers.queue.requests.rows == 0
     with pytest.raises(DeadlineExceeded):
         late.future.result()
 
@@ -156,7 +156,7 @@ def test_the_answer_says_how_long_it_waited_and_how_long_it_ran(callers: Callers
         time.sleep(0.01)
         batch.answer()
     answer = request.future.result()
-    # Queueing ends where the first part begins to run; the runs of both parts are counted, not what lay between.
+    # Queueing ends where the first chunk begins to run; the runs of both chunks are counted, not what lay between.
     begin, end = spans[0]
     assert begin - request.entered <= answer.queue_s <= end - request.entered
     assert 0 < answer.compute_s <= sum(end - begin for begin, end in spans)

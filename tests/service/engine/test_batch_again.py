@@ -16,7 +16,7 @@ def test_those_of_a_batch_that_failed_run_again_one_by_one_before_those_who_wait
     callers.leave(requests[1])
     first.fail(ValueError("the graph failed"))
     assert not any(request.future.done() for request in (requests[0], *requests[2:]))
-    formed = [[part.request for part in batch.parts] for batch in callers.batches()]
+    formed = [[chunk.request for chunk in batch.chunks] for batch in callers.batches()]
     assert formed == [[requests[0]], [requests[2]], [requests[3]]]
 
 
@@ -26,7 +26,7 @@ def test_who_fails_alone_is_answered_so_and_the_others_with_their_own_rows(calle
     [together] = callers.batches()
     together.fail(ValueError("the graph failed"))
     for batch in callers.batches():
-        if batch.parts[0].request is requests[1]:
+        if batch.chunks[0].request is requests[1]:
             batch.fail(ValueError("the graph failed"))
         else:
             batch.run()
@@ -51,7 +51,7 @@ def test_a_request_one_of_whose_parts_fails_fails_once(callers: Callers) -> None
 def ahead_of(callers: Callers) -> list[Request]:
     """Whose rows are joined for the next batch already."""
     ahead = callers.queue._ahead
-    return [] if ahead is None else [part.request for part in ahead.parts]
+    return [] if ahead is None else [chunk.request for chunk in ahead.chunks]
 
 
 def test_a_whole_next_batch_is_joined_ahead_and_is_the_next(callers: Callers) -> None:
@@ -59,9 +59,9 @@ def test_a_whole_next_batch_is_joined_ahead_and_is_the_next(callers: Callers) ->
     requests = [callers.ask(question) for question in questions]
     callers.queue.form_ahead()
     assert ahead_of(callers) == requests[:2]
-    assert callers.queue.line.rows == 12  # they wait on
+    assert callers.queue.requests.rows == 12  # they wait on
     batch, rest = callers.batches()
-    assert [part.request for part in batch.parts] == requests[:2]
+    assert [chunk.request for chunk in batch.chunks] == requests[:2]
     np.testing.assert_array_equal(batch._inputs["left"], np.concatenate([q["left"] for q in questions[:2]]))
     for one in (batch, rest):
         one.run()
@@ -74,7 +74,7 @@ def test_less_than_a_whole_batch_is_not_formed_ahead_as_more_may_come(callers: C
     callers.ask_rows(3, 4)
     callers.queue.form_ahead()
     assert ahead_of(callers) == []
-    assert callers.queue.line.rows == 7
+    assert callers.queue.requests.rows == 7
 
 
 def test_no_more_than_one_batch_is_formed_ahead(callers: Callers) -> None:
@@ -82,7 +82,7 @@ def test_no_more_than_one_batch_is_formed_ahead(callers: Callers) -> None:
     callers.queue.form_ahead()
     callers.queue.form_ahead()
     assert ahead_of(callers) == requests[:1]
-    assert callers.queue.line.rows == 16
+    assert callers.queue.requests.rows == 16
 
 
 def test_who_leaves_a_batch_formed_ahead_is_not_run_and_the_others_are_answered(callers: Callers) -> None:
@@ -95,22 +95,22 @@ def test_who_leaves_a_batch_formed_ahead_is_not_run_and_the_others_are_answered(
     batch.run()
     batch.answer()
     check_answer(stays, question)
-    assert callers.queue.line.rows == 0
+    assert callers.queue.requests.rows == 0
 
 
 def test_who_leaves_a_batch_formed_ahead_gives_its_rows_back_at_once(callers: Callers) -> None:
     leaves, stays, half = callers.ask_rows(5, 3, 20)
     callers.queue.form_ahead()
     assert ahead_of(callers) == [leaves, stays]
-    assert callers.queue.line.rows == 28
+    assert callers.queue.requests.rows == 28
     callers.leave(leaves)
-    assert callers.queue.line.rows == 23
+    assert callers.queue.requests.rows == 23
     callers.queue.form()  # the batch that was formed ahead
-    assert callers.queue.line.rows == 20
+    assert callers.queue.requests.rows == 20
     callers.queue.form_ahead()
     assert ahead_of(callers) == [half]
     callers.leave(half)
-    assert callers.queue.line.rows == 0
+    assert callers.queue.requests.rows == 0
 
 
 def test_a_batch_formed_ahead_that_all_have_left_is_not_run(callers: Callers) -> None:
@@ -151,10 +151,10 @@ def test_a_large_request_whose_part_failed_beside_another_still_gets_all_its_row
     question, other = sum_inputs(20, seed=1), sum_inputs(3, seed=2)
     small, large = callers.ask(other), callers.ask(question)
     shared, *rest = callers.batches()
-    assert [part.rows for part in shared.parts] == [3, 5]
+    assert [chunk.rows for chunk in shared.chunks] == [3, 5]
     shared.fail(ValueError("the graph failed"))
     again = callers.batches()
-    assert [[part.rows for part in batch.parts] for batch in again] == [[3], [5]]
+    assert [[chunk.rows for chunk in batch.chunks] for batch in again] == [[3], [5]]
     for batch in (*rest, *again):
         batch.run()
         batch.answer()

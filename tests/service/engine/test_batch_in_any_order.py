@@ -52,11 +52,11 @@ class AnyInterleaving(RuleBasedStateMachine):
         if batch is None:
             assert not self.callers.queue
             return
-        assert batch.rows == sum(part.rows for part in batch.parts) <= MAX_BATCH
-        assert len({part.inputs["left"].shape[1] for part in batch.parts}) == 1
-        assert not any(part.request.future.done() for part in batch.parts)
+        assert batch.rows == sum(chunk.rows for chunk in batch.chunks) <= MAX_BATCH
+        assert len({chunk.inputs["left"].shape[1] for chunk in batch.chunks}) == 1
+        assert not any(chunk.request.future.done() for chunk in batch.chunks)
         self.running.append(batch)
-        self.begun += [part.request for part in batch.parts if not part.start and part.request not in self.begun]
+        self.begun += [chunk.request for chunk in batch.chunks if not chunk.start and chunk.request not in self.begun]
 
     @rule()
     def form_ahead(self) -> None:
@@ -68,8 +68,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         batch = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
         self.callers.queue.ended()
         if fails:
-            if len(batch.parts) == 1:
-                self.spoiled |= {part.request for part in batch.parts if not part.request.future.done()}
+            if len(batch.chunks) == 1:
+                self.spoiled |= {chunk.request for chunk in batch.chunks if not chunk.request.future.done()}
             batch.fail(ValueError("failed"))
         else:
             batch.run()
@@ -93,7 +93,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.leave(data.draw(st.sampled_from([request for request in self.inside if request.future.done()])))
 
     def leave(self, request: Request) -> None:
-        self.callers.queue.line.leave(request)
+        self.callers.queue.requests.leave(request)
         request.release()
         self.inside.remove(request)
 
@@ -102,8 +102,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         if hasattr(self, "callers"):
             ahead = self.callers.queue._ahead
             waiting = sum(request.rows - request.taken for request in self.inside)
-            waiting += sum(part.rows for part in (ahead.parts if ahead else ()) if part.request in self.inside)
-            assert self.callers.queue.line.rows == waiting
+            waiting += sum(chunk.rows for chunk in (ahead.chunks if ahead else ()) if chunk.request in self.inside)
+            assert self.callers.queue.requests.rows == waiting
 
     @invariant()
     def callers_of_one_shape_begin_in_the_order_they_came(self) -> None:
@@ -128,7 +128,7 @@ class AnyInterleaving(RuleBasedStateMachine):
                     request.future.exception()  # or asyncio would log that nobody has looked
             for request in list(self.inside):
                 self.leave(request)
-            assert self.callers.queue.line.rows == 0
+            assert self.callers.queue.requests.rows == 0
         finally:
             self.loop.close()
 

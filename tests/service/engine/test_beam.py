@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.engine.beam import Beam, Offer
-from service.engine.decoding import Choosing
+from service.engine.beam import Beam, Candidates
+from service.engine.sampling_parameters import SamplingParameters
 
 END = 0
 Sentence = tuple[int, ...]
@@ -51,23 +51,23 @@ def penalty(tokens: int, exponent: float) -> float:
     return float(((5 + tokens) / 6) ** exponent)
 
 
-def search(language: Language, choosing: Choosing, *, ends: bool = True) -> tuple[Beam, int]:
+def search(language: Language, sampling: SamplingParameters, *, ends: bool = True) -> tuple[Beam, int]:
     """The search at its end, and how many steps it took; each row emits the tokens it was given."""
-    beam = Beam(choosing, END if ends else None, language.steps)
-    rows: list[Sentence] = [()] * choosing.width
+    beam = Beam(sampling, END if ends else None, language.steps)
+    rows: list[Sentence] = [()] * sampling.width
     for step in itertools.count(1):
-        offers = [_offer(language, row, choosing.prefix[step - 1 : step]) for row in rows]
+        candidates = [_offer(language, row, sampling.prefix[step - 1 : step]) for row in rows]
         given = np.array([sum((token + 1) * 10**place for place, token in enumerate(row)) for row in rows])
-        if beam.advance(offers, {"given": given}, lambda row, given=given: {"answered": given[row]}):  # type: ignore[misc]
+        if beam.advance(candidates, {"given": given}, lambda row, given=given: {"answered": given[row]}):  # type: ignore[misc]
             return beam, step
         rows = [(*rows[parent], token) for parent, token in zip(beam.parents, beam.tokens, strict=True)]
     raise AssertionError
 
 
-def _offer(language: Language, row: Sentence, forced: Sequence[int]) -> Offer:
+def _offer(language: Language, row: Sentence, forced: Sequence[int]) -> Candidates:
     said = language.after(row) if len(row) < language.steps else np.zeros(language.tokens)
     tokens = list(forced) or range(language.tokens)
-    return Offer(list(tokens), [float(said[token]) for token in tokens])
+    return Candidates(list(tokens), [float(said[token]) for token in tokens])
 
 
 def sentences(beam: Beam) -> list[Sentence]:
@@ -93,7 +93,7 @@ def test_a_beam_as_wide_as_there_are_prefixes_finds_the_best_of_all_sentences(
     language = Language(seed, tokens, steps)
     width = tokens**steps
     beam, _ = search(
-        language, Choosing("beam", width=width, length_penalty=exponent, n_best=min(n_best, width)), ends=ends
+        language, SamplingParameters("beam", width=width, length_penalty=exponent, n_best=min(n_best, width)), ends=ends
     )
     scored = {
         sentence: language.total(sentence) / penalty(len(sentence), exponent) for sentence in language.sentences(ends)
@@ -111,7 +111,9 @@ def test_what_a_narrow_beam_finds_is_a_sentence_with_its_own_numbers(
     seed: int, tokens: int, steps: int, exponent: float, ends: bool, width: int
 ) -> None:
     language = Language(seed, tokens, steps)
-    beam, took = search(language, Choosing("beam", width=width, length_penalty=exponent, n_best=width), ends=ends)
+    beam, took = search(
+        language, SamplingParameters("beam", width=width, length_penalty=exponent, n_best=width), ends=ends
+    )
     best = beam.best()
     assert len(best) <= took <= steps
     scores = best[-1]["score"]
@@ -135,7 +137,7 @@ def test_a_beam_of_one_takes_the_most_probable_token_of_each_step(
 ) -> None:
     """With a length penalty it may go on after the greedy sentence, for a longer one of a better score."""
     language = Language(seed, tokens, steps)
-    beam, _ = search(language, Choosing("beam", length_penalty=exponent), ends=ends)
+    beam, _ = search(language, SamplingParameters("beam", length_penalty=exponent), ends=ends)
     greedy: Sentence = ()
     while len(greedy) < steps and not (ends and END in greedy):
         greedy = (*greedy, int(language.after(greedy).argmax()))
@@ -154,8 +156,8 @@ def test_every_hypothesis_begins_with_the_prefix(
 ) -> None:
     language = Language(seed, tokens, steps)
     prefix = tuple(np.random.default_rng(seed).integers(1, tokens, min(2, steps)).tolist())
-    choosing = Choosing("beam", width=width, length_penalty=exponent, n_best=width, prefix=prefix)
-    beam, _ = search(language, choosing, ends=ends)
+    sampling = SamplingParameters("beam", width=width, length_penalty=exponent, n_best=width, prefix=prefix)
+    beam, _ = search(language, sampling, ends=ends)
     for place, token in enumerate(prefix):
         step = beam.best()[place]
         assert set(step["token"].tolist()) == {token}
@@ -163,23 +165,23 @@ def test_every_hypothesis_begins_with_the_prefix(
 
 
 def test_a_prefix_that_ends_is_the_only_hypothesis() -> None:
-    beam, took = search(Language(1, 3, 4), Choosing("beam", width=3, n_best=3, prefix=(1, END)))
+    beam, took = search(Language(1, 3, 4), SamplingParameters("beam", width=3, n_best=3, prefix=(1, END)))
     assert took == 2
     assert [step["token"].tolist() for step in beam.best()] == [[1], [END]]
 
 
 def test_a_search_is_over_as_soon_as_nothing_unfinished_can_be_among_the_best() -> None:
-    beam = Beam(Choosing("beam", width=2, n_best=1), END, steps=10)
-    assert not beam.advance([Offer([END, 1, 2], [-2.0, -0.5, -1.0])] * 2, {}, lambda row: {})
-    assert beam.advance([Offer([END, 1, 2], [-0.1, -0.2, -3.0])] * 2, {}, lambda row: {})
+    beam = Beam(SamplingParameters("beam", width=2, n_best=1), END, steps=10)
+    assert not beam.advance([Candidates([END, 1, 2], [-2.0, -0.5, -1.0])] * 2, {}, lambda row: {})
+    assert beam.advance([Candidates([END, 1, 2], [-0.1, -0.2, -3.0])] * 2, {}, lambda row: {})
     assert [step["token"].tolist() for step in beam.best()] == [[1], [END]]
 
 
 def test_a_length_penalty_lets_a_search_go_on_for_a_longer_sentence() -> None:
-    steps = [Offer([END, 1], [-1.0, -0.6]), Offer([END, 1], [-0.7, -0.9]), Offer([END], [-0.01])]
+    steps = [Candidates([END, 1], [-1.0, -0.6]), Candidates([END, 1], [-0.7, -0.9]), Candidates([END], [-0.01])]
     best = {}
     for exponent in (0.0, 5.0):
-        beam = Beam(Choosing("beam", width=2, length_penalty=exponent), END, steps=3)
+        beam = Beam(SamplingParameters("beam", width=2, length_penalty=exponent), END, steps=3)
         for offer in steps:
             if beam.advance([offer, offer], {}, lambda row: {}):
                 break
@@ -188,19 +190,19 @@ def test_a_length_penalty_lets_a_search_go_on_for_a_longer_sentence() -> None:
 
 
 def test_a_row_stays_where_its_best_child_does() -> None:
-    beam = Beam(Choosing("beam", width=3), END, steps=9)
-    beam.advance([Offer([1, 2, 3], [-1.0, -2.0, -3.0])] * 3, {}, lambda row: {})
+    beam = Beam(SamplingParameters("beam", width=3), END, steps=9)
+    beam.advance([Candidates([1, 2, 3], [-1.0, -2.0, -3.0])] * 3, {}, lambda row: {})
     assert (beam.parents, beam.tokens) == ([0, 0, 0], [1, 2, 3])
-    best_of_the_second = [Offer([4], [-9.0]), Offer([5, 6], [-1.0, -1.5]), Offer([7], [-0.1])]
+    best_of_the_second = [Candidates([4], [-9.0]), Candidates([5, 6], [-1.0, -1.5]), Candidates([7], [-0.1])]
     beam.advance(best_of_the_second, {}, lambda row: {})
     assert (beam.parents, beam.tokens) == ([1, 1, 2], [6, 5, 7])
 
 
 @pytest.mark.parametrize("value", [float("nan"), -float("inf")])
 def test_a_graph_that_makes_nothing_possible_is_answered_with_something(value: float) -> None:
-    beam = Beam(Choosing("beam", width=2, n_best=2), END, steps=3)
+    beam = Beam(SamplingParameters("beam", width=2, n_best=2), END, steps=3)
     for _ in range(3):
-        if over := beam.advance([Offer([1, 2, END], [value] * 3)] * 2, {}, lambda row: {}):
+        if over := beam.advance([Candidates([1, 2, END], [value] * 3)] * 2, {}, lambda row: {}):
             break
     assert over
     assert beam.best()[-1]["score"].tolist() == [-np.inf]

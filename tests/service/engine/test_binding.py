@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from service.engine.binding import DeviceBuffer
-from service.engine.decoding import Choosing
 from service.engine.device import CPU, Device
 from service.engine.model import Model
+from service.engine.sampling_parameters import SamplingParameters
 from service.engine.session import WARM_RUNS, Session
 from service.engine.slots import Slots
 from service.engine.tensors import DTYPES, Tensors
@@ -30,7 +30,7 @@ Array = NDArray[Any]
 
 
 @dataclass(eq=False)
-class Guest:
+class TimedRequest:
     """A request for steps."""
 
     rows: int
@@ -39,7 +39,7 @@ class Guest:
     inputs: Tensors = field(default_factory=dict)
     encoded: Tensors = field(default_factory=dict)
     gone: bool = False
-    choosing: Choosing | None = None
+    sampling: SamplingParameters | None = None
 
 
 class Stage:
@@ -49,11 +49,11 @@ class Stage:
         self.model = loaded(folder, device)
         assert isinstance(self.model.program, Loop)
         self.slots = Slots(self.model.program, self.model.session)
-        self.given: dict[Guest, list[dict[str, Array]]] = {}
+        self.given: dict[TimedRequest, list[dict[str, Array]]] = {}
 
     def step(self) -> None:
         for stepped in self.slots.step()[1]:
-            self.given.setdefault(stepped.tenant, []).append(stepped.outputs)
+            self.given.setdefault(stepped.request, []).append(stepped.outputs)
 
     def run_out(self) -> None:
         while len(self.slots):
@@ -64,11 +64,11 @@ def loaded(folder: Path, device: Device) -> Model:
     return Model(read_package(folder), partial(Session, intra_op=1, device=device))
 
 
-def letter(seed: int, steps: int, rows: int = 1, token: int = 1) -> Guest:
-    return Guest(rows, seed, steps, {"token": np.full(rows, token), "temperature": np.ones(rows, "f4")})
+def letter(seed: int, steps: int, rows: int = 1, token: int = 1) -> TimedRequest:
+    return TimedRequest(rows, seed, steps, {"token": np.full(rows, token), "temperature": np.ones(rows, "f4")})
 
 
-def letters(stage: Stage, guest: Guest, row: int = 0) -> list[int]:
+def letters(stage: Stage, guest: TimedRequest, row: int = 0) -> list[int]:
     return [int(outputs["next_token"][row]) for outputs in stage.given[guest]]
 
 
@@ -137,9 +137,9 @@ def test_hypotheses_that_go_on_from_others_have_their_states_on_any_device(devic
         image = np.full((1, 2, 2), 13 * number, "u1")
         assert stage.model.encoder is not None
         [features] = stage.model.encoder.run(["features"], {"image": image})
-        choosing = Choosing("beam", width=width, n_best=width) if width > 1 else Choosing("sample")
+        sampling = SamplingParameters("beam", width=width, n_best=width) if width > 1 else SamplingParameters("sample")
         encoded = {"features": np.repeat(features, width, axis=0)}
-        guest = Guest(width, number, 7, encoded=encoded, choosing=choosing)
+        guest = TimedRequest(width, number, 7, encoded=encoded, sampling=sampling)
         guests.append((guest, image[0]))
         stage.slots.place(guest)
         stage.step()
@@ -172,7 +172,7 @@ def test_rows_that_join_end_and_move_up_give_what_each_gives_alone(device: Devic
 def test_answers_made_on_the_device_come_back_when_their_rows_end(device: Device, tmp_path: Path) -> None:
     stage = Stage(write_diffusion(tmp_path), device)
     assert stage.model.encoder is not None
-    guests = [Guest(2, seed, steps) for seed, steps in ((5, 3), (6, 9), (7, 1), (8, 4))]
+    guests = [TimedRequest(2, seed, steps) for seed, steps in ((5, 3), (6, 9), (7, 1), (8, 4))]
     for index, guest in enumerate(guests):
         labels = {"label": np.full(guest.rows, index % 3)}
         guest.encoded = {"pattern": stage.model.encoder.run(["pattern"], labels)[0]}
@@ -189,7 +189,7 @@ def test_answers_made_on_the_device_come_back_when_their_rows_end(device: Device
 def act(stage: Stage, seed: int) -> None:
     """Guests of random sizes and lengths come and go at random."""
     chance = Random(seed)
-    inside: list[Guest] = []
+    inside: list[TimedRequest] = []
     for number in range(40):
         guest = letter(seed * 100 + number, chance.randint(1, 12), chance.randint(1, 3), chance.randint(1, 9))
         if len(stage.slots) + guest.rows <= SLOTS and chance.random() < 0.6:
@@ -226,7 +226,7 @@ def test_a_step_that_failed_is_taken_again_without_the_rows_that_made_it_fail(de
     assert stage.slots.failing() == {poison: ""}
     stage.slots.drop([poison])
     for stepped in stage.slots.step(again=True)[1]:
-        stage.given.setdefault(stepped.tenant, []).append(stepped.outputs)
+        stage.given.setdefault(stepped.request, []).append(stepped.outputs)
     stage.run_out()
     for row in range(2):
         alone = chars(2, 5, row)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.engine import Answer, Engine
-from service.engine.gathering import ENOUGH, PROBE_EVERY, QUIET_TURNS
+from service.engine.gathering import ENOUGH, PROBE_EVERY, QUIET_ITERATIONS
 from tests.packages import MAX_BATCH, example, write_package
 from tests.service.engine.asking import ask, check_all, run_on, serving, settled
 
@@ -36,7 +36,7 @@ async def test_one_caller_alone_is_answered_without_waiting_for_others_but_now_a
     async with serving(repository) as engine:
         run_on(engine, lanes=False)
         turns = [await turns_of_one(engine) for _ in range(2 * PROBE_EVERY)]
-    assert sum(count > QUIET_TURNS for count in turns) == 2
+    assert sum(count > QUIET_ITERATIONS for count in turns) == 2
     assert sorted(turns)[-3] <= 4
 
 

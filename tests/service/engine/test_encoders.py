@@ -84,10 +84,13 @@ async def test_a_request_whose_steps_find_no_room_is_refused_before_its_encoder_
             running = caption(engine, SLOTS)
             await encoder.gate.reached(1)
             waiting = caption(engine, ROOM)
-            await until(lambda: steps.line.rows == ROOM)
+            await until(lambda: steps.requests.rows == ROOM)
             assert encoded(engine) == SLOTS + ROOM
             for rows, options in ((1, {}), (ROOM, {"timeout_s": 5})):
-                with pytest.raises(QueueFull, match=f"'words': {ROOM} rows wait, {rows} came, {ROOM} may"):
+                with pytest.raises(
+                    QueueFull,
+                    match=f"'words': the queue holds {ROOM} of at most {ROOM} rows; .* {rows} more",
+                ):
                     await caption(engine, rows, **options)
             with pytest.raises(QueueFull, match=f"{ROOM} rows wait, 3 came"):  # the rows of its beams
                 await say(engine, strategy="beam", beam_width=3)
@@ -106,11 +109,11 @@ async def test_places_are_held_while_the_encoder_runs_and_nobody_is_refused_afte
         with encoder.gated(), encoder.gate.closed():
             first = caption(engine, ROOM - 1)
             await encoder.gate.reached(1)
-            assert (steps.line.rows, steps.line.reserved) == (0, ROOM - 1)
+            assert (steps.requests.rows, steps.requests.reserved) == (0, ROOM - 1)
             with pytest.raises(QueueFull):
                 await caption(engine, 2)
             second = caption(engine, 1)
-            await until(lambda: steps.line.reserved == ROOM)
+            await until(lambda: steps.requests.reserved == ROOM)
         await asyncio.gather(first, second)
         await settled(engine)
 

@@ -29,7 +29,7 @@ async def test_a_full_queue_refuses_at_once_and_takes_requests_again_when_it_has
             running = ask(engine, example(1))
             await gate.reached(1)
             waiting = await ask_in_turn(engine, 3, 1)
-            with pytest.raises(QueueFull, match="'tiny': 4 rows wait, 1 came, 4 may"):
+            with pytest.raises(QueueFull, match="'tiny': the queue holds 4 of at most 4 rows"):
                 await engine.infer("tiny", "1", {"image": example(1)})
             # Each model has a queue of its own.
             elsewhere = ask(engine, example(4), model="other", version=None)

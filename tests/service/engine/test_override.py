@@ -135,6 +135,6 @@ async def test_a_queue_that_a_load_made_shorter_is_full_sooner(folder: Path) -> 
             await gate.reached(1)
             waiting = ask(engine, example(2))
             await asyncio.sleep(0)
-            with pytest.raises(QueueFull, match="2 rows wait, 1 came, 2 may"):
+            with pytest.raises(QueueFull, match="the queue holds 2 of at most 2 rows"):
                 await ask(engine, example(1))
         await asyncio.gather(running, waiting)

@@ -149,7 +149,7 @@ async def test_a_part_has_a_line_of_its_own_and_both_count_as_the_models(seeing:
             await asyncio.sleep(0)
             assert waiting(engine)["seeing"] == 3
             assert engine._rows("seeing", "1") == 5
-            with pytest.raises(QueueFull, match="'seeing': 3 rows wait, 1 came, 3 may"):
+            with pytest.raises(QueueFull, match="'seeing': the queue holds 3 of at most 3 rows"):
                 await ask_part(engine, example(1))
         await asyncio.gather(running, whole, *parts)
         found = engine.repository.get("seeing").statistics

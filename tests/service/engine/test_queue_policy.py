@@ -128,7 +128,7 @@ async def test_the_cards_queue_size_stands_in_the_place_of_the_servers(size: int
             await gate.reached(1)
             waiting = [ask(engine, example(1)) for _ in range(limit)]
             await asyncio.sleep(0)
-            with pytest.raises(QueueFull, match=f"{limit} rows wait, 1 came, {limit} may"):
+            with pytest.raises(QueueFull, match=f"the queue holds {limit} of at most {limit} rows"):
                 await ask(engine, example(1))
         await asyncio.gather(running, *waiting)
         assert engine.repository.get("tiny").statistics.failures == {"REJECTED": 1}

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine.decoding import Choosing
 from service.engine.model import Model
+from service.engine.sampling_parameters import SamplingParameters
+from service.engine.sequence_group import StepResult
 from service.engine.session import Session
 from service.engine.slots import Slots
-from service.engine.tenancy import Stepped
 from service.engine.tensors import Tensors
 from service.package import Loop, read_package
 from tests.packages import assert_close, change_card
@@ -22,7 +22,7 @@ from tests.step_packages.diffusion import patterns
 
 
 @dataclass(eq=False)
-class Tenant:
+class SlotRequest:
     """Rows of the character model, and what they have given."""
 
     rows: int = 1
@@ -30,10 +30,10 @@ class Tenant:
     seed: int = 0
     token: int = 1
     gone: bool = False
-    choosing: Choosing | None = None
+    sampling: SamplingParameters | None = None
     inputs: Tensors = field(init=False)
     encoded: Tensors = field(default_factory=dict)
-    given: list[Stepped] = field(default_factory=list)
+    given: list[StepResult] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.inputs = {"token": np.full(self.rows, self.token), "temperature": np.ones(self.rows, "f4")}
@@ -65,10 +65,10 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 
 def step(slots: Slots, *, again: bool = False) -> int:
-    """One step, handed to the tenants; the rows it took."""
+    """One step, handed to the requests; the rows it took."""
     run, given = slots.step(again=again)
     for stepped in given:
-        stepped.tenant.given.append(stepped)
+        stepped.request.given.append(stepped)
     return run.rows
 
 
@@ -87,51 +87,51 @@ def endless_seed(steps: int, row: int = 0) -> int:
 
 def test_a_row_steps_until_it_ends_or_its_steps_are_over(make: Make) -> None:
     for seed in range(20):
-        slots, tenant = make(), Tenant(seed=seed)
-        slots.place(tenant)
+        slots, request = make(), SlotRequest(seed=seed)
+        slots.place(request)
         step_to_the_end(slots)
-        tenant.check()
+        request.check()
 
 
 def test_rows_of_different_step_counts_share_every_step(make: Make) -> None:
     slots, seed = make(), endless_seed(9)
-    tenants = [Tenant(steps=steps, seed=seed) for steps in (2, 9, 5)]
-    for tenant in tenants:
-        slots.place(tenant)
+    requests = [SlotRequest(steps=steps, seed=seed) for steps in (2, 9, 5)]
+    for request in requests:
+        slots.place(request)
     assert step_to_the_end(slots) == [3, 3, 2, 2, 2, 1, 1, 1, 1]
-    for tenant in tenants:
-        tenant.check()
+    for request in requests:
+        request.check()
 
 
 def test_each_row_of_a_request_draws_its_own_numbers(make: Make) -> None:
-    slots, tenant = make(), Tenant(rows=SLOTS, seed=3)
-    slots.place(tenant)
+    slots, request = make(), SlotRequest(rows=SLOTS, seed=3)
+    slots.place(request)
     step_to_the_end(slots)
-    tenant.check()
+    request.check()
     assert len({tuple(chars(3, row=row)) for row in range(SLOTS)}) == SLOTS
 
 
 def test_a_row_that_ended_repeats_its_last_values_and_gives_its_answer_with_the_last_row(make: Make) -> None:
     lengths = {seed: [len(chars(seed, row=row)) for row in range(3)] for seed in range(100)}
     seed = next(seed for seed, (a, b, c) in lengths.items() if b + 2 < a < c)
-    slots, tenant = make(), Tenant(rows=3, seed=seed)
-    slots.place(tenant)
+    slots, request = make(), SlotRequest(rows=3, seed=seed)
+    slots.place(request)
     rows = step_to_the_end(slots)
     assert [rows.count(count) for count in (3, 2, 1)] == list(np.diff(sorted([0, *lengths[seed]])))
-    tenant.check()
-    assert ["next_hidden" in stepped.outputs for stepped in tenant.given] == [False] * (len(rows) - 1) + [True]
+    request.check()
+    assert ["next_hidden" in stepped.outputs for stepped in request.given] == [False] * (len(rows) - 1) + [True]
     hidden = np.stack([chars_row(seed, row=row)[1] for row in range(3)])
-    assert_close(tenant.given[-1].outputs["next_hidden"], hidden)
+    assert_close(request.given[-1].outputs["next_hidden"], hidden)
 
 
 def test_what_was_emitted_is_not_touched_by_later_steps(make: Make) -> None:
-    slots, tenant = make(), Tenant(rows=2, seed=endless_seed(6), steps=6)
-    slots.place(tenant)
+    slots, request = make(), SlotRequest(rows=2, seed=endless_seed(6), steps=6)
+    slots.place(request)
     copies = []
     while len(slots):
         step(slots)
-        copies.append({name: values.copy() for name, values in tenant.given[-1].outputs.items()})
-    for stepped, copied in zip(tenant.given, copies, strict=True):
+        copies.append({name: values.copy() for name, values in request.given[-1].outputs.items()})
+    for stepped, copied in zip(request.given, copies, strict=True):
         for name, values in stepped.outputs.items():
             np.testing.assert_array_equal(values, copied[name])
 
@@ -139,28 +139,28 @@ def test_what_was_emitted_is_not_touched_by_later_steps(make: Make) -> None:
 @pytest.mark.parametrize("leaving", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
 def test_slots_stay_dense_whoever_leaves(leaving: tuple[int, ...], make: Make) -> None:
     slots = make()
-    tenants = [Tenant(rows=rows, seed=seed) for seed, rows in enumerate((2, 3, 1))]
-    for tenant in tenants:
-        slots.place(tenant)
+    requests = [SlotRequest(rows=rows, seed=seed) for seed, rows in enumerate((2, 3, 1))]
+    for request in requests:
+        slots.place(request)
     step(slots)
-    slots.drop([tenants[index] for index in leaving])
-    stay = [tenant for index, tenant in enumerate(tenants) if index not in leaving]
-    assert sorted(map(id, slots.tenants)) == sorted(map(id, stay))
-    assert len(slots) <= sum(tenant.rows for tenant in stay)
-    newcomer = Tenant(rows=2, seed=7)
+    slots.drop([requests[index] for index in leaving])
+    stay = [request for index, request in enumerate(requests) if index not in leaving]
+    assert sorted(map(id, slots.requests)) == sorted(map(id, stay))
+    assert len(slots) <= sum(request.rows for request in stay)
+    newcomer = SlotRequest(rows=2, seed=7)
     slots.place(newcomer)
     step_to_the_end(slots)
-    for tenant in (*stay, newcomer):
-        tenant.check()
+    for request in (*stay, newcomer):
+        request.check()
 
 
 def test_slots_count_the_rows_somebody_still_listens_to(make: Make) -> None:
-    slots, gone = make(), Tenant(rows=3, steps=2)
+    slots, gone = make(), SlotRequest(rows=3, steps=2)
     slots.place(gone)
-    slots.place(Tenant(rows=2, steps=2))
-    assert (len(slots), slots.listening) == (5, 5)
+    slots.place(SlotRequest(rows=2, steps=2))
+    assert (len(slots), slots.waited_for) == (5, 5)
     gone.gone = True
-    assert (len(slots), slots.listening) == (5, 2)
+    assert (len(slots), slots.waited_for) == (5, 2)
 
 
 Moves = list[tuple[str, int, int]]
@@ -173,29 +173,29 @@ Moves = list[tuple[str, int, int]]
     )
 )
 def test_whatever_comes_leaves_and_fails_every_row_gives_what_it_gives_alone(make: Make, moves: Moves) -> None:
-    slots, tenants, dropped = make(), list[Tenant](), set[Tenant]()
+    slots, requests, dropped = make(), list[SlotRequest](), set[SlotRequest]()
     for move, number, rows in moves:
         fits = len(slots) + rows <= SLOTS
-        if move == "drop" and slots.tenants:
-            leaver = slots.tenants[number % len(slots.tenants)]
+        if move == "drop" and slots.requests:
+            leaver = slots.requests[number % len(slots.requests)]
             dropped.add(leaver)
             slots.drop([leaver])
         elif move in ("place", "poison") and fits:
-            tenants.append(
-                Tenant(rows=rows, seed=number, steps=number % 13 + 1, token=POISON if move == "poison" else 1)
+            requests.append(
+                SlotRequest(rows=rows, seed=number, steps=number % 13 + 1, token=POISON if move == "poison" else 1)
             )
-            slots.place(tenants[-1])
+            slots.place(requests[-1])
         elif len(slots):
             dropped |= step_over_poison(slots)
     while len(slots):
         dropped |= step_over_poison(slots)
-    for tenant in set(tenants) - dropped:
-        tenant.check()
+    for request in set(requests) - dropped:
+        request.check()
 
 
 def step_over_poison(slots: Slots) -> set[Any]:
     """A step without those that make it fail, who are returned."""
-    poisoned = {tenant for tenant in slots.tenants if tenant.token == POISON}
+    poisoned = {request for request in slots.requests if request.token == POISON}
     if not poisoned:
         step(slots)
         return set()
@@ -213,45 +213,45 @@ def test_a_row_that_fails_half_way_takes_nobody_along(tmp_path: Path) -> None:
     slots = slots_of(write_chars(tmp_path, fatal=fatal))()
     dies = next(seed for seed in range(1000) if fatal in chars(seed)[2:6])
     lives = [seed for seed in range(1000) if fatal not in chars(seed) and len(chars(seed)) > 8][:3]
-    tenants = {seed: Tenant(seed=seed) for seed in (lives[0], dies, *lives[1:])}
-    for tenant in tenants.values():
-        slots.place(tenant)
+    requests = {seed: SlotRequest(seed=seed) for seed in (lives[0], dies, *lives[1:])}
+    for request in requests.values():
+        slots.place(request)
     steps_before = chars(dies).index(fatal) + 1
     for _ in range(steps_before):
         step(slots)
     with pytest.raises(Exception, match="out of data bounds"):
         step(slots)
-    assert slots.failing() == {tenants[dies]: ""}
-    slots.drop([tenants[dies]])
+    assert slots.failing() == {requests[dies]: ""}
+    slots.drop([requests[dies]])
     step(slots, again=True)
     step_to_the_end(slots)
     for seed in lives:
-        tenants[seed].check()
+        requests[seed].check()
 
 
 def test_an_answer_that_is_also_emitted_comes_with_every_step(tmp_path: Path) -> None:
     folder = write_chars(tmp_path)
     change_card(folder, "loop.answer", ["logprob"])
     change_card(folder, "loop.emit", ["next_token", "logprob"])
-    slots, tenant = slots_of(folder)(), Tenant(seed=endless_seed(3), steps=3)
-    slots.place(tenant)
+    slots, request = slots_of(folder)(), SlotRequest(seed=endless_seed(3), steps=3)
+    slots.place(request)
     step_to_the_end(slots)
-    assert [sorted(stepped.outputs) for stepped in tenant.given] == [["logprob", "next_token"]] * 3
+    assert [sorted(stepped.outputs) for stepped in request.given] == [["logprob", "next_token"]] * 3
 
 
 def test_drawn_states_fresh_noise_and_schedules_are_each_requests_own(tmp_path: Path) -> None:
     slots = slots_of(write_diffusion(tmp_path))()
-    tenants = []
+    requests = []
     for seed, (rows, steps) in enumerate([(2, 7), (1, 100), (3, 1), (2, 13)]):
-        tenant = Tenant(rows=rows, steps=steps, seed=seed)
-        tenant.inputs, tenant.encoded = {}, {"pattern": patterns()[np.arange(rows) % 3]}
-        slots.place(tenant)
-        tenants.append(tenant)
+        request = SlotRequest(rows=rows, steps=steps, seed=seed)
+        request.inputs, request.encoded = {}, {"pattern": patterns()[np.arange(rows) % 3]}
+        slots.place(request)
+        requests.append(request)
         step(slots)
     step_to_the_end(slots)
-    for tenant in tenants:
-        [answer] = tenant.given
+    for request in requests:
+        [answer] = request.given
         assert answer.last
-        assert answer.step == tenant.steps
-        wanted = np.stack([diffusion(tenant.seed, row % 3, tenant.steps, row) for row in range(tenant.rows)])
+        assert answer.step == request.steps
+        wanted = np.stack([diffusion(request.seed, row % 3, request.steps, row) for row in range(request.rows)])
         assert_close(answer.outputs["image"], wanted)

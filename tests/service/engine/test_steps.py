@@ -104,14 +104,22 @@ async def test_an_answer_says_which_seed_gives_it_again(loops: Path) -> None:
 WRONG: dict[str, tuple[dict[str, Any], type[LectoriumError], str]] = {
     "unknown_model": ({"model": "huge"}, UnknownModel, "no model 'huge'"),
     "runs_once": ({"model": "tiny"}, InvalidArgument, "model 'tiny' runs once; it has no steps"),
-    "no_steps": ({"options": Options(steps=0)}, InvalidArgument, "'chars': 0 steps came; 1 to 1000 are wanted"),
-    "too_many_steps": ({"options": Options(steps=1001)}, InvalidArgument, "1001 steps came; 1 to 1000 are wanted"),
+    "no_steps": ({"options": Options(steps=0)}, InvalidArgument, "steps is 0; model 'chars' allows 1 to 1000"),
+    "too_many_steps": (
+        {"options": Options(steps=1001)},
+        InvalidArgument,
+        "steps is 1001; model 'chars' allows 1 to 1000",
+    ),
     "negative_seed": (
         {"options": Options(seed=-1)},
         InvalidArgument,
-        "'chars': seed -1 came; 0 to 9223372036854775807",
+        "seed is -1; model 'chars' allows 0 to 9223372036854775807",
     ),
-    "large_seed": ({"options": Options(seed=2**63)}, InvalidArgument, "seed 9223372036854775808 came"),
+    "large_seed": (
+        {"options": Options(seed=2**63)},
+        InvalidArgument,
+        "seed is 9223372036854775808; model 'chars' allows",
+    ),
     "unknown_level": ({"options": Options(priority=2)}, InvalidArgument, "'chars': priority 2 came"),
     "unknown_input": ({"inputs": {"word": np.ones(1)}}, InvalidArgument, "'chars' has no input 'word'"),
     "inner_input": ({"inputs": {"hidden": np.ones((1, 8), "f4")}}, InvalidArgument, "'chars' has no input 'hidden'"),
@@ -167,7 +175,7 @@ async def test_a_loops_full_line_refuses_at_once(loops: Path, one_step_a_turn: N
             await gate.reached(1)
             waiting = stream(engine, "endless", token(4), steps=2)
             await asyncio.sleep(0)
-            with pytest.raises(QueueFull, match="'endless': 4 rows wait, 1 came, 4 may"):
+            with pytest.raises(QueueFull, match="'endless': the queue holds 4 of at most 4 rows"):
                 await stream(engine, "endless")
         await asyncio.gather(running, waiting)
         assert engine.repository.get("endless").statistics.failures == {"REJECTED": 1}

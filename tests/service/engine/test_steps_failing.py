@@ -41,7 +41,7 @@ async def test_a_request_that_makes_the_step_fail_fails_alone(loops: Path, caplo
 async def test_a_request_that_fails_half_way_has_given_what_came_before(
     turn_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.engine.steps.TURN_S", turn_s)
+    monkeypatch.setattr("service.engine.steps.RUN_ON_S", turn_s)
     fatal = 5
     write_chars(tmp_path, fatal=fatal)
     dies = next(seed for seed in range(1000) if fatal in chars(seed)[3:8] and fatal not in chars(seed)[:3])
@@ -95,7 +95,7 @@ def spoil_steps(monkeypatch: pytest.MonkeyPatch, fails: Callable[[int], bool]) -
 async def test_a_step_that_fails_for_no_single_row_ends_those_in_it_and_nobody_else(
     turn_s: float, lanes: int, loops: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.engine.steps.TURN_S", turn_s)
+    monkeypatch.setattr("service.engine.steps.RUN_ON_S", turn_s)
     spoil_steps(monkeypatch, lambda rows: rows > 5)
     async with serving(loops, lanes=lanes) as engine:
         together = [stream(engine, "endless", token(3), steps=4, seed=seed) for seed in range(2)]
@@ -110,7 +110,7 @@ async def test_a_step_that_fails_for_no_single_row_ends_those_in_it_and_nobody_e
 async def test_who_ended_in_an_earlier_step_of_a_turn_that_fails_is_answered(
     loops: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.engine.steps.TURN_S", 10.0)
+    monkeypatch.setattr("service.engine.steps.RUN_ON_S", 10.0)
     async with serving(loops) as engine:
         ends, fails = (stream(engine, "endless", token(2), steps=steps, seed=1) for steps in (2, 9))
         taken = Slots.step
@@ -137,7 +137,7 @@ async def test_after_a_failed_turn_the_next_one_is_without_those_who_failed(
 
         def spoiled(slots: Slots, *, again: bool = False) -> Any:
             given = step(slots, again=again)
-            if any(tenant.steps == 9 for tenant in slots.tenants):
+            if any(request.steps == 9 for request in slots.requests):
                 raise MemoryError("the library has no more")
             return given
 

@@ -60,7 +60,7 @@ async def test_a_newcomer_joins_at_the_next_step_and_hears_of_it_before_the_one_
 async def test_the_steps_of_a_loop_that_is_alone_share_a_turn_but_for_a_newcomers_first(
     loops: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.engine.steps.TURN_S", 10.0)
+    monkeypatch.setattr("service.engine.steps.RUN_ON_S", 10.0)
     async with serving(loops) as engine:
         turns = turns_of(engine)
         check_tokens(await stream(engine, "endless", steps=100, seed=1), 1, 100, ends=False)
@@ -70,7 +70,7 @@ async def test_the_steps_of_a_loop_that_is_alone_share_a_turn_but_for_a_newcomer
 @pytest.fixture
 def long_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop keeps its lane for as long as nobody else waits."""
-    monkeypatch.setattr("service.engine.steps.TURN_S", 1000.0)
+    monkeypatch.setattr("service.engine.steps.RUN_ON_S", 1000.0)
 
 
 async def test_a_turn_of_many_steps_ends_when_a_request_for_another_model_comes(loops: Path, long_turns: None) -> None:

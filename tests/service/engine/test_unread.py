@@ -5,8 +5,8 @@ import asyncio
 import numpy as np
 import pytest
 
+from service.engine.sequence_group import StepResult
 from service.engine.steps import MAX_UNREAD_BYTES, StepRequest
-from service.engine.tenancy import Stepped
 from service.errors import CallerBehind
 
 # So many are taken, and one more is not.
@@ -19,7 +19,7 @@ def request() -> StepRequest:
 
 
 def emit(request: StepRequest, step: int, size: int = SIZE) -> None:
-    request.emit(Stepped(request, step, {"image": np.zeros(size, "u1")}, False))
+    request.emit(StepResult(request, step, {"image": np.zeros(size, "u1")}, False))
 
 
 async def read(request: StepRequest) -> int:

@@ -96,8 +96,8 @@ def test_images_that_are_too_large_together_are_refused(batches: Batches) -> Non
     [
         ({"model": "nope"}, "NOT_FOUND", "no model 'nope'"),
         ({"top_k": 9}, "INVALID_ARGUMENT", "top_k is 9; model 'tiny' allows 1 to 3"),
-        ({"views": "nine"}, "INVALID_ARGUMENT", "views 'nine' came; model 'tiny' takes"),
-        ({"explain": "cam"}, "INVALID_ARGUMENT", "explain 'cam' came; model 'tiny' has none"),
+        ({"views": "nine"}, "INVALID_ARGUMENT", "views is 'nine'; model 'tiny' takes"),
+        ({"explain": "cam"}, "INVALID_ARGUMENT", "explain is 'cam'; model 'tiny' allows none"),
     ],
 )
 def test_what_is_asked_of_all_is_checked_as_for_one(

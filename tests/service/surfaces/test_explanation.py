@@ -119,19 +119,19 @@ def test_views_and_explanation_go_together(images: ImageTransport) -> None:
 
 
 WRONG = {
-    "views": ({"views": "nine"}, "views 'nine' came; model 'seeing' takes ['single', 'flip', 'ten_crop']"),
-    "method": ({"explain": "why"}, "explain 'why' came; model 'seeing' takes ['cam', 'deconv']"),
+    "views": ({"views": "nine"}, "views is 'nine'; model 'seeing' allows ['single', 'flip', 'ten_crop']"),
+    "method": ({"explain": "why"}, "explain is 'why'; model 'seeing' allows ['cam', 'deconv']"),
     "label": (
         {"explain": "cam", "explain_label": "four"},
-        "explain_label 'four' came; model 'seeing' takes ['zero', 'one', 'two', '0..2']",
+        "explain_label is 'four'; model 'seeing' allows ['zero', 'one', 'two', '0..2']",
     ),
     "index": (
         {"explain": "cam", "explain_label": "3"},
-        "explain_label '3' came; model 'seeing' takes ['zero', 'one', 'two', '0..2']",
+        "explain_label is '3'; model 'seeing' allows ['zero', 'one', 'two', '0..2']",
     ),
     "layer": (
         {"explain": "deconv", "layer": "conv9"},
-        "layer 'conv9' came; model 'seeing' takes ['conv1', 'conv2', 'conv3']",
+        "layer is 'conv9'; model 'seeing' allows ['conv1', 'conv2', 'conv3']",
     ),
     "label alone": ({"explain_label": "one"}, "explain_label was given; it is allowed with explain 'cam' only"),
     "layer alone": ({"layer": "conv1"}, "layer was given; it is allowed with explain 'deconv' only"),
@@ -144,7 +144,7 @@ WRONG = {
         "layer was given; it is allowed with explain 'deconv' only",
     ),
     "a long text": ({"explain": "w" * 5000}, f"explain '{'w' * 80}' came; model 'seeing' takes ['cam', 'deconv']"),
-    "no such ability": ({"model": "tiny", "explain": "cam"}, "explain 'cam' came; model 'tiny' has none"),
+    "no such ability": ({"model": "tiny", "explain": "cam"}, "explain is 'cam'; model 'tiny' allows none"),
 }
 
 

@@ -61,13 +61,13 @@ def test_while_a_model_is_missing_the_others_are_served() -> None:
 async def test_work_that_goes_on_without_its_request_is_in_flight_and_waited_for() -> None:
     gate = open_gate()
     with gate.call(SURFACE, connection="a caller's") as call:
-        asker = call.asker
-    assert asker.connection == "a caller's"
-    asker.still_runs(1)
+        caller = call.caller
+    assert caller.connection == "a caller's"
+    caller.still_runs(1)
     drained = asyncio.create_task(gate.drained(10))
     await asyncio.sleep(0)
     assert (inside(), drained.done()) == (1, False)
-    asker.still_runs(-1)
+    caller.still_runs(-1)
     await drained
     assert inside() == 0
 

@@ -50,7 +50,7 @@ def image_asker(transport: ImageTransport) -> Callable[[int], None]:
     return ask
 
 
-def asker(server: Server, way: str) -> tuple[Callable[[int], None], Callable[[], None]]:
+def caller(server: Server, way: str) -> tuple[Callable[[int], None], Callable[[], None]]:
     """A function that asks once and checks the answer, and one that hangs up."""
     if way in IMAGE_TRANSPORTS:
         images = IMAGE_TRANSPORTS[way](server)
@@ -61,7 +61,7 @@ def asker(server: Server, way: str) -> tuple[Callable[[int], None], Callable[[],
 
 def gather(server: Server, ways: list[str]) -> list[Future[None]]:
     """Send one request each way while the lane is occupied; returns when the lane is free and all are answered."""
-    askers = [asker(server, way) for way in ways]
+    askers = [caller(server, way) for way in ways]
     with ThreadPoolExecutor(len(ways)) as pool, slow_model_occupied(server):
         inside = server.metric("lectorium_in_flight_requests")
         asked = [pool.submit(ask, seed) for seed, (ask, _) in enumerate(askers)]

@@ -3,20 +3,20 @@
 from contextlib import aclosing
 from typing import Any
 
-from service.tasks.asker import ANYBODY, Asker
+from service.tasks.caller import ANY_CALLER, Caller
 from service.tasks.task import Endpoint
 
 
-async def everything(endpoint: Endpoint, asker: Asker = ANYBODY, **fields: Any) -> list[Any]:
+async def everything(endpoint: Endpoint, caller: Caller = ANY_CALLER, **fields: Any) -> list[Any]:
     """Its events, and at last its answer."""
     ask = endpoint.ask.model_construct(**fields)
     model = endpoint.select(ask.model, ask.version)
-    async with aclosing(endpoint.answers(model, ask, asker)) as found:
+    async with aclosing(endpoint.answers(model, ask, caller)) as found:
         return [each async for each in found]
 
 
-async def answer(endpoint: Endpoint, asker: Asker = ANYBODY, **fields: Any) -> Any:
+async def answer(endpoint: Endpoint, caller: Caller = ANY_CALLER, **fields: Any) -> Any:
     """Its answer."""
-    *_, last = await everything(endpoint, asker, **fields)
+    *_, last = await everything(endpoint, caller, **fields)
     assert isinstance(last, endpoint.answer)
     return last

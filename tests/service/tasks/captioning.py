@@ -13,7 +13,7 @@ from service.config import Config
 from service.engine import Engine
 from service.tasks.caption import Caption
 from service.tasks.captioning import Captioning, Word
-from service.tasks.decoding import Decoder
+from service.tasks.image_decoding import ImageDecoder
 from tests.packages import change_card
 from tests.pictures import encoded
 from tests.service.tasks.asking import everything
@@ -77,7 +77,7 @@ async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple[Capt
     settings = {"repository": repository, "lanes": 1, "intra_op": 1, **settings}
     config = Config.model_validate(settings)
     async with Engine(config) as engine:
-        yield Caption(engine, config, Decoder(config)), engine
+        yield Caption(engine, config, ImageDecoder(config)), engine
 
 
 async def ask(

@@ -10,9 +10,9 @@ from PIL import Image
 
 from service.config import Config
 from service.engine import Engine
-from service.tasks.asker import ANYBODY, Asker
+from service.tasks.caller import ANY_CALLER, Caller
 from service.tasks.classify import Classify
-from service.tasks.decoding import Decoder
+from service.tasks.image_decoding import ImageDecoder
 from tests.packages import example
 from tests.pictures import encoded
 from tests.service.tasks.asking import answer
@@ -24,7 +24,7 @@ async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple["Cla
     settings = {"repository": repository, "lanes": 1, "intra_op": 1, "default_classifier": "tiny", **settings}
     config = Config.model_validate(settings)
     async with Engine(config) as engine:
-        yield Classifying(Classify(engine, config, Decoder(config))), engine
+        yield Classifying(Classify(engine, config, ImageDecoder(config))), engine
 
 
 class ClassifyOptions(NamedTuple):
@@ -52,10 +52,10 @@ class Classifying:
         model: str = "",
         version: str = "",
         options: ClassifyOptions = DEFAULTS,
-        asker: Asker = ANYBODY,
+        caller: Caller = ANY_CALLER,
     ) -> Any:
         """The answer of one."""
-        return await answer(self._one, asker, image=image, model=model, version=version, **options._asdict())
+        return await answer(self._one, caller, image=image, model=model, version=version, **options._asdict())
 
     async def batch(
         self,
@@ -63,10 +63,10 @@ class Classifying:
         model: str = "",
         version: str = "",
         options: ClassifyOptions = DEFAULTS,
-        asker: Asker = ANYBODY,
+        caller: Caller = ANY_CALLER,
     ) -> Any:
         """The answer of several."""
-        return await answer(self._batch, asker, images=images, model=model, version=version, **options._asdict())
+        return await answer(self._batch, caller, images=images, model=model, version=version, **options._asdict())
 
 
 def waiting(engine: Engine) -> int:

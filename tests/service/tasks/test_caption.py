@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.engine import Decoding, Engine, Options
+from service.engine import DecodingOptions, Engine, Options
 from service.errors import DeadlineExceeded, InvalidArgument, InvalidImage
-from service.tasks.asker import ANYBODY
+from service.tasks.caller import ANY_CALLER
 from service.tasks.captioning import Caption, CaptionAsk, Captioning, Word
 from tests.packages import assert_close
 from tests.pictures import encoded, solid
@@ -115,14 +115,14 @@ async def test_beam_search_answers_its_best_captions_the_best_first(repository: 
         scores = [caption.score for caption in found.captions]
         assert len(scores) == 3
         assert scores == sorted(scores, reverse=True)
-        decoding = Decoding(strategy="beam", beam_width=4, n_best=3, length_penalty=0.7)
+        decoding = DecodingOptions(strategy="beam", beam_width=4, n_best=3, length_penalty=0.7)
         tokens, wanted = await hypotheses(engine, pixels(1), decoding)
         assert [caption.text for caption in found.captions] == [sentence(row) for row in tokens]
         np.testing.assert_array_equal(np.array(scores, "f4"), wanted)
 
 
 async def hypotheses(
-    engine: Engine, image: np.ndarray[Any, Any], decoding: Decoding, seed: int = 0
+    engine: Engine, image: np.ndarray[Any, Any], decoding: DecodingOptions, seed: int = 0
 ) -> tuple[list[list[int]], np.ndarray[Any, Any]]:
     """What the engine itself answers: the tokens of each row, and their scores."""
     options = Options(seed=seed, decoding=decoding)
@@ -140,7 +140,7 @@ def sentence(tokens: Sequence[int]) -> str:
 async def test_a_sampled_caption_is_the_engines_of_that_seed(repository: Path, seed: int) -> None:
     async with serving(repository) as (captioner, engine):
         found = await answer(captioner, picture(2), strategy="sample", seed=seed, temperature=2, top_k=4, top_p=0.9)
-        decoding = Decoding(strategy="sample", temperature=2, top_k=4, top_p=0.9)
+        decoding = DecodingOptions(strategy="sample", temperature=2, top_k=4, top_p=0.9)
         (tokens,), _ = await hypotheses(engine, pixels(2), decoding, seed)
         assert found.captions[0].text == sentence(tokens)
         assert found.seed == seed
@@ -176,11 +176,11 @@ async def test_a_whole_sentence_may_be_scored(repository: Path) -> None:
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "strategy": (
         {"strategy": "best"},
-        r"strategy: 'best' came; the model takes \['greedy', 'sample', 'beam'\]",
+        r"strategy is 'best'; model 'captioner' allows \['greedy', 'sample', 'beam'\]",
     ),
     "wish of another strategy": (
         {"strategy": "greedy", "temperature": 1.0},
-        "temperature: it came; the model takes it with strategy 'sample', not with 'greedy'",
+        "temperature was given with strategy 'greedy'; model 'captioner' allows",
     ),
     "beams to a sample": ({"strategy": "sample", "n_best": 2}, "n_best: it came; .* strategy 'beam', not"),
     "seed of another strategy": (
@@ -188,25 +188,31 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "seed was given with strategy 'beam'; it is allowed with 'sample' only",
     ),
     "seed too large": ({"strategy": "sample", "seed": 2**63}, f"seed {2**63} came; 0 to {2**63 - 1} are wanted"),
-    "width": ({"strategy": "beam", "beam_width": 9}, "beam_width: 9 came; the model takes 1 to 8"),
+    "width": ({"strategy": "beam", "beam_width": 9}, "beam_width is 9; model 'captioner' allows 1 to 8"),
     "more best than beams": (
         {"strategy": "beam", "beam_width": 2, "n_best": 3},
-        "n_best: 3 came; the model takes 1 to 2",
+        "n_best is 3; model 'captioner' allows 1 to 2",
     ),
-    "temperature": ({"strategy": "sample", "temperature": 0.0}, "temperature: 0 came; the model takes 0.01 to 10"),
+    "temperature": (
+        {"strategy": "sample", "temperature": 0.0},
+        "temperature is 0; model 'captioner' allows 0.01 to 10",
+    ),
     "temperature that is no number": ({"strategy": "sample", "temperature": float("nan")}, "temperature: nan came"),
     "max_words": ({"max_words": 13}, "max_words is 13; model 'captioner' allows 1 to 12"),
     "no words": ({"max_words": 0}, "max_words is 0; model 'captioner' allows 1 to 12"),
-    "prefix": ({"prefix": "a giraffe"}, "prefix: 'giraffe' came; model 'captioner' wants words of its vocabulary of 8"),
+    "prefix": ({"prefix": "a giraffe"}, "prefix has 'giraffe'; model 'captioner' allows the 8 words of its vocabulary"),
     "prefix never said": ({"prefix": "a <unknown>"}, "prefix: '<unknown>' came"),
-    "prefix too long": ({"prefix": "a cat sleeps", "max_words": 2}, "prefix: 3 tokens came; the model takes 2 at most"),
+    "prefix too long": (
+        {"prefix": "a cat sleeps", "max_words": 2},
+        "prefix has 3 tokens; model 'captioner' allows at most 2",
+    ),
     "words after the end": ({"prefix": "a <end> cat"}, "prefix: the end token 2 before others came"),
     "an endless prefix": ({"prefix": "x" * 9999}, "prefix: 'x{80}' came"),
     "attention": (
         {"attention": "heat"},
-        r"attention 'heat' came; model 'captioner' takes \['none', 'values', 'png'\]",
+        r"attention is 'heat'; model 'captioner' allows \['none', 'values', 'png'\]",
     ),
-    "attention of an endless name": ({"attention": "x" * 9999}, "attention 'x{80}' came"),
+    "attention of an endless name": ({"attention": "x" * 9999}, "attention is 'x{80}'"),
 }
 
 
@@ -242,7 +248,7 @@ async def test_a_model_that_says_nothing_of_its_attention_cannot_be_asked_for_it
     async with serving(tmp_path) as (captioner, _):
         assert (await answer(captioner, attention="none")).captions[0].words[0].attention is None
         for shown in ("values", "png"):
-            with pytest.raises(InvalidArgument, match=f"attention '{shown}' came; model 'captioner' has none"):
+            with pytest.raises(InvalidArgument, match=f"attention is '{shown}'; model 'captioner' allows none"):
                 await ask(captioner, attention=shown)
 
 
@@ -267,7 +273,7 @@ async def test_leaving_in_the_midst_of_a_sentence_frees_its_rows(repository: Pat
     async with serving(repository) as (captioner, engine):
         model = captioner.select("endless", "")
         async with aclosing(
-            captioner.answers(model, CaptionAsk(image=picture(0), max_words=ENDLESS), ANYBODY)
+            captioner.answers(model, CaptionAsk(image=picture(0), max_words=ENDLESS), ANY_CALLER)
         ) as words:
             assert isinstance(await anext(words), Word)
         await asyncio.sleep(0.05)  # for the step that runs

@@ -198,7 +198,7 @@ async def test_where_too_many_rows_wait_all_texts_of_a_batch_are_refused(reposit
             running = asyncio.create_task(classifier("one"))
             await gate.reached(1)
             # Two lengths: two of the one may wait, two of the other may not beside them.
-            with pytest.raises(QueueFull, match="2 rows wait, 2 came, 3 may"):
+            with pytest.raises(QueueFull, match="the queue holds 2 of at most 3 rows; this request has 2 more"):
                 await classifier.batch(["a", "b", "c" * 20, "d" * 20], "letters", "")
             assert not waiting(engine)
         await running

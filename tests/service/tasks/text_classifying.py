@@ -9,10 +9,10 @@ import numpy as np
 
 from service.config import Config
 from service.engine import Engine
-from service.tasks.asker import ANYBODY, Asker
+from service.tasks.caller import ANY_CALLER, Caller
 from service.tasks.classification import Label
 from service.tasks.classify_text import ClassifyText
-from service.tasks.decoding import Decoder
+from service.tasks.image_decoding import ImageDecoder
 from tests.packages import assert_close
 from tests.service.tasks.asking import answer
 from tests.text_packages import LABELS, text_probabilities
@@ -23,7 +23,7 @@ async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple["Tex
     """A classifier of texts and its engine."""
     config = Config.model_validate({"repository": repository, "lanes": 1, "intra_op": 1, **settings})
     async with Engine(config) as engine:
-        yield TextClassifying(ClassifyText(engine, config, Decoder(config))), engine
+        yield TextClassifying(ClassifyText(engine, config, ImageDecoder(config))), engine
 
 
 class TextClassifying:
@@ -33,10 +33,15 @@ class TextClassifying:
         self._one, self._batch = task.endpoints
 
     async def __call__(
-        self, text: str, model: str = "letters", version: str = "", top_k: int | None = None, asker: Asker = ANYBODY
+        self,
+        text: str,
+        model: str = "letters",
+        version: str = "",
+        top_k: int | None = None,
+        caller: Caller = ANY_CALLER,
     ) -> Any:
         """The answer of one."""
-        return await answer(self._one, asker, text=text, model=model, version=version, top_k=top_k)
+        return await answer(self._one, caller, text=text, model=model, version=version, top_k=top_k)
 
     async def batch(
         self,
@@ -44,10 +49,10 @@ class TextClassifying:
         model: str = "letters",
         version: str = "",
         top_k: int | None = None,
-        asker: Asker = ANYBODY,
+        caller: Caller = ANY_CALLER,
     ) -> Any:
         """The answer of several."""
-        return await answer(self._batch, asker, texts=texts, model=model, version=version, top_k=top_k)
+        return await answer(self._batch, caller, texts=texts, model=model, version=version, top_k=top_k)
 
 
 def check(labels: Sequence[Label], text: str, version: int = 1) -> None:

@@ -110,14 +110,17 @@ def test_several_images_are_captioned_each_in_its_row(client: httpx.Client) -> N
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "strategy": ({"strategy": "best"}, "strategy: 'best' came; the model takes ['greedy', 'sample', 'beam']"),
-    "another strategy's": ({"temperature": 2.0}, "the model takes it with strategy 'sample', not with 'greedy'"),
+    "strategy": ({"strategy": "best"}, "strategy is 'best'; model 'captioner' allows ['greedy', 'sample', 'beam']"),
+    "another strategy's": (
+        {"temperature": 2.0},
+        "temperature was given with strategy 'greedy'; model 'captioner' allows",
+    ),
     "kind": ({"strategy": "sample", "top_p": "all"}, "request parameter 'top_p' is 'all'; a number is wanted"),
-    "range": ({"strategy": "beam", "beam_width": 9}, "beam_width: 9 came; the model takes 1 to 8"),
-    "best": ({"strategy": "beam", "beam_width": 2, "n_best": 3}, "n_best: 3 came; the model takes 1 to 2"),
-    "prefix": ({"prefix": "a giraffe"}, "prefix: 'giraffe' came; model 'captioner' wants words of its vocabulary of 8"),
-    "prefix tokens": ({"prefix_tokens": "4,99"}, "prefix: token 99 came; the model takes 0 to 7"),
-    "steps": ({"steps": 13}, "13 steps came; 1 to 12 are wanted"),
+    "range": ({"strategy": "beam", "beam_width": 9}, "beam_width is 9; model 'captioner' allows 1 to 8"),
+    "best": ({"strategy": "beam", "beam_width": 2, "n_best": 3}, "n_best is 3; model 'captioner' allows 1 to 2"),
+    "prefix": ({"prefix": "a giraffe"}, "prefix has 'giraffe'; model 'captioner' allows the 8 words of its vocabulary"),
+    "prefix tokens": ({"prefix_tokens": "4,99"}, "prefix has token 99; model 'captioner' allows 0 to 7"),
+    "steps": ({"steps": 13}, "steps is 13; model 'captioner' allows 1 to 12"),
 }
 
 

@@ -167,7 +167,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "no_rows": (b'{"token": []}', "at least one row is wanted"),
     "rows_differ": (b'{"token": [1, 2], "temperature": 1}', "inputs have "),
     "brackets": (b'{"token": ' + b"[" * 200_000, "no JSON"),
-    "steps": (b'{"parameters": {"steps": 1001}}', "1001 steps came; 1 to 1000 are wanted"),
+    "steps": (b'{"parameters": {"steps": 1001}}', "steps is 1001; model 'chars' allows 1 to 1000"),
     "seed": (b'{"parameters": {"seed": -1}}', "'seed' is '-1'; a whole number from 0 is wanted"),
 }
 

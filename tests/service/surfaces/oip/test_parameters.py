@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from protos import open_inference_pb2 as pb
-from service.engine import Decoding, Model, Options
+from service.engine import DecodingOptions, Model, Options
 from service.errors import InvalidArgument
 from service.package import read_package
 from service.surfaces.oip.parameters import read_options
@@ -69,17 +69,17 @@ def captioner(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 def test_how_tokens_are_chosen_becomes_a_decoding(captioner: Model) -> None:
     asked = {"strategy": "sample", "temperature": 2, "top_k": 3, "top_p": 0.5, "prefix": "a cat", "seed": 1}
-    wanted = Decoding("sample", temperature=2.0, top_k=3, top_p=0.5, prefix=(A, CAT))
+    wanted = DecodingOptions("sample", temperature=2.0, top_k=3, top_p=0.5, prefix=(A, CAT))
     assert read_options(asked, captioner) == Options(seed=1, decoding=wanted)
     asked = {"strategy": "beam", "beam_width": 4, "length_penalty": 0.5, "n_best": 2}
-    wanted = Decoding("beam", beam_width=4, length_penalty=0.5, n_best=2)
+    wanted = DecodingOptions("beam", beam_width=4, length_penalty=0.5, n_best=2)
     assert read_options(asked, captioner) == Options(decoding=wanted)
 
 
 @pytest.mark.parametrize("tokens", [[4, 5], "4,5", "4, 5"])
 def test_a_prefix_may_be_tokens(tokens: Any) -> None:
-    assert read_options({"prefix_tokens": tokens}, MODEL) == Options(decoding=Decoding(prefix=(4, 5)))
-    assert read_options({"prefix_tokens": 4}, MODEL) == Options(decoding=Decoding(prefix=(4,)))
+    assert read_options({"prefix_tokens": tokens}, MODEL) == Options(decoding=DecodingOptions(prefix=(4, 5)))
+    assert read_options({"prefix_tokens": 4}, MODEL) == Options(decoding=DecodingOptions(prefix=(4,)))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_every_parameter_is_taken_on_every_way(ask: Ask) -> None:
 
 
 def test_steps_and_seed_outside_the_loops_range_are_refused_on_every_way(ask: Ask) -> None:
-    with pytest.raises(Refused, match="101 steps came; 1 to 100 are wanted"):
+    with pytest.raises(Refused, match="steps is 101; model 'chars' allows 1 to 100"):
         ask("diffusion", steps=101)
     with pytest.raises(Refused, match=r"a whole number from 0 is wanted"):
         ask("diffusion", seed=-1)

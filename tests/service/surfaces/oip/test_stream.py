@@ -115,7 +115,7 @@ def test_an_error_is_its_requests_last_answer_and_the_others_go_on(loops: Server
     errors = {answer.id: answer for answer in answers if answer.error}
     assert "no model 'nope'" in errors["model"].error
     assert "'seed' is 'red'; a whole number from 0 is wanted" in errors["parameter"].error
-    assert "0 steps came; 1 to 1000 are wanted" in errors["steps"].error
+    assert "steps is 0; model 'chars' allows 1 to 1000" in errors["steps"].error
     assert "'image'" in errors["input"].error
     assert all(error.final and not error.outputs for error in errors.values())
 

@@ -14,13 +14,13 @@ from service.engine.cores import usable_cores
 from service.errors import InvalidArgument, LectoriumError, QueueFull, TooLarge
 from service.imaging import VIEW_COUNTS, decode, flatten, is_quick, prepare, take_views
 from service.package import Preprocessing, Views
-from service.tasks.asker import ANYBODY, Asker
+from service.tasks.caller import ANY_CALLER, Caller
 from service.tasks.decoder_threads import DecoderThreads, Job
 
 T = TypeVar("T")
 
 
-class Decoder:
+class ImageDecoder:
     """Turns image files into graph inputs, as many at a time as there are cores for this process."""
 
     def __init__(self, config: Config) -> None:
@@ -35,7 +35,7 @@ class Decoder:
         views: Views = "single",
         *,
         plain: bool = False,
-        asker: Asker = ANYBODY,
+        caller: Caller = ANY_CALLER,
     ) -> NDArray[np.uint8]:
         """The image in ``data`` as the graph wants it, `take_views` of it: (rows, H, W) or (rows, H, W, 3).
 
@@ -45,14 +45,16 @@ class Decoder:
         Raises:
             InvalidImage, TooLarge: as `service.imaging.decode`.
             QueueFull: as many rows wait as may.
-            DeadlineExceeded: the asker's deadline passed before.
+            DeadlineExceeded: the caller's deadline passed before.
         """
         if len(data) > self._config.max_request_bytes:
             raise TooLarge(f"the image has {len(data)} bytes; at most {self._config.max_request_bytes} are taken")
         if is_quick(data, self._config.max_image_pixels, preprocessing, views):
-            (asker.deadline or NEVER).check()
+            (caller.deadline or NEVER).check()
             return self._decode(data, preprocessing, views, plain)
-        (rows,) = await self.each([partial(self._decode, data, preprocessing, views, plain)], VIEW_COUNTS[views], asker)
+        (rows,) = await self.each(
+            [partial(self._decode, data, preprocessing, views, plain)], VIEW_COUNTS[views], caller
+        )
         return rows
 
     async def many(
@@ -62,7 +64,7 @@ class Decoder:
         views: Views = "single",
         *,
         plain: bool = False,
-        asker: Asker = ANYBODY,
+        caller: Caller = ANY_CALLER,
     ) -> list[NDArray[np.uint8]]:
         """The same of several images, side by side.
 
@@ -78,9 +80,9 @@ class Decoder:
         if total > self._config.max_request_bytes:
             raise TooLarge(f"the images have {total} bytes; at most {self._config.max_request_bytes} are taken")
         work = [partial(self._decode_one, i, data, preprocessing, views, plain) for i, data in enumerate(files)]
-        return await self.each(work, VIEW_COUNTS[views], asker)
+        return await self.each(work, VIEW_COUNTS[views], caller)
 
-    async def each(self, work: Sequence[Callable[[], T]], rows: int = 1, asker: Asker = ANYBODY) -> list[T]:
+    async def each(self, work: Sequence[Callable[[], T]], rows: int = 1, caller: Caller = ANY_CALLER) -> list[T]:
         """What each piece of work, of so many ``rows``, returns, in order; the first that fails ends all.
 
         What has not begun then, or when the caller leaves or its deadline passes, never will; what has begun ends by
@@ -88,12 +90,12 @@ class Decoder:
 
         Raises:
             QueueFull: more rows would wait than may, and others wait already.
-            DeadlineExceeded: the asker's deadline passed before.
+            DeadlineExceeded: the caller's deadline passed before.
         """
-        deadline = asker.deadline or Deadline.after(self._config.timeout_s)
+        deadline = caller.deadline or Deadline.after(self._config.timeout_s)
         deadline.check()
         self._enter(rows * len(work))
-        jobs = [Job(piece, asker, deadline) for piece in work]
+        jobs = [Job(piece, caller, deadline) for piece in work]
         try:
             for job in jobs:
                 self._threads.add(job)

@@ -3,18 +3,18 @@ from typing import Any
 
 import pytest
 
-from service.engine.turns import Turns
+from service.engine.ready_queues import ReadyQueues
 
 
 def queue(priority: int = 1) -> Any:
-    """What `Turns` looks at of a queue; equal to itself alone."""
+    """What `ReadyQueues` looks at of a queue; equal to itself alone."""
     serving = SimpleNamespace(priority=priority)
-    queue = type("Queue", (), {})()
+    queue = type("WorkQueue", (), {})()
     queue.model = SimpleNamespace(card=SimpleNamespace(serving=serving))
     return queue
 
 
-def all_of(turns: Turns) -> list[Any]:
+def all_of(turns: ReadyQueues) -> list[Any]:
     taken = []
     while turns:
         taken.append(turns.next())
@@ -22,7 +22,7 @@ def all_of(turns: Turns) -> list[Any]:
 
 
 def test_equals_take_turns() -> None:
-    turns, first, second = Turns(), queue(), queue()
+    turns, first, second = ReadyQueues(), queue(), queue()
     turns.add(first)
     turns.add(second)
     order = []
@@ -33,7 +33,7 @@ def test_equals_take_turns() -> None:
 
 
 def test_a_model_of_a_higher_priority_goes_first_whenever_it_has_work() -> None:
-    turns, low, high, middle = Turns(), queue(3), queue(1), queue(2)
+    turns, low, high, middle = ReadyQueues(), queue(3), queue(1), queue(2)
     for one in (low, middle, high):
         turns.add(one)
     assert turns.next() is high
@@ -43,14 +43,14 @@ def test_a_model_of_a_higher_priority_goes_first_whenever_it_has_work() -> None:
 
 
 def test_a_queue_has_one_place_however_often_it_is_added() -> None:
-    turns, first, second = Turns(), queue(), queue()
+    turns, first, second = ReadyQueues(), queue(), queue()
     for one in (first, second, first, first):
         turns.add(one)
     assert all_of(turns) == [first, second]
 
 
 def test_of_those_that_are_ready_the_first_is_taken_and_all_are_asked_once() -> None:
-    turns, low, high, high_too = Turns(), queue(2), queue(1), queue(1)
+    turns, low, high, high_too = ReadyQueues(), queue(2), queue(1), queue(1)
     for one in (low, high, high_too):
         turns.add(one)
     asked: list[Any] = []
@@ -66,7 +66,7 @@ def test_of_those_that_are_ready_the_first_is_taken_and_all_are_asked_once() -> 
 
 
 def test_nobody_is_next_where_nobody_has_work() -> None:
-    turns = Turns()
+    turns = ReadyQueues()
     with pytest.raises(IndexError):
         turns.next()
     turns.add(queue())

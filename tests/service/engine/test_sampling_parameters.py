@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.engine import Decoding, Options
-from service.engine.decoding import checked_decoding
+from service.engine import DecodingOptions, Options
+from service.engine.sampling_parameters import checked_sampling_parameters
 from service.errors import InvalidArgument
 from service.package import Loop, read_package
 from tests.packages import assert_close, change_card, example
@@ -206,19 +206,28 @@ async def test_beams_keep_their_states_apart_whoever_comes_and_goes_beside_them(
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown_strategy": ({"strategy": "guess"}, "strategy: 'guess' came; the model takes .'greedy', 'sample', 'beam'."),
-    "temperature_0": ({"strategy": "sample", "temperature": 0}, r"temperature: 0 came; the model takes 0\.01 to 10"),
+    "unknown_strategy": (
+        {"strategy": "guess"},
+        "strategy is 'guess'; model 'words' allows .'greedy', 'sample', 'beam'.",
+    ),
+    "temperature_0": ({"strategy": "sample", "temperature": 0}, r"temperature is 0; model 'words' allows 0\.01 to 10"),
     "no_temperature": ({"strategy": "sample", "temperature": float("nan")}, "temperature: nan came"),
-    "top_k": ({"strategy": "sample", "top_k": -1}, "top_k: -1 came; the model takes 0 to 1000"),
-    "top_p": ({"strategy": "sample", "top_p": 1.5}, r"top_p: 1\.5 came; the model takes 0\.01 to 1"),
-    "no_beam": ({"strategy": "beam", "beam_width": 0}, "beam_width: 0 came; the model takes 1 to 8"),
-    "wider_than_slots": ({"strategy": "beam", "beam_width": 9}, "beam_width: 9 came; the model takes 1 to 8"),
-    "penalty": ({"strategy": "beam", "length_penalty": -1.0}, "length_penalty: -1 came; the model takes 0 to 5"),
-    "n_best": ({"strategy": "beam", "beam_width": 2, "n_best": 3}, "n_best: 3 came; the model takes 1 to 2"),
-    "of_another": ({"top_k": 3}, "top_k: it came; the model takes it with strategy 'sample', not with 'greedy'"),
-    "of_beams": ({"strategy": "sample", "n_best": 1}, "n_best: it came; the model takes it with strategy 'beam'"),
-    "long_prefix": ({"prefix": (A,) * 9}, "prefix: 9 tokens came; the model takes 8 at most, the steps of the request"),
-    "no_token": ({"prefix": (A, 8)}, "prefix: token 8 came; the model takes 0 to 7"),
+    "top_k": ({"strategy": "sample", "top_k": -1}, "top_k is -1; model 'words' allows 0 to 1000"),
+    "top_p": ({"strategy": "sample", "top_p": 1.5}, r"top_p is 1\.5; model 'words' allows 0\.01 to 1"),
+    "no_beam": ({"strategy": "beam", "beam_width": 0}, "beam_width is 0; model 'words' allows 1 to 8"),
+    "wider_than_slots": ({"strategy": "beam", "beam_width": 9}, "beam_width is 9; model 'words' allows 1 to 8"),
+    "penalty": ({"strategy": "beam", "length_penalty": -1.0}, "length_penalty is -1; model 'words' allows 0 to 5"),
+    "n_best": ({"strategy": "beam", "beam_width": 2, "n_best": 3}, "n_best is 3; model 'words' allows 1 to 2"),
+    "of_another": ({"top_k": 3}, "top_k was given with strategy 'greedy'; model 'words' allows"),
+    "of_beams": (
+        {"strategy": "sample", "n_best": 1},
+        "n_best was given with strategy 'sample'; model 'words' allows",
+    ),
+    "long_prefix": (
+        {"prefix": (A,) * 9},
+        "prefix has 9 tokens; model 'words' allows at most 8",
+    ),
+    "no_token": ({"prefix": (A, 8)}, "prefix has token 8; model 'words' allows 0 to 7"),
     "negative": ({"prefix": (-1,)}, "prefix: token -1 came"),
     "words_after_the_end": ({"prefix": (END, A)}, "prefix: the end token 2 before others came"),
     "rows": ({"strategy": "beam", "rows": 2}, "2 rows came; beam search takes one, its beams are rows"),
@@ -231,7 +240,7 @@ async def test_a_wish_that_cannot_be_is_refused_by_name_before_it_takes_a_place(
     wishes = dict(wishes)
     image = np.repeat(BLACK, wishes.pop("rows", 1), axis=0)
     async with serving(words) as engine:
-        with pytest.raises(InvalidArgument, match=f"model 'words': {message}"):
+        with pytest.raises(InvalidArgument, match=message):
             await say(engine, image, **wishes)
         await settled(engine)
 
@@ -240,20 +249,20 @@ def test_a_beam_may_be_no_wider_than_a_step_that_a_load_request_made_narrower(wo
     loop = read_package(words / "words" / "1").card.program
     assert isinstance(loop, Loop)
     narrower = loop.model_copy(update={"step": loop.step.model_copy(update={"max_batch": 2})})
-    with pytest.raises(InvalidArgument, match="beam_width: 3 came; the model takes at most 2, the rows of a step"):
-        checked_decoding("words", narrower, Decoding(strategy="beam"), steps=8, rows=1)
+    with pytest.raises(InvalidArgument, match="beam_width is 3; model 'words' allows at most 2, the rows of a step"):
+        checked_sampling_parameters("words", narrower, DecodingOptions(strategy="beam"), steps=8, rows=1)
 
 
 async def test_a_model_without_a_choice_takes_no_decoding(words: Path, tmp_path: Path) -> None:
     async with serving(words) as engine:
         with pytest.raises(InvalidArgument, match="'chars' leaves no choice of tokens; it takes no decoding"):
-            await stream(engine, "chars", decoding=Decoding())
+            await stream(engine, "chars", decoding=DecodingOptions())
 
 
 async def test_a_model_that_runs_once_takes_no_decoding(loops: Path) -> None:
     async with serving(loops) as engine:
         with pytest.raises(InvalidArgument, match="'tiny' runs once; it takes no decoding"):
-            await engine.infer("tiny", None, {"image": example(1)}, options=Options(decoding=Decoding()))
+            await engine.infer("tiny", None, {"image": example(1)}, options=Options(decoding=DecodingOptions()))
 
 
 async def test_what_the_card_says_is_what_is_chosen_by_default(tmp_path: Path) -> None:
@@ -268,7 +277,7 @@ async def test_what_the_card_says_is_what_is_chosen_by_default(tmp_path: Path) -
     write_words(tmp_path, choice=choice)
     async with serving(tmp_path) as engine:
         emissions = await stream(engine, "words", {"image": BLACK})
-        with pytest.raises(InvalidArgument, match=r"strategy: 'sample' came; the model takes .'greedy', 'beam'."):
+        with pytest.raises(InvalidArgument, match=r"strategy is 'sample'; model 'words' allows .'greedy', 'beam'."):
             await say(engine, strategy="sample")
     assert rows(emissions) == [[CAT, SLEEPS, END]]
     check_row(outputs(emissions), 0, exponent=1.0)
@@ -280,7 +289,7 @@ async def test_a_loop_that_only_answers_is_asked_for_a_single_answer(tmp_path: P
     change_card(folder, "loop.emit", [])
     async with serving(tmp_path) as engine:
         for strategy, said in (("greedy", [A, CAT, SLEEPS, END]), ("beam", [CAT, SLEEPS, END])):
-            decoding = Decoding(strategy=strategy)  # type: ignore[arg-type]
+            decoding = DecodingOptions(strategy=strategy)  # type: ignore[arg-type]
             answer = await engine.infer("words", None, {"image": BLACK}, options=Options(decoding=decoding))
             assert sorted(answer.outputs) == ["next_count", "next_history", "score"]
             score = sum(log_probabilities(last)[token] for last, token in pairwise([START, *said]))

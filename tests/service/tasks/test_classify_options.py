@@ -10,17 +10,17 @@ from service.engine import Model
 from service.engine.session import Session
 from service.errors import InvalidArgument
 from service.package import read_package
-from service.tasks.choice import Choice
 from service.tasks.classification import ClassifyAsk
+from service.tasks.classify_options import ClassifyOptions
 
 
-def choice(explaining: Path, model: str = "seeing", **options: Any) -> Choice:
+def choice(explaining: Path, model: str = "seeing", **options: Any) -> ClassifyOptions:
     loaded = Model(read_package(explaining / model / "1"), partial(Session, intra_op=1))
-    return Choice.of(loaded, ClassifyAsk.model_construct(**options))
+    return ClassifyOptions.of(loaded, ClassifyAsk.model_construct(**options))
 
 
 def test_who_chooses_nothing_gets_the_cards_defaults(explaining: Path) -> None:
-    assert choice(explaining) == Choice(top_k=2, views="single", explain="", label=None, layer=0)
+    assert choice(explaining) == ClassifyOptions(top_k=2, views="single", explain="", label=None, layer=0)
     assert choice(explaining, "narrow").views == "flip"
 
 
@@ -46,13 +46,13 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "unknown_views": ("tiny", {"views": "double"}, "'double' came; model 'tiny' takes .*'single', 'flip', 'ten_crop'"),
     "views_of_another_case": ("tiny", {"views": "Flip"}, "'Flip' came"),
     "views_not_allowed": ("narrow", {"views": "ten_crop"}, r"takes \['single', 'flip'\]"),
-    "unknown_method": ("seeing", {"explain": "lime"}, r"explain 'lime' came; model 'seeing' takes \['cam', 'deconv'\]"),
+    "unknown_method": ("seeing", {"explain": "lime"}, r"explain is 'lime'; model 'seeing' allows \['cam', 'deconv'\]"),
     "a_method_it_has_not": ("mapping", {"explain": "deconv"}, r"model 'mapping' takes \['cam'\]"),
-    "no_method": ("tiny", {"explain": "cam"}, "explain 'cam' came; model 'tiny' has none"),
+    "no_method": ("tiny", {"explain": "cam"}, "explain is 'cam'; model 'tiny' allows none"),
     "unknown_label": (
         "seeing",
         {"explain": "cam", "explain_label": "cat"},
-        r"explain_label 'cat' came; model 'seeing' takes \['zero', 'one', 'two', '0\.\.2'\]",
+        r"explain_label is 'cat'; model 'seeing' allows \['zero', 'one', 'two', '0\.\.2'\]",
     ),
     "index_past_the_classes": ("seeing", {"explain": "cam", "explain_label": "3"}, "'3' came"),
     "negative_index": ("seeing", {"explain": "cam", "explain_label": "-1"}, "'-1' came"),
@@ -71,7 +71,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "unknown_layer": (
         "seeing",
         {"explain": "deconv", "layer": "fc"},
-        r"layer 'fc' came; model 'seeing' takes \['conv1', 'conv2', 'conv3'\]",
+        r"layer is 'fc'; model 'seeing' allows \['conv1', 'conv2', 'conv3'\]",
     ),
     "layer_without_deconv": ("seeing", {"layer": "conv1"}, "layer was given; it is allowed with explain 'deconv' only"),
     "layer_of_a_map": ("seeing", {"explain": "cam", "layer": "conv1"}, "it is allowed with explain 'deconv' only"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from service.package import Loop, read_package
-from service.package.choice import CHOSEN
+from service.package.token_choice import CHOSEN
 from tests.packages import change_card, replace_file
 from tests.service.package.refusal import refused
 from tests.step_packages import write_words

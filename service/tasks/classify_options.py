@@ -1,4 +1,4 @@
-"""What a caller chose, once the model is known to have it."""
+"""The options of a classification request, checked against the model's card."""
 
 from typing import NamedTuple
 
@@ -13,11 +13,15 @@ _MAX_DIGITS = 9
 _LISTED = 20
 
 
-class Choice(NamedTuple):
-    """The options of a request with the card's defaults filled in.
+class ClassifyOptions(NamedTuple):
+    """The options, with the card's defaults filled in.
 
-    ``label`` is the index of the class to explain, None for the most probable one; ``layer`` an index into the
-    card's ``explain.deconv.layers``.
+    Attributes:
+        top_k: how many labels are answered.
+        views: what the answer is averaged over.
+        explain: ``cam``, ``deconv`` or "".
+        label: the index of the class to explain; None for the most probable one.
+        layer: an index into the card's ``explain.deconv.layers``.
     """
 
     top_k: int
@@ -27,11 +31,11 @@ class Choice(NamedTuple):
     layer: int
 
     @classmethod
-    def of(cls, model: Model, ask: ClassifyAsk) -> "Choice":
-        """The choice ``ask`` makes of what the classifier ``model`` has.
+    def of(cls, model: Model, ask: ClassifyAsk) -> "ClassifyOptions":
+        """The options in ``ask``, with the defaults of ``model``.
 
         Raises:
-            InvalidArgument: naming the option, what came and what the model takes.
+            InvalidArgument: the model does not allow an option; the message says what was given and what is allowed.
         """
         card = model.package.classifier
         return cls(
@@ -43,31 +47,31 @@ class Choice(NamedTuple):
         )
 
 
-def _views(card: ClassifyCard, came: str) -> Views:
+def _views(card: ClassifyCard, given: str) -> Views:
     parameter = card.parameters.views
-    if not came:
+    if not given:
         return parameter.default
     for views in parameter.allowed:
-        if came == views:
+        if given == views:
             return views
-    raise refusal(card.name, "views", came, parameter.allowed)
+    raise refusal(card.name, "views", given, parameter.allowed)
 
 
-def _explain(card: ClassifyCard, came: str) -> str:
-    if came and came not in (methods := card.explain.methods):
-        raise refusal(card.name, "explain", came, methods)
-    return came
+def _explain(card: ClassifyCard, given: str) -> str:
+    if given and given not in (methods := card.explain.methods):
+        raise refusal(card.name, "explain", given, methods)
+    return given
 
 
 def _label(card: ClassifyCard, ask: ClassifyAsk, labels: tuple[str, ...]) -> int:
-    came = ask.explain_label
+    given = ask.explain_label
     if ask.explain != "cam":
         raise InvalidArgument("explain_label was given; it is allowed with explain 'cam' only")
-    if came in labels:
-        return labels.index(came)
-    if came.isascii() and came.isdigit() and len(came) <= _MAX_DIGITS and int(came) < len(labels):
-        return int(came)
-    raise refusal(card.name, "explain_label", came, [*labels[:_LISTED], f"0..{len(labels) - 1}"])
+    if given in labels:
+        return labels.index(given)
+    if given.isascii() and given.isdigit() and len(given) <= _MAX_DIGITS and int(given) < len(labels):
+        return int(given)
+    raise refusal(card.name, "explain_label", given, [*labels[:_LISTED], f"0..{len(labels) - 1}"])
 
 
 def _layer(card: ClassifyCard, ask: ClassifyAsk) -> int:

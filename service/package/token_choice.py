@@ -80,7 +80,7 @@ class Beams(Frozen):
     length_penalty: LengthPenalty = LengthPenalty(default=0.0, maximum=5.0)
 
 
-class Choice(Frozen):
+class TokenChoice(Frozen):
     """How each row's next token may be chosen, from ``output`` (batch, tokens), its log-probabilities.
 
     The most probable one (greedy) always may; ``sample`` and ``beam`` where they are said. ``never`` are tokens that
@@ -95,7 +95,7 @@ class Choice(Frozen):
     never: Annotated[tuple[Annotated[int, Field(ge=0, le=MAX_DIMENSION)], ...], Field(max_length=MAX_NEVER)] = ()
 
     @model_validator(mode="after")
-    def _default_is_allowed(self) -> "Choice":
+    def _default_is_allowed(self) -> "TokenChoice":
         if self.default not in self.strategies:
             raise ValueError(f"default is {self.default!r}; the choice has {list(self.strategies)}")
         return self

@@ -14,21 +14,21 @@ from service.config import Config
 from service.deadline import Deadline
 from service.errors import DeadlineExceeded, InvalidArgument, InvalidImage, QueueFull, TooLarge
 from service.package import Preprocessing
-from service.tasks import decoding
-from service.tasks.asker import Asker
-from service.tasks.decoding import Decoder
+from service.tasks import image_decoding
+from service.tasks.caller import Caller
+from service.tasks.image_decoding import ImageDecoder
 from tests.pictures import RED, encoded, solid
 
 CARD = Preprocessing(tensor="image", colour="rgb", height=4, width=4)
 FILE = encoded(solid("RGB", RED), "PNG")
 
 
-def decoder(**settings: Any) -> Decoder:
-    return Decoder(Config.model_validate(settings))
+def decoder(**settings: Any) -> ImageDecoder:
+    return ImageDecoder(Config.model_validate(settings))
 
 
 class SlowDecoding:
-    """Decoding that ends when it is told to, and notes the threads it ran on and the files it was given."""
+    """DecodingOptions that ends when it is told to, and notes the threads it ran on and the files it was given."""
 
     def __init__(self) -> None:
         self.threads: set[str] = set()
@@ -45,15 +45,15 @@ class SlowDecoding:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDecoding]:
     decode = SlowDecoding()
-    monkeypatch.setattr(decoding, "decode", decode)
-    monkeypatch.setattr(decoding, "is_quick", lambda *_: False)
+    monkeypatch.setattr(image_decoding, "decode", decode)
+    monkeypatch.setattr(image_decoding, "is_quick", lambda *_: False)
     yield decode
     decode.go_on.set()
 
 
 @pytest.fixture
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "usable_cores", lambda: 1)
+    monkeypatch.setattr(image_decoding, "usable_cores", lambda: 1)
 
 
 async def begun(slow: SlowDecoding, files: int) -> None:
@@ -106,7 +106,7 @@ async def test_what_takes_less_than_a_hand_over_to_a_thread_is_decoded_on_the_lo
 
 async def test_a_quick_image_whose_deadline_has_passed_is_not_decoded() -> None:
     with pytest.raises(DeadlineExceeded):
-        await decoder()(FILE, CARD, asker=Asker(deadline=Deadline.after(-1)))
+        await decoder()(FILE, CARD, caller=Caller(deadline=Deadline.after(-1)))
 
 
 async def test_images_are_decoded_off_the_loop(slow: SlowDecoding) -> None:
@@ -149,12 +149,12 @@ async def test_a_refused_image_gives_its_place_back() -> None:
 @pytest.mark.usefixtures("one_core")
 async def test_connections_take_turns_however_much_one_of_them_sends(slow: SlowDecoding) -> None:
     decode = decoder()
-    greedy, modest, late = Asker("greedy"), Asker("modest"), Asker("late")
-    many = [asyncio.create_task(decode.many([b"greedy"] * 20, CARD, asker=greedy)) for _ in range(2)]
+    greedy, modest, late = Caller("greedy"), Caller("modest"), Caller("late")
+    many = [asyncio.create_task(decode.many([b"greedy"] * 20, CARD, caller=greedy)) for _ in range(2)]
     await begun(slow, 1)
-    few = [asyncio.create_task(decode(b"modest", CARD, asker=modest)) for _ in range(2)]
+    few = [asyncio.create_task(decode(b"modest", CARD, caller=modest)) for _ in range(2)]
     await asyncio.sleep(0)
-    few.append(asyncio.create_task(decode(b"late", CARD, asker=late)))
+    few.append(asyncio.create_task(decode(b"late", CARD, caller=late)))
     await asyncio.sleep(0)
     slow.go_on.set()
     await asyncio.gather(*many, *few)
@@ -168,9 +168,9 @@ async def test_what_has_not_begun_at_its_deadline_never_does(slow: SlowDecoding)
     first = asyncio.create_task(decode(b"first", CARD))
     await begun(slow, 1)
     with pytest.raises(DeadlineExceeded, match=r"no answer in 0\.05 s"):
-        await decode.many([b"expired"] * 3, CARD, asker=Asker(deadline=Deadline.after(0.05)))
+        await decode.many([b"expired"] * 3, CARD, caller=Caller(deadline=Deadline.after(0.05)))
     with pytest.raises(DeadlineExceeded):
-        await decode(b"too late", CARD, asker=Asker(deadline=Deadline.after(-1)))
+        await decode(b"too late", CARD, caller=Caller(deadline=Deadline.after(-1)))
     last = asyncio.create_task(decode(b"last", CARD))
     await asyncio.sleep(0)
     slow.go_on.set()
@@ -198,9 +198,9 @@ async def test_a_decoding_whose_deadline_passes_is_answered_at_once_and_counted_
     slow: SlowDecoding,
 ) -> None:
     running: list[int] = []
-    asker = Asker(deadline=Deadline.after(0.05), still_runs=running.append)
+    caller = Caller(deadline=Deadline.after(0.05), still_runs=running.append)
     with pytest.raises(DeadlineExceeded):
-        await decoder()(FILE, CARD, asker=asker)
+        await decoder()(FILE, CARD, caller=caller)
     assert running == [1]
     slow.go_on.set()
     await until(lambda: len(running) == 2)
@@ -210,7 +210,7 @@ async def test_a_decoding_whose_deadline_passes_is_answered_at_once_and_counted_
 async def test_what_is_answered_is_not_counted_as_running_on(slow: SlowDecoding) -> None:
     running: list[int] = []
     slow.go_on.set()
-    await decoder().many([FILE] * 3, CARD, asker=Asker(still_runs=running.append))
+    await decoder().many([FILE] * 3, CARD, caller=Caller(still_runs=running.append))
     assert running == []
 
 
@@ -219,13 +219,13 @@ def test_a_program_ends_while_an_image_is_decoded() -> None:
 import asyncio, threading
 from service.config import Config
 from service.package import Preprocessing
-from service.tasks import decoding
+from service.tasks import image_decoding
 begun = threading.Event()
-decoding.is_quick = lambda *_: False
-decoding.decode = lambda *_: (begun.set(), threading.Event().wait())
+image_decoding.is_quick = lambda *_: False
+image_decoding.decode = lambda *_: (begun.set(), threading.Event().wait())
 async def main():
     card = Preprocessing(tensor="image", colour="rgb", height=4, width=4)
-    task = asyncio.create_task(decoding.Decoder(Config())(b"an image", card))
+    task = asyncio.create_task(image_decoding.ImageDecoder(Config())(b"an image", card))
     await asyncio.sleep(0)
     assert await asyncio.to_thread(begun.wait, 10)
 asyncio.run(main())

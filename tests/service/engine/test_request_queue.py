@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.engine.line import SWEEP_AT, Line
+from service.engine.request_queue import SWEEP_AT, RequestQueue
 from service.errors import DeadlineExceeded, InvalidArgument, QueueFull
 from service.package import Serving
 
@@ -35,28 +35,28 @@ class Someone:
             self.left, self.error = True, error
 
 
-def line(levels: int = 1, default: int = 1, **policy: Any) -> Line[Someone]:
+def line(levels: int = 1, default: int = 1, **policy: Any) -> RequestQueue[Someone]:
     """A line of a card that says so, before a server that lets `LIMIT` rows wait."""
     batching = {"priority_levels": levels, "default_priority_level": default, "default_queue_policy": policy}
-    return Line("m", Serving.model_validate({"dynamic_batching": batching}), LIMIT)
+    return RequestQueue("m", Serving.model_validate({"dynamic_batching": batching}), LIMIT)
 
 
-def join(line: Line[Someone], *callers: Someone) -> tuple[Someone, ...]:
+def join(line: RequestQueue[Someone], *callers: Someone) -> tuple[Someone, ...]:
     for caller in callers:
         line.join(caller)
     return callers
 
 
-def take_all(line: Line[Someone]) -> list[Someone]:
+def take_all(line: RequestQueue[Someone]) -> list[Someone]:
     """As a batch without end does."""
     taken = []
     while (caller := line.first()) is not None:
-        line.took(caller, caller.rows - caller.taken)
+        line.take(caller, caller.rows - caller.taken)
         taken.append(caller)
     return taken
 
 
-def leave(line: Line[Someone], caller: Someone) -> None:
+def leave(line: RequestQueue[Someone], caller: Someone) -> None:
     """As a cancelled caller does."""
     caller.left = True
     line.leave(caller)
@@ -92,7 +92,7 @@ def test_the_cards_queue_size_stands_in_the_place_of_the_servers(policy: dict[st
     join(queue, Someone(rows=limit - 1))
     queue.admit(1)
     join(queue, Someone())
-    with pytest.raises(QueueFull, match=f"'m': {limit} rows wait, 1 came, {limit} may"):
+    with pytest.raises(QueueFull, match=f"'m': the queue holds {limit} of at most {limit} rows"):
         queue.admit(1)
 
 
@@ -112,7 +112,7 @@ def test_more_rows_than_may_wait_are_let_in_where_nobody_waits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "wanted_s", "patience_s"),
+    ("policy", "wanted_s", "queue_timeout_s"),
     [
         ({}, None, None),
         ({}, 0.0, None),
@@ -125,15 +125,15 @@ def test_more_rows_than_may_wait_are_let_in_where_nobody_waits() -> None:
     ],
 )
 def test_patience_is_the_cards_or_a_shorter_one_where_the_card_allows_it(
-    policy: dict[str, Any], wanted_s: float | None, patience_s: float | None
+    policy: dict[str, Any], wanted_s: float | None, queue_timeout_s: float | None
 ) -> None:
-    assert line(**policy).patience_s(wanted_s) == patience_s
+    assert line(**policy).queue_timeout_s(wanted_s) == queue_timeout_s
 
 
 def test_who_waits_too_long_is_refused() -> None:
     queue = line()
     late, patient = join(queue, Someone(), Someone())
-    queue.overdue(late, 0.25)
+    queue.time_out(late, 0.25)
     assert str(late.error) == "model 'm': not taken from the queue in 0.25 s"
     assert isinstance(late.error, DeadlineExceeded)
     assert take_all(queue) == [patient]
@@ -142,8 +142,8 @@ def test_who_waits_too_long_is_refused() -> None:
 def test_where_the_card_says_continue_who_waits_too_long_goes_behind_all_others_and_is_served() -> None:
     queue = line(levels=2, timeout_action="continue")
     overdue, low, overdue_too, high = join(queue, Someone(), Someone(level=2), Someone(), Someone())
-    queue.overdue(overdue, 0.1)
-    queue.overdue(overdue_too, 0.1)
+    queue.time_out(overdue, 0.1)
+    queue.time_out(overdue_too, 0.1)
     [later] = join(queue, Someone(level=2))
     assert take_all(queue) == [high, low, later, overdue, overdue_too]
     assert queue.rows == 0
@@ -153,7 +153,7 @@ def test_who_has_left_when_its_patience_ends_is_not_moved() -> None:
     queue = line(timeout_action="continue")
     leaves, stays = join(queue, Someone(), Someone())
     leaves.left = True
-    queue.overdue(leaves, 0.1)
+    queue.time_out(leaves, 0.1)
     queue.leave(leaves)
     assert take_all(queue) == [stays]
 
@@ -162,8 +162,8 @@ def test_who_has_left_when_its_patience_ends_is_not_moved() -> None:
 def test_whose_first_rows_are_taken_waits_no_longer_to_be_taken(action: str) -> None:
     queue = line(timeout_action=action)
     begun, other = join(queue, Someone(rows=5), Someone())
-    queue.took(begun, 2)
-    queue.overdue(begun, 0.1)
+    queue.take(begun, 2)
+    queue.time_out(begun, 0.1)
     assert begun.error is None
     assert take_all(queue) == [begun, other]
 
@@ -186,7 +186,7 @@ def test_a_line_that_all_have_left_yields_nobody_and_is_empty() -> None:
 def test_whose_rows_are_taken_in_part_is_still_the_first() -> None:
     queue = line(levels=2)
     begun, other = join(queue, Someone(rows=3), Someone())
-    queue.took(begun, 2)
+    queue.take(begun, 2)
     [last] = join(queue, Someone())
     assert take_all(queue) == [begun, other, last]
 
@@ -199,7 +199,7 @@ def test_those_of_one_signature_are_found_at_every_level_and_the_others_keep_the
     found = []
     while (caller := queue.first_alike(first)) is not None:
         found.append(caller)
-        queue.took(caller, 1)
+        queue.take(caller, 1)
     assert found == [first, alike, low]
     assert take_all(queue) == [other]
 
@@ -207,9 +207,9 @@ def test_those_of_one_signature_are_found_at_every_level_and_the_others_keep_the
 def test_who_goes_behind_all_others_is_found_there_by_its_signature() -> None:
     queue = line(timeout_action="continue")
     overdue, alike, other = join(queue, *(Someone(signature=kind) for kind in ("a", "a", "b")))
-    queue.overdue(overdue, 0.1)
+    queue.time_out(overdue, 0.1)
     assert queue.first_alike(overdue) is alike
-    queue.took(alike, 1)
+    queue.take(alike, 1)
     assert queue.first_alike(alike) is overdue
     assert take_all(queue) == [other, overdue]
 
@@ -221,8 +221,8 @@ def test_what_one_caller_costs_does_not_grow_with_the_line(kinds: int) -> None:
     while (first := queue.first()) is not None:
         for _ in range(4):  # a batch of four
             if (caller := queue.first_alike(first)) is not None:
-                queue.took(caller, 1)
-    assert (queue.rows, queue.callers) == (0, 0)
+                queue.take(caller, 1)
+    assert (queue.rows, queue.waiting) == (0, 0)
     assert sum(caller.looks for caller in callers) < 10 * len(callers)
 
 
@@ -232,18 +232,18 @@ def test_nothing_is_kept_of_signatures_that_nobody_has_any_more() -> None:
     for number in range(1000):
         [caller] = join(queue, Someone(signature=number, level=2))
         if number % 2:
-            queue.took(caller, 1)
+            queue.take(caller, 1)
         else:
             leave(queue, caller)
-    assert sum(len(level._alike) for level in queue._levels) == 1
-    assert sum(len(level.callers) for level in queue._levels) <= SWEEP_AT + 3
+    assert sum(len(level._by_signature) for level in queue._levels) == 1
+    assert sum(len(level.requests) for level in queue._levels) <= SWEEP_AT + 3
 
 
 def test_reserved_places_count_where_others_want_in_until_they_are_given_back() -> None:
     queue = line()
     with queue.reserve(LIMIT):
         assert queue.rows == 0
-        with pytest.raises(QueueFull, match=f"'m': {LIMIT} rows wait, 1 came, {LIMIT} may"):
+        with pytest.raises(QueueFull, match=f"'m': the queue holds {LIMIT} of at most {LIMIT} rows"):
             queue.admit(1)
     queue.admit(LIMIT)
 
@@ -251,15 +251,15 @@ def test_reserved_places_count_where_others_want_in_until_they_are_given_back() 
 def test_rows_and_callers_are_those_that_wait_and_all_come_back() -> None:
     queue = line()
     whole, begun, waits = join(queue, Someone(rows=3), Someone(rows=6), Someone(rows=2))
-    assert (queue.rows, queue.callers) == (11, 3)
-    queue.took(whole, 3)
-    queue.took(begun, 2)
-    assert (queue.rows, queue.callers) == (6, 1)
-    queue.took(begun, 1)
-    assert (queue.rows, queue.callers) == (5, 1)
+    assert (queue.rows, queue.waiting) == (11, 3)
+    queue.take(whole, 3)
+    queue.take(begun, 2)
+    assert (queue.rows, queue.waiting) == (6, 1)
+    queue.take(begun, 1)
+    assert (queue.rows, queue.waiting) == (5, 1)
     for caller in (whole, begun, waits):
         leave(queue, caller)
-    assert (queue.rows, queue.callers) == (0, 0)
+    assert (queue.rows, queue.waiting) == (0, 0)
 
 
 def test_everyone_who_waits_can_be_failed_at_once() -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from service.deadline import NEVER, Deadline
-from service.engine.line import Line
+from service.engine.lifetime import Lifetime
+from service.engine.request_queue import RequestQueue
 from service.engine.statistics import Statistics
-from service.engine.stay import Stay
 from service.errors import DeadlineExceeded
 from service.package import Serving
 
@@ -17,7 +17,7 @@ HOURS_S = 10_000.0
 
 
 @dataclass(eq=False)
-class Guest:
+class TimedRequest:
     """Waits until it fails."""
 
     deadline: Deadline = NEVER
@@ -44,30 +44,30 @@ class Guest:
         self.failed.cancel()
 
 
-async def stay(guest: Guest, patience_s: float | None = None, waited_s: float = 0.0) -> None:
-    line: Line[Guest] = Line("m", Serving(), 10)
+async def stay(guest: TimedRequest, queue_timeout_s: float | None = None, waited_s: float = 0.0) -> None:
+    line: RequestQueue[TimedRequest] = RequestQueue("m", Serving(), 10)
     statistics = Statistics()
     try:
-        with Stay(line, guest, statistics, patience_s, waited_s=waited_s):
+        with Lifetime(line, guest, statistics, queue_timeout_s, waited_s=waited_s):
             async with asyncio.timeout(5):
                 await guest.failed
     finally:
-        assert (line.rows, line.callers) == (0, 0)
+        assert (line.rows, line.waiting) == (0, 0)
         assert statistics.fail.count == 1
 
 
 async def test_what_was_waited_in_another_line_counts_against_its_patience() -> None:
     with pytest.raises(DeadlineExceeded, match="not taken from the queue in 10000 s"):
-        await stay(Guest(), HOURS_S, waited_s=HOURS_S)
+        await stay(TimedRequest(), HOURS_S, waited_s=HOURS_S)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await stay(Guest(), HOURS_S)
+            await stay(TimedRequest(), HOURS_S)
 
 
 async def test_it_ends_at_the_deadline_and_does_not_begin_after_it() -> None:
     with pytest.raises(DeadlineExceeded, match=r"model 'm': no answer in 0\.01 s"):
-        await stay(Guest(Deadline.after(0.01)))
-    late = Guest(Deadline(0.0, 7.0))
+        await stay(TimedRequest(Deadline.after(0.01)))
+    late = TimedRequest(Deadline(0.0, 7.0))
     with pytest.raises(DeadlineExceeded, match="model 'm': no answer in 7 s"):
         await stay(late)
     assert not late.gone

@@ -1,15 +1,15 @@
-"""Tokens to text, and back: what a loop emits, said in the pieces of its vocabulary."""
+"""Between tokens and text: what a step loop emits, in the pieces of its vocabulary, and a prefix as tokens."""
 
 from service.engine import Model
 from service.engine.tensors import Tensor
 from service.errors import InternalError, InvalidArgument
 from service.package import Loop
 
-_ECHO = 80  # characters of a stranger's text
+_ECHO = 80  # how many characters of the given text a message repeats
 
 
-class Spoken:
-    """The text of one request, said step by step; a row that has met its end token says nothing more."""
+class Detokenizer:
+    """Turns the tokens of one request into text, step by step; after its end token a row adds nothing."""
 
     def __init__(self, model: Model, loop: Loop) -> None:
         assert loop.text is not None
@@ -21,23 +21,23 @@ class Spoken:
         self._ended: set[int] = set()
 
     def pieces(self, tokens: Tensor) -> list[str | None]:
-        """The piece of each row, given its token of this step: ``tokens`` (rows,) or (rows, 1); None for none.
+        """The piece of each row's token, None for a row that has ended; ``tokens`` is (rows,) or (rows, 1).
 
         Raises:
             InternalError: a token has no piece.
         """
         return [self._piece(row, int(token)) for row, token in enumerate(tokens.reshape(-1))]
 
-    def say(self, tokens: Tensor) -> list[str]:
-        """What one step adds to the text of each row, given its ``tokens`` (rows,) or (rows, 1).
+    def added_text(self, tokens: Tensor) -> list[str]:
+        """What this step adds to the text of each row, by its ``tokens`` (rows,) or (rows, 1).
 
         Raises:
             InternalError: a token has no piece.
         """
-        return [self._say(row, piece) for row, piece in enumerate(self.pieces(tokens))]
+        return [self._added(row, piece) for row, piece in enumerate(self.pieces(tokens))]
 
     def text(self, pieces: list[str]) -> str:
-        """The whole of a text, of its pieces."""
+        """The whole text of these pieces."""
         return self._separator.join(pieces)
 
     def _piece(self, row: int, token: int) -> str | None:
@@ -48,7 +48,7 @@ class Spoken:
             raise InternalError(f"model {self._name!r} emitted token {token}; its vocabulary has {len(self._pieces)}")
         return self._pieces[token]
 
-    def _say(self, row: int, piece: str | None) -> str:
+    def _added(self, row: int, piece: str | None) -> str:
         if piece is None:
             return ""
         separator = self._separator if row in self._begun else ""
@@ -59,27 +59,27 @@ class Spoken:
 def read_words(model: Model, text: str) -> tuple[int, ...]:
     """The tokens of ``text``: its pieces between separators, each as the vocabulary has it, or in lower case.
 
-    Blanks more than one separate too, and where nothing does each character is a piece.
+    If the separator is a blank, any run of blanks separates. If it is empty, each character is a piece.
 
     Raises:
-        InvalidArgument: the model has no vocabulary, or not this piece, or it never chooses it; or there are more
-            pieces than steps.
+        InvalidArgument: the model has no vocabulary, its vocabulary lacks a piece, the model never chooses a piece, or
+            there are more pieces than steps.
     """
     if not text:
         return ()
     loop = model.program if isinstance(model.program, Loop) else None
     if loop is None or loop.text is None:
-        raise InvalidArgument(f"prefix {text[:_ECHO]!r} came; model {model.name!r} has no vocabulary to read it by")
+        raise InvalidArgument(f"prefix is {text[:_ECHO]!r}; model {model.name!r} has no vocabulary and allows none")
     separator, most = loop.text.separator, loop.steps.maximum
     pieces = text.split(None if separator.isspace() else separator, most) if separator else list(text[: most + 1])
     if len(pieces) > most:
-        raise InvalidArgument(f"prefix: over {most} words came; model {model.name!r} takes {most} at most")
+        raise InvalidArgument(f"prefix has over {most} words; model {model.name!r} allows at most {most}")
     never = loop.choice.never if loop.choice else ()
     tokens = model.package.tokens
     found = [tokens.get(piece, tokens.get(piece.lower(), -1)) for piece in pieces]
     for piece, token in zip(pieces, found, strict=True):
         if token == -1 or token in never:
             raise InvalidArgument(
-                f"prefix: {piece[:_ECHO]!r} came; model {model.name!r} wants words of its vocabulary of {len(tokens)}"
+                f"prefix has {piece[:_ECHO]!r}; model {model.name!r} allows the {len(tokens)} words of its vocabulary"
             )
     return tuple(found)

@@ -7,24 +7,24 @@ import pytest
 from service.engine import Model
 from service.errors import InternalError, InvalidArgument
 from service.package import Loop
-from service.package.choice import Choice
 from service.package.loop import Steps, Text
-from service.tasks.text import Spoken, read_words
+from service.package.token_choice import TokenChoice
+from service.tasks.detokenizer import Detokenizer, read_words
 
 _loop: Any = Loop.model_construct  # of what is looked at here
 PIECES = ("(end)", "a", "cat", "sat")
 
 
-def spoken(separator: str = " ", end: int | None = 0) -> Spoken:
+def spoken(separator: str = " ", end: int | None = 0) -> Detokenizer:
     model = SimpleNamespace(name="captions", package=SimpleNamespace(vocabulary=PIECES))
     text = SimpleNamespace(output="token", separator=separator)
     loop = SimpleNamespace(text=text, end=None if end is None else SimpleNamespace(value=end))
-    return Spoken(cast(Model, model), cast(Loop, loop))
+    return Detokenizer(cast(Model, model), cast(Loop, loop))
 
 
-def say(spoken: Spoken, *steps: Any) -> list[str]:
+def say(spoken: Detokenizer, *steps: Any) -> list[str]:
     """The whole text of each row."""
-    return ["".join(row) for row in zip(*(spoken.say(np.array(tokens)) for tokens in steps), strict=True)]
+    return ["".join(row) for row in zip(*(spoken.added_text(np.array(tokens)) for tokens in steps), strict=True)]
 
 
 def test_pieces_are_joined_by_the_separator() -> None:
@@ -52,7 +52,7 @@ def test_tokens_may_come_as_a_column() -> None:
 @pytest.mark.parametrize("token", [4, -1])
 def test_a_token_without_a_piece_is_an_error_that_names_both(token: int) -> None:
     with pytest.raises(InternalError, match=f"'captions' emitted token {token}; its vocabulary has 4"):
-        spoken().say(np.array([token]))
+        spoken().added_text(np.array([token]))
 
 
 def test_a_piece_is_told_bare_and_none_after_the_end() -> None:
@@ -70,7 +70,7 @@ def reader(separator: str = " ", pieces: tuple[str, ...] = PIECES, never: tuple[
     loop = _loop(
         steps=Steps(default=4, minimum=1, maximum=4),
         text=Text(output="token", vocabulary="words.txt", separator=separator),
-        choice=Choice(output="log_probabilities", never=never),
+        choice=TokenChoice(output="log_probabilities", never=never),
     )
     return cast(Model, SimpleNamespace(name="captions", package=package, program=loop))
 
@@ -100,7 +100,7 @@ def test_more_words_than_steps_are_refused_without_being_read(separator: str, pi
 def test_what_is_no_word_that_may_be_said_is_refused(text: str) -> None:
     word = text.split()[-1].replace("(", r"\(").replace(")", r"\)")
     with pytest.raises(
-        InvalidArgument, match=f"prefix: '{word}' came; model 'captions' wants words of its vocabulary of 4"
+        InvalidArgument, match=f"prefix has '{word}'; model 'captions' allows the 4 words of its vocabulary"
     ):
         read_words(reader(never=(0,)), text)
 
