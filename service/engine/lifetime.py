@@ -32,8 +32,8 @@ class Lifetime:
     """``with Lifetime(...):`` wait for the answer inside; however the block ends, the request leaves the queue.
 
     The request fails at its deadline, and when it is not taken from the queue within ``queue_timeout_s``, of which it
-    has already spent ``waited_s`` in another queue. If another stage of the request follows, ``ends`` is false and it is
-    not counted as answered.
+    has already spent ``waited_s`` in another queue. If another stage of the request follows, ``ends`` is false and it
+    is not counted as answered.
 
     Raises:
         DeadlineExceeded: on entry, if the deadline has passed.

@@ -177,7 +177,7 @@ class RequestQueue(Generic[R]):
         if request.taken:
             return
         if self._policy.timeout_action == "reject":
-            request.fail(DeadlineExceeded(f"model {self.name!r}: not taken from the queue within {waited_s:g} s"))
+            request.fail(DeadlineExceeded(f"model {self.name!r}: not taken from the queue in {waited_s:g} s"))
         elif not request.gone:
             before, request.level = request.level, len(self._levels)
             self._remove(request, before)

@@ -92,7 +92,9 @@ async def test_a_request_whose_steps_find_no_room_is_refused_before_its_encoder_
                     match=f"'words': the queue holds {ROOM} of at most {ROOM} rows; .* {rows} more",
                 ):
                     await caption(engine, rows, **options)
-            with pytest.raises(QueueFull, match=f"{ROOM} rows wait, 3 came"):  # the rows of its beams
+            with pytest.raises(
+                QueueFull, match=f"holds {ROOM} of at most {ROOM} rows; this request has 3 more"
+            ):  # the rows of its beams
                 await say(engine, strategy="beam", beam_width=3)
             assert encoded(engine) == SLOTS + ROOM
             assert engine.repository.get("words").statistics.failures == {"REJECTED": 3}

@@ -46,7 +46,7 @@ async def test_a_request_larger_than_the_queue_is_taken_only_where_nobody_waits(
             running = ask(engine, example(1))
             await gate.reached(4)
             waiting = await ask_in_turn(engine, 1)
-            with pytest.raises(QueueFull, match="1 rows wait, 20 came"):
+            with pytest.raises(QueueFull, match="holds 1 of at most 4 rows; this request has 20 more"):
                 await engine.infer("tiny", "1", {"image": example(20)})
         await asyncio.gather(running, *waiting)
 

@@ -58,7 +58,7 @@ async def test_levels_share_a_batch_where_there_is_room(tmp_path: Path) -> None:
 
 async def test_a_level_the_card_does_not_have_is_refused(repository: Path) -> None:
     async with serving(repository) as engine:
-        with pytest.raises(InvalidArgument, match=r"'tiny': priority 2 came; 0 \(the default\) to 1 are wanted"):
+        with pytest.raises(InvalidArgument, match=r"priority is 2; model 'tiny' allows 0 \(the default\) to 1"):
             await ask(engine, example(1), priority=2)
         await settled(engine)
 

@@ -76,7 +76,7 @@ def test_a_request_has_the_level_it_names_and_else_the_cards_default(wanted: int
 
 @pytest.mark.parametrize("wanted", [-1, 4, 2**63])
 def test_a_level_the_card_does_not_have_is_refused(wanted: int) -> None:
-    with pytest.raises(InvalidArgument, match=rf"'m': priority {wanted} came; 0 \(the default\) to 3 are wanted"):
+    with pytest.raises(InvalidArgument, match=rf"priority is {wanted}; model 'm' allows 0 \(the default\) to 3"):
         line(levels=3).level(wanted)
 
 

@@ -211,7 +211,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "strategy is 'guess'; model 'words' allows .'greedy', 'sample', 'beam'.",
     ),
     "temperature_0": ({"strategy": "sample", "temperature": 0}, r"temperature is 0; model 'words' allows 0\.01 to 10"),
-    "no_temperature": ({"strategy": "sample", "temperature": float("nan")}, "temperature: nan came"),
+    "no_temperature": ({"strategy": "sample", "temperature": float("nan")}, "temperature is nan"),
     "top_k": ({"strategy": "sample", "top_k": -1}, "top_k is -1; model 'words' allows 0 to 1000"),
     "top_p": ({"strategy": "sample", "top_p": 1.5}, r"top_p is 1\.5; model 'words' allows 0\.01 to 1"),
     "no_beam": ({"strategy": "beam", "beam_width": 0}, "beam_width is 0; model 'words' allows 1 to 8"),
@@ -228,9 +228,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "prefix has 9 tokens; model 'words' allows at most 8",
     ),
     "no_token": ({"prefix": (A, 8)}, "prefix has token 8; model 'words' allows 0 to 7"),
-    "negative": ({"prefix": (-1,)}, "prefix: token -1 came"),
-    "words_after_the_end": ({"prefix": (END, A)}, "prefix: the end token 2 before others came"),
-    "rows": ({"strategy": "beam", "rows": 2}, "2 rows came; beam search takes one, its beams are rows"),
+    "negative": ({"prefix": (-1,)}, "prefix has token -1"),
+    "words_after_the_end": ({"prefix": (END, A)}, "prefix has the end token 2 before others"),
+    "rows": ({"strategy": "beam", "rows": 2}, "the request has 2 rows; model '.*' allows one with beam search"),
 }
 
 
@@ -255,13 +255,13 @@ def test_a_beam_may_be_no_wider_than_a_step_that_a_load_request_made_narrower(wo
 
 async def test_a_model_without_a_choice_takes_no_decoding(words: Path, tmp_path: Path) -> None:
     async with serving(words) as engine:
-        with pytest.raises(InvalidArgument, match="'chars' leaves no choice of tokens; it takes no decoding"):
+        with pytest.raises(InvalidArgument, match="decoding options were given; model 'chars' chooses no tokens"):
             await stream(engine, "chars", decoding=DecodingOptions())
 
 
 async def test_a_model_that_runs_once_takes_no_decoding(loops: Path) -> None:
     async with serving(loops) as engine:
-        with pytest.raises(InvalidArgument, match="'tiny' runs once; it takes no decoding"):
+        with pytest.raises(InvalidArgument, match="decoding was given; model 'tiny' runs once"):
             await engine.infer("tiny", None, {"image": example(1)}, options=Options(decoding=DecodingOptions()))
 
 

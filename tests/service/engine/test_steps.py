@@ -120,7 +120,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[LectoriumError], str]] = {
         InvalidArgument,
         "seed is 9223372036854775808; model 'chars' allows",
     ),
-    "unknown_level": ({"options": Options(priority=2)}, InvalidArgument, "'chars': priority 2 came"),
+    "unknown_level": ({"options": Options(priority=2)}, InvalidArgument, "priority is 2; model 'chars' allows"),
     "unknown_input": ({"inputs": {"word": np.ones(1)}}, InvalidArgument, "'chars' has no input 'word'"),
     "inner_input": ({"inputs": {"hidden": np.ones((1, 8), "f4")}}, InvalidArgument, "'chars' has no input 'hidden'"),
     "datatype": ({"inputs": {"token": np.ones(1, "f4")}}, InvalidArgument, "'token': datatype FP32 came, INT64 wanted"),
@@ -151,7 +151,7 @@ async def test_a_wrong_request_is_refused_before_it_takes_a_place(
 @pytest.mark.parametrize("options", [Options(steps=3), Options(seed=1)])
 async def test_a_model_that_runs_once_takes_neither_steps_nor_a_seed(options: Options, loops: Path) -> None:
     async with serving(loops) as engine:
-        with pytest.raises(InvalidArgument, match="model 'tiny' runs once; it takes neither steps nor a seed"):
+        with pytest.raises(InvalidArgument, match="was given; model 'tiny' runs once and allows none"):
             await engine.infer("tiny", None, {"image": example(1)}, options=options)
 
 

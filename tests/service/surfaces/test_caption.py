@@ -177,9 +177,9 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "too much attention": (
         {"attention": "png", "max_words": 8},
         "INVALID_ARGUMENT",
-        "8 words may come; attention 'png' of model 'captioner' is answered for at most 6",
+        "max_words times n_best is 8; attention 'png' of model 'captioner' allows at most 6",
     ),
-    "a long text": ({"attention": "w" * 5000}, "INVALID_ARGUMENT", f"attention '{'w' * 80}' came"),
+    "a long text": ({"attention": "w" * 5000}, "INVALID_ARGUMENT", f"attention is '{'w' * 80}'"),
 }
 
 
@@ -262,7 +262,7 @@ WRONG_FORMS: dict[str, tuple[dict[str, str], str]] = {
     "endless": ({"length_penalty": "1" * 999}, f"form field 'length_penalty' wants a number, '{'1' * 40}' came"),
     "other digits": ({"length_penalty": "٢"}, "form field 'length_penalty' wants a number"),
     "half a beam": ({"beam_width": "1.5"}, "form field 'beam_width' wants a whole number, '1.5' came"),
-    "negative": ({"seed": "-1"}, "form field 'seed' wants a whole number, '-1' came"),
+    "negative": ({"seed": "-1"}, "form field 'seed' wants a whole number, explain_label is '-1'"),
     "unknown": ({"beams": "3"}, "unknown form field 'beams'; known are ['attention', 'beam_width', "),
 }
 

@@ -127,7 +127,7 @@ def test_where_too_many_rows_wait_a_caption_is_refused(crowded: Server, way: str
     assert eventually(lambda: stepping(crowded, "endless"))
     leaving.append(begin_caption(crowded, BLACK, **LONG, strategy="beam", beam_width=4))
     assert eventually(lambda: crowded.metric("lectorium_queue_rows", model="endless") == 4)
-    with pytest.raises(Refused, match="rows wait, 1 came, 4 may") as refused:
+    with pytest.raises(Refused, match="of at most 4 rows; this request has 1 more") as refused:
         ask(crowded, way, BLACK, model="endless")
     assert refused.value.code == "RESOURCE_EXHAUSTED"
     for leave in leaving:

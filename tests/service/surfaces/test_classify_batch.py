@@ -146,5 +146,5 @@ def crowded(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 def test_a_full_queue_refuses_the_batch_as_a_whole(crowded: Server, way: str) -> None:
     with slow_model_occupied(crowded), closing(TRANSPORTS[way](crowded)) as batches:
         message = refusal(batches, [png()] * 3, "RESOURCE_EXHAUSTED", model="slow")
-    assert "rows wait, 3 came, 16 may" in message
+    assert "of at most 16 rows; this request has 3 more" in message
     assert eventually(lambda: crowded.metric("lectorium_queue_rows", model="slow") == 0)

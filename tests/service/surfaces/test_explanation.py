@@ -143,7 +143,7 @@ WRONG = {
         {"explain": "cam", "layer": "conv1"},
         "layer was given; it is allowed with explain 'deconv' only",
     ),
-    "a long text": ({"explain": "w" * 5000}, f"explain '{'w' * 80}' came; model 'seeing' takes ['cam', 'deconv']"),
+    "a long text": ({"explain": "w" * 5000}, f"explain is '{'w' * 80}'; model 'seeing' allows ['cam', 'deconv']"),
     "no such ability": ({"model": "tiny", "explain": "cam"}, "explain is 'cam'; model 'tiny' allows none"),
 }
 

@@ -41,7 +41,7 @@ def test_a_full_queue_refuses_at_once_and_takes_requests_again_when_it_empties(c
         assert time.monotonic() - began < 2
         assert caught.value.code == "RESOURCE_EXHAUSTED"
         assert "model 'slow'" in caught.value.message
-        assert "rows wait, 1 came, 16 may" in caught.value.message
+        assert "of at most 16 rows; this request has 1 more" in caught.value.message
         assert crowded.metric("lectorium_rejections_total", model="slow", reason="queue_full") == full + 1
     assert ask(crowded, way, "slow") == "slow"
 

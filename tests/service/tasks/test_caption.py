@@ -182,12 +182,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"strategy": "greedy", "temperature": 1.0},
         "temperature was given with strategy 'greedy'; model 'captioner' allows",
     ),
-    "beams to a sample": ({"strategy": "sample", "n_best": 2}, "n_best: it came; .* strategy 'beam', not"),
+    "beams to a sample": (
+        {"strategy": "sample", "n_best": 2},
+        "n_best was given with strategy 'sample'; .* allows it with 'beam' only",
+    ),
     "seed of another strategy": (
         {"strategy": "beam", "seed": 1},
         "seed was given with strategy 'beam'; it is allowed with 'sample' only",
     ),
-    "seed too large": ({"strategy": "sample", "seed": 2**63}, f"seed {2**63} came; 0 to {2**63 - 1} are wanted"),
+    "seed too large": (
+        {"strategy": "sample", "seed": 2**63},
+        f"seed is {2**63}; model 'captioner' allows 0 to {2**63 - 1}",
+    ),
     "width": ({"strategy": "beam", "beam_width": 9}, "beam_width is 9; model 'captioner' allows 1 to 8"),
     "more best than beams": (
         {"strategy": "beam", "beam_width": 2, "n_best": 3},
@@ -197,17 +203,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"strategy": "sample", "temperature": 0.0},
         "temperature is 0; model 'captioner' allows 0.01 to 10",
     ),
-    "temperature that is no number": ({"strategy": "sample", "temperature": float("nan")}, "temperature: nan came"),
+    "temperature that is no number": ({"strategy": "sample", "temperature": float("nan")}, "temperature is nan"),
     "max_words": ({"max_words": 13}, "max_words is 13; model 'captioner' allows 1 to 12"),
     "no words": ({"max_words": 0}, "max_words is 0; model 'captioner' allows 1 to 12"),
     "prefix": ({"prefix": "a giraffe"}, "prefix has 'giraffe'; model 'captioner' allows the 8 words of its vocabulary"),
-    "prefix never said": ({"prefix": "a <unknown>"}, "prefix: '<unknown>' came"),
+    "prefix never said": ({"prefix": "a <unknown>"}, "prefix has '<unknown>'"),
     "prefix too long": (
         {"prefix": "a cat sleeps", "max_words": 2},
         "prefix has 3 tokens; model 'captioner' allows at most 2",
     ),
-    "words after the end": ({"prefix": "a <end> cat"}, "prefix: the end token 2 before others came"),
-    "an endless prefix": ({"prefix": "x" * 9999}, "prefix: 'x{80}' came"),
+    "words after the end": ({"prefix": "a <end> cat"}, "prefix has the end token 2 before others"),
+    "an endless prefix": ({"prefix": "x" * 9999}, "prefix has 'x{80}'"),
     "attention": (
         {"attention": "heat"},
         r"attention is 'heat'; model 'captioner' allows \['none', 'values', 'png'\]",
@@ -254,7 +260,7 @@ async def test_a_model_that_says_nothing_of_its_attention_cannot_be_asked_for_it
 
 async def test_more_drawings_than_an_answer_may_hold_are_refused(repository: Path) -> None:
     async with serving(repository, max_request_bytes=10 * 3 * 224 * 224) as (captioner, _):
-        most = "24 words may come; attention 'png' of model 'captioner' is answered for at most 10: lower max_words"
+        most = "max_words times n_best is 24; attention 'png' of model 'captioner' allows at most 10"
         with pytest.raises(InvalidArgument, match=most):
             await ask(captioner, strategy="beam", n_best=3, attention="png")
         assert await ask(captioner, strategy="beam", n_best=3, attention="values")

@@ -43,21 +43,25 @@ def test_what_the_model_has_may_be_chosen(options: dict[str, Any], wanted: dict[
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "more_labels_than_classes": ("tiny", {"top_k": 4}, "top_k is 4; model 'tiny' allows 1 to 3"),
-    "unknown_views": ("tiny", {"views": "double"}, "'double' came; model 'tiny' takes .*'single', 'flip', 'ten_crop'"),
-    "views_of_another_case": ("tiny", {"views": "Flip"}, "'Flip' came"),
-    "views_not_allowed": ("narrow", {"views": "ten_crop"}, r"takes \['single', 'flip'\]"),
+    "unknown_views": (
+        "tiny",
+        {"views": "double"},
+        "views is 'double'; model 'tiny' allows .*'single', 'flip', 'ten_crop'",
+    ),
+    "views_of_another_case": ("tiny", {"views": "Flip"}, "views is 'Flip'"),
+    "views_not_allowed": ("narrow", {"views": "ten_crop"}, r"allows \['single', 'flip'\]"),
     "unknown_method": ("seeing", {"explain": "lime"}, r"explain is 'lime'; model 'seeing' allows \['cam', 'deconv'\]"),
-    "a_method_it_has_not": ("mapping", {"explain": "deconv"}, r"model 'mapping' takes \['cam'\]"),
+    "a_method_it_has_not": ("mapping", {"explain": "deconv"}, r"model 'mapping' allows \['cam'\]"),
     "no_method": ("tiny", {"explain": "cam"}, "explain is 'cam'; model 'tiny' allows none"),
     "unknown_label": (
         "seeing",
         {"explain": "cam", "explain_label": "cat"},
         r"explain_label is 'cat'; model 'seeing' allows \['zero', 'one', 'two', '0\.\.2'\]",
     ),
-    "index_past_the_classes": ("seeing", {"explain": "cam", "explain_label": "3"}, "'3' came"),
-    "negative_index": ("seeing", {"explain": "cam", "explain_label": "-1"}, "'-1' came"),
-    "digits_of_another_script": ("seeing", {"explain": "cam", "explain_label": "²"}, "'²' came"),
-    "endless_digits": ("seeing", {"explain": "cam", "explain_label": "0" * 9999}, "'0{80}' came"),
+    "index_past_the_classes": ("seeing", {"explain": "cam", "explain_label": "3"}, "explain_label is '3'"),
+    "negative_index": ("seeing", {"explain": "cam", "explain_label": "-1"}, "explain_label is '-1'"),
+    "digits_of_another_script": ("seeing", {"explain": "cam", "explain_label": "²"}, "explain_label is '²'"),
+    "endless_digits": ("seeing", {"explain": "cam", "explain_label": "0" * 9999}, "explain_label is '0{80}'"),
     "label_without_a_map": (
         "seeing",
         {"explain_label": "two"},
@@ -75,7 +79,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "layer_without_deconv": ("seeing", {"layer": "conv1"}, "layer was given; it is allowed with explain 'deconv' only"),
     "layer_of_a_map": ("seeing", {"explain": "cam", "layer": "conv1"}, "it is allowed with explain 'deconv' only"),
-    "endless_views": ("tiny", {"views": "x" * 9999}, "'x{80}' came"),
+    "endless_views": ("tiny", {"views": "x" * 9999}, "views is 'x{80}'"),
 }
 
 

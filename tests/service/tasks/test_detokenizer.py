@@ -85,14 +85,14 @@ def test_words_are_read_as_the_vocabulary_has_them_or_in_lower_case() -> None:
 def test_words_are_separated_as_they_are_joined() -> None:
     assert read_words(reader("-"), "a-cat") == (1, 2)
     assert read_words(reader("", ("a", "b", " ")), "ab a") == (0, 1, 2, 0)
-    with pytest.raises(InvalidArgument, match="prefix: 'a cat' came"):
+    with pytest.raises(InvalidArgument, match="prefix has 'a cat'"):
         read_words(reader("-"), "a cat")
 
 
 @pytest.mark.parametrize(("separator", "piece"), [(" ", " a "), ("-", "a-"), ("", "a")])
 def test_more_words_than_steps_are_refused_without_being_read(separator: str, piece: str) -> None:
     assert read_words(reader(separator), (piece * 4).rstrip("-")) == (1, 1, 1, 1)
-    with pytest.raises(InvalidArgument, match="prefix: over 4 words came; model 'captions' takes 4 at most"):
+    with pytest.raises(InvalidArgument, match="prefix has over 4 words; model 'captions' allows at most 4"):
         read_words(reader(separator), piece * 1_000_000)
 
 
@@ -108,5 +108,5 @@ def test_what_is_no_word_that_may_be_said_is_refused(text: str) -> None:
 def test_without_a_vocabulary_no_text_can_be_read() -> None:
     model = cast(Model, SimpleNamespace(name="chars", program=_loop(text=None)))
     assert read_words(model, "") == ()
-    with pytest.raises(InvalidArgument, match="prefix 'a' came; model 'chars' has no vocabulary to read it by"):
+    with pytest.raises(InvalidArgument, match="prefix is 'a'; model 'chars' has no vocabulary"):
         read_words(model, "a")

@@ -174,7 +174,7 @@ async def test_a_part_whose_line_is_full_refuses_the_request_and_its_other_run(e
             inputs = {"image": example(1), "layer": np.zeros(1, "i8")}
             part = asyncio.create_task(engine.infer("seeing", None, inputs, part="deconv"))
             await asyncio.sleep(0)
-            with pytest.raises(QueueFull, match="'seeing': 1 rows wait"):
+            with pytest.raises(QueueFull, match="'seeing': the queue holds 1 of at most"):
                 await classify(png(0), "seeing", options=DECONV)
             assert waiting(engine) == 1
         await asyncio.gather(running, part)
