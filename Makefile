@@ -56,14 +56,15 @@ protos: $(VENV)/everything  ## the stubs, from the .proto files
 		protos/open_inference.proto protos/lectorium/v1/vision.proto
 
 # uv resolves in seconds what pip searches for minutes. CUDA's own packages are pinned by torch, where they are used.
-# A client's .in names it, its .txt is the list.
+# A client's .in names it, its .txt is the list. What serving alone needs is in a list of its own, for a Bento.
 lock: $(VENV)/everything  ## resolve the dependencies anew
-	$(PIP) uv
 	for client in tests/clients/environments/*.in; do \
 		$(BIN)/uv pip compile "$$client" --universal --python-version 3.11 --no-header --no-annotate --quiet --upgrade \
 			--output-file "$${client%.in}.txt" || exit 1; done
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 		--no-header --no-annotate --quiet --upgrade | grep -vE '^(nvidia-(cu|nc|nv)|triton==|cuda-)' > requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --constraint requirements.lock --universal --python-version 3.11 \
+		--no-header --no-annotate --quiet --output-file requirements-serving.lock
 
 $(VENV)/serving: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)

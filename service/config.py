@@ -171,6 +171,10 @@ class Config(BaseModel):
             raise ValueError(f"load_models is for model_control explicit; it is {self.model_control}")
         return self
 
+    def for_worker(self, number: int) -> "Config":
+        """The same, with the one GPU that is worker ``number``'s, from 1; those that there are go round."""
+        return self.model_copy(update={"gpus": (self.gpus[(number - 1) % len(self.gpus)],)})
+
     @property
     def ports(self) -> dict[str, int]:
         """The port of each surface, by the name of its setting."""

@@ -24,7 +24,7 @@ SLOW_WORK = 1000
 # Below the range a kernel gives to outgoing connections, so that none of those takes one before the server does.
 _PORTS = range(20_000, 32_000)
 # A developer's own settings, and those that the server must make by itself, such as to send no telemetry.
-_NOT_INHERITED = ("LECTORIUM_", "XDG_", "ORT_", "BENTOML_")
+NOT_INHERITED = ("LECTORIUM_", "XDG_", "ORT_", "BENTOML_")
 
 
 def write_zoo(folder: Path) -> Path:
@@ -57,6 +57,15 @@ def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> bool:
     return holds()
 
 
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
 class Server:
     """Enter it to have a server that is ready; ``settings`` are configuration keys.
 
@@ -85,7 +94,7 @@ class Server:
     def launch(self) -> subprocess.Popen[bytes]:
         """The process, not yet ready."""
         self.home.mkdir(parents=True, exist_ok=True)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
         environment |= {f"LECTORIUM_{key.upper()}": str(value) for key, value in self._settings.items()}
         environment["HOME"] = str(self.home)
         with self._log_file.open("wb") as log:
@@ -143,11 +152,7 @@ class Server:
 
     def answers(self, path: str) -> bool:
         """Whether port 3000 answers a GET of ``path`` with 200."""
-        try:
-            with urllib.request.urlopen(self.http + path, timeout=10) as response:
-                return bool(response.status == 200)
-        except OSError:
-            return False
+        return answers(self.http + path)
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of that name and with those labels."""

@@ -3,9 +3,10 @@
 import inspect
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 # Read when the library is imported: nothing here calls out.
@@ -13,7 +14,7 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 
 import bentoml
 from bentoml.validators import ContentType
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
@@ -25,12 +26,14 @@ from service.surfaces.http.browser_headers import BrowserHeaders
 from service.surfaces.http.disconnect import ASGIApp
 from service.surfaces.http.openapi import document
 from service.surfaces.http.pages import ERROR_HANDLERS, Pages
+from service.surfaces.http.sse import framed
 from service.surfaces.http.tasks import TaskRoutes
 from service.tasks.caller import ANY_CALLER
 from service.tasks.task import Endpoint
 
 # What BentoML's clients read from a path of theirs, and send as a file.
 _FILE = Annotated[Path, ContentType("image/*")]
+NO_HOOKS: Mapping[str, Callable[..., Any]] = MappingProxyType({})
 
 
 def port_app(engine: Engine, endpoints: Sequence[Endpoint], gate: Gate, config: Config, metrics: ASGIApp) -> ASGIApp:
@@ -39,15 +42,37 @@ def port_app(engine: Engine, endpoints: Sequence[Endpoint], gate: Gate, config: 
     # It warns of each form that it cannot read, and whoever sends one is told.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     service = task_service(endpoints, gate)
-    description = document(endpoints, config.max_images)
-    service.mount_asgi_app(Pages(engine, description, metrics).app(), path="/")
+    mount_pages(service, engine, endpoints, config, metrics)
     app: Starlette = service.to_asgi()
     app.exception_handlers.update(ERROR_HANDLERS)
+    return routed(app, endpoints, gate, config)
+
+
+def routed(app: ASGIApp, endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> ASGIApp:
+    """Our routes of the tasks before BentoML's app, which has all others."""
     return BrowserHeaders(TaskRoutes(app, endpoints, gate, config))
 
 
-def task_service(endpoints: Sequence[Endpoint], gate: Gate) -> Any:
-    """BentoML's service with a method for each endpoint; it answers requests by itself, too, whoever serves it."""
+def mount_pages(service: Any, engine: Engine, endpoints: Sequence[Endpoint], config: Config, metrics: ASGIApp) -> None:
+    """Have BentoML's app show the read-only pages."""
+    pages = Pages(engine, document(endpoints, config.max_images), metrics)
+    service.mount_asgi_app(pages.app(), path="/")
+
+
+def task_service(
+    endpoints: Sequence[Endpoint],
+    gate: Gate,
+    hooks: Mapping[str, Callable[..., Any]] = NO_HOOKS,
+    **settings: Any,
+) -> Any:
+    """BentoML's service with a method for each endpoint; it answers requests by itself, too, whoever serves it.
+
+    Args:
+        endpoints: what it can be asked.
+        gate: says whether it is ready.
+        hooks: further methods by name, which BentoML calls when a worker starts or ends.
+        settings: of `bentoml.service`.
+    """
 
     async def is_ready(_self: object) -> bool:
         if reason := gate.why_not_ready:
@@ -55,9 +80,10 @@ def task_service(endpoints: Sequence[Endpoint], gate: Gate) -> Any:
         return True
 
     methods = {endpoint.name: bentoml.api(route=endpoint.path)(_method(endpoint)) for endpoint in endpoints}
-    made = type("TaskService", (), {"__doc__": "Lectorium's task endpoints.", "__is_ready__": is_ready, **methods})
+    namespace = {"__doc__": "Lectorium's task endpoints.", "__is_ready__": is_ready, **methods, **hooks}
     # Its metrics would label every path a stranger invents; ours are on the same port.
-    return bentoml.service(name="lectorium", metrics={"enabled": False}, logging={"access": {"enabled": False}})(made)
+    quiet: dict[str, Any] = {"metrics": {"enabled": False}, "logging": {"access": {"enabled": False}}}
+    return bentoml.service(name="lectorium", **quiet, **settings)(type("TaskService", (), namespace))
 
 
 def _method(endpoint: Endpoint) -> Callable[..., Any]:
@@ -68,8 +94,9 @@ def _method(endpoint: Endpoint) -> Callable[..., Any]:
         return last
 
     async def stream(_self: object, **fields: Any) -> AsyncGenerator[str, None]:
+        names = endpoint.event_names
         async for each in _answers(endpoint, fields):
-            yield each.model_dump_json()
+            yield framed(each.model_dump_json().encode(), names[type(each)]).decode()
 
     method: Any = stream if endpoint.events else answer
     method.__name__ = endpoint.name
@@ -90,9 +117,13 @@ def _parameters(endpoint: Endpoint) -> list[inspect.Parameter]:
     kinds = fields_of(endpoint.ask)
     found = []
     for name, field in endpoint.ask.model_fields.items():
-        annotation = field.annotation
+        annotation: Any = field.annotation
         if kinds[name].kind == "file":
             annotation = list[_FILE] if kinds[name].several else _FILE
+        else:
+            for constraint in field.metadata:
+                annotation = Annotated[annotation, constraint]
+        annotation = Annotated[annotation, Field(description=field.description)]
         default = inspect.Parameter.empty if field.is_required() else field.default
         found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
     return sorted(found, key=lambda parameter: parameter.default is not inspect.Parameter.empty)

@@ -63,6 +63,11 @@ class Endpoint(NamedTuple):
     select: Selection
     answers: Answers
 
+    @property
+    def event_names(self) -> dict[type[BaseModel], str]:
+        """Of a stream: what each kind of event is called, the answer among them."""
+        return {kind: name for name, kind in (*self.events.items(), ("answer", self.answer))}
+
 
 class Task(ABC, Generic[A]):
     """One for the process, of each task that there is.

@@ -14,6 +14,11 @@ from service.surfaces.http.error import error_answer
 _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
+def framed(data: bytes, name: str = "") -> bytes:
+    """One event on the wire; ``data`` is its JSON."""
+    return (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % data
+
+
 class EventStream:
     """One response, which begins with its first event.
 
@@ -61,8 +66,7 @@ class EventStream:
         if not self.begun:
             self.begun = True
             await self._patiently({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        body = (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % data
-        await self._patiently({"type": "http.response.body", "body": body, "more_body": True})
+        await self._patiently({"type": "http.response.body", "body": framed(data, name), "more_body": True})
 
     async def _patiently(self, message: Message) -> None:
         try:

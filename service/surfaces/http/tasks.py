@@ -65,7 +65,7 @@ class TaskRoutes:
     async def _stream(
         self, endpoint: Endpoint, scope: Scope, receive: Receive, call: Call, events: EventStream
     ) -> None:
-        names = {kind: name for name, kind in (*endpoint.events.items(), ("answer", endpoint.answer))}
+        names = endpoint.event_names
         with self._callers.caller(scope) as caller:
             ask = await self._ask(endpoint, scope, receive, caller, call)
             async with aclosing(answers(endpoint, ask, call)) as found:

@@ -1,7 +1,6 @@
 """The serving process: one engine, four ports, one loop, and a way out that loses nobody."""
 
 import asyncio
-import gc
 import logging
 import signal
 import time
@@ -21,6 +20,7 @@ from service.surfaces.metrics.device import DeviceMetrics
 from service.surfaces.metrics.page import MetricsPage
 from service.surfaces.metrics.triton import TritonMetrics
 from service.surfaces.oip.rest import OipRest
+from service.surfaces.process.collector import spare_collector
 from service.surfaces.process.greeting import greeting
 from service.surfaces.process.ports import check_free
 from service.tasks.registry import endpoints
@@ -110,16 +110,6 @@ async def _loaded(stack: AsyncExitStack, config: Config, leave: asyncio.Event) -
     entering.cancel()
     await asyncio.wait((entering,))
     return None
-
-
-def spare_collector() -> None:
-    """Have the garbage collector pass over what is loaded by now, and look less often at what requests leave.
-
-    Requests leave next to no cycles, and the collector's passes were a fifth of what one costs (2 cores, 64 callers).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
 
 
 async def _announce(engine: Engine, grpc_server: GrpcServer, began: float) -> None:

@@ -11,9 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from service.config import Config
-from service.errors import InvalidConfig
 from service.surfaces.process.ports import held
-from service.surfaces.process.worker_link import Orders
+from service.surfaces.process.worker_link import Orders, check_folder
 from service.surfaces.process.worker_process import Worker, WorkerEnded
 
 log = logging.getLogger(__name__)
@@ -22,8 +21,6 @@ log = logging.getLogger(__name__)
 WAITS_S: tuple[float, ...] = (0, 1, 2, 4, 8, 16, 30)
 # A worker that has served for so long is one that works: the next end is the first again.
 STEADY_S = 60
-# Of the sockets' folder: what the kernel takes, less the name of a socket.
-PATH_LENGTH = 100
 
 
 async def supervise(config: Config) -> None:
@@ -35,8 +32,7 @@ async def supervise(config: Config) -> None:
             drained.
     """
     with held(config), TemporaryDirectory(prefix="lectorium-") as folder:
-        if len(folder) > PATH_LENGTH:
-            raise InvalidConfig(f"TMPDIR is too long for sockets: {folder} has over {PATH_LENGTH} letters")
+        check_folder(folder)
         fleet = Fleet(config, Path(folder))
         running = asyncio.create_task(fleet.run())
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,9 +11,12 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from service.config import REVEAL, Config
+from service.errors import InvalidConfig
 
 OPEN = b"open\n"
 LEAVING = b"leaving\n"
+# Of the folder of the workers' sockets: what the kernel takes, less the name of a socket.
+PATH_LENGTH = 100
 
 
 class Orders(BaseModel):
@@ -33,9 +36,8 @@ class Orders(BaseModel):
 
     @property
     def own_config(self) -> Config:
-        """The configuration, with the one GPU that is this worker's; those that there are go round."""
-        gpus = self.config.gpus
-        return self.config.model_copy(update={"gpus": (gpus[(self.number - 1) % len(gpus)],)})
+        """The configuration of this worker."""
+        return self.config.for_worker(self.number)
 
 
 class Report(BaseModel):
@@ -63,3 +65,13 @@ def send(writer: asyncio.StreamWriter, message: bytes) -> None:
     """Send it, unless the other end is known to have closed or died."""
     if not writer.is_closing():
         writer.write(message)
+
+
+def check_folder(folder: str) -> None:
+    """Refuse a folder in which the workers could have no sockets.
+
+    Raises:
+        InvalidConfig: its path is too long.
+    """
+    if len(folder) > PATH_LENGTH:
+        raise InvalidConfig(f"TMPDIR is too long for sockets: {folder} has over {PATH_LENGTH} letters")

@@ -1,5 +1,6 @@
 """BentoML's own app, which answers by itself, too, gives the answers of our routes."""
 
+import json
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -57,6 +58,36 @@ async def test_both_give_the_same_answer(path: str, server: Server, zoo: Path) -
         ]
     assert first.pop("timing").keys() == second.pop("timing").keys()
     assert first == second
+
+
+async def test_both_stream_the_same_events(server: Server, zoo: Path) -> None:
+    path, asked = "/v1/caption/stream", ASKED["/v1/caption"]
+    async with bentomls_own(zoo) as theirs, httpx.AsyncClient(base_url=server.http) as ours:
+        streams = [(await client.post(path, **asked)).raise_for_status() for client in (ours, theirs)]
+    assert [stream.headers["content-type"].partition(";")[0] for stream in streams] == ["text/event-stream"] * 2
+    first, second = [events(stream.text) for stream in streams]
+    assert {"word", "answer"} == {name for name, _ in first}
+    assert first == second
+
+
+def events(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """The name and the JSON of each, without its timing."""
+    found = []
+    for event in text.strip().split("\n\n"):
+        name, data = event.split("\n")
+        fields = json.loads(data.removeprefix("data: "))
+        fields.pop("timing", None)
+        found.append((name.removeprefix("event: "), fields))
+    return found
+
+
+async def test_the_schema_gives_the_range_and_the_description_of_an_option(zoo: Path) -> None:
+    async with bentomls_own(zoo) as theirs:
+        schema = (await theirs.get("/schema.json")).raise_for_status().json()
+    [classify] = [route for route in schema["routes"] if route["route"] == "/v1/classify"]
+    top_k = classify["input"]["properties"]["top_k"]
+    assert (top_k["type"], top_k["minimum"]) == ("integer", 1)
+    assert top_k["description"].startswith("How many labels")
 
 
 async def test_the_service_has_a_method_for_every_way_to_ask_a_task(zoo: Path) -> None:
