@@ -4,13 +4,14 @@ import ctypes
 import io
 import logging
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, _imaging, features
 
 from service.errors import InvalidImage, LectoriumError
-from service.image_bounds import check_mode, most_seconds, no_image, read_bounds
+from service.image_bounds import Bounds, check_mode, most_seconds, no_image, read_bounds
 from service.package import Preprocessing, Views
 
 _MODES = {"grey": "L", "rgb": "RGB"}
@@ -53,17 +54,44 @@ _UPRIGHT = {
 }
 
 
-def decode(data: bytes, max_pixels: int) -> Image.Image:
-    """The first frame of the image in ``data``, upright.
+class ImageFile(NamedTuple):
+    """An image file that was examined; see `examine`."""
+
+    data: bytes
+    format: str
+    bounds: Bounds
+
+
+def examine(data: bytes, max_pixels: int) -> ImageFile:
+    """The file with what its structure says of it, not a pixel decoded.
 
     Raises:
-        InvalidImage: ``data`` is empty, truncated, in none of `FORMATS`, or coded in a way that is not read here.
+        InvalidImage: ``data`` is empty, in none of `FORMATS`, damaged, or coded in a way that is not read here.
         TooLarge: the image has more than ``max_pixels`` pixels, or its structure says that it may take longer than
             `service.image_bounds.MOST_SECONDS` to decode and prepare.
     """
     if not data:
         raise InvalidImage("the image has 0 bytes")
-    format_, found = read_bounds(data, max_pixels)
+    return ImageFile(data, *read_bounds(data, max_pixels))
+
+
+def decode(data: bytes, max_pixels: int) -> Image.Image:
+    """The first frame of the image in ``data``, upright.
+
+    Raises:
+        InvalidImage, TooLarge: as `examine` and `decode_file`.
+    """
+    return decode_file(examine(data, max_pixels))
+
+
+def decode_file(file: ImageFile) -> Image.Image:
+    """The first frame of the image, upright.
+
+    Raises:
+        InvalidImage: the file is truncated, or damaged otherwise.
+        TooLarge: its colours make it take longer than `service.image_bounds.MOST_SECONDS`.
+    """
+    data, format_, found = file
     try:
         image = Image.open(io.BytesIO(found.file or data), formats=(format_,))
         if sorted(image.size) != sorted((found.width, found.height)):
@@ -77,17 +105,17 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
         raise InvalidImage(no_image(data)) from error
 
 
-def is_quick(data: bytes, max_pixels: int, preprocessing: Preprocessing, views: Views) -> bool:
-    """Whether to decode the image and to prepare so many views of it surely takes less than `QUICK_S`.
+def quick_file(data: bytes, max_pixels: int, preprocessing: Preprocessing, views: Views) -> ImageFile | None:
+    """The file, examined, if to decode it and to prepare so many views of it surely takes less than `QUICK_S`.
 
     Raises:
-        InvalidImage, TooLarge: as `decode`, of a small file.
+        InvalidImage, TooLarge: as `examine`, of a small file.
     """
-    if not 0 < len(data) <= _QUICK_BYTES:  # to look at the structure of a long one takes long itself
-        return False
-    _, found = read_bounds(data, max_pixels)
+    if len(data) > _QUICK_BYTES:  # to look at the structure of a long one takes long itself
+        return None
+    file = examine(data, max_pixels)
     scaled = VIEW_COUNTS[views] * preprocessing.width * preprocessing.height * _SCALE_S
-    return most_seconds(found) + scaled < QUICK_S
+    return file if most_seconds(file.bounds) + scaled < QUICK_S else None
 
 
 def flatten(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:

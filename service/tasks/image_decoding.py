@@ -7,12 +7,13 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from service.config import Config
 from service.deadline import NEVER, Deadline
 from service.engine.cores import usable_cores
 from service.errors import InvalidArgument, LectoriumError, QueueFull, TooLarge
-from service.imaging import VIEW_COUNTS, decode, flatten, is_quick, prepare, take_views
+from service.imaging import VIEW_COUNTS, decode, decode_file, flatten, prepare, quick_file, take_views
 from service.package import Preprocessing, Views
 from service.tasks.caller import ANY_CALLER, Caller
 from service.tasks.decoder_threads import DecoderThreads, Job
@@ -49,9 +50,10 @@ class ImageDecoder:
         """
         if len(data) > self._config.max_request_bytes:
             raise TooLarge(f"the image has {len(data)} bytes; at most {self._config.max_request_bytes} are taken")
-        if is_quick(data, self._config.max_image_pixels, preprocessing, views):
+        file = quick_file(data, self._config.max_image_pixels, preprocessing, views)
+        if file is not None:
             (caller.deadline or NEVER).check()
-            return self._decode(data, preprocessing, views, plain)
+            return _rows(decode_file(file), preprocessing, views, plain)
         (rows,) = await self.each(
             [partial(self._decode, data, preprocessing, views, plain)], VIEW_COUNTS[views], caller
         )
@@ -124,8 +126,12 @@ class ImageDecoder:
             raise type(error)(f"images[{index}]: {error}") from error
 
     def _decode(self, data: bytes, preprocessing: Preprocessing, views: Views, plain: bool) -> NDArray[np.uint8]:
-        image = flatten(decode(data, self._config.max_image_pixels), preprocessing)
-        rows = take_views(image, preprocessing, views)
-        if plain and views == "ten_crop":
-            return np.concatenate([prepare(image, preprocessing)[None], rows])
-        return rows
+        return _rows(decode(data, self._config.max_image_pixels), preprocessing, views, plain)
+
+
+def _rows(image: Image, preprocessing: Preprocessing, views: Views, plain: bool) -> NDArray[np.uint8]:
+    image = flatten(image, preprocessing)
+    rows = take_views(image, preprocessing, views)
+    if plain and views == "ten_crop":
+        return np.concatenate([prepare(image, preprocessing)[None], rows])
+    return rows

@@ -46,7 +46,7 @@ class SlowDecoding:
 def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDecoding]:
     decode = SlowDecoding()
     monkeypatch.setattr(image_decoding, "decode", decode)
-    monkeypatch.setattr(image_decoding, "is_quick", lambda *_: False)
+    monkeypatch.setattr(image_decoding, "quick_file", lambda *_: None)
     yield decode
     decode.go_on.set()
 
@@ -221,7 +221,7 @@ from service.config import Config
 from service.package import Preprocessing
 from service.tasks import image_decoding
 begun = threading.Event()
-image_decoding.is_quick = lambda *_: False
+image_decoding.quick_file = lambda *_: None
 image_decoding.decode = lambda *_: (begun.set(), threading.Event().wait())
 async def main():
     card = Preprocessing(tensor="image", colour="rgb", height=4, width=4)
