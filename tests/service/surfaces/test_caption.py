@@ -262,7 +262,7 @@ WRONG_FORMS: dict[str, tuple[dict[str, str], str]] = {
     "endless": ({"length_penalty": "1" * 999}, f"form field 'length_penalty' wants a number, '{'1' * 40}' came"),
     "other digits": ({"length_penalty": "٢"}, "form field 'length_penalty' wants a number"),
     "half a beam": ({"beam_width": "1.5"}, "form field 'beam_width' wants a whole number, '1.5' came"),
-    "negative": ({"seed": "-1"}, "form field 'seed' wants a whole number, explain_label is '-1'"),
+    "negative": ({"seed": "-1"}, "form field 'seed' wants a whole number, '-1' came"),
     "unknown": ({"beams": "3"}, "unknown form field 'beams'; known are ['attention', 'beam_width', "),
 }
 

@@ -96,7 +96,7 @@ def test_images_that_are_too_large_together_are_refused(batches: Batches) -> Non
     [
         ({"model": "nope"}, "NOT_FOUND", "no model 'nope'"),
         ({"top_k": 9}, "INVALID_ARGUMENT", "top_k is 9; model 'tiny' allows 1 to 3"),
-        ({"views": "nine"}, "INVALID_ARGUMENT", "views is 'nine'; model 'tiny' takes"),
+        ({"views": "nine"}, "INVALID_ARGUMENT", "views is 'nine'; model 'tiny' allows"),
         ({"explain": "cam"}, "INVALID_ARGUMENT", "explain is 'cam'; model 'tiny' allows none"),
     ],
 )

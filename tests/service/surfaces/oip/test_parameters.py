@@ -156,7 +156,7 @@ def test_every_parameter_is_taken_on_every_way(ask: Ask) -> None:
 
 
 def test_steps_and_seed_outside_the_loops_range_are_refused_on_every_way(ask: Ask) -> None:
-    with pytest.raises(Refused, match="steps is 101; model 'chars' allows 1 to 100"):
+    with pytest.raises(Refused, match="steps is 101; model 'diffusion' allows 1 to 100"):
         ask("diffusion", steps=101)
     with pytest.raises(Refused, match=r"a whole number from 0 is wanted"):
         ask("diffusion", seed=-1)
