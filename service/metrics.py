@@ -33,6 +33,11 @@ _in_flight = Gauge("lectorium_in_flight_requests", "Requests begun and not yet a
 _rejections = Counter(
     "lectorium_rejections", "Requests not answered with a result, by reason.", (*_stage_labels, "reason")
 )
+_reads = Counter(
+    "lectorium_reads",
+    "Requests that only read: metadata, statistics, cards, pages, probes, scrapes; code as above.",
+    ("surface", "code"),
+)
 
 
 # Finding a labelled child costs more than observing it, hence the caches; what they are keyed by is bounded.
@@ -51,15 +56,10 @@ def decode_duration(model: str, version: str, surface: str) -> Histogram:
 
 
 @cache
-def queue_duration(model: str, version: str, surface: str) -> Histogram:
-    """The queue histogram of one model on one surface."""
-    return _queue.labels(model, version, surface)
-
-
-@cache
-def compute_duration(model: str, version: str, surface: str) -> Histogram:
-    """The compute histogram of one model on one surface."""
-    return _compute.labels(model, version, surface)
+def run_durations(model: str, version: str, surface: str) -> tuple[Histogram, Histogram]:
+    """The queue and the compute histogram of one model on one surface."""
+    labels = (model, version, surface)
+    return _queue.labels(*labels), _compute.labels(*labels)
 
 
 @cache
@@ -84,6 +84,12 @@ def batch_rows(model: str, version: str) -> Histogram:
 def rejections(model: str, version: str, surface: str, reason: str) -> Counter:
     """The rejection counter of one model, surface and reason."""
     return _rejections.labels(model, version, surface, reason)
+
+
+@cache
+def reads(surface: str, code: str) -> Counter:
+    """The counter of the requests to one surface that only read and ended so."""
+    return _reads.labels(surface, code)
 
 
 def watch_in_flight(surface: str, count: Callable[[], int]) -> None:
@@ -123,8 +129,7 @@ _OF_MODELS = (
 _FOUND = (
     request_duration,
     decode_duration,
-    queue_duration,
-    compute_duration,
+    run_durations,
     first_emission,
     emissions,
     batch_rows,

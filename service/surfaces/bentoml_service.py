@@ -26,8 +26,9 @@ from service.surfaces.http.browser_headers import BrowserHeaders
 from service.surfaces.http.disconnect import ASGIApp
 from service.surfaces.http.openapi import document
 from service.surfaces.http.pages import ERROR_HANDLERS, Pages
+from service.surfaces.http.reading import Reads
 from service.surfaces.http.sse import framed
-from service.surfaces.http.tasks import TaskRoutes
+from service.surfaces.http.tasks import SURFACE, TaskRoutes
 from service.tasks.caller import ANY_CALLER
 from service.tasks.task import Endpoint
 
@@ -50,7 +51,7 @@ def port_app(engine: Engine, endpoints: Sequence[Endpoint], gate: Gate, config: 
 
 def routed(app: ASGIApp, endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> ASGIApp:
     """Our routes of the tasks before BentoML's app, which has all others."""
-    return BrowserHeaders(TaskRoutes(app, endpoints, gate, config))
+    return BrowserHeaders(TaskRoutes(Reads(app, gate, SURFACE), endpoints, gate, config))
 
 
 def mount_pages(service: Any, engine: Engine, endpoints: Sequence[Endpoint], config: Config, metrics: ASGIApp) -> None:

@@ -1,8 +1,10 @@
-"""The gate: every request of every surface passes here, is counted, measured, and refused while draining."""
+"""The gate: every request of every port passes here, reads included, is checked, and counted by how it ended."""
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -11,23 +13,45 @@ from service import metrics
 from service.deadline import Deadline
 from service.engine import Engine, Model
 from service.errors import CallerGone, Draining, InternalError, LectoriumError
+from service.surfaces.client import Client
 from service.tasks.answer import Timing
 from service.tasks.caller import Caller
 
+# Where work comes from. Reads have other surfaces beside these: "metrics", "grpc_health" and "grpc_reflection".
 SURFACES = ("http", "oip_rest", "oip_grpc", "vision_grpc")
 
 log = logging.getLogger(__name__)
 
 
-class Call:
-    """One request inside the gate, handled in this block, and what became known of it; whatever ends it is counted.
+class Kind(Enum):
+    """What a request is for."""
 
-    ``deadline`` is when its answer must be there, for all of its stages; None while only the engine's own limit holds.
-    ``connection`` is whose images it takes turns with; "" where nobody asked for that.
-    A stage not reached stays None.
+    INFERENCE = auto()
+    # Changes what is served.
+    CONTROL = auto()
+    # Asks what is served, or how the server does. It is answered while the server drains, which does not wait for it,
+    # and is in a counter of its own: whoever scrapes or probes must not appear in the figures of inference.
+    READ = auto()
+
+
+# Looked up for every request, and slow to find in the class.
+_READ = Kind.READ
+
+
+class Call:
+    """One request inside the gate, handled in this block, and what becomes known of it; however it ends, it is counted.
+
+    Attributes:
+        surface: where it came in; labels its metrics.
+        client: who sent it, with the request's headers or metadata.
+        kind: what it is for.
+        deadline: when its answer must be there, for all of its stages; None while only the engine's own limit holds.
+        model, version: what it asks for; "" until that is known.
+        code: of a read that was answered by an app of its own: the gRPC name of that answer's status.
 
     Raises:
-        Draining: the gate is closed.
+        Draining: the server is shutting down, and this is no read.
+        LectoriumError: a check of the gate refuses the request.
         InternalError: in place of any exception that is no `LectoriumError`; the log has the trace.
     """
 
@@ -36,49 +60,49 @@ class Call:
         "_emitted",
         "_gate",
         "_held",
-        "compute_s",
-        "connection",
+        "_stages",
+        "client",
+        "code",
         "deadline",
-        "decode_s",
+        "kind",
         "model",
-        "queue_s",
         "surface",
         "version",
     )
 
-    def __init__(self, gate: "Gate", surface: str, deadline: Deadline | None = None, connection: str = "") -> None:
+    def __init__(self, gate: "Gate", surface: str, client: Client, kind: Kind, deadline: Deadline | None) -> None:
         self._gate = gate
-        self.connection = connection
         self.surface = surface
+        self.client = client
+        self.kind = kind
         self.deadline = deadline
         self.model = self.version = ""
-        self.decode_s: float | None = None
-        self.queue_s: float | None = None
-        self.compute_s: float | None = None
+        self.code = "OK"
+        self._stages: tuple[float, float, float | None] | None = None
         self._emitted = False
         self._held: Model | None = None
 
     @property
     def caller(self) -> Caller:
         """The request, as those see it who decode its images."""
-        return Caller(self.connection, self.deadline, partial(self._gate.count, self.surface))
+        return Caller(self.client.peer, self.deadline, partial(self._gate.count, self.surface))
 
     def for_model(self, model: Model) -> None:
-        """The request is for this model."""
+        """Say which model the request is for."""
         self.model, self.version = model.name, model.version
-        # Its series are dropped with it, and this request is yet to be counted there.
+        # The series of an unloaded model are dropped when nobody holds it any more; this request must be counted first.
         self._held = model
 
     def record_stages(self, queue_s: float, compute_s: float, decode_s: float | None = None) -> None:
-        """The answer's stages, in seconds."""
-        self.queue_s, self.compute_s, self.decode_s = queue_s, compute_s, decode_s
+        """Say how long the answer's stages took, in seconds."""
+        self._stages = queue_s, compute_s, decode_s
 
     def record_timing(self, timing: Timing) -> None:
-        """The same, as the answer of a task says it."""
+        """Say it as the answer of a task does."""
         self.record_stages(timing.queue_ms / 1e3, timing.compute_ms / 1e3, timing.decode_ms / 1e3)
 
     def record_emission(self) -> None:
-        """One emission more is on its way to the caller."""
+        """Count one more emission on its way to the caller."""
         if not self._emitted:
             self._emitted = True
             seconds = time.perf_counter() - self._began
@@ -87,28 +111,34 @@ class Call:
 
     def __enter__(self) -> Self:
         self._began = time.perf_counter()
-        self._gate.enter(self.surface)
-        if self._gate.closed:
-            refusal = Draining("the server is shutting down and takes no new requests")
-            self.__exit__(Draining, refusal, None)
-            raise refusal
+        if self.kind is not _READ:
+            self._gate.count(self.surface, 1)
+        try:
+            self._gate.check(self)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._gate.leave(self.surface)
-        ended = self._ended(error)
-        if ended is not None:
-            metrics.rejections(self.model, self.version, self.surface, ended.reason).inc()
-        self._record(ended.grpc_code if ended is not None else "OK")
+        if self.kind is not _READ:
+            self._gate.count(self.surface, -1)
+        ended = None if error is None else self._ended(error)
+        self._record(ended)
         self._held = None
         if isinstance(ended, InternalError) and ended is not error:
-            raise ended from error
+            try:
+                raise ended from error
+            finally:
+                # The tracebacks hold this frame, and the frames that hold the request: with the errors in this one, all
+                # of that would live until the garbage collector runs, which is seldom.
+                del ended, error
 
-    def _ended(self, error: BaseException | None) -> LectoriumError | None:
+    def _ended(self, error: BaseException) -> LectoriumError | None:
         """The error as one of ours."""
-        if error is None or isinstance(error, LectoriumError):
+        if isinstance(error, LectoriumError):
             return error
         if isinstance(error, asyncio.CancelledError):
             return CallerGone("the caller left")
@@ -117,31 +147,45 @@ class Call:
         log.error("%s request for %r failed", self.surface, self.model, exc_info=error)
         return InternalError("internal error; the server's log has it")
 
-    def _record(self, code: str) -> None:
-        seconds = time.perf_counter() - self._began
-        metrics.request_duration(self.model, self.version, self.surface, code).observe(seconds)
-        if self.queue_s is None or self.compute_s is None:
+    def _record(self, error: LectoriumError | None) -> None:
+        code = self.code if error is None else error.grpc_code
+        if self.kind is _READ:
+            metrics.reads(self.surface, code).inc()
             return
         labels = (self.model, self.version, self.surface)
-        metrics.queue_duration(*labels).observe(self.queue_s)
-        metrics.compute_duration(*labels).observe(self.compute_s)
-        if self.decode_s is not None:
-            metrics.decode_duration(*labels).observe(self.decode_s)
+        if error is not None:
+            metrics.rejections(*labels, error.reason).inc()
+        metrics.request_duration(*labels, code).observe(time.perf_counter() - self._began)
+        if self._stages is None:
+            return
+        queue_s, compute_s, decode_s = self._stages
+        queue, compute = metrics.run_durations(*labels)
+        queue.observe(queue_s)
+        compute.observe(compute_s)
+        if decode_s is not None:
+            metrics.decode_duration(*labels).observe(decode_s)
+
+
+Check = Callable[[Call], None]
 
 
 class Gate:
-    """One for the whole process: knows how many requests are inside, and closes once."""
+    """One for the whole process: admits requests, knows how many are in flight, and closes once.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: whose models are served.
+        checks: called in turn with each request as it comes in; one that raises a `LectoriumError` refuses it.
+    """
+
+    def __init__(self, engine: Engine, checks: Sequence[Check] = ()) -> None:
         self._engine = engine
-        self._inside = dict.fromkeys(SURFACES, 0)
-        self._count = 0
+        self._checks = checks
+        self._in_flight = dict.fromkeys(SURFACES, 0)
         self._opened = False
         self._closed = False
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._emptied: asyncio.Event | None = None  # while somebody waits for it
         for surface in SURFACES:
-            metrics.watch_in_flight(surface, partial(self._inside.__getitem__, surface))
+            metrics.watch_in_flight(surface, partial(self._in_flight.__getitem__, surface))
 
     @property
     def serving(self) -> bool:
@@ -165,39 +209,47 @@ class Gate:
         """Whether the server is draining."""
         return self._closed
 
-    def call(self, surface: str, deadline: Deadline | None = None, connection: str = "") -> Call:
-        """Handle one request: ``with gate.call(surface) as call: ...``."""
-        return Call(self, surface, deadline, connection)
+    def call(self, surface: str, client: Client, kind: Kind = Kind.INFERENCE, deadline: Deadline | None = None) -> Call:
+        """Handle one request: ``with gate.call(surface, client) as call: ...``."""
+        return Call(self, surface, client, kind, deadline)
+
+    def check(self, call: Call) -> None:
+        """Refuse a request that may not come in.
+
+        Raises:
+            Draining: the server is shutting down, and this is no read.
+            LectoriumError: one of the checks refuses it.
+        """
+        if self._closed and call.kind is not _READ:
+            raise Draining("the server is shutting down and takes no new requests")
+        for check in self._checks:
+            check(call)
 
     def open(self) -> None:
         """Every port listens: be ready."""
         self._opened = True
 
     def close(self) -> None:
-        """Be not ready, and refuse new requests."""
+        """Stop being ready, and refuse new requests."""
         self._closed = True
 
     async def drained(self, grace_s: float) -> None:
-        """Wait for the requests inside, but no longer than ``grace_s``."""
+        """Wait for the requests in flight, but no longer than ``grace_s`` seconds."""
+        self._emptied = asyncio.Event()
         try:
             async with asyncio.timeout(grace_s):
-                await self._empty.wait()
+                while self._total:
+                    self._emptied.clear()
+                    await self._emptied.wait()
         except TimeoutError:
-            log.warning("drain: %d request(s) still in flight after %g s", self._count, grace_s)
-
-    def enter(self, surface: str) -> None:
-        """One request more is inside."""
-        self.count(surface, 1)
-
-    def leave(self, surface: str) -> None:
-        """One less."""
-        self.count(surface, -1)
+            log.warning("drain: %d request(s) still in flight after %g s", self._total, grace_s)
 
     def count(self, surface: str, change: int) -> None:
-        """So many more of a surface's requests are inside: those whose work goes on without them are, too."""
-        self._inside[surface] += change
-        self._count += change
-        if self._count:
-            self._empty.clear()
-        else:
-            self._empty.set()
+        """Add to a surface's requests in flight; those whose work goes on without them are in flight, too."""
+        self._in_flight[surface] += change
+        if self._emptied is not None and not self._total:
+            self._emptied.set()
+
+    @property
+    def _total(self) -> int:
+        return sum(self._in_flight.values())

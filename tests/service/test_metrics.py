@@ -27,8 +27,8 @@ def test_a_model_that_has_left_has_no_queue() -> None:
 
 
 def test_one_model_is_measured_apart_on_each_surface() -> None:
-    metrics.queue_duration("measured", "1", "rest").observe(0.5)
-    metrics.queue_duration("measured", "1", "grpc").observe(0.25)
+    metrics.run_durations("measured", "1", "rest")[0].observe(0.5)
+    metrics.run_durations("measured", "1", "grpc")[0].observe(0.25)
     for surface, seconds in (("rest", 0.5), ("grpc", 0.25)):
         labels = {"model": "measured", "version": "1", "surface": surface}
         assert REGISTRY.get_sample_value("lectorium_queue_duration_seconds_sum", labels) == seconds
@@ -40,8 +40,8 @@ def test_every_series_of_a_model_that_has_left_is_dropped_and_no_other() -> None
         metrics.rejections(model, version, "rest", "queue_full").inc()
         metrics.emissions(model, version, "rest").inc()
         metrics.batch_rows(model, version).observe(2)
-        for stage in (metrics.decode_duration, metrics.queue_duration, metrics.compute_duration):
-            stage(model, version, "rest").observe(1)
+        for stage in (metrics.decode_duration(model, version, "rest"), *metrics.run_durations(model, version, "rest")):
+            stage.observe(1)
         metrics.first_emission(model, version, "rest").observe(1)
         metrics.watch_queue(model, version, lambda: 1)
 

@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 import grpc
 
 from service.errors import CallerBehind, CallerGone, LectoriumError
-from service.surfaces.gate import Call, Gate
+from service.surfaces.client import GrpcClient
+from service.surfaces.gate import Call, Gate, Kind
 from service.surfaces.grpc.gate import Context, call_deadline, refuse, without_frames
 
 Request = TypeVar("Request")
@@ -78,7 +79,7 @@ class RequestStream(Generic[Request, Response]):
     async def _handle(self, request: Request) -> None:
         try:
             deadline = call_deadline(self._context, self._patience_s)
-            with self._gate.call(self._surface, deadline, self._context.peer()) as call:
+            with self._gate.call(self._surface, GrpcClient(self._context), Kind.INFERENCE, deadline) as call:
                 async with aclosing(self._answers(request, call)) as answers:
                     async for answer in answers:
                         await self._write(answer)

@@ -11,14 +11,15 @@ os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from protos import open_inference_pb2, open_inference_pb2_grpc
 from protos.lectorium.v1 import vision_pb2, vision_pb2_grpc
 from service.config import Config
 from service.engine import Engine
 from service.surfaces.gate import Gate
-from service.surfaces.grpc.gate import Legible
+from service.surfaces.grpc.gate import GatedReads
+from service.surfaces.grpc.legible import Legible
 from service.surfaces.grpc.tasks import vision
 from service.surfaces.oip.grpc import OipGrpc
 from service.surfaces.process.ports import bracketed, cannot_listen
@@ -51,11 +52,15 @@ class GrpcServer:
             options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", int(config.workers > 1))],
         )
         legible: Any = Legible(self._server)
+        gated: Any
         self._health = health.aio.HealthServicer()
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OipGrpc(engine, gate, config), legible)
         vision_pb2_grpc.add_VisionServicer_to_server(vision(endpoints, gate, config), legible)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, legible)
-        reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        gated = GatedReads(self._health, gate, "grpc_health")
+        health_pb2_grpc.add_HealthServicer_to_server(gated, legible)
+        described = reflection.aio.ReflectionServicer((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME))
+        gated = GatedReads(described, gate, "grpc_reflection")
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(gated, self._server)  # type: ignore[no-untyped-call]
         self._status: int = health_pb2.HealthCheckResponse.NOT_SERVING
         self._host, self._port = config.host, config.grpc_port
 

@@ -10,7 +10,8 @@ from google.protobuf.descriptor import MethodDescriptor
 from protos.lectorium.v1 import vision_pb2 as pb
 from service.config import Config
 from service.errors import InvalidArgument, LectoriumError
-from service.surfaces.gate import Call, Gate
+from service.surfaces.client import GrpcClient
+from service.surfaces.gate import Call, Gate, Kind
 from service.surfaces.grpc.gate import Context, call_deadline, refuse
 from service.surfaces.grpc.messages import MessageMismatch, Read, event_writer, reader, writer
 from service.surfaces.grpc.request_stream import RequestStream
@@ -75,7 +76,8 @@ class VisionMethods:
     def _once(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
         async def once(request: Any, context: Context) -> Any:
             try:
-                with self._gate.call(SURFACE, call_deadline(context, self._timeout_s), context.peer()) as call:
+                deadline = call_deadline(context, self._timeout_s)
+                with self._gate.call(SURFACE, GrpcClient(context), Kind.INFERENCE, deadline) as call:
                     return write(await answer(endpoint, read(request), call), request.id)
             except LectoriumError as error:
                 await refuse(context, error)

@@ -15,8 +15,7 @@ import orjson
 
 from service.errors import InvalidArgument
 from service.nearest import did_you_mean
-from service.surfaces.http.body import header
-from service.surfaces.http.control_guard import check_json_type
+from service.surfaces.http.body import check_json_type, header
 from service.surfaces.http.disconnect import Scope
 from service.surfaces.http.multipart import Part, read_parts
 from service.surfaces.oip.json_messages import json_object, read_json, typed

@@ -1,9 +1,12 @@
 """Read an HTTP request's body, within bounds."""
 
+from collections.abc import Iterable
+
 from service.errors import CallerGone, InvalidArgument, TooLarge
 from service.surfaces.http.disconnect import Receive, Scope
 
 _MAX_DIGITS = 15
+_MAX_ECHO = 80
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
@@ -50,3 +53,14 @@ def length_header(scope: Scope, name: bytes) -> int | None:
     if not value.isdigit() or len(value) > _MAX_DIGITS:
         raise InvalidArgument(f"{name.decode()}: {value[:40].decode('latin1')!r} is no length in bytes")
     return int(value)
+
+
+def check_json_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse a body that is said to be something else than JSON; Triton's client says nothing of it.
+
+    Raises:
+        InvalidArgument: naming the type that came.
+    """
+    for kind in [value.decode("latin-1").strip() for name, value in headers if name == b"content-type"]:
+        if kind.partition(";")[0].strip().lower() != "application/json":
+            raise InvalidArgument(f"a body of application/json is wanted, {kind[:_MAX_ECHO]!r} came")

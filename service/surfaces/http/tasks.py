@@ -6,7 +6,8 @@ from contextlib import aclosing
 
 from service.config import Config
 from service.deadline import Deadline
-from service.surfaces.gate import Call, Gate
+from service.surfaces.client import HttpClient
+from service.surfaces.gate import Call, Gate, Kind
 from service.surfaces.http.asking import read_ask
 from service.surfaces.http.body import read_body
 from service.surfaces.http.disconnect import ASGIApp, Caller, Callers, Receive, Scope, Send
@@ -43,7 +44,7 @@ class TaskRoutes:
             return
         events = EventStream(send, self._patience_s, ERROR)
         try:
-            with self._gate.call(SURFACE, connection=str(scope.get("client"))) as call:
+            with self._gate.call(SURFACE, HttpClient(scope), Kind.INFERENCE) as call:
                 if endpoint.events:
                     await self._stream(endpoint, scope, receive, call, events)
                     return

@@ -14,10 +14,9 @@ from service.config import Config
 from service.engine import Answer, Engine, Model
 from service.engine.options import DEFAULTS
 from service.engine.tensors import Tensor
-from service.errors import InvalidArgument, LectoriumError, UnknownModel
-from service.surfaces.gate import Call, Gate
-from service.surfaces.grpc.gate import Context, gated, refuse
-from service.surfaces.http.control_guard import ControlGuard
+from service.errors import InvalidArgument, UnknownModel
+from service.surfaces.gate import Call, Gate, Kind
+from service.surfaces.grpc.gate import Context, gated
 from service.surfaces.oip.classification import PARAMETER, checked_count, classified
 from service.surfaces.oip.model import configuration, metadata, statistics
 from service.surfaces.oip.parameters import read_options
@@ -58,9 +57,8 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
         self._engine = engine
         self._gate = gate
         self._config = config
-        self._guard = ControlGuard(config)
 
-    @gated(SURFACE)
+    @gated(SURFACE, Kind.INFERENCE)
     async def ModelInfer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:  # noqa: N802
         """Tensors in, tensors out."""
         model = self._engine.repository.get(request.model_name, request.model_version)
@@ -96,15 +94,18 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
                     response.parameters["step"].int64_param = step
                 yield pb.ModelStreamInferResponse(infer_response=response)
 
-    async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:  # noqa: N802
+    @gated(SURFACE, Kind.READ)
+    async def ServerLive(self, request: pb.ServerLiveRequest, call: Call) -> pb.ServerLiveResponse:  # noqa: N802
         """Always, where it can be answered at all."""
         return pb.ServerLiveResponse(live=True)
 
-    async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:  # noqa: N802
+    @gated(SURFACE, Kind.READ)
+    async def ServerReady(self, request: pb.ServerReadyRequest, call: Call) -> pb.ServerReadyResponse:  # noqa: N802
         """Whether requests are taken."""
         return pb.ServerReadyResponse(ready=self._gate.ready)
 
-    async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:  # noqa: N802
+    @gated(SURFACE, Kind.READ)
+    async def ModelReady(self, request: pb.ModelReadyRequest, call: Call) -> pb.ModelReadyResponse:  # noqa: N802
         """Whether requests for one model are taken; they are not for one that is not served."""
         try:
             self._engine.repository.get(request.name, request.version)
@@ -112,41 +113,36 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
             return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=self._gate.serving)
 
+    @gated(SURFACE, Kind.READ)
     async def ServerMetadata(  # noqa: N802
-        self, request: pb.ServerMetadataRequest, context: Context
+        self, request: pb.ServerMetadataRequest, call: Call
     ) -> pb.ServerMetadataResponse:
         """Name, version and extensions."""
         return pb.ServerMetadataResponse(name="lectorium", version=__version__, extensions=EXTENSIONS)
 
+    @gated(SURFACE, Kind.READ)
     async def ModelMetadata(  # noqa: N802
-        self, request: pb.ModelMetadataRequest, context: Context
+        self, request: pb.ModelMetadataRequest, call: Call
     ) -> pb.ModelMetadataResponse:
         """The model's versions and tensors."""
-        model = await self._model(request.name, request.version, context)
+        model = self._engine.repository.get(request.name, request.version)
         versions = [model.version] if request.version else self._engine.repository.versions(model.name)
         return ParseDict(metadata(model, versions), pb.ModelMetadataResponse())
 
-    async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:  # noqa: N802
+    @gated(SURFACE, Kind.READ)
+    async def ModelConfig(self, request: pb.ModelConfigRequest, call: Call) -> pb.ModelConfigResponse:  # noqa: N802
         """How the model is served."""
-        model = await self._model(request.name, request.version, context)
+        model = self._engine.repository.get(request.name, request.version)
         found = configuration(model, self._engine.repository.policy(model.name), self._config)
         return ParseDict({"config": found}, pb.ModelConfigResponse())
 
+    @gated(SURFACE, Kind.READ)
     async def ModelStatistics(  # noqa: N802
-        self, request: pb.ModelStatisticsRequest, context: Context
+        self, request: pb.ModelStatisticsRequest, call: Call
     ) -> pb.ModelStatisticsResponse:
         """What the models have done since they were loaded."""
-        try:
-            models = self._engine.repository.select(request.name, request.version)
-        except LectoriumError as error:
-            await refuse(context, error)
+        models = self._engine.repository.select(request.name, request.version)
         return ParseDict({"model_stats": [statistics(model) for model in models]}, pb.ModelStatisticsResponse())
-
-    async def _model(self, name: str, version: str, context: Context) -> Model:
-        try:
-            return self._engine.repository.get(name, version)
-        except LectoriumError as error:
-            await refuse(context, error)
 
 
 def read_inputs(request: pb.ModelInferRequest) -> dict[str, Tensor]:

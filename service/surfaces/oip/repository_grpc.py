@@ -6,23 +6,20 @@ from typing import Any
 from protos import open_inference_pb2 as pb
 from service.config import Config
 from service.engine import Engine
-from service.surfaces.gate import Call, Gate
+from service.surfaces.gate import Call, Kind
 from service.surfaces.grpc.gate import gated
-from service.surfaces.http.control_guard import ControlGuard
 from service.surfaces.oip.repository import check_repository, index, read_load, read_unload
 
 SURFACE = "oip_grpc"
 
 
 class RepositoryMethods:
-    """The servicer's methods for the repository; `_engine`, `_gate`, `_config` and `_guard` are the servicer's."""
+    """The servicer's methods for the repository; `_engine` and `_config` are the servicer's."""
 
     _engine: Engine
-    _gate: Gate
     _config: Config
-    _guard: ControlGuard
 
-    @gated(SURFACE)
+    @gated(SURFACE, Kind.READ)
     async def RepositoryIndex(  # noqa: N802
         self, request: pb.RepositoryIndexRequest, call: Call
     ) -> pb.RepositoryIndexResponse:
@@ -31,7 +28,7 @@ class RepositoryMethods:
         rows = index(await self._engine.loader.index(), ready=request.ready)
         return pb.RepositoryIndexResponse(models=[pb.RepositoryIndexResponse.ModelIndex(**row) for row in rows])
 
-    @gated(SURFACE, controls=True)
+    @gated(SURFACE, Kind.CONTROL)
     async def RepositoryModelLoad(  # noqa: N802
         self, request: pb.RepositoryModelLoadRequest, call: Call
     ) -> pb.RepositoryModelLoadResponse:
@@ -41,7 +38,7 @@ class RepositoryMethods:
         await self._engine.loader.load(request.model_name, override)
         return pb.RepositoryModelLoadResponse()
 
-    @gated(SURFACE, controls=True)
+    @gated(SURFACE, Kind.CONTROL)
     async def RepositoryModelUnload(  # noqa: N802
         self, request: pb.RepositoryModelUnloadRequest, call: Call
     ) -> pb.RepositoryModelUnloadResponse:

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import re
 from binascii import Error as NoBase64
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -12,59 +11,48 @@ import orjson
 from service.config import Config
 from service.engine import Engine
 from service.errors import InvalidArgument
-from service.surfaces.gate import Gate
-from service.surfaces.http.body import read_body
-from service.surfaces.http.control_guard import ControlGuard, check_json_type
+from service.surfaces.gate import Call, Kind
+from service.surfaces.http.body import check_json_type, read_body
 from service.surfaces.http.disconnect import Callers, Receive, Scope
 from service.surfaces.http.encoding import decoded
-from service.surfaces.http.error import JSON, Headers
+from service.surfaces.http.error import JSON
+from service.surfaces.http.routing import Answered, Route
 from service.surfaces.oip.json_messages import json_object, read_json, typed
 from service.surfaces.oip.repository import FILE, index, read_load, read_unload
-
-SURFACE = "oip_rest"
-
-Answered = tuple[int, Headers, bytes]
-Route = tuple[re.Pattern[str], str, Callable[..., Awaitable[Answered]]]
 
 
 class RepositoryRoutes:
     """Answers ``/v2/repository``."""
 
-    def __init__(self, engine: Engine, gate: Gate, config: Config) -> None:
+    def __init__(self, engine: Engine, config: Config) -> None:
         self._engine = engine
-        self._gate = gate
         self._config = config
-        self._guard = ControlGuard(config)
         self._callers = Callers(config.timeout_s)
         model = "/v2/repository/models/(?P<name>[^/]+)"
         self.routes: list[Route] = [
-            (re.compile("/v2/repository/index"), "POST", self._index),
-            (re.compile(model + "/load"), "POST", self._load),
-            (re.compile(model + "/unload"), "POST", self._unload),
+            Route(re.compile("/v2/repository/index"), "POST", Kind.READ, self._index),
+            Route(re.compile(model + "/load"), "POST", Kind.CONTROL, self._load),
+            Route(re.compile(model + "/unload"), "POST", Kind.CONTROL, self._unload),
         ]
 
-    async def _index(self, scope: Scope, receive: Receive) -> Answered:
-        with self._gate.call(SURFACE):
-            message = _message(await self._body(scope, receive))
-            ready = typed("index", message, "ready", bool, False)
-            return 200, [JSON], orjson.dumps(index(await self._engine.loader.index(), ready=ready))
+    async def _index(self, call: Call, scope: Scope, receive: Receive) -> Answered:
+        message = _message(await self._body(scope, receive))
+        ready = typed("index", message, "ready", bool, False)
+        return 200, [JSON], orjson.dumps(index(await self._engine.loader.index(), ready=ready))
 
-    async def _load(self, scope: Scope, receive: Receive, name: str) -> Answered:
-        with self._gate.call(SURFACE):
-            parameters = await self._parameters(scope, receive)
-            contents = await asyncio.to_thread(_contents, parameters)
-            await self._engine.loader.load(name, read_load(parameters | contents, self._config))
-            return 200, [JSON], b"{}"
+    async def _load(self, call: Call, scope: Scope, receive: Receive, name: str) -> Answered:
+        parameters = await self._parameters(scope, receive)
+        contents = await asyncio.to_thread(_contents, parameters)
+        await self._engine.loader.load(name, read_load(parameters | contents, self._config))
+        return 200, [JSON], b"{}"
 
-    async def _unload(self, scope: Scope, receive: Receive, name: str) -> Answered:
-        with self._gate.call(SURFACE):
-            read_unload(await self._parameters(scope, receive))
-            await self._engine.loader.unload(name)
-            return 200, [JSON], b"{}"
+    async def _unload(self, call: Call, scope: Scope, receive: Receive, name: str) -> Answered:
+        read_unload(await self._parameters(scope, receive))
+        await self._engine.loader.unload(name)
+        return 200, [JSON], b"{}"
 
     async def _parameters(self, scope: Scope, receive: Receive) -> dict[str, Any]:
-        """Those of a request that changes what is served, if its caller may."""
-        self._guard.check_rest(scope["headers"])
+        """Those of a request that changes what is served."""
         body = await self._body(scope, receive)
         if body:
             check_json_type(scope["headers"])

@@ -11,10 +11,12 @@ from service.config import Config
 from service.engine import Engine
 from service.metrics import published
 from service.surfaces.bentoml_service import port_app
+from service.surfaces.control_guard import ControlGuard
 from service.surfaces.gate import Gate
 from service.surfaces.grpc.server import GrpcServer
 from service.surfaces.http.connections import connections_a_port
 from service.surfaces.http.disconnect import ASGIApp
+from service.surfaces.http.reading import Reads
 from service.surfaces.http.server import HttpServer
 from service.surfaces.metrics.device import DeviceMetrics
 from service.surfaces.metrics.page import MetricsPage
@@ -71,7 +73,7 @@ async def run(
             return
         stack.enter_context(published(DeviceMetrics(lambda: engine.repository, engine.device)))
         stack.enter_context(published(TritonMetrics(engine.waiting)))
-        gate = Gate(engine)
+        gate = Gate(engine, [ControlGuard(config)])
         asked = endpoints(engine, config)
         grpc_server = GrpcServer(engine, asked, gate, config)
         servers: list[HttpServer | GrpcServer] = [grpc_server, *http_servers(engine, asked, gate, config, metrics)]
@@ -127,6 +129,6 @@ def http_servers(
     task = port_app(engine, asked, gate, config, metrics)
     return [
         HttpServer("REST", OipRest(engine, gate, config), config.rest_port, config, most),
-        HttpServer("metrics", metrics, config.metrics_port, config, most),
+        HttpServer("metrics", Reads(metrics, gate, "metrics"), config.metrics_port, config, most),
         HttpServer("HTTP", task, config.http_port, config, most, lifespan=True),
     ]

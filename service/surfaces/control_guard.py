@@ -2,13 +2,13 @@
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from service.config import Config
-from service.errors import Forbidden, InvalidArgument, Unauthenticated
-
-RawHeaders = Iterable[tuple[bytes, bytes]]
+from service.errors import Forbidden, Unauthenticated
+from service.surfaces.client import Client
+from service.surfaces.gate import Call, Kind
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _AUTHORITY = r"(?:\[(?P<v6>[0-9a-f:.]{2,45})\]|(?P<name>[^][:/?#@\s]{1,253}))(?::\d{1,5})?"
@@ -19,55 +19,49 @@ _MAX_ECHO = 80
 
 
 class ControlGuard:
-    """Checks the requests that load and unload models.
+    """A check of the gate, of the requests that load and unload models.
 
     A browser sends a POST of any page to any address, localhost included, before it asks whether the page may. Two
     headers that a page cannot set tell: ``Origin`` names the page's own site, and ``Host`` names the attacker's domain
     where that domain has been made to resolve to this server's address (DNS rebinding). Addresses cannot be rebound, so
-    any address is accepted as ``Host``; as ``Origin`` only the host that is asked, and the names of this server.
+    any address is accepted as ``Host``; as ``Origin`` only the host that is asked, and the names of this server. gRPC's
+    clients send neither.
     """
 
     def __init__(self, config: Config) -> None:
         self._token = config.control_token.get_secret_value().encode() if config.control_token else None
         self._names = _LOOPBACK | {config.host.lower(), *config.allowed_hosts}
 
-    def check_page(self, headers: RawHeaders) -> None:
-        """See that no page of another site sends this request.
+    def __call__(self, call: Call) -> None:
+        """Check a request, if it changes what is served.
 
         Raises:
-            Forbidden: the Host or the Origin is not one of this server's; which came.
+            Forbidden: a page of another site sent it.
+            Unauthenticated: a token is set, and another came, or none.
         """
-        host = self._checked_host(_values(headers, b"host"))
-        for origin in _values(headers, b"origin"):
+        if call.kind is Kind.CONTROL:
+            self._check_page(call.client)
+            self._check_token(call.client.headers("authorization"))
+
+    def _check_page(self, client: Client) -> None:
+        host = self._checked_host(client.headers("host"))
+        for origin in client.headers("origin"):
             if _name(_ORIGIN, origin) not in self._names | {host}:
                 raise Forbidden(
                     f"a page of {origin[:_MAX_ECHO]!r} asks; models are changed by pages of the host that is asked, "
                     f"of localhost and of allowed_hosts only"
                 )
 
-    def check_token(self, authorizations: Iterable[str]) -> None:
-        """See that the token came, where one is set.
-
-        Args:
-            authorizations: the values of the header, or of the metadata key, ``authorization``.
-
-        Raises:
-            Unauthenticated: what came in its place; a token is not repeated.
-        """
+    def _check_token(self, authorizations: Sequence[str]) -> None:
+        """See that the token came, where one is set; the message does not repeat what came."""
         if self._token is None:
             return
-        came = list(authorizations)
-        found = _BEARER.fullmatch(came[0]) if len(came) == 1 else None
+        found = _BEARER.fullmatch(authorizations[0]) if len(authorizations) == 1 else None
         if found is None:
-            problem = "another form" if len(came) == 1 else f"{len(came) or 'none'}"
+            problem = "another form" if len(authorizations) == 1 else f"{len(authorizations) or 'none'}"
             raise Unauthenticated(f"one authorization 'Bearer <control_token>' is wanted, {problem} came")
         if not hmac.compare_digest(found["token"].encode(), self._token):
             raise Unauthenticated("the token that came is not this server's control_token")
-
-    def check_rest(self, headers: RawHeaders) -> None:
-        """Both checks, of a request over REST. Raises as they do."""
-        self.check_page(headers)
-        self.check_token(_values(headers, b"authorization"))
 
     def _checked_host(self, hosts: list[str]) -> str | None:
         """The host that is asked; None where no Host header came, which no browser leaves out."""
@@ -80,21 +74,6 @@ class ControlGuard:
                 "localhost or a name in allowed_hosts only"
             )
         return name
-
-
-def check_json_type(headers: RawHeaders) -> None:
-    """See that a body is said to be JSON, or nothing is said: Triton's client says nothing.
-
-    Raises:
-        InvalidArgument: it is said to be something else; what.
-    """
-    for kind in _values(headers, b"content-type"):
-        if kind.partition(";")[0].strip().lower() != "application/json":
-            raise InvalidArgument(f"a body of application/json is wanted, {kind[:_MAX_ECHO]!r} came")
-
-
-def _values(headers: RawHeaders, wanted: bytes) -> list[str]:
-    return [value.decode("latin-1").strip() for name, value in headers if name.lower() == wanted]
 
 
 def _name(pattern: re.Pattern[str], text: str) -> str | None:
