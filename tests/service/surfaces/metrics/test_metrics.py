@@ -25,6 +25,7 @@ FAMILIES = {
     "lectorium_queue_rows": "gauge",
     "lectorium_in_flight_requests": "gauge",
     "lectorium_rejections": "counter",
+    "lectorium_reads": "counter",
     "lectorium_model_provider_info": "gauge",
 }
 
