@@ -17,6 +17,7 @@ from service.config import Config
 from service.engine import Engine
 from service.metrics import published
 from service.surfaces.bentoml_service import mount_pages, routed, task_service
+from service.surfaces.control_guard import ControlGuard
 from service.surfaces.gate import Gate
 from service.surfaces.http.disconnect import ASGIApp
 from service.surfaces.http.hang_up import HangUps
@@ -50,7 +51,7 @@ class Host:
         self._number = ((index or 1) - 1) % config.workers + 1
         self._config = config.for_worker(self._number)
         self._engine = Engine(self._config)
-        self._gate = Gate(self._engine)
+        self._gate = Gate(self._engine, [ControlGuard(config)])
         self._endpoints = endpoints(self._engine, self._config)
         self._metrics: Callable[[], Awaitable[CollectorRegistry]] = own_registry
         self._stack = AsyncExitStack()
