@@ -50,8 +50,21 @@ def _names(came: Any) -> Any:
     return [name.strip() for name in came.split(",") if name.strip()] if isinstance(came, str) else came
 
 
+def _pairs(given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    pairs = [pair.partition("=") for pair in _names(given)]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        raise ValueError(f"{wrong[0]!r} has no '='; pairs as 'classify=lenet5,caption=scenes-attention' are allowed")
+    tasks = [task.strip() for task, _, _ in pairs]
+    if len(set(tasks)) < len(tasks):
+        raise ValueError(f"a task is named twice: {tasks}")
+    return dict(zip(tasks, (model.strip() for _, _, model in pairs), strict=True))
+
+
 Policy = Annotated[VersionPolicy, BeforeValidator(_policy)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_names)]
+DefaultModels = Annotated[Mapping[str, Name], BeforeValidator(_pairs)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$", to_lower=True)]
 HostNames = Annotated[tuple[HostName, ...], BeforeValidator(_names)]
 # A day at most: JSON, in which workers are told, has no infinite numbers.
@@ -99,13 +112,11 @@ class Config(BaseModel):
         description="Versions served where no card says: 'all', 'latest:2' or 'specific:1,3'.",
     )
     default_max_batch: int = Field(32, ge=1, le=1024, description="Most rows in a run of a model without a card.")
-    default_classifier: str = Field(
-        "",
-        description="Model that classifies where a request names none; empty: the only one, or the one whose card has "
-        "serving.default. So with the next two.",
+    default_models: DefaultModels = Field(
+        {},
+        description="Models for requests that name none, by task: 'caption=flickr-attention-scst,classify=lenet5'; "
+        "default: the task's only model, or the one whose card has serving.default.",
     )
-    default_captioner: str = Field("", description="Model that captions where a request names none.")
-    default_text_classifier: str = Field("", description="Model that classifies texts where a request names none.")
     host: str = Field("127.0.0.1", description="Address all four ports listen on.")
     http_port: int = Field(3000, ge=1, le=65535, description="BentoML: task endpoints and the OpenAPI page.")
     rest_port: int = Field(8000, ge=1, le=65535, description="Open Inference Protocol over REST.")
@@ -208,8 +219,9 @@ def load_config(environ: Mapping[str, str] = os.environ) -> Config:
 
 
 def _problem(kind: str, keys: list[str], message: str) -> str:
+    message = message.removeprefix("Value error, ")
     if not keys:  # it is about several
-        return message.removeprefix("Value error, ")
+        return message
     if kind == "extra_forbidden":
         known = Config.model_fields if len(keys) == 1 else _POLICY_KEYS
         message = f"no such setting{did_you_mean(keys[-1], known)}"

@@ -82,7 +82,7 @@ class Server:
         self._ended = False
         self._settings = {
             "repository": repository,
-            "default_classifier": "tiny",
+            "default_models": "classify=tiny" if (repository / "tiny").is_dir() else "",
             "max_request_bytes": MAX_REQUEST_BYTES,
             # The same on every machine, so that the slow package is as slow on many cores.
             "lanes": 1,

@@ -33,7 +33,7 @@ def rows(plan: Plan) -> Iterator[Row]:
     times: dict[str, list[float]] = {}
     starts: list[float] = []
     for _ in range(plan.rounds):
-        with Server(ZOO, default_classifier=subject.name) as server, ExitStack() as stack:
+        with Server(ZOO, default_models=f"classify={subject.name}") as server, ExitStack() as stack:
             starts.append(server.ready_s)
             measure(calls(subject, server, stack), plan.calls, times)
     bare = statistics.median(times.pop(BARE)) * 1e3

@@ -83,7 +83,7 @@ def times(
 def measures(picture: PictureFile, stack: ExitStack) -> dict[Key, Callable[[int], Load]]:
     """How each is measured for so many seconds; what is compared stands side by side. ``stack`` ends the servers."""
     start = stack.enter_context
-    server = start(Server(picture.repository, default_classifier=picture.model))
+    server = start(Server(picture.repository, default_models=f"classify={picture.model}"))
     others = {name: start(make(picture.package)) for name, make in rivals().items()}
     check_agreement(picture, [server.ports["http"], *(other.port for other in others.values())])
     found: dict[Key, Callable[[int], Load]] = {}
@@ -95,7 +95,7 @@ def measures(picture: PictureFile, stack: ExitStack) -> dict[Key, Callable[[int]
             found[name, connections] = partial(generate, picture, form(other.port, picture), connections)
         found[GRPC, connections] = partial(served, server, picture, GRPC, connections)
     if picture.small:
-        two = start(Server(picture.repository, default_classifier=picture.model, workers=2))
+        two = start(Server(picture.repository, default_models=f"classify={picture.model}", workers=2))
         found[TWO, MANY] = partial(served, two, picture, HTTP, MANY)
         empty = start(Bare("empty_rpc"))
         found[EMPTY, MANY] = partial(load.h2load, load.grpc(empty.port, "/bench.Empty/Call", b""), MANY)

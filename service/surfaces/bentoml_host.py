@@ -27,7 +27,7 @@ from service.surfaces.metrics.page import MetricsPage, own_registry
 from service.surfaces.metrics.triton import TritonMetrics
 from service.surfaces.process.collector import spare_collector
 from service.surfaces.process.worker_link import check_folder
-from service.tasks.registry import endpoints
+from service.tasks.registry import check_default_models, check_default_tasks, endpoints
 
 # The folder where the workers of one `bentoml serve` find each other; BentoML's first process makes it for them.
 FOLDER_KEY = "BENTO_WORKERS_FOLDER"
@@ -50,6 +50,7 @@ class Host:
         index = bentoml.server_context.worker_index  # from 1; None outside a worker
         self._number = ((index or 1) - 1) % config.workers + 1
         self._config = config.for_worker(self._number)
+        check_default_tasks(config)
         self._engine = Engine(self._config)
         self._gate = Gate(self._engine, [ControlGuard(config)])
         self._endpoints = endpoints(self._engine, self._config)
@@ -91,13 +92,14 @@ class Host:
         """Load every model; until then BentoML takes no connection.
 
         Raises:
-            InvalidConfig: the device that is wanted does not work here.
+            InvalidConfig: the device that is wanted does not work here, or a default model is not served.
             InvalidPackage: a package of the repository may not be served.
         """
         logging.basicConfig(
             level=self._config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
         engine = await self._stack.enter_async_context(self._engine)
+        check_default_models(engine, self._config)
         self._stack.enter_context(published(DeviceMetrics(lambda: engine.repository, engine.device)))
         self._stack.enter_context(published(TritonMetrics(engine.waiting)))
         if self._config.workers > 1 and (folder := os.environ.get(FOLDER_KEY)):

@@ -25,7 +25,6 @@ class Caption(Task[CaptionAsk]):
     card = CaptionCard
     ask = CaptionAsk
     answer = Captioning
-    default = "default_captioner"
     events = MappingProxyType({"word": Word})
 
     async def answers(self, model: Model, ask: CaptionAsk, caller: Caller) -> AsyncGenerator[Word | Captioning]:

@@ -30,7 +30,6 @@ class Classify(BatchTask[ClassifyAsk, Classified]):
     card = ClassifyCard
     ask = ClassifyAsk
     answer = answer_of("Classification", Classified)
-    default = "default_classifier"
     many = "image"
     result = Classified
     batch_summary = "The most probable labels of each of several images; one that is refused refuses them all."

@@ -30,7 +30,6 @@ class ClassifyText(BatchTask[ClassifyTextAsk, TextLabels]):
     card = TextClassifyCard
     ask = ClassifyTextAsk
     answer = answer_of("TextClassification", TextLabels)
-    default = "default_text_classifier"
     many = "text"
     result = TextLabels
     batch_summary = "The most probable labels of each of several texts; one that is refused refuses them all."

@@ -79,7 +79,6 @@ class Task(ABC, Generic[A]):
         card: the type of its cards.
         ask: what it is asked.
         answer: what it answers.
-        default: the setting that names the model for requests that name none.
         events: what comes before the answer, by name; where there is something, it may be asked as a stream.
     """
 
@@ -89,14 +88,13 @@ class Task(ABC, Generic[A]):
     card: ClassVar[type[Card]]
     ask: type[A]
     answer: ClassVar[type[BaseModel]]
-    default: ClassVar[str]
     events: ClassVar[Mapping[str, type[BaseModel]]] = NO_EVENTS
 
     def __init__(self, engine: Engine, config: Config, decode: ImageDecoder) -> None:
         self.engine = engine
         self.config = config
         self.decode = decode
-        self.select = Selection(engine, self.card, self.does, getattr(config, self.default))
+        self.select = Selection(engine, self.card, self.does, config.default_models.get(self.name, ""))
 
     @abstractmethod
     def answers(self, model: Model, ask: A, caller: Caller) -> AsyncGenerator[BaseModel]:

@@ -64,6 +64,26 @@ def test_a_policy_and_names_are_read_from_a_variable() -> None:
     assert Config.model_validate_json(config.model_dump_json()) == config
 
 
+def test_default_models_are_pairs_of_a_task_and_a_model() -> None:
+    config = load_config({"LECTORIUM_DEFAULT_MODELS": "caption=flickr-attention-scst, classify = lenet5"})
+    assert config.default_models == {"caption": "flickr-attention-scst", "classify": "lenet5"}
+    assert Config.model_validate_json(config.model_dump_json()) == config
+    assert load_config({"LECTORIUM_DEFAULT_MODELS": ""}).default_models == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("lenet5", r"'lenet5' has no '='; pairs as 'classify=lenet5,caption=scenes-attention' are allowed"),
+        ("classify=mlp,classify=lenet5", r"a task is named twice: \['classify', 'classify'\]"),
+        ("classify=../lenet5", r"classify: String should match"),
+    ],
+)
+def test_a_default_model_that_cannot_be_read_is_refused(value: str, why: str) -> None:
+    with pytest.raises(InvalidConfig, match=r"configuration: default_models[.:] ?" + why):
+        load_config({"LECTORIUM_DEFAULT_MODELS": value})
+
+
 def test_models_are_named_for_the_start_only_where_others_may_be_loaded_later() -> None:
     with pytest.raises(InvalidConfig, match="load_models is for model_control explicit; it is poll"):
         load_config({"LECTORIUM_MODEL_CONTROL": "poll", "LECTORIUM_LOAD_MODELS": "lenet5"})
@@ -72,9 +92,9 @@ def test_models_are_named_for_the_start_only_where_others_may_be_loaded_later() 
 
 
 def test_the_toml_file_sets_fields_and_a_variable_wins_over_it(toml: Path) -> None:
-    toml.write_text('rest_port = 9000\ngrpc_port = 9001\ndefault_classifier = "mlp"\n')
+    toml.write_text('rest_port = 9000\ngrpc_port = 9001\n[default_models]\nclassify = "mlp"\n')
     config = load_config({"LECTORIUM_CONFIG": str(toml), "LECTORIUM_GRPC_PORT": "9002"})
-    assert (config.rest_port, config.grpc_port, config.default_classifier) == (9000, 9002, "mlp")
+    assert (config.rest_port, config.grpc_port, config.default_models) == (9000, 9002, {"classify": "mlp"})
     assert config.http_port == Config().http_port
 
 

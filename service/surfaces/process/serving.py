@@ -25,7 +25,7 @@ from service.surfaces.oip.rest import OipRest
 from service.surfaces.process.collector import spare_collector
 from service.surfaces.process.greeting import greeting
 from service.surfaces.process.ports import check_free
-from service.tasks.registry import endpoints
+from service.tasks.registry import check_default_models, check_default_tasks, endpoints
 from service.tasks.task import Endpoint
 
 log = logging.getLogger(__name__)
@@ -67,12 +67,14 @@ async def run(
     began = time.perf_counter()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, leave.set)
+    check_default_tasks(config)
     async with AsyncExitStack() as stack:
         engine = await _loaded(stack, config, leave)
         if engine is None:
             return
         stack.enter_context(published(DeviceMetrics(lambda: engine.repository, engine.device)))
         stack.enter_context(published(TritonMetrics(engine.waiting)))
+        check_default_models(engine, config)
         gate = Gate(engine, [ControlGuard(config)])
         asked = endpoints(engine, config)
         grpc_server = GrpcServer(engine, asked, gate, config)

@@ -35,7 +35,7 @@ REQUESTS = "lectorium_request_duration_seconds_count"
 def bento(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BentoServer]:
     home = tmp_path_factory.mktemp("bento") / "home"
     limit = MAX_REQUEST_BYTES
-    with BentoServer(SERVICE, home, repository=zoo, default_classifier="tiny", max_request_bytes=limit) as bento:
+    with BentoServer(SERVICE, home, repository=zoo, default_models="classify=tiny", max_request_bytes=limit) as bento:
         yield bento
 
 

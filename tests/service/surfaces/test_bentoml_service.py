@@ -37,7 +37,7 @@ ASKED: dict[str, dict[str, Any]] = {
 @asynccontextmanager
 async def bentomls_own(repository: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of BentoML's app, without our routes before it."""
-    config = Config.model_validate({"repository": repository, "default_classifier": "tiny"})
+    config = Config.model_validate({"repository": repository, "default_models": "classify=tiny"})
     async with Engine(config) as engine:
         gate = Gate(engine)
         gate.open()

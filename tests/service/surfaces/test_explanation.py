@@ -206,7 +206,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of a slow model that explains itself, with room for many explanations at once."""
     folder = tmp_path_factory.mktemp("watched")
     write_explaining_package(folder / "zoo", "slow", work=SLOW_WORK)
-    with Server(folder / "zoo", folder / "home", max_request_bytes=64 << 20, default_classifier="slow") as server:
+    with Server(folder / "zoo", folder / "home", max_request_bytes=64 << 20, default_models="classify=slow") as server:
         yield server
 
 

@@ -53,7 +53,7 @@ def test_the_first_commands_of_the_readme_work_as_they_are_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    with Server(ZOO, tmp_path / "home", default_classifier="") as server:
+    with Server(ZOO, tmp_path / "home", default_models="") as server:
         commands = first_commands(server)
         assert len(commands) == len(ANSWERS)
         for command, answer in zip(commands, ANSWERS, strict=True):
@@ -109,7 +109,7 @@ def test_the_command_in_the_greeting_fits_what_is_served_and_works_anywhere(
 ) -> None:
     monkeypatch.setenv("LECTORIUM_CONTROL_TOKEN", settings.get("control_token", ""))
     write(tmp_path / "mine")
-    server = Server(tmp_path / "mine", tmp_path / "home", default_classifier="", **settings)
+    server = Server(tmp_path / "mine", tmp_path / "home", default_models="", **settings)
     server.started_in = tmp_path
     with server:
         assert shown in printed(server)

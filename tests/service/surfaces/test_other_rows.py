@@ -58,7 +58,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def serving(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(repository, tmp_path_factory.mktemp("serving") / "home", lanes=2, default_classifier="") as server:
+    with Server(repository, tmp_path_factory.mktemp("serving") / "home", lanes=2, default_models="") as server:
         yield server
 
 
@@ -111,7 +111,7 @@ def test_the_card_of_a_bare_graph_says_why_requests_share_no_runs(serving: Serve
 
 def test_the_configuration_changes_once_a_run_has_shown_that_the_card_is_wrong(tmp_path: Path) -> None:
     write_carded(tmp_path / "zoo", some_rows(HUGE / 2), "carded-some")
-    with Server(tmp_path / "zoo", tmp_path / "home", default_classifier="") as server, closing(Rest(server)) as oip:
+    with Server(tmp_path / "zoo", tmp_path / "home", default_models="") as server, closing(Rest(server)) as oip:
         assert oip.model_config("carded-some").max_batch_size == MAX_BATCH
         x = with_huge(2, 7)
         np.testing.assert_array_equal(oip.infer("carded-some", [tensor(x, "x")]).outputs["y"], x[1:])

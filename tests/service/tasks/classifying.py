@@ -21,7 +21,7 @@ from tests.service.tasks.asking import answer
 @asynccontextmanager
 async def serving(repository: Path, **settings: Any) -> AsyncIterator[tuple["Classifying", Engine]]:
     """A classifier and its engine; `tiny` answers where no model is named."""
-    settings = {"repository": repository, "lanes": 1, "intra_op": 1, "default_classifier": "tiny", **settings}
+    settings = {"repository": repository, "lanes": 1, "intra_op": 1, "default_models": "classify=tiny", **settings}
     config = Config.model_validate(settings)
     async with Engine(config) as engine:
         yield Classifying(Classify(engine, config, ImageDecoder(config))), engine

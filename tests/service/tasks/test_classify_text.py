@@ -60,7 +60,7 @@ async def test_the_answer_says_where_the_time_went(repository: Path) -> None:
 async def test_where_no_model_is_named_the_configured_one_answers_or_the_only_one(
     repository: Path, tmp_path: Path
 ) -> None:
-    async with serving(repository, default_text_classifier="letters") as (classifier, _):
+    async with serving(repository, default_models="classify-text=letters") as (classifier, _):
         assert (await classifier("one", model="")).model == "letters"
     async with serving(repository) as (classifier, _):
         with pytest.raises(InvalidArgument, match=r"name one of \['fragile', 'letters'\], which classify texts"):

@@ -158,7 +158,7 @@ def test_an_answer_longer_than_its_caller_takes_leaves_no_traceback_in_the_log(t
     """Clients take 4 MiB unless told otherwise; the server's end looks for tracebacks."""
     write_bare(tmp_path / "zoo", adder(), "adder")
     rows = np.zeros((700_000, 4), "f4")
-    settings: dict[str, Any] = {"max_request_bytes": 16 << 20, "default_classifier": ""}
+    settings: dict[str, Any] = {"max_request_bytes": 16 << 20, "default_models": ""}
     with Server(tmp_path / "zoo", tmp_path / "home", **settings) as server, closing(Grpc(server)) as oip:
         for _ in range(5):
             with pytest.raises(Refused, match=r"RESOURCE_EXHAUSTED: .*larger than max"):

@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write_bare(zoo, text_doubler("text_input", "text_output"), "writer")
     write_bare(zoo, sentiment(), "sentiment")
     write_bare(zoo, nan(), "nan")
-    with Server(zoo, folder / "home", default_classifier="", default_max_batch=MAX_BATCH) as server:
+    with Server(zoo, folder / "home", default_models="", default_max_batch=MAX_BATCH) as server:
         yield server
 
 

@@ -101,6 +101,20 @@ def test_a_repository_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "nowhere: no such folder" in refusal_to_start(Server(tmp_path / "nowhere", tmp_path / "home"))
 
 
+@pytest.mark.parametrize(
+    ("models", "why"),
+    [
+        ("captions=tiny", "no task 'captions'; allowed are "),
+        ("caption=tiny", "caption is 'tiny'; models that caption and are served: "),
+    ],
+)
+def test_a_default_model_that_there_cannot_be_refuses_to_start(
+    models: str, why: str, repository: Path, tmp_path: Path
+) -> None:
+    server = Server(repository, tmp_path / "home", default_models=models)
+    assert f"configuration: default_models: {why}" in refusal_to_start(server)
+
+
 def test_nothing_calls_out_and_nothing_is_written(start: StartServer) -> None:
     server = start()
     stop = threading.Event()
