@@ -31,7 +31,7 @@ class Package:
         text = card.program.text if isinstance(card.program, Loop) else None
         self.vocabulary = _read_vocabulary(folder / text.vocabulary) if text else ()
 
-    @property
+    @cached_property
     def classifier(self) -> ClassifyCard:
         """The card, of a classifier.
 
@@ -69,7 +69,7 @@ class Package:
             raise InvalidPackage(f"{self} classifies no text: its task is {self.card.task!r}")
         return self.card
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         """A classifier's labels, of images or of texts."""
         card = self.card if isinstance(self.card, TextClassifyCard) else self.classifier

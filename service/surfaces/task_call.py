@@ -28,6 +28,12 @@ async def answers(endpoint: Endpoint, ask: Ask, call: Call) -> AsyncGenerator[Ba
 
 async def answer(endpoint: Endpoint, ask: Ask, call: Call) -> BaseModel:
     """The answer alone. Raises as `answers` does."""
+    if endpoint.once is not None:
+        model = endpoint.select(ask.model, ask.version)
+        call.for_model(model)
+        answer = await endpoint.once(model, ask, call.caller)
+        call.record_timing(answer.timing)  # type: ignore[attr-defined]  # every answer has one
+        return answer
     async with aclosing(answers(endpoint, ask, call)) as found:
         async for each in found:
             if isinstance(each, endpoint.answer):

@@ -5,10 +5,10 @@ A task names its cards, what it may be asked (an `Ask`, the only list of its fie
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from functools import cache, cached_property
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
@@ -35,10 +35,20 @@ class Ask(BaseModel):
     model: str = Field("", description="Model name; empty: the server's default.")
     version: str = Field("", description="Model version; empty: the highest.")
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """One of ``values``, which are of the fields' types already; their ranges are the task's to check.
+
+        The same as `model_construct`, at a third of its cost.
+        """
+        made: Self = _defaults(cls).model_copy(update=values)
+        return made
+
 
 A = TypeVar("A", bound=Ask)
 R = TypeVar("R", bound=BaseModel)
 Answers = Callable[[Model, Any, Caller], AsyncGenerator[BaseModel]]
+Once = Callable[[Model, Any, Caller], Awaitable[BaseModel]]
 
 
 class Endpoint(NamedTuple):
@@ -52,6 +62,7 @@ class Endpoint(NamedTuple):
         answer: what it answers; with ``events``, by their names, it comes after these.
         select: finds the model that is asked.
         answers: gives the events, where there are any, and at last the answer.
+        once: gives the answer, of a task without events: half the cost of a generator of one; None of another.
     """
 
     path: str
@@ -62,6 +73,7 @@ class Endpoint(NamedTuple):
     events: Mapping[str, type[BaseModel]]
     select: Selection
     answers: Answers
+    once: Once | None = None
 
     @property
     def event_names(self) -> dict[type[BaseModel], str]:
@@ -149,18 +161,27 @@ class BatchTask(Task[A], Generic[A, R]):
 
     async def answers(self, model: Model, ask: A, caller: Caller) -> AsyncGenerator[BaseModel]:
         """The answer."""
-        (result,), timing = await self.results(model, ask, [getattr(ask, self.many)], caller, batch=False)
-        yield self.answer(model=model.name, version=model.version, **dict(result), timing=timing)
+        yield await self.once(model, ask, caller)
 
     async def batch_answers(self, model: Model, ask: Any, caller: Caller) -> AsyncGenerator[BaseModel]:
         """The answer to a `batch_ask`."""
+        yield await self.batch_once(model, ask, caller)
+
+    async def once(self, model: Model, ask: A, caller: Caller) -> BaseModel:
+        """The answer."""
+        (result,), timing = await self.results(model, ask, [getattr(ask, self.many)], caller, batch=False)
+        return self.answer(model=model.name, version=model.version, **vars(result), timing=timing)
+
+    async def batch_once(self, model: Model, ask: Any, caller: Caller) -> BaseModel:
+        """The answer to a `batch_ask`."""
         results, timing = await self.results(model, ask, getattr(ask, f"{self.many}s"), caller, batch=True)
-        yield self.batch_answer(model=model.name, version=model.version, results=results, timing=timing)
+        return self.batch_answer(model=model.name, version=model.version, results=results, timing=timing)
 
     @cached_property
     def endpoints(self) -> Sequence[Endpoint]:
         """The ways to ask it."""
-        one, *_ = super().endpoints
+        (one,) = super().endpoints
+        one = one._replace(once=self.once)
         batch = one._replace(
             path=f"{one.path}/batch",
             name=f"{one.name}_batch",
@@ -168,6 +189,7 @@ class BatchTask(Task[A], Generic[A, R]):
             ask=self.batch_ask,
             answer=self.batch_answer,
             answers=self.batch_answers,
+            once=self.batch_once,
         )
         return [one, batch]
 
@@ -204,3 +226,8 @@ def _with_metadata(annotation: Any, field: FieldInfo) -> Any:
     for constraint in field.metadata:
         annotation = Annotated[annotation, constraint]
     return annotation
+
+
+@cache
+def _defaults(ask: type[Ask]) -> Any:
+    return ask.model_construct()

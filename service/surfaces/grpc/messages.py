@@ -34,7 +34,7 @@ def reader(message: Descriptor, ask: type[Ask]) -> Read:
     def read(request: Any) -> Ask:
         values = {name: getattr(request, name) for name in plain}
         values |= {name: getattr(request, name) if request.HasField(name) else None for name in optional}
-        return ask.model_construct(**values)
+        return ask.of(values)
 
     return read
 

@@ -70,12 +70,12 @@ def read_ask(ask: type[Ask], scope: Scope, body: bytes, most: int) -> Ask:
     elif kind == "application/json":
         values = _from_json(fields, _read_json(body, most))
     elif _BARE.fullmatch(kind) and not fields[files[0]].several:
-        return ask.model_construct(**{**_from_query(fields, scope, files[0]), files[0]: body})
+        return ask.of({**_from_query(fields, scope, files[0]), files[0]: body})
     else:
         ways = "multipart/form-data or application/json" + ("" if fields[files[0]].several else ", or an image file,")
         raise InvalidArgument(f"a body of {ways} is wanted, {kind[:_MAX_ECHO] or 'no content type'} came")
     _check_no_query(fields, scope)
-    return ask.model_construct(**values)
+    return ask.of(values)
 
 
 def _field(annotation: Any, needed: bool) -> AskField:
