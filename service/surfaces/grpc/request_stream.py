@@ -64,6 +64,8 @@ class RequestStream(Generic[Request, Response]):
                     running.create_task(self._handle(request)).add_done_callback(lambda _: self._room.release())
         except* LectoriumError:
             pass  # it is what broke the stream
+        except* grpc.aio.BaseError:
+            pass  # nothing can be read any more: the server has stopped before this task was cancelled
         await self._end()
 
     async def serve_one(self, request: Request) -> None:
