@@ -42,7 +42,7 @@ def check_default_models(engine: Engine, config: Config) -> None:
     """
     for task in TASKS:
         name = config.default_models.get(task.name)
-        served = Selection(engine, task.card, task.does, "").served
+        served = Selection(engine, task.serves, task.does, "").served
         if name is None or name in served:
             continue
         why = f"default_models: {task.name} is {name!r}; models that {task.does} and are served: {listed(served)}"

@@ -1,5 +1,7 @@
 """Which served model a request for a task is for."""
 
+from collections.abc import Callable
+
 from service.engine import Engine, Model
 from service.errors import InvalidArgument, UnknownModel
 from service.package import Card
@@ -12,15 +14,15 @@ class Selection:
 
     Args:
         engine: serves them.
-        card: what the task's cards are.
+        serves: whether a model can do the task, by its card.
         does: what the task's models do, as a verb.
         default: the model that answers where a request names none; "" for the only one of the task, or the one whose
             card says that it is the default.
     """
 
-    def __init__(self, engine: Engine, card: type[Card], does: str, default: str) -> None:
+    def __init__(self, engine: Engine, serves: Callable[[Card], bool], does: str, default: str) -> None:
         self._engine = engine
-        self._card = card
+        self._serves = serves
         self._does = does
         self._default = default
 
@@ -28,25 +30,29 @@ class Selection:
         """The model of that name, the default where it is ""; in its highest version where ``version`` is "".
 
         Raises:
-            UnknownModel: no such model or version, or it is for another task; or none was named, and there is none.
+            UnknownModel: no such model or version, or it cannot do the task; or none was named, and there is none.
             InvalidArgument: none was named, and several could be meant.
         """
-        model = self._engine.repository.get(name, version) if name else self._unnamed(version)
-        if not isinstance(model.card, self._card):
-            raise UnknownModel(f"model {model.name!r} does not {self._does}: its task is {model.card.task!r}")
-        return model
+        return self._named(name, version) if name else self._unnamed(version)
 
     @property
     def served(self) -> dict[str, Model]:
         """The models of the task that are served, by name, in their highest versions."""
-        return {model.name: model for model in self._engine.repository if isinstance(model.card, self._card)}
+        return {model.name: model for model in self._engine.repository if self._serves(model.card)}
+
+    def _named(self, name: str, version: str) -> Model:
+        model = self._engine.repository.get(name, version)
+        if not self._serves(model.card):
+            others = f"; these do: {list(self.served)[:_LISTED]}" if self.served else ", and none that is served does"
+            raise UnknownModel(f"model {model.name!r} does not {self._does}{others}")
+        return model
 
     def _unnamed(self, version: str) -> Model:
         name = self._default or self._chosen()
         try:
-            return self._engine.repository.get(name, version)
+            return self._named(name, version)
         except UnknownModel as error:
-            raise UnknownModel(f"no model named in the request, and the default is not served: {error}") from error
+            raise UnknownModel(f"no model named in the request, and the default cannot answer: {error}") from error
 
     def _chosen(self) -> str:
         served = self.served

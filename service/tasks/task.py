@@ -85,10 +85,10 @@ class Task(ABC, Generic[A]):
     """One for the process, of each task that there is.
 
     Attributes:
-        name: the task of its cards, and its path.
+        name: its path.
         does: what its models do, as a verb.
         summary: what it does.
-        card: the type of its cards.
+        card: the type of its models' cards; `serves` may want more of them.
         ask: what it is asked.
         answer: what it answers.
         events: what comes before the answer, by name; where there is something, it may be asked as a stream.
@@ -106,7 +106,12 @@ class Task(ABC, Generic[A]):
         self.engine = engine
         self.config = config
         self.decode = decode
-        self.select = Selection(engine, self.card, self.does, config.default_models.get(self.name, ""))
+        self.select = Selection(engine, self.serves, self.does, config.default_models.get(self.name, ""))
+
+    @classmethod
+    def serves(cls, card: Card) -> bool:
+        """Whether the model of that card can do it."""
+        return isinstance(card, cls.card)
 
     @abstractmethod
     def answers(self, model: Model, ask: A, caller: Caller) -> AsyncGenerator[BaseModel]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import orjson
+from pydantic.fields import FieldInfo
 
 from service.errors import InvalidArgument
 from service.nearest import did_you_mean
@@ -21,15 +22,16 @@ from service.surfaces.http.multipart import Part, read_parts
 from service.surfaces.oip.json_messages import json_object, read_json, typed
 from service.tasks.task import Ask
 
-Kind = Literal["file", "text", "whole number", "number"]
+Kind = Literal["file", "text", "whole number", "number", "true or false"]
 Values = dict[str, Any]
 
-_KINDS: dict[type, Kind] = {bytes: "file", str: "text", int: "whole number", float: "number"}
+_KINDS: dict[type, Kind] = {bytes: "file", str: "text", int: "whole number", float: "number", bool: "true or false"}
 _WHERE = "request"
 _MAX_DIGITS = 19  # of a seed
 _MAX_WHOLE = 2**53  # beyond it, a float is no longer the number that was written
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _MAX_NUMBER = 40
+_TRUTHS = {"true": True, "false": False}
 _MAX_ECHO = 80
 # Of a request in JSON, beside what is in its strings: many small values would take a hundred times the body's memory.
 _MAX_BESIDE = 64 << 10
@@ -39,17 +41,18 @@ _BARE = re.compile("image/.*|application/octet-stream")
 
 
 class AskField(NamedTuple):
-    """One field: what it holds, or ``several`` of; it may be left out unless ``needed``."""
+    """One field: what it holds, or ``several`` of; it may be left out, for its ``default``, unless ``needed``."""
 
     kind: Kind
     several: bool
     needed: bool
+    default: Any = None
 
 
 @cache
 def fields_of(ask: type[Ask]) -> Mapping[str, AskField]:
     """The fields of what is asked, by name; those come first that may not be left out."""
-    found = {name: _field(field.annotation, field.is_required()) for name, field in ask.model_fields.items()}
+    found = {name: _field(field.annotation, field) for name, field in ask.model_fields.items()}
     return dict(sorted(found.items(), key=lambda item: not item[1].needed))
 
 
@@ -78,12 +81,13 @@ def read_ask(ask: type[Ask], scope: Scope, body: bytes, most: int) -> Ask:
     return ask.of(values)
 
 
-def _field(annotation: Any, needed: bool) -> AskField:
+def _field(annotation: Any, field: FieldInfo) -> AskField:
     if get_origin(annotation) is list:
-        return AskField(_field(get_args(annotation)[0], needed).kind, True, needed)
+        return _field(get_args(annotation)[0], field)._replace(several=True)
     while get_origin(annotation) not in (None, *_KINDS):
         annotation = next(each for each in get_args(annotation) if each is not NoneType)
-    return AskField(_KINDS[annotation], False, needed)
+    needed = field.is_required()
+    return AskField(_KINDS[annotation], False, needed, None if needed else field.default)
 
 
 # A form
@@ -125,7 +129,7 @@ def _file(name: str, part: Part | None) -> bytes:
     return part.content
 
 
-def _of_text(where: str, field: AskField, content: bytes) -> str | int | float | None:
+def _of_text(where: str, field: AskField, content: bytes) -> Any:
     try:
         text = _plain(content.decode())
     except UnicodeDecodeError as error:
@@ -133,7 +137,11 @@ def _of_text(where: str, field: AskField, content: bytes) -> str | int | float |
     if field.kind == "text":
         return text
     if not text:
-        return None
+        return field.default
+    if field.kind == "true or false":
+        if text.lower() not in _TRUTHS:  # generated clients write Python's True
+            raise InvalidArgument(f"{where} wants true or false, {text[:40]!r} came")
+        return _TRUTHS[text.lower()]
     if field.kind == "whole number":
         if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
             raise InvalidArgument(f"{where} wants a whole number, {text[:40]!r} came")
@@ -218,6 +226,8 @@ def _of_json(name: str, field: AskField, entry: dict[str, Any]) -> Any:
     if field.kind in ("file", "text"):
         value = typed(_WHERE, entry, name, str) if field.needed else typed(_WHERE, entry, name, str, "")
         return _decoded(name, field, value)
+    if field.kind == "true or false":
+        return typed(_WHERE, entry, name, bool, field.default)
     value = entry.get(name)
     if field.kind == "whole number":
         # 3.0 is one too, as JSON's schemas have it.

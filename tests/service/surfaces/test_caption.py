@@ -136,7 +136,7 @@ def test_every_way_gives_the_same_answer(server: Server, asked: dict[str, Any]) 
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "model": ({"model": "nope"}, "NOT_FOUND", "no model 'nope'"),
     "version": ({"version": "9"}, "NOT_FOUND", "has no version '9'"),
-    "another task": ({"model": "tiny"}, "NOT_FOUND", "model 'tiny' does not caption: its task is 'classify'"),
+    "another task": ({"model": "tiny"}, "NOT_FOUND", "model 'tiny' does not caption; these do: ['captioner']"),
     "strategy": ({"strategy": "best"}, "INVALID_ARGUMENT", "strategy is 'best'; model 'captioner' allows ['greedy', "),
     "another strategy's": (
         {"temperature": 2.0},

@@ -106,7 +106,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "model": ({"model": "nope"}, "NOT_FOUND", "no model 'nope'"),
     "a long name": ({"model": "x" * 5000}, "NOT_FOUND", "no model 'xxx"),
     "version": ({"version": "9"}, "NOT_FOUND", "'letters' has no version '9'; it has ['1']"),
-    "another task": ({"model": "tiny"}, "NOT_FOUND", "model 'tiny' does not classify texts: its task is 'classify'"),
+    "another task": ({"model": "tiny"}, "NOT_FOUND", "model 'tiny' does not classify texts; these do: ['letters']"),
     "no labels": ({"top_k": 0}, "INVALID_ARGUMENT", "top_k is 0; model 'letters' allows 1 to 4"),
     "too many labels": ({"top_k": 1_000_000}, "INVALID_ARGUMENT", "top_k is 1000000; model 'letters' allows 1 to 4"),
     "empty": ({"text": ""}, "INVALID_ARGUMENT", f"the text is empty; model 'letters' takes 1 to {MAX_BYTES} bytes"),

@@ -65,7 +65,7 @@ async def test_where_no_model_is_named_the_configured_one_answers_or_the_only_on
     async with serving(repository) as (classifier, _):
         with pytest.raises(InvalidArgument, match=r"name one of \['fragile', 'letters'\], which classify texts"):
             await classifier("one", model="")
-        with pytest.raises(UnknownModel, match="model 'tiny' does not classify texts: its task is 'classify'"):
+        with pytest.raises(UnknownModel, match="model 'tiny' does not classify texts; these do: "):
             await classifier("one", model="tiny")
     write_text_package(tmp_path, "alone")
     async with serving(tmp_path) as (classifier, _):

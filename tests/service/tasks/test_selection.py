@@ -6,7 +6,8 @@ import pytest
 from service.config import Config
 from service.engine import Engine
 from service.errors import InvalidArgument, UnknownModel
-from service.package import CaptionCard, ClassifyCard
+from service.tasks.caption import Caption
+from service.tasks.classify import Classify
 from service.tasks.selection import Selection
 from tests.packages import write_package
 from tests.step_packages import write_captioner, write_words
@@ -17,7 +18,7 @@ Write = Callable[[Path], object]
 async def select(folder: Path, name: str = "", version: str = "", default: str = "") -> tuple[str, str]:
     """Name and version of the captioner that is found."""
     async with Engine(Config(repository=folder)) as engine:
-        found = Selection(engine, CaptionCard, "caption", default)(name, version)
+        found = Selection(engine, Caption.serves, "caption", default)(name, version)
     return found.name, found.version
 
 
@@ -41,10 +42,10 @@ async def test_the_only_model_of_a_task_answers_where_none_is_named(
     assert await select(one, name, version) == wanted
 
 
-async def test_a_model_of_another_task_is_refused_by_its_task(one: Path) -> None:
-    with pytest.raises(UnknownModel, match="model 'tiny' does not caption: its task is 'classify'"):
+async def test_a_model_of_another_task_is_refused_with_the_names_of_those_that_would_do(one: Path) -> None:
+    with pytest.raises(UnknownModel, match=r"^model 'tiny' does not caption; these do: \['only'\]$"):
         await select(one, "tiny")
-    with pytest.raises(UnknownModel, match="model 'words' does not caption: its task is 'tensor'"):
+    with pytest.raises(UnknownModel, match=r"the default cannot answer: model 'words' does not caption; these do: "):
         await select(one, default="words")
 
 
@@ -77,7 +78,7 @@ async def test_where_there_is_none_the_error_says_so(tmp_path: Path) -> None:
     write_package(tmp_path)
     with pytest.raises(UnknownModel, match="no model named in the request, and none that is served can caption"):
         await select(tmp_path)
-    with pytest.raises(UnknownModel, match="the default is not served: no model 'gone'"):
+    with pytest.raises(UnknownModel, match="the default cannot answer: no model 'gone'"):
         await select(tmp_path, default="gone")
     async with Engine(Config(repository=tmp_path)) as engine:
-        assert Selection(engine, ClassifyCard, "classify", "")("", "").name == "tiny"
+        assert Selection(engine, Classify.serves, "classify", "")("", "").name == "tiny"
