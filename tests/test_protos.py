@@ -128,6 +128,29 @@ VISION = {
         "string id 5",
     ],
     "TextLabels": ["repeated Label labels 1"],
+    "EmbedRequest": ["bytes image 1", "string model 2", "string version 3", "bool normalize 4", "string id 5"],
+    "EmbedResponse": [
+        "string model 1",
+        "string version 2",
+        "repeated float embedding 3",
+        "Timing timing 4",
+        "string id 5",
+    ],
+    "EmbedBatchRequest": [
+        "repeated bytes images 1",
+        "string model 2",
+        "string version 3",
+        "bool normalize 4",
+        "string id 5",
+    ],
+    "EmbedBatchResponse": [
+        "string model 1",
+        "string version 2",
+        "repeated Embedded results 3",
+        "Timing timing 4",
+        "string id 5",
+    ],
+    "Embedded": ["repeated float embedding 1"],
     "Timing": ["double queue_ms 1", "double decode_ms 2", "double compute_ms 3"],
 }
 VISION_CALLS = {
@@ -137,6 +160,8 @@ VISION_CALLS = {
     "Caption": "CaptionRequest stream CaptionResponse",
     "ClassifyText": "ClassifyTextRequest ClassifyTextResponse",
     "ClassifyTextBatch": "ClassifyTextBatchRequest ClassifyTextBatchResponse",
+    "Embed": "EmbedRequest EmbedResponse",
+    "EmbedBatch": "EmbedBatchRequest EmbedBatchResponse",
 }
 # By descriptor.proto's numbers of them.
 _NAMES = "double float int64 uint64 int32 fixed64 fixed32 bool string group message bytes uint32"

@@ -22,6 +22,7 @@ from service.package.card import (
     Views,
     ViewsParameter,
 )
+from service.package.embedding import Embedding
 from service.package.explain import ActivationMap, Deconvolution, Explain
 from service.package.files import sha256
 from service.package.folder import MAX_CARD_BYTES, Package, read_package
@@ -44,6 +45,7 @@ __all__ = [
     "Dataset",
     "Datatype",
     "Deconvolution",
+    "Embedding",
     "Explain",
     "Golden",
     "Graph",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from service.package.embedding import Embedding
 from service.package.explain import Explain
 from service.package.graph import (
     MAX_INTEGER,
@@ -220,6 +221,7 @@ class ClassifyCard(Card):
     classes: Classes
     parameters: ClassifyParameters
     explain: Explain = Explain()
+    embedding: Embedding | None = Field(None, description="None where nothing is learnt before the scores.")
     golden: Golden
     provenance: Provenance
 
@@ -248,4 +250,6 @@ class ClassifyCard(Card):
             self.explain.cam.check(self.graph.outputs, classes.shape[-1])
         if self.explain.deconv:
             self.explain.deconv.check(image)
+        if self.embedding:
+            self.embedding.check(self.graph.outputs)
         return self

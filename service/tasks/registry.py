@@ -11,13 +11,14 @@ from service.nearest import did_you_mean, listed
 from service.tasks.caption import Caption
 from service.tasks.classify import Classify
 from service.tasks.classify_text import ClassifyText
+from service.tasks.embed import Embed
 from service.tasks.image_decoding import ImageDecoder
 from service.tasks.selection import Selection
 from service.tasks.task import Endpoint, Task
 
 log = logging.getLogger(__name__)
 
-TASKS: Sequence[type[Task[Any]]] = (Classify, Caption, ClassifyText)
+TASKS: Sequence[type[Task[Any]]] = (Classify, Caption, ClassifyText, Embed)
 
 
 def check_default_tasks(config: Config) -> None:

@@ -16,6 +16,7 @@ with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
     from bentoml import AsyncHTTPClient, SyncHTTPClient
     from bentoml.exceptions import BentoMLException, InvalidArgument, NotFound
 
+from tests.embedding_packages import vectors
 from tests.explaining_packages import activation_maps
 from tests.packages import CLASSES, example, expected
 from tests.pictures import png
@@ -106,6 +107,7 @@ def test_the_client_knows_the_endpoint_and_that_the_server_is_ready(server: Serv
     with SyncHTTPClient(server.http) as client:
         assert client.is_ready()
         tasks = {"classify", "classify_batch", "caption", "caption_stream", "classify_text", "classify_text_batch"}
+        tasks |= {"embed", "embed_batch"}
         assert set(client.endpoints) == tasks
 
 
@@ -134,6 +136,18 @@ def test_texts_are_classified_one_and_several(classify: Classify, top_k: int) ->
 def test_a_text_that_is_refused_is_the_clients_error(classify: Classify) -> None:
     with pytest.raises(InvalidArgument, match="the text is empty"):
         classify(endpoint="classify_text", text="")
+
+
+@pytest.mark.parametrize("normalize", [True, False, None])
+def test_images_are_embedded_one_and_several(classify: Classify, picture: Path, normalize: bool | None) -> None:
+    asked = {"model": "vectors", "normalize": normalize}
+    one = classify(endpoint="embed", image=picture, **asked)
+    several = classify(endpoint="embed_batch", images=[picture, picture], **asked)
+    wanted = vectors(example(1))[0]
+    for found in (one, *several["results"]):
+        np.testing.assert_allclose(
+            found["embedding"], wanted / np.linalg.norm(wanted) if normalize else wanted, rtol=1e-6
+        )
 
 
 def test_several_images_are_classified_at_once(classify: Classify, tmp_path: Path) -> None:

@@ -64,6 +64,16 @@ class VisionStub(object):
                 request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextBatchRequest.SerializeToString,
                 response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextBatchResponse.FromString,
                 _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/lectorium.v1.Vision/Embed',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedResponse.FromString,
+                _registered_method=True)
+        self.EmbedBatch = channel.unary_unary(
+                '/lectorium.v1.Vision/EmbedBatch',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedBatchRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedBatchResponse.FromString,
+                _registered_method=True)
 
 
 class VisionServicer(object):
@@ -113,6 +123,20 @@ class VisionServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Embed(self, request, context):
+        """The feature vector of one image: what a classifier's last linear layer scores the classes by.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EmbedBatch(self, request, context):
+        """The same of several images at once: one that is refused refuses them all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VisionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -145,6 +169,16 @@ def add_VisionServicer_to_server(servicer, server):
                     servicer.ClassifyTextBatch,
                     request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextBatchRequest.FromString,
                     response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextBatchResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedResponse.SerializeToString,
+            ),
+            'EmbedBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.EmbedBatch,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedBatchRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedBatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -309,6 +343,60 @@ class Vision(object):
             '/lectorium.v1.Vision/ClassifyTextBatch',
             protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextBatchRequest.SerializeToString,
             protos_dot_lectorium_dot_v1_dot_vision__pb2.ClassifyTextBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectorium.v1.Vision/Embed',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EmbedBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectorium.v1.Vision/EmbedBatch',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedBatchRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -21,6 +21,8 @@ from attrs_client.api.tasks import (
     classify_batch,
     classify_text,
     classify_text_batch,
+    embed,
+    embed_batch,
 )
 from attrs_client.types import File
 
@@ -54,6 +56,10 @@ assert [each.labels for each in several.results] == [several.results[0].labels] 
 text = call(classify_text, body=models.ClassifyTextAsk("abc", top_k=1))
 assert len(text.labels) == 1
 assert len(call(classify_text_batch, body=models.ClassifyTextBatchAsk(["abc", "cba"], model=None)).results) == 2
+vector = call(embed, body=models.EmbedAsk(image(), model="vectors", normalize=True)).embedding
+assert abs(sum(value * value for value in vector) - 1) < 1e-5
+vectors = call(embed_batch, body=models.EmbedBatchAsk([image(), image()], model="vectors")).results
+assert [len(each.embedding) for each in vectors] == [16, 16]
 beams = models.CaptionAskStrategy.BEAM
 shown = models.CaptionAskAttention.VALUES
 captions = call(caption, body=models.CaptionAsk(image(), strategy=beams, n_best=2, attention=shown, length_penalty=0.5))

@@ -47,6 +47,10 @@ text = call(tasks.classify_text, classify_text_ask=models.ClassifyTextAsk(text="
 assert len(text.labels) == 1
 texts = models.ClassifyTextBatchAsk(texts=["abc", "cba"], model=None)
 assert len(call(tasks.classify_text_batch, classify_text_batch_ask=texts).results) == 2
+vector = call(tasks.embed, image=IMAGE, model="vectors", normalize=True).embedding
+assert abs(sum(value * value for value in vector) - 1) < 1e-5
+vectors = call(tasks.embed_batch, images=[IMAGE, IMAGE], model="vectors").results
+assert [len(each.embedding) for each in vectors] == [16, 16]
 # A penalty of 0.5 it could not send: this generator's clients fail on any fraction in a multipart form.
 captions = call(tasks.caption, image=IMAGE, strategy="beam", n_best=2, attention="values", length_penalty=1)
 assert len(captions.captions) == 2

@@ -8,6 +8,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 # What a form's field may be sent as, of each type, where it is left open: BentoML's client sends null, which is a text
 # too in a form, and Swagger UI an empty text.
 _LEFT_OPEN = {"integer": (None, "", "null"), "number": (None, "", "null"), "string": (None,)}
+_LEFT_OPEN["boolean"] = (None, "", "null")
 
 
 @schemathesis.hook  # type: ignore[untyped-decorator]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.embedding_packages import write_embedding_package
 from tests.explaining_packages import write_explaining_package
 from tests.packages import example, write_package
 from tests.pictures import png
@@ -27,17 +28,18 @@ from tests.serving import SLOW_WORK, Server, write_zoo
 from tests.step_packages import write_captioner, write_chars, write_diffusion
 from tests.text_packages import write_text_package
 
-SERVED = "captioner, echo, half, letters, seeing, slow, tiny"  # of `zoo`
+SERVED = "captioner, echo, half, letters, seeing, slow, tiny, vectors"  # of `zoo`
 StartServer = Callable[..., Server]
 
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`tiny` in two versions, `slow`, `seeing`, which explains itself, `captioner`, `letters`, `echo`, `half`."""
+    """`tiny` in two versions, `slow`, `seeing`, which explains itself, `vectors`, and others of `SERVED`."""
     folder = write_zoo(tmp_path_factory.mktemp("zoo"))
     write_explaining_package(folder)
     write_captioner(folder)
     write_text_package(folder)
+    write_embedding_package(folder)
     write_echo(folder, "echo", ECHO)
     write_echo(folder, "half", ["FP16"])
     return folder

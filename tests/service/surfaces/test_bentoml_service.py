@@ -31,6 +31,8 @@ ASKED: dict[str, dict[str, Any]] = {
     "/v1/caption": {**FILES, "data": {"max_words": "3"}},
     "/v1/classify-text": {"json": {"text": "one", "top_k": 2}},
     "/v1/classify-text/batch": {"json": {"texts": ["one", "two"]}},
+    "/v1/embed": {**FILES, "data": {"model": "vectors", "normalize": "true"}},
+    "/v1/embed/batch": {"files": [("images", ("a.png", png(), "image/png"))], "data": {"model": "vectors"}},
 }
 
 

@@ -122,9 +122,10 @@ def test_any_path_and_verb_are_answered_or_refused(clients: Clients, verb: str, 
 
 FIELDS = ["image", "images", "model", "version", "top_k", "views", "explain", "explain_label", "layer", "else"]
 FIELDS += ["strategy", "beam_width", "length_penalty", "n_best", "temperature", "top_p", "seed", "max_words", "prefix"]
+FIELDS += ["normalize"]
 PICTURE = png()
 VALUES = [b"", b"1", b"-1", b"null", b'"tiny"', b"tiny", b"\xff", b"flip", b"ten_crop", b"cam", b"deconv", b'"\\ud800"']
-VALUES += [b"beam", b"sample", b"0.5", b"1e3", b"a cat", b"captioner"]
+VALUES += [b"beam", b"sample", b"0.5", b"1e3", b"a cat", b"captioner", b"true", b"vectors"]
 PATHS = [
     f"/v1/{task.name}{way}"
     for task in TASKS
@@ -176,12 +177,21 @@ ABOUT_A_TEXT = {
     "version": ASKED["version"],
     "top_k": ASKED["top_k"],
 }
+ABOUT_AN_EMBEDDING = {
+    "model": st.sampled_from(["vectors", "", "tiny"]) | TEXT,
+    "version": ASKED["version"],
+    "normalize": st.booleans(),
+}
 VISION_CALLS = {
     "Classify": st.builds(vision_pb2.ClassifyRequest, image=IMAGE, **ASKED),
     "ClassifyBatch": st.builds(vision_pb2.ClassifyBatchRequest, images=st.lists(IMAGE, max_size=3), **ASKED),
     "ClassifyText": st.builds(vision_pb2.ClassifyTextRequest, text=A_TEXT, id=TEXT, **ABOUT_A_TEXT),
     "ClassifyTextBatch": st.builds(
         vision_pb2.ClassifyTextBatchRequest, texts=st.lists(A_TEXT, max_size=4), id=TEXT, **ABOUT_A_TEXT
+    ),
+    "Embed": st.builds(vision_pb2.EmbedRequest, image=IMAGE, id=TEXT, **ABOUT_AN_EMBEDDING),
+    "EmbedBatch": st.builds(
+        vision_pb2.EmbedBatchRequest, images=st.lists(IMAGE, max_size=3), id=TEXT, **ABOUT_AN_EMBEDDING
     ),
 }
 

@@ -34,9 +34,10 @@ async def test_a_default_model_that_is_not_served_is_refused_with_those_that_are
         await checked(repository, default_models={"classify": "tinny"})
 
 
-async def test_a_default_model_of_another_task_is_refused(repository: Path) -> None:
-    with pytest.raises(InvalidConfig, match=r"caption is 'tiny'; models that caption and are served: \[\]"):
-        await checked(repository, default_models={"caption": "tiny"})
+@pytest.mark.parametrize(("task", "does"), [("caption", "caption"), ("embed", "embed images")])
+async def test_a_default_model_that_cannot_do_the_task_is_refused(repository: Path, task: str, does: str) -> None:
+    with pytest.raises(InvalidConfig, match=rf"{task} is 'tiny'; models that {does} and are served: \[\]"):
+        await checked(repository, default_models={task: "tiny"})
 
 
 @pytest.mark.parametrize("later", [{"model_control": "poll"}, {"model_control": "explicit"}])

@@ -8,7 +8,9 @@ from service.engine import Engine
 from service.errors import InvalidArgument, UnknownModel
 from service.tasks.caption import Caption
 from service.tasks.classify import Classify
+from service.tasks.embed import Embed
 from service.tasks.selection import Selection
+from tests.embedding_packages import write_embedding_package
 from tests.packages import write_package
 from tests.step_packages import write_captioner, write_words
 
@@ -47,6 +49,24 @@ async def test_a_model_of_another_task_is_refused_with_the_names_of_those_that_w
         await select(one, "tiny")
     with pytest.raises(UnknownModel, match=r"the default cannot answer: model 'words' does not caption; these do: "):
         await select(one, default="words")
+
+
+async def test_a_model_may_lack_what_a_task_wants_of_its_kind(tmp_path: Path) -> None:
+    write_package(tmp_path)
+    config = Config(repository=tmp_path)
+    async with Engine(config) as engine:
+        with pytest.raises(UnknownModel, match=r"^model 'tiny' does not embed, and none that is served does$"):
+            Selection(engine, Embed.serves, "embed", "")("tiny", "")
+    write_embedding_package(tmp_path, "first")
+    write_embedding_package(tmp_path, "second")
+    async with Engine(config) as engine:
+        embed = Selection(engine, Embed.serves, "embed", "")
+        assert embed("first", "").name == "first"
+        assert embed.served.keys() == {"first", "second"}
+        with pytest.raises(UnknownModel, match=r"'tiny' does not embed; these do: \['first', 'second'\]$"):
+            embed("tiny", "")
+        with pytest.raises(InvalidArgument, match=r"name one of \['first', 'second'\], which embed"):
+            embed("", "")
 
 
 async def test_of_several_one_must_be_named_or_configured(one: Path) -> None:

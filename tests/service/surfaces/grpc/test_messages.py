@@ -13,6 +13,7 @@ from service.tasks.captioning import CaptionAsk, Captioning, Word
 from service.tasks.classification import ClassifyAsk, Label
 from service.tasks.classify import Classify
 from service.tasks.classify_text import ClassifyText
+from service.tasks.embed import Embed
 
 REQUESTS = [
     (pb.ClassifyRequest, ClassifyAsk),
@@ -20,6 +21,8 @@ REQUESTS = [
     (pb.CaptionRequest, CaptionAsk),
     (pb.ClassifyTextRequest, ClassifyText.ask),
     (pb.ClassifyTextBatchRequest, ClassifyText.batch_ask),
+    (pb.EmbedRequest, Embed.ask),
+    (pb.EmbedBatchRequest, Embed.batch_ask),
 ]
 ANSWERS = [
     (pb.ClassifyResponse, Classify.answer),
@@ -28,6 +31,8 @@ ANSWERS = [
     (pb.Word, Word),
     (pb.ClassifyTextResponse, ClassifyText.answer),
     (pb.ClassifyTextBatchResponse, ClassifyText.batch_answer),
+    (pb.EmbedResponse, Embed.answer),
+    (pb.EmbedBatchResponse, Embed.batch_answer),
 ]
 
 

@@ -94,6 +94,50 @@ def test_wrong_json_about_an_image_is_refused_in_words(client: httpx.Client, cas
     assert response.json()["error"].startswith(words)
 
 
+EMBED = "/v1/embed"
+IMAGE = b64encode(png()).decode()
+# How a yes or no is written, and what it is then; the default of this one is no.
+TRUTHS: dict[str, bool] = {"true": True, "True": True, "false": False, "FALSE": False, "": False, "null": False}
+
+
+@pytest.mark.parametrize("text", TRUTHS)
+@pytest.mark.parametrize("way", ["form", "url"])
+def test_a_yes_or_no_is_written_as_true_or_false(client: httpx.Client, way: str, text: str) -> None:
+    options = {"model": "vectors", "normalize": text}
+    if way == "form":
+        came = client.post(EMBED, files={"image": png()}, data=options)
+    else:
+        came = client.post(EMBED, params=options, content=png(), headers=PNG)
+    wanted = client.post(EMBED, json={"image": IMAGE, "model": "vectors", "normalize": TRUTHS[text]})
+    assert without_timing(came) == without_timing(wanted)
+
+
+@pytest.mark.parametrize("body", [{}, {"normalize": None}, {"normalize": False}])
+def test_a_yes_or_no_that_is_not_said_is_the_default(client: httpx.Client, body: dict[str, Any]) -> None:
+    came = client.post(EMBED, json={"image": IMAGE, "model": "vectors", **body})
+    assert without_timing(came) == without_timing(client.post(EMBED, files={"image": png()}, data={"model": "vectors"}))
+
+
+@pytest.mark.parametrize("text", ["yes", "1", "0", "truee", "l2", "\u0130"])
+def test_another_word_for_yes_is_refused(client: httpx.Client, text: str) -> None:
+    words = f"'normalize' wants true or false, {text!r} came"
+    for response in (
+        client.post(EMBED, files={"image": png()}, data={"normalize": text}),
+        client.post(EMBED, params={"normalize": text}, content=png(), headers=PNG),
+    ):
+        assert response.status_code == 400
+        assert words in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("value", "came"), [("true", "a string"), (1, "a whole number"), ([], "a list"), ({}, "an obj")]
+)
+def test_a_yes_or_no_in_json_is_no_other_value(client: httpx.Client, value: Any, came: str) -> None:
+    response = client.post(EMBED, json={"image": IMAGE, "normalize": value})
+    assert response.status_code == 400
+    assert response.json()["error"].startswith(f"request: 'normalize' wants true or false, {came}")
+
+
 def test_a_batch_takes_no_bare_image(client: httpx.Client) -> None:
     response = client.post(f"{CLASSIFY}/batch", content=png(), headers=PNG)
     assert response.status_code == 400

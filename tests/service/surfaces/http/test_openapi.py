@@ -87,6 +87,7 @@ def test_the_document_points_to_no_other_host(document: dict[str, Any]) -> None:
 
 
 OPTIONS = {
+    "embed": ["normalize"],
     "classify": ["top_k", "views", "explain", "explain_label", "layer"],
     "caption": [
         *["strategy", "beam_width", "length_penalty", "n_best", "temperature", "top_k", "top_p", "seed"],
@@ -101,6 +102,8 @@ OPTIONS = {
         ("/v1/classify", "image", {"model", "version", "labels", "explanation", "timing"}),
         ("/v1/classify/batch", "images", {"model", "version", "results", "timing"}),
         ("/v1/caption", "image", {"model", "version", "captions", "seed", "timing"}),
+        ("/v1/embed", "image", {"model", "version", "embedding", "timing"}),
+        ("/v1/embed/batch", "images", {"model", "version", "results", "timing"}),
     ],
 )
 def test_the_document_describes_the_form_and_the_answer(
@@ -172,6 +175,11 @@ def test_a_field_of_few_values_lists_them(document: dict[str, Any]) -> None:
     options = fields(document, "/v1/caption/stream")["properties"]
     assert options["strategy"]["enum"] == ["", "greedy", "sample", "beam"]
     assert options["attention"]["enum"] == ["", "none", "values", "png"]
+
+
+def test_a_yes_or_no_is_a_boolean_with_its_default(document: dict[str, Any]) -> None:
+    normalize = fields(document, "/v1/embed")["properties"]["normalize"]
+    assert (normalize["type"], normalize["default"]) == ("boolean", False)
 
 
 RANGED = {

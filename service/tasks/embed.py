@@ -1,0 +1,90 @@
+"""Embedding: image files in, the feature vectors out that a classifier scores its classes by."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from service.engine import Model, Options
+from service.errors import InternalError
+from service.package import Card, ClassifyCard, Embedding
+from service.tasks.answer import Timing
+from service.tasks.caller import Caller
+from service.tasks.task import Ask, BatchTask, answer_of, batch_answer_of, batch_ask_of
+
+
+class EmbedAsk(Ask):
+    """An image, and how its feature vector is wanted."""
+
+    image: bytes = Field(description="An image file, any size and colour mode.")
+    normalize: bool = Field(False, description="Divide the vector by its Euclidean (L2) norm.")
+
+
+class Embedded(BaseModel):
+    """The feature vector of one image."""
+
+    embedding: list[float] = Field(description="As many numbers as the model's card says.")
+
+
+class Embed(BatchTask[EmbedAsk, Embedded]):
+    """Embeds images with any served classifier whose card has an ``embedding``."""
+
+    name = "embed"
+    does = "embed images"
+    summary = "The feature vector of one image: what the classifier's last linear layer scores the classes by."
+    card = ClassifyCard
+    ask = EmbedAsk
+    answer = answer_of("ImageEmbedding", Embedded)
+    many = "image"
+    result = Embedded
+    batch_summary = "The feature vector of each of several images; one that is refused refuses them all."
+    batch_ask = batch_ask_of(EmbedAsk, many)
+    batch_answer = batch_answer_of("ImageEmbeddingBatch", Embedded)
+
+    @classmethod
+    def serves(cls, card: Card) -> bool:
+        """Whether it is a classifier's, with an embedding."""
+        return isinstance(card, ClassifyCard) and card.embedding is not None
+
+    async def results(
+        self, model: Model, ask: EmbedAsk, things: Sequence[bytes], caller: Caller, *, batch: bool
+    ) -> tuple[list[Embedded], Timing]:
+        """The feature vector of each image, and where the time went.
+
+        Raises:
+            InvalidArgument: of a batch there are none, or too many.
+            InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `ImageDecoder`.
+            QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
+            InternalError: a vector is not finite.
+        """
+        card = model.package.classifier
+        began = time.perf_counter()
+        if batch:
+            rows = await self.decode.many(things, card.preprocessing, caller=caller)
+        else:
+            rows = [await self.decode(things[0], card.preprocessing, caller=caller)]
+        decode_s = time.perf_counter() - began
+        inputs = {card.preprocessing.tensor: rows[0] if len(rows) == 1 else np.concatenate(rows)}
+        tensor = _embedding(card).tensor
+        answer = await self.engine.infer(model, None, inputs, [tensor], Options(deadline=caller.deadline))
+        vectors: NDArray[np.float32] = answer.outputs[tensor].astype("f4", copy=False)  # (N, dimension)
+        if not np.isfinite(vectors).all():
+            raise InternalError(f"model {model.name!r} gave an embedding that is not finite")
+        if ask.normalize:
+            vectors = normalized(vectors)
+        timing = Timing(queue_ms=answer.queue_s * 1e3, decode_ms=decode_s * 1e3, compute_ms=answer.compute_s * 1e3)
+        return [Embedded(embedding=vector) for vector in vectors.tolist()], timing
+
+
+def normalized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors (N, D) divided by their Euclidean norms; one of zeros stays as it is."""
+    exact = vectors.astype("f8")  # whose squares float32 may not hold
+    norms = np.linalg.norm(exact, axis=1, keepdims=True)  # (N, 1)
+    return (exact / np.where(norms > 0, norms, 1)).astype("f4")
+
+
+def _embedding(card: ClassifyCard) -> Embedding:
+    assert card.embedding is not None  # Embed.serves
+    return card.embedding
