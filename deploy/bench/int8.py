@@ -54,7 +54,9 @@ def resnet18(repository: Path) -> Pair:
     whole, small = (repository / name / "1" / FILE for name in (pair.name, pair.int8))
     if small.is_file():
         return pair
-    model = to_onnx(Served(fold_normalisation(random_weights("resnet18")), HALF, HALF), (SIDE, SIDE, 3))
+    model = to_onnx(
+        Served(fold_normalisation(random_weights("resnet18")), HALF, HALF, embedding=False), (SIDE, SIDE, 3)
+    )
     for path in (whole, small):
         path.parent.mkdir(parents=True, exist_ok=True)
     save(model, whole)

@@ -9,6 +9,8 @@ from torch.nn.functional import conv2d
 class ClassActivationMaps(nn.Module):
     """Where a network saw each class: M_c(x, y) = sum_k w_ck f_k(x, y), and the logits, the maps' means plus bias.
 
+    With them come the features that ``fc`` scores, the means of the maps f: the network's penultimate layer.
+
     For a network that ends in global average pooling and one linear layer ``fc`` and gives its last maps f as
     ``maps(x)``: every ResNet, GoogLeNet and Xception, and any other family built with ``cam=True``. Shares the
     network's parameters and can be exported in its place; dropout before ``fc`` is left out.
@@ -23,8 +25,9 @@ class ClassActivationMaps(nn.Module):
             raise TypeError(f"{type(network).__name__} does not end in average pooling and a layer fc (cam=True)")
         self.network: Any = network
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, classes) and maps (B, classes, h, w) of normalised images (B, C, H, W)."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (B, classes), maps (B, classes, h, w) and features (B, K) of normalised images (B, C, H, W)."""
         weights = self.network.fc.weight[:, :, None, None]  # (classes, K) -> (classes, K, 1, 1)
-        maps = conv2d(self.network.maps(x), weights)  # (B, K, h, w) -> (B, classes, h, w)
-        return maps.mean((2, 3)) + self.network.fc.bias, maps
+        last = self.network.maps(x)  # (B, K, h, w)
+        maps = conv2d(last, weights)  # (B, classes, h, w)
+        return maps.mean((2, 3)) + self.network.fc.bias, maps, last.mean((2, 3))

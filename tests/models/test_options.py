@@ -80,11 +80,12 @@ def test_the_class_activation_maps_mean_the_logits(variant: Variant) -> None:
     options = {"cam": True} if takes(variant, "cam") else {}
     model = build(variant.name, {**options, "initialisation": "torch"}).eval()
     x = images(variant, 2)
-    logits, maps = ClassActivationMaps(model)(x)
+    logits, maps, features = ClassActivationMaps(model)(x)
     assert maps.shape[:2] == (2, 10)
     assert maps.shape[-1] >= 2
     torch.testing.assert_close(logits, model(x), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(maps.mean((2, 3)) + model.get_parameter("fc.bias"), logits)
+    torch.testing.assert_close(model.get_submodule("fc")(features), logits, rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_without_average_pooling_has_no_class_activation_maps() -> None:

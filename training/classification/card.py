@@ -12,6 +12,7 @@ from service.package import (
     ClassifyCard,
     ClassifyParameters,
     Deconvolution,
+    Embedding,
     Explain,
     Golden,
     Graph,
@@ -20,7 +21,7 @@ from service.package import (
     TensorSpec,
     ViewsParameter,
 )
-from training.classification.graph import CAM, IMAGE, PROBABILITIES
+from training.classification.graph import CAM, EMBEDDING, IMAGE, PROBABILITIES
 from training.classification.subject import Subject
 from training.packages import GRAPH, LABELS, SHOWN, checksums
 
@@ -64,6 +65,12 @@ def describe_explanations(graph: Graph, deconv: Deconvolution | None) -> Explain
     return Explain(cam=ActivationMap(tensor=CAM) if maps else None, deconv=deconv)
 
 
+def describe_embedding(graph: Graph, layer: str) -> Embedding | None:
+    """What the ``graph`` answers of it, if anything; it is what the linear ``layer`` takes."""
+    sizes = [tensor.shape[1] for tensor in graph.outputs if tensor.name == EMBEDDING]
+    return Embedding(tensor=EMBEDDING, dimension=sizes[0], layer=layer) if sizes else None
+
+
 def describe_views(subject: Subject) -> ViewsParameter:
     """Those that a network can know from its training."""
     if not subject.mirrored:
@@ -73,7 +80,13 @@ def describe_views(subject: Subject) -> ViewsParameter:
 
 
 def describe(
-    subject: Subject, graph: Graph, explain: Explain, golden: Golden, provenance: Provenance, folder: Path
+    subject: Subject,
+    graph: Graph,
+    explain: Explain,
+    embedding: Embedding | None,
+    golden: Golden,
+    provenance: Provenance,
+    folder: Path,
 ) -> ClassifyCard:
     """The card of the package in ``folder``, over all of its files."""
     labels = len(subject.labels)
@@ -91,6 +104,7 @@ def describe(
             top_k=IntegerParameter(default=min(SHOWN, labels), minimum=1, maximum=labels), views=describe_views(subject)
         ),
         explain=explain,
+        embedding=embedding,
         golden=golden,
         files=checksums(folder),
         provenance=provenance,

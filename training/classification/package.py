@@ -14,6 +14,7 @@ from training.classification.card import (
     How,
     Storage,
     describe,
+    describe_embedding,
     describe_explanations,
     describe_graph,
 )
@@ -36,7 +37,18 @@ from training.export.folding import fold_normalisation
 from training.export.int8 import quantise, some
 from training.export.onnx_file import check_parity, save
 from training.history import draw
-from training.packages import CURVE, GRAPH, INT8_SUFFIX, LABELS, check_gate, largest_batch, place, shrink, write_card
+from training.packages import (
+    CURVE,
+    GRAPH,
+    INT8_SUFFIX,
+    LABELS,
+    check_gate,
+    checksums,
+    largest_batch,
+    place,
+    shrink,
+    write_card,
+)
 from training.provenance import describe_origin
 
 INT8_LOSS = 0.005  # of the accuracy, at most
@@ -78,7 +90,8 @@ def _write(subject: Subject, how: How, folder: Path) -> None:
     """Write the package, check it against torch, and measure it through the engine against the gate."""
     fitted = subject.temperature if how.temperature is None else how.temperature
     temperature = _temperature(subject) if fitted else 1.0
-    stored = Served(stored_model(subject.model, how.weights), subject.mean, subject.std, temperature)
+    model = stored_model(subject.model, how.weights)
+    stored = Served(model, subject.mean, subject.std, temperature, embedding=how.weights != "int8")
     whole = Served(subject.model, subject.mean, subject.std)
     macs = count_macs(whole, torch.zeros(1, *subject.image_shape, dtype=torch.uint8))
     max_batch = largest_batch(macs)
@@ -103,7 +116,8 @@ def _write(subject: Subject, how: How, folder: Path) -> None:
         weights=how.weights,
         temperature=temperature,
     )
-    card = describe(subject, graph, describe_explanations(graph, deconv), golden, origin, folder)
+    embedding = describe_embedding(graph, stored.scoring_layer)
+    card = describe(subject, graph, describe_explanations(graph, deconv), embedding, golden, origin, folder)
     write_card(card, folder)
     if subject.test is not None:
         _measure(subject, subject.test, card, folder)
@@ -133,7 +147,7 @@ def _measure(subject: Subject, test: Split, card: ClassifyCard, folder: Path) ->
     draw_reliability(reliability(probabilities, test.labels), subject.title, folder / RELIABILITY)
     shrink(folder / RELIABILITY)
     measured = card.provenance.model_copy(update={"metrics": metrics})
-    write_card(describe(subject, card.graph, card.explain, card.golden, measured, folder), folder)
+    write_card(card.model_copy(update={"files": checksums(folder), "provenance": measured}), folder)
 
 
 def _temperature(subject: Subject) -> float:

@@ -22,7 +22,7 @@ INT8 = How("int8")
 
 def quantised(subject: Subject, path: Path) -> Path:
     assert subject.training is not None
-    served = Served(stored_model(subject.model, "int8"), subject.mean, subject.std)
+    served = Served(stored_model(subject.model, "int8"), subject.mean, subject.std, embedding=False)
     quantise(to_onnx(served, (28, 28)), subject.training.images, path, subject.mean, subject.std)
     return path
 
@@ -55,6 +55,8 @@ def test_the_package_is_near_the_float_one_and_says_what_it_is(subject: Subject,
     assert subject.test is not None
     whole, small = (write_package(subject, tmp_path, how=how) for how in (How("float32"), INT8))
     assert small.card.name == "lenet5-int8"
+    assert whole.classifier.embedding is not None
+    assert small.classifier.embedding is None
     said = small.classifier.provenance
     assert said.weights == "int8"
     assert 1e-5 < max(said.parity.values()) < 0.2

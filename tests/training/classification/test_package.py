@@ -10,7 +10,7 @@ from PIL import Image
 
 from models.classification.rows import build
 from models.layers.pixels import normalise, unit
-from service.package import Package, read_package
+from service.package import Embedding, Package, read_package
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import read_checkpoint
 from training.classification.card import How
@@ -143,7 +143,13 @@ def test_the_card_offers_activation_maps_where_the_network_has_some(
     card = write_package(subject, tmp_path).classifier
     assert card.explain.cam is not None
     assert card.explain.cam.tensor == "cam"
-    assert {spec.name: spec.shape for spec in card.graph.outputs} == {"probabilities": (-1, 10), "cam": (-1, 10, 5, 5)}
+    assert {spec.name: spec.shape for spec in card.graph.outputs} == {
+        "probabilities": (-1, 10),
+        "cam": (-1, 10, 5, 5),
+        "embedding": (-1, 16),
+    }
+    assert card.embedding == Embedding(tensor="embedding", dimension=16, layer="fc")
+    assert package.classifier.embedding is None
     assert package.classifier.explain.cam is None
 
 

@@ -49,7 +49,8 @@ def test_the_file_is_whole_takes_any_batch_and_tells_nothing_of_its_machine(name
     session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     (found,) = session.get_inputs()
     assert (found.name, found.type, found.shape) == (IMAGE, "tensor(uint8)", ["batch", *images(variant).shape[1:]])
-    shapes = {"probabilities": ["batch", 10], "cam": ["batch", 10, 8, 8]}
+    width = {"lenet5": 84, "resnet20": 64}[name]
+    shapes = {"probabilities": ["batch", 10], "cam": ["batch", 10, 8, 8], "embedding": ["batch", width]}
     assert {out.name: out.shape for out in session.get_outputs()} == {name: shapes[name] for name in model.outputs}
     content = without_weights(path).SerializeToString()
     for telling in (b".py", b"stack_trace", b"site-packages", b"namespace", str(Path.cwd()).encode()):
@@ -85,16 +86,19 @@ def test_other_weights_than_torchs_break_parity(tmp_path: Path) -> None:
         check_parity(parity(path, model, digits()[0], BATCHES))
 
 
-def test_other_activation_maps_than_torchs_break_parity(tmp_path: Path) -> None:
-    variant, path = find("resnet20-28"), tmp_path / "model.onnx"
+@pytest.mark.parametrize(
+    ("name", "output"), [("resnet20-28", "cam"), ("resnet20-28", "embedding"), ("mlp", "embedding")]
+)
+def test_other_maps_or_features_than_torchs_break_parity(name: str, output: str, tmp_path: Path) -> None:
+    variant, path = find(name), tmp_path / "model.onnx"
     model = served(variant)
     save(to_onnx(model, (28, 28)), path)
     content = onnx.load(path)
-    (maker,) = (node for node in content.graph.node if "cam" in node.output)
-    maker.output[0] = "cam_before"
+    (maker,) = (node for node in content.graph.node if output in node.output)
+    maker.output[0] = "before"
     for node in content.graph.node:
-        node.input[:] = ["cam_before" if name == "cam" else name for name in node.input]
-    content.graph.node.append(onnx.helper.make_node("Neg", ["cam_before"], ["cam"]))
+        node.input[:] = ["before" if each == output else each for each in node.input]
+    content.graph.node.append(onnx.helper.make_node("Neg", ["before"], [output]))
     onnx.save(content, path)
     with pytest.raises(ExportError, match="parity, batch 1: differs"):
         check_parity(parity(path, model, digits()[0], (1,)))
