@@ -75,5 +75,5 @@ async def serving(repository: Path, package: Package) -> AsyncIterator[Engine]:
     """An engine that serves ``package``, in ``repository``, and no other: there may be many, and large ones."""
     alone = {"repository": repository, "model_control": "explicit", "load_models": ()}
     async with Engine(load_config().model_copy(update=alone)) as engine:
-        await engine.loader.load(package.card.name)
+        await engine.control.load(package.card.name)
         yield engine

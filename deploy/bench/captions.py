@@ -80,7 +80,7 @@ def captioners() -> Iterator[str]:
 async def _round(name: str, block_s: float) -> dict[str, float]:
     config = Config(repository=ZOO, model_control="explicit", load_models=(), log_level="warning")
     async with Engine(config) as engine:
-        await engine.loader.load(name)
+        await engine.control.load(name)
         model = engine.repository.get(name)
         await _words_per_s(engine, model, CALLERS, 0.5, [])
         firsts: list[First] = []

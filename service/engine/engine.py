@@ -5,32 +5,28 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from functools import partial
-from pathlib import Path
 from types import TracebackType
-from weakref import WeakSet
 
 import numpy as np
-from onnxruntime import InferenceSession
 
-from service import metrics
 from service.config import Config
 from service.deadline import Deadline
 from service.engine.batch import BatchQueue
-from service.engine.cores import usable_cores
+from service.engine.control import Control
 from service.engine.device import choose
 from service.engine.dispatcher import Dispatcher
 from service.engine.lifetime import Lifetime
 from service.engine.loader import Loader
 from service.engine.model import Model
+from service.engine.model_queues import ModelQueues
 from service.engine.options import DEFAULTS, Options, check_once, checked_seed, checked_steps
-from service.engine.queues import Queues
 from service.engine.repository import Repository
 from service.engine.request import Answer, Request
 from service.engine.sampling_parameters import checked_sampling_parameters
-from service.engine.session import Session, open_graph
+from service.engine.session_factory import SessionFactory
 from service.engine.steps import Emission, StepLoop, StepRequest
 from service.engine.tensors import Tensors, check_inputs, check_outputs, check_steps
+from service.engine.version_reader import VersionReader
 from service.engine.watch import Watch
 from service.errors import Draining, InvalidArgument, QueueFull, Unsupported
 from service.package import Graph, Loop
@@ -42,44 +38,45 @@ log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Serves the packages of one repository. Enter it on the loop that will call it::
+    """Serves the packages of one repository. Enter it on the event loop that will call it::
 
         async with Engine(config) as engine:
             answer = await engine.infer("lenet5", None, {"image": images})
 
+    Attributes:
+        device: what the graphs run on.
+        repository: the models that are served.
+        loader: loads them.
+        control: loads and unloads them on request. All four exist from entry on.
+
     Raises:
-        InvalidPackage: at entry, if any package of the repository may not be served.
-        InvalidConfig: at entry, if the device that is wanted does not work here.
+        InvalidPackage: at entry, if packages may not be served and the configuration does not let the server start
+            without them.
+        InvalidConfig: at entry, if the configured device does not work.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        cores = max(1, usable_cores() // config.workers)
-        # Two lanes at least, where there are cores for them: one takes what comes while the other runs. A loop
-        # has one lane at a time, and more threads there.
-        self._intra_op = config.intra_op or max(1, min(cores // 2, 4))
-        self._step_intra_op = config.intra_op or min(cores, 4)
-        self._lane_count = config.lanes or max(1, cores // self._intra_op)
-        self._queues: dict[Model, Queues] = {}
-        # Those of models that have left too, for as long as somebody is inside.
-        self._made: WeakSet[BatchQueue | StepLoop] = WeakSet()
         self._watching: asyncio.Task[None] | None = None
         self._dispatcher = Dispatcher()
+        self._queues = ModelQueues(config.max_queue_rows, self._dispatcher.contended)
         self._stopped = False
 
     async def __aenter__(self) -> "Engine":
         self._loop = asyncio.get_running_loop()
         self.device = await asyncio.to_thread(choose, self._config)
-        lanes = 1 if self.device.own_memory else self._lane_count
+        sessions = SessionFactory(self._config, self.device)
+        reader = VersionReader(self._config, sessions.open_graph, sessions.load)
         self.repository = Repository()
-        self.loader = Loader(self._config, self.repository, self._open_graph, self._session, self._open, self._close)
+        self.loader = Loader(self._config, self.repository, reader, self._queues.open, self._queues.close)
+        self.control = Control(self._config, self.repository, self.loader)
         try:
             await self._load()
         except BaseException:
             await self.loader.stop()
             raise
-        self._dispatcher.start(lanes)
-        log.info("engine: %s, %d lane(s) x %d thread(s)", self.device, lanes, self._intra_op)
+        self._dispatcher.start(sessions.lanes)
+        log.info("engine: %s, %d lane(s) x %d thread(s)", self.device, sessions.lanes, sessions.intra_op)
         return self
 
     async def __aexit__(
@@ -88,35 +85,34 @@ class Engine:
         self._stopped = True
         if self._watching is not None:
             self._watching.cancel()
-        for queue in list(self._made):
-            queue.close(Draining(_STOPPED))
+        self._queues.fail(Draining(_STOPPED))
         await self._dispatcher.stop()
+        self.control.stop()
         await self.loader.stop()
 
     @property
     def alive(self) -> bool:
-        """Every lane is."""
+        """Whether every lane is alive."""
         return self._dispatcher.alive
 
     @property
     def ready(self) -> bool:
-        """Every lane is alive, and every model wanted at the start loaded and warm, or taken out since."""
+        """Whether every lane is alive and no model is missing of those to load at the start."""
         return not self.why_not_ready
 
     @property
     def why_not_ready(self) -> str:
-        """What keeps it from being `ready`, in words: which models are missing, and why; empty where nothing does."""
+        """Why it is not `ready`: which models are missing, and the reason of each; "" if it is."""
         if not self.alive:
             return "an inference thread has ended; the log says why"
         missing = self.loader.missing
         if not missing:
             return ""
-        return f"{len(missing)} of the models wanted at the start are not loaded: {'; '.join(missing)}"[:_MAX_REASON]
+        return f"{len(missing)} of the models to load at the start are missing: {'; '.join(missing)}"[:_MAX_REASON]
 
     def waiting(self) -> Iterator[tuple[Model, int]]:
         """Every model that is served, and how many requests wait for it."""
-        for model, queues in list(self._queues.items()):
-            yield model, sum(queue.requests.waiting for queue in queues.all)
+        return self._queues.waiting()
 
     async def infer(
         self,
@@ -153,7 +149,7 @@ class Engine:
         check_once(name, options)
         rows = check_inputs(name, graph.inputs, inputs, batched=graph.max_batch > 0)
         wanted = check_outputs(name, graph.outputs, tuple(outputs))
-        queues = self._queues_of(model)
+        queues = self._queues.of(model)
         queue = queues.parts[part] if part else queues.once
         deadline = options.deadline_within(self._config.timeout_s)
         return await self._once(queue, inputs, wanted, rows, options, deadline)
@@ -191,7 +187,7 @@ class Engine:
         steps, seed = checked_steps(name, loop, options), checked_seed(name, options)
         sampling = checked_sampling_parameters(name, loop, options.decoding, steps, rows)
         beams = sampling.width if sampling is not None else 1
-        queues = self._queues_of(model)
+        queues = self._queues.of(model)
         queue = queues.steps
         assert queue is not None  # a loop's
         level = self._admit(queue, rows * beams, options)
@@ -261,17 +257,6 @@ class Engine:
             self._dispatcher.add(queue)
             return await request.future
 
-    def _open_graph(self, path: Path) -> InferenceSession:
-        """On the CPU, where its rows are tried, whatever the device."""
-        return open_graph(path, self._intra_op)
-
-    def _session(
-        self, path: Path, graph: Graph, *, any_size: bool = False, opened: InferenceSession | None = None
-    ) -> Session:
-        intra_op = self._step_intra_op if any_size else self._intra_op
-        opened = opened if self.device.kind == "cpu" else None
-        return Session(path, graph, intra_op, self.device, any_size=any_size, opened=opened)
-
     async def _load(self) -> None:
         if self._config.model_control != "poll":
             await self.loader.start()
@@ -280,33 +265,8 @@ class Engine:
         await watch.start()
         self._watching = asyncio.create_task(watch.run(self._config.poll_s))
 
-    def _open(self, model: Model) -> None:
-        """Take requests for the model."""
-        if model not in self._queues:
-            self._queues[model] = self._make_queues(model)
-            metrics.watch_queue(model.name, model.version, partial(self._rows, model.name, model.version))
-
-    def _close(self, model: Model) -> None:
-        """Take no more: those inside hold all that they need, and let go of it when they end."""
-        del self._queues[model]
-        if all((model.name, model.version) != (other.name, other.version) for other in self._queues):
-            metrics.forget_queue(model.name, model.version)
-
-    def _make_queues(self, model: Model) -> Queues:
-        queues = Queues.before(model, self._config.max_queue_rows, self._dispatcher.contended)
-        self._made.update(queues.all)
-        return queues
-
-    def _rows(self, name: str, version: str) -> int:
-        made = (queue for queue in self._made if (queue.model.name, queue.model.version) == (name, version))
-        return sum(queue.requests.rows for queue in made)
-
     def _found(self, model: str | Model, version: str | None) -> Model:
         return model if isinstance(model, Model) else self.repository.get(model, version)
-
-    def _queues_of(self, model: Model) -> Queues:
-        # A model that left between its request's first byte and its last: the request has it to itself.
-        return self._queues.get(model) or self._make_queues(model)
 
     def _check_running(self) -> None:
         if self._stopped:

@@ -25,7 +25,7 @@ class RepositoryMethods:
     ) -> pb.RepositoryIndexResponse:
         """What is served, and what lies in the folder."""
         check_repository(request.repository_name)
-        rows = index(await self._engine.loader.index(), ready=request.ready)
+        rows = index(await self._engine.control.index(), ready=request.ready)
         return pb.RepositoryIndexResponse(models=[pb.RepositoryIndexResponse.ModelIndex(**row) for row in rows])
 
     @gated(SURFACE, Kind.CONTROL)
@@ -35,7 +35,7 @@ class RepositoryMethods:
         """Load a model, or load it anew."""
         check_repository(request.repository_name)
         override = read_load(_values(request.parameters), self._config)
-        await self._engine.loader.load(request.model_name, override)
+        await self._engine.control.load(request.model_name, override)
         return pb.RepositoryModelLoadResponse()
 
     @gated(SURFACE, Kind.CONTROL)
@@ -45,7 +45,7 @@ class RepositoryMethods:
         """Take a model out."""
         check_repository(request.repository_name)
         read_unload(_values(request.parameters))
-        await self._engine.loader.unload(request.model_name)
+        await self._engine.control.unload(request.model_name)
         return pb.RepositoryModelUnloadResponse()
 
 

@@ -38,17 +38,17 @@ class RepositoryRoutes:
     async def _index(self, call: Call, scope: Scope, receive: Receive) -> Answered:
         message = _message(await self._body(scope, receive))
         ready = typed("index", message, "ready", bool, False)
-        return 200, [JSON], orjson.dumps(index(await self._engine.loader.index(), ready=ready))
+        return 200, [JSON], orjson.dumps(index(await self._engine.control.index(), ready=ready))
 
     async def _load(self, call: Call, scope: Scope, receive: Receive, name: str) -> Answered:
         parameters = await self._parameters(scope, receive)
         contents = await asyncio.to_thread(_contents, parameters)
-        await self._engine.loader.load(name, read_load(parameters | contents, self._config))
+        await self._engine.control.load(name, read_load(parameters | contents, self._config))
         return 200, [JSON], b"{}"
 
     async def _unload(self, call: Call, scope: Scope, receive: Receive, name: str) -> Answered:
         read_unload(await self._parameters(scope, receive))
-        await self._engine.loader.unload(name)
+        await self._engine.control.unload(name)
         return 200, [JSON], b"{}"
 
     async def _parameters(self, scope: Scope, receive: Receive) -> dict[str, Any]:

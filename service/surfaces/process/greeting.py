@@ -83,5 +83,5 @@ async def _how_to_load(config: Config, engine: Engine, rest: str) -> str:
         return "Nothing can be loaded: several workers load on no request. Set LECTORIUM_LOAD_MODELS, or one worker."
     token = ' -H "Authorization: Bearer $LECTORIUM_CONTROL_TOKEN"' if config.control_token else ""
     load = f"curl -X POST{token} {rest}/repository/models"
-    waiting = [row.name for row in await engine.loader.index()]
+    waiting = [row.name for row in await engine.control.index()]
     return f"Load one:  {load}/{waiting[0]}/load" if waiting else f"Put {where}, then:  {load}/<name>/load"

@@ -76,7 +76,7 @@ async def settled(engine: Engine) -> None:
             break
         await asyncio.sleep(0.002)
     assert engine._dispatcher.at_rest
-    for queue in engine._made:
+    for queue in engine._queues:
         assert not queue
         assert (queue.requests.rows, queue.requests.waiting, queue.requests.reserved) == (0, 0, 0)
         if isinstance(queue, StepLoop):

@@ -34,7 +34,7 @@ class Gate:
         self._changed = threading.Condition()
         self._may_pass = math.inf
         for model in [model for model in engine.repository if not models or model.name in models]:
-            once, steps, parts = engine._queues[model]
+            once, steps, parts = engine._queues.of(model)
             if once is not None:
                 model.session = once.session = _GatedSession(self, model.name, once.session)
             if steps is not None:

@@ -42,7 +42,7 @@ class Encoder:
     """Notes the rows of the encoder's runs, and may be held."""
 
     def __init__(self, engine: Engine) -> None:
-        once = engine._queues[engine.repository.get("words")].once
+        once = engine._queues.of(engine.repository.get("words")).once
         assert once is not None
         self.queue = once
         self.gate = Gate(engine)
@@ -78,7 +78,7 @@ async def until(holds: Any) -> None:
 async def test_a_request_whose_steps_find_no_room_is_refused_before_its_encoder_runs(words: Path) -> None:
     async with serving(words, lanes=2, max_queue_rows=ROOM) as engine:
         encoder = Encoder(engine)
-        steps = engine._queues[engine.repository.get("words")].steps
+        steps = engine._queues.of(engine.repository.get("words")).steps
         assert steps is not None
         with encoder.gate.closed():
             running = caption(engine, SLOTS)
@@ -106,7 +106,7 @@ async def test_a_request_whose_steps_find_no_room_is_refused_before_its_encoder_
 async def test_places_are_held_while_the_encoder_runs_and_nobody_is_refused_after_it(words: Path) -> None:
     async with serving(words, lanes=2, max_queue_rows=ROOM) as engine:
         encoder = Encoder(engine)
-        steps = engine._queues[engine.repository.get("words")].steps
+        steps = engine._queues.of(engine.repository.get("words")).steps
         assert steps is not None
         with encoder.gated(), encoder.gate.closed():
             first = caption(engine, ROOM - 1)

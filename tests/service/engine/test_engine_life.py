@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.config import Config
-from service.engine import Engine, Options
+from service.engine import Options
 from service.errors import (
     DeadlineExceeded,
     Draining,
@@ -76,30 +75,6 @@ async def test_who_waits_when_the_engine_ends_or_comes_later_is_told_so(reposito
         for late in (waiting, ask(engine, example(1))):
             with pytest.raises(Draining, match="the engine has stopped"):
                 await late
-
-
-@pytest.mark.parametrize(
-    ("settings", "cores", "lanes"),
-    [
-        ({}, 1, 1),
-        ({}, 2, 2),
-        ({}, 4, 2),
-        ({}, 8, 2),
-        ({}, 12, 3),
-        ({"workers": 2}, 12, 2),
-        ({"intra_op": 1}, 8, 8),
-        ({"intra_op": 16}, 8, 1),
-        ({"lanes": 3}, 1, 3),
-        ({"lanes": 1, "intra_op": 1}, 8, 1),
-    ],
-)
-async def test_lanes_share_the_usable_cores_unless_configured(
-    settings: dict[str, int], cores: int, lanes: int, repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.engine.engine.usable_cores", lambda: cores)
-    before = lane_threads()
-    async with Engine(Config.model_validate({"repository": repository, **settings})):
-        assert len(lane_threads() - before) == lanes
 
 
 @pytest.mark.parametrize("lanes", [0, 1, 3])

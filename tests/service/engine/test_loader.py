@@ -1,14 +1,13 @@
-"""What is loaded at the start, in which versions, and when a server is ready."""
+"""What is loaded at the start, and when a server is ready."""
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from service.engine.repository import Row
-from service.errors import InvalidPackage, UnknownModel
-from tests.packages import change_card, example, write_package
+from service.errors import InvalidPackage
+from tests.packages import example, write_package
 from tests.service.engine.asking import ask, check_answer, serving
 from tests.service.engine.controlling import controlled, reason, refusal, versions
 
@@ -41,7 +40,7 @@ async def test_what_may_be_filled_later_may_be_empty(tmp_path: Path) -> None:
     async with controlled(tmp_path) as engine:
         assert engine.ready
         write_package(tmp_path)
-        await engine.loader.load("tiny")
+        await engine.control.load("tiny")
         assert versions(engine) == ["1"]
 
 
@@ -52,7 +51,7 @@ async def test_what_is_no_model_or_version_folder_is_passed_over(folder: Path) -
     (folder / "README.md").write_text("packages")
     async with serving(folder) as engine:
         assert [str(model) for model in engine.repository] == ["tiny/1"]
-        assert [row.name for row in await engine.loader.index()] == ["tiny"]
+        assert [row.name for row in await engine.control.index()] == ["tiny"]
 
 
 async def test_one_bad_package_refuses_the_whole_repository_that_nobody_can_mend_later(folder: Path) -> None:
@@ -81,13 +80,13 @@ async def test_a_server_is_ready_once_a_missing_model_is_there_or_not_wanted_any
     (bad / "labels.txt").unlink()
     async with controlled(folder) as engine:
         with pytest.raises(InvalidPackage):
-            await engine.loader.load("bad")
+            await engine.control.load("bad")
         assert not engine.ready
         if mended:
             (bad / "labels.txt").write_bytes(labels)
-            await engine.loader.load("bad")
+            await engine.control.load("bad")
         else:
-            await engine.loader.unload("bad")
+            await engine.control.unload("bad")
         assert engine.loader.complete.is_set()
         assert await reason(engine, "bad") == ("" if mended else "not loaded")
 
@@ -96,7 +95,7 @@ async def test_a_load_that_fails_later_does_not_make_a_server_unready(folder: Pa
     async with controlled(folder) as engine:
         (write_package(folder, "bad") / "labels.txt").unlink()
         with pytest.raises(InvalidPackage):
-            await engine.loader.load("bad")
+            await engine.control.load("bad")
         assert engine.ready
 
 
@@ -105,7 +104,7 @@ async def test_only_the_models_named_are_loaded_at_the_start(folder: Path) -> No
     async with controlled(folder, load_models=("tiny",)) as engine:
         assert engine.repository.names == ["tiny"]
         assert engine.ready
-        assert (await engine.loader.index())[0] == Row("idle", "1", "UNAVAILABLE", "not loaded")
+        assert (await engine.control.index())[0] == Row("idle", "1", "UNAVAILABLE", "not loaded")
     async with controlled(folder, load_models=()) as engine:
         assert engine.repository.names == []
 
@@ -113,42 +112,4 @@ async def test_only_the_models_named_are_loaded_at_the_start(folder: Path) -> No
 async def test_a_model_that_is_wanted_and_not_there_is_in_the_index(folder: Path) -> None:
     async with controlled(folder, load_models=("tiny", "away")) as engine:
         assert not engine.ready
-        assert Row("away", "", "UNAVAILABLE", "no model 'away' in the repository") in await engine.loader.index()
-
-
-@pytest.mark.parametrize(
-    ("servers", "cards", "wanted"),
-    [
-        ("all", None, ["1", "2", "10"]),
-        ("latest:2", None, ["2", "10"]),
-        ("specific:1,2,7", None, ["1", "2"]),
-        ("all", {"latest": {"num_versions": 1}}, ["10"]),
-        ("latest:1", {"all": {}}, ["1", "2", "10"]),
-        ("latest:1", {"specific": {"versions": [2]}}, ["2"]),
-    ],
-)
-async def test_the_highest_versions_card_or_else_the_server_says_which_versions_are_served(
-    servers: str, cards: dict[str, Any] | None, wanted: list[str], tmp_path: Path
-) -> None:
-    for version in (1, 2, 10):
-        write_package(tmp_path, "tiny", version)
-    change_card(tmp_path / "tiny/1", "serving", {"version_policy": {"specific": {"versions": [1]}}})
-    change_card(tmp_path / "tiny/10", "serving", {"version_policy": cards})
-    async with serving(tmp_path, version_policy=servers) as engine:
-        assert versions(engine) == wanted
-        with pytest.raises(UnknownModel, match=rf"'tiny' has no version '5'; it has \[{str(wanted)[1:-1]}\]"):
-            engine.repository.get("tiny", "5")
-
-
-async def test_a_policy_that_chooses_nothing_is_refused(folder: Path) -> None:
-    assert "tiny: version policy specific:7 chooses none of [1]" in await refusal(
-        serving(folder, version_policy="specific:7")
-    )
-
-
-async def test_a_version_that_is_not_chosen_is_not_even_read(folder: Path) -> None:
-    (write_package(folder, "tiny", 2) / "model.onnx").write_bytes(b"")
-    write_package(folder, "tiny", 3)
-    async with serving(folder, version_policy="latest:1") as engine:
-        assert versions(engine) == ["3"]
-        assert await reason(engine, version="2") == "not among the versions that were loaded"
+        assert Row("away", "", "UNAVAILABLE", "no model 'away' in the repository") in await engine.control.index()

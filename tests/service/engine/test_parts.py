@@ -148,7 +148,7 @@ async def test_a_part_has_a_line_of_its_own_and_both_count_as_the_models(seeing:
             whole = ask(engine, example(2), "seeing")
             await asyncio.sleep(0)
             assert waiting(engine)["seeing"] == 3
-            assert engine._rows("seeing", "1") == 5
+            assert engine._queues.rows("seeing", "1") == 5
             with pytest.raises(QueueFull, match="'seeing': the queue holds 3 of at most 3 rows"):
                 await ask_part(engine, example(1))
         await asyncio.gather(running, whole, *parts)
@@ -223,9 +223,9 @@ async def test_a_request_for_a_part_ends_on_the_version_it_began_with(tmp_path: 
             await gate.reached(1)
             inside = ask_part(engine, example(2, 3))
             await asyncio.sleep(0)
-            await engine.loader.unload("seeing")
+            await engine.control.unload("seeing")
             write_package(tmp_path, "seeing", 2)
-            await engine.loader.load("seeing")
+            await engine.control.load("seeing")
         check_part(await running, example(1))
         check_part(await inside, example(2, 3))
         with pytest.raises(InvalidArgument, match="has no part"):

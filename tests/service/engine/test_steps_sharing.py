@@ -232,7 +232,7 @@ async def test_a_loop_of_one_slot_serves_one_after_another(tmp_path: Path) -> No
 def turns_of(engine: Any) -> list[str]:
     """The model of each turn that is formed from now on."""
     turns: list[str] = []
-    for queues in engine._queues.values():
+    for queues in map(engine._queues.of, engine.repository):
         queue = queues.once if queues.steps is None else queues.steps
 
         def form(queue: Any = queue, real: Any = queue.form) -> Any:

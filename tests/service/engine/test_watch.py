@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.engine import Engine
+from service.engine import Engine, version_reader
 from service.engine import loader as loader_module
 from service.engine.model import Model
 from service.engine.watch import Watch
@@ -102,7 +102,7 @@ async def test_a_load_that_takes_long_keeps_no_other_model_from_being_followed(
             go_on.wait(10)
         return read_package(path)
 
-    monkeypatch.setattr(loader_module, "read_package", read_slowly)
+    monkeypatch.setattr(version_reader, "read_package", read_slowly)
     monkeypatch.setattr(loader_module, "usable_cores", lambda: 2)
     async with watched(folder) as (engine, watch):
         write_package(folder, "slow")

@@ -86,7 +86,7 @@ def test_a_load_that_never_ends_is_left_behind_others_go_on_and_sigterm_ends_the
     with live(folder, tmp_path / "home", model_control="explicit", load_s=1) as server, closing(Rest(server)) as rest:
         models = RestRepository(rest)
         rest.infer("tiny", [tensor(example(2))])
-        reason = "1 of the models wanted at the start are not loaded: stuck: not loaded within load_s, 1 s"
+        reason = "1 of the models to load at the start are missing: stuck: not loaded within load_s, 1 s"
         assert httpx.get(server.http + "/readyz").json() == {"error": reason}
         assert "model stuck: a load has taken over 1 s and is abandoned" in server.log
         write_bare(folder, adder(), "good")
@@ -147,7 +147,7 @@ def test_a_server_told_to_serve_the_rest_does_and_says_which_models_are_missing(
         answer = httpx.get(server.http + "/readyz")
         assert answer.status_code == 503
         why = answer.json()["error"]
-        assert why.startswith("2 of the models wanted at the start are not loaded: bad/1/labels.txt: ")
+        assert why.startswith("2 of the models to load at the start are missing: bad/1/labels.txt: ")
         assert "; worse/1/model.json: " in why
         ready = httpx.get(server.rest + "/v2/health/ready")
         assert (ready.status_code, ready.json()) == (400, {"ready": False, "reason": why})
