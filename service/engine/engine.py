@@ -255,7 +255,12 @@ class Engine:
         queue_timeout_s = queue.requests.queue_timeout_s(options.queue_timeout_s)
         with Lifetime(queue.requests, request, queue.model.statistics, queue_timeout_s, ends=ends):
             self._dispatcher.add(queue)
-            return await request.future
+            try:
+                return await request.future
+            finally:
+                # An error's traceback has this frame, and the future has the error: such a cycle would keep all that
+                # the frames hold until the garbage collector runs, which is seldom.
+                del request
 
     async def _load(self) -> None:
         if self._config.model_control != "poll":

@@ -61,7 +61,10 @@ class Lifetime:
         if deadline.passed:
             late = self._too_late()
             self._statistics.failed(time.perf_counter() - self._request.entered, late)
-            raise late
+            try:
+                raise late
+            finally:
+                del late  # its traceback has this frame: the cycle would keep what the frames hold
         loop = asyncio.get_running_loop()
         self._deadline_timer = loop.call_later(deadline.remaining_s, self._expire)
         self._queue_timer: asyncio.TimerHandle | None = None

@@ -133,7 +133,10 @@ class StepRequest:
                 self._listener = None
         emission = self._emitted.popleft()
         if isinstance(emission, Exception):
-            raise emission
+            try:
+                raise emission
+            finally:
+                del emission  # its traceback has this frame: the cycle would keep what the frames hold
         self._unread -= emission.bytes
         return emission
 
