@@ -190,7 +190,7 @@ class Exchange:
             headers.append((b"connection", b"close"))
         if status in _WITHOUT_BODY:
             self._without_body = True
-        elif b"content-length" not in names and b"Content-Length" not in names:
+        elif b"content-length" not in names:
             self._chunked = not self._http_1_0
             if self._chunked:
                 headers.append((b"transfer-encoding", b"chunked"))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -61,16 +62,21 @@ class Pages:
 
     def app(self) -> Starlette:
         """The routes, to be mounted at the root."""
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/", self._index),
                 Route("/docs.json", self._docs),
                 Route("/v1/models", self._cards),
                 Route("/v1/models/{name}", self._card),
+                Route("/v1/models/", _without_slash),
+                Route("/v1/models/{name}/", _without_slash),
                 Route("/metrics", self._metrics, methods=["GET"]),
             ],
             exception_handlers=ERROR_HANDLERS,
         )
+        # Starlette would send a caller to an address made of the Host header, which is the caller's own word.
+        app.router.redirect_slashes = False
+        return app
 
     async def _index(self, _: Request) -> Response:
         return HTMLResponse(_INDEX, headers={"content-security-policy": _POLICY})
@@ -87,6 +93,13 @@ class Pages:
         except UnknownModel as error:
             return _refusal(error)
         return JSONResponse(model.card.model_dump(mode="json"))
+
+
+async def _without_slash(request: Request) -> Response:
+    """Send the caller to the same path without its last slash, wherever the caller sees this server."""
+    last = request.scope["path"].rstrip("/").rpartition("/")[2]
+    query = request.scope["query_string"].decode("latin-1")
+    return Response(status_code=307, headers={"location": f"../{quote(last, safe='')}{'?' if query else ''}{query}"})
 
 
 async def _unknown_path(request: Request, _: Exception) -> Response:

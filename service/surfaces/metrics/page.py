@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from prometheus_client import REGISTRY, CollectorRegistry, make_asgi_app
 from starlette.responses import JSONResponse
 
-from service.surfaces.http.disconnect import Receive, Scope, Send
+from service.surfaces.http.disconnect import Message, Receive, Scope, Send
 
 
 class MetricsUnavailable(Exception):
@@ -25,8 +25,16 @@ class MetricsPage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, of whatever path."""
+
+        async def sending(message: Message) -> None:
+            if (
+                message["type"] == "http.response.start"
+            ):  # the library writes Content-Type, which ASGI has in lower case
+                message["headers"] = [(name.lower(), value) for name, value in message["headers"]]
+            await send(message)
+
         try:
             app = make_asgi_app(await self._registry())
         except MetricsUnavailable as error:
             app = JSONResponse({"error": str(error)}, 503)
-        await app(scope, receive, send)
+        await app(scope, receive, sending)

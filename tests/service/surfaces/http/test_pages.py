@@ -61,6 +61,30 @@ def test_the_card_of_an_unknown_model_or_version_is_not_found(client: httpx.Clie
     assert len(response.json()["error"]) < 400
 
 
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/v1/models/", "../models"),
+        ("/v1/models/tiny/?version=1", "../tiny?version=1"),
+        ("/v1/models/a%20%22b/", "../a%20%22b"),
+        ("/v1/models/%3f%23/", "../%3F%23"),
+    ],
+)
+def test_a_slash_too_many_leads_to_the_path_without_it_whatever_the_host_is_said_to_be(
+    client: httpx.Client, path: str, location: str
+) -> None:
+    response = client.get(path, headers={"host": "evil.example"})
+    assert response.status_code == 307
+    assert response.headers["location"] == location
+    assert "evil" not in str(response.headers)
+
+
+def test_the_cards_are_found_with_a_slash_too_many(client: httpx.Client) -> None:
+    for path in ("/v1/models", "/v1/models/tiny?version=1"):
+        with_slash = path.replace("models", "models/", 1) if path.endswith("models") else path.replace("?", "/?")
+        assert client.get(with_slash, follow_redirects=True).json() == client.get(path).json()
+
+
 @pytest.mark.parametrize("path", ["/nope", "/v1", "/v1/models/tiny/1", "/..%2f..%2fetc/passwd"])
 def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
     response = client.get(path)

@@ -7,8 +7,11 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.surfaces.http.disconnect import Message
+from service.surfaces.metrics.page import MetricsPage
 from tests.packages import example
 from tests.pictures import png
+from tests.service.surfaces.asgi import Receive, body
 from tests.service.surfaces.conftest import IMAGE_TRANSPORTS, TENSOR_TRANSPORTS
 from tests.service.surfaces.transports import Refused, infer_path, tensor
 from tests.serving import Server, eventually
@@ -161,3 +164,16 @@ def test_a_strangers_names_and_paths_make_no_series(server: Server) -> None:
     assert series(server) == before
     for url in (server.metrics, server.http + "/metrics"):
         assert "stranger" not in httpx.get(url).text
+
+
+async def test_the_pages_headers_are_in_lower_case_as_asgi_has_them() -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/metrics", "query_string": b"", "headers": []}
+    await MetricsPage()(scope, Receive(body(b"")), send)
+    names = [name for name, _ in sent[0]["headers"]]
+    assert b"content-type" in names
+    assert names == [name.lower() for name in names]
