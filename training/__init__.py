@@ -1,4 +1,4 @@
-"""Data -> recipe -> weights -> package: the only room that knows both torch and packages."""
+"""Data -> recipe -> weights -> package: the only code that uses both torch and packages."""
 
 import os
 

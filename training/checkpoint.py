@@ -1,4 +1,4 @@
-"""Checkpoints that say everything needed to rebuild the model: read without running any code of theirs."""
+"""Checkpoints hold everything needed to rebuild the model; reading one never runs code from the file."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,15 +23,16 @@ from training.recipe import AnyRecipe, parse_recipe
 
 FILE = "last.ckpt"
 BEST = "best.ckpt"
-PREFIX = "model."  # of the model's parameters inside the Lightning module's
+PREFIX = "model."  # Lightning puts it before the names of the model's parameters
 
 R = TypeVar("R", bound=Recipe)
 
 
 class Keeper(ModelCheckpoint):
-    """Writes the file ``name`` into the folder ``run``: after every epoch, or after each that is best by ``metric``.
+    """Writes the file ``name`` into the folder ``run`` after every epoch, or, with ``metric``, after each best one.
 
-    A file is replaced whole, when the history already has the epoch's row. A run goes on wherever its folder is moved.
+    It replaces the file atomically, after the history has the epoch's row. A run can be resumed after its folder was
+    moved.
     """
 
     def __init__(self, run: Path, name: str, metric: Metric | None = None) -> None:
@@ -45,7 +46,7 @@ class Keeper(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint's state, whose paths are those of the folder that the run began in."""
+        """Restore the state from a checkpoint; its paths, of the folder where the run began, become this folder's."""
         folder = Path(str(self.dirpath))
 
         def moved(path: str) -> str:
@@ -59,9 +60,9 @@ class Keeper(ModelCheckpoint):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a run folder's checkpoint says.
+    """The content of a run folder's checkpoint.
 
-    ``weights``, in ``file``, are those that the recipe keeps, of the ``kept`` row's epoch.
+    ``weights`` are those that the recipe keeps: read from ``file``, from the epoch of the row ``kept``.
     """
 
     recipe: AnyRecipe
@@ -79,7 +80,7 @@ class Checkpoint:
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch of the recipe is done, or early stopping has ended the run before."""
+        """Whether every epoch of the recipe is done or early stopping has ended the run."""
         return self.stopped or len(self.history) >= self.recipe.epochs
 
     def model(self) -> nn.Module:
@@ -88,7 +89,7 @@ class Checkpoint:
         if config.get("auxiliary"):
             config = config | {"auxiliary": False}
             weights = {name: value for name, value in weights.items() if not name.startswith(AUXILIARY)}
-        with torch.random.fork_rng():  # of the initial weights, which are replaced
+        with torch.random.fork_rng():  # building draws initial weights, which are then replaced
             model = build(self.recipe.model, config)
         model.load_state_dict(weights)
         return model.eval()
@@ -101,7 +102,7 @@ def describe(
     splits: dict[str, int],
     initial_weights: InitialWeights | None = None,
 ) -> dict[str, Any]:
-    """What every checkpoint of this run says of itself, in plain strings, numbers, lists and dictionaries."""
+    """The description in every checkpoint of this run: plain strings, numbers, lists and dictionaries."""
     return {
         "model": recipe.model,
         "config": config,
@@ -118,7 +119,7 @@ def read_checkpoint(run: Path) -> Checkpoint:
     """The checkpoint in the run folder ``run``, with the weights that its recipe keeps.
 
     Raises:
-        RunError: there is none, or it is none of ours.
+        RunError: there is no checkpoint, or `lectorium train` did not write it.
     """
     last = _read(run / FILE)
     if last.recipe.keep == "last" or not last.recipe.epochs:
@@ -128,26 +129,26 @@ def read_checkpoint(run: Path) -> Checkpoint:
 
 
 def read_finished(run: Path, kind: type[R], whose: str) -> tuple[Checkpoint, R]:
-    """The checkpoint of the finished run in the folder ``run``, and its recipe, of that ``kind``.
+    """The checkpoint of the finished run in the folder ``run``, and its recipe of the class ``kind``.
 
     Raises:
         RunError: the folder holds no finished run.
-        ExportError: it is of another task than ``whose`` run is wanted.
+        ExportError: the recipe is of another class; the message says that ``whose`` run was expected.
     """
     checkpoint = read_checkpoint(run)
     recipe = checkpoint.recipe
     if not isinstance(recipe, kind):
-        raise ExportError(f"{run}: its task is {recipe.task!r}; {whose} run is wanted")
+        raise ExportError(f"{run}: its task is {recipe.task!r}; expected {whose} run")
     if not checkpoint.finished:
-        raise RunError(f"{run}: {len(checkpoint.history)} of {recipe.epochs} epochs done; `train` goes on")
+        raise RunError(f"{run}: {len(checkpoint.history)} of {recipe.epochs} epochs are done; `train` resumes the run")
     return checkpoint, recipe
 
 
 def tested(run: Path, checkpoint: Checkpoint, source: Origin, test: int) -> Dataset:
-    """What a card says of ``source``, that the run was trained on and that has so many examples to ``test``.
+    """The card's description of ``source``, which the run was trained on, with a test split of ``test`` examples.
 
     Raises:
-        ExportError: it has changed since.
+        ExportError: the data set's files have changed since training.
     """
     if dict(source.files) != checkpoint.dataset.files:
         raise ExportError(f"{run}: {checkpoint.recipe.dataset} has changed since it was trained on; train again")

@@ -1,4 +1,4 @@
-"""What a learning curve says, in the lecture's words (I2DL VI.2, figures VI.3 to VI.6)."""
+"""The diagnosis of a learning curve, in the lecture's terms (I2DL VI.2, figures VI.3 to VI.6)."""
 
 import math
 from collections.abc import Sequence
@@ -21,22 +21,22 @@ Name = Literal[
     "good fit",
 ]
 
-# Fewer epochs show no shape.
+# A curve of fewer epochs has no shape to judge.
 FEWEST = 4
-# Of a loss. Two equal runs with different seeds end closer to each other than that.
+# The least relative change of a loss that counts: runs that differ only in their seed end closer together than this.
 CHANGE = 0.05
-# Steps from one epoch to the next that chance explains stay within two deviations of such steps.
+# A change within this many standard deviations of the noise between epochs is put down to chance.
 DEVIATIONS = 2.0
 # The end of a curve is its last fifth: short enough to be the end, long enough to have a direction.
 END = 5
-# A gap is large where the validation loss is half as much again as the training loss, and, as losses near zero are
-# easily that far apart, where it also costs two examples in a hundred.
+# A gap is large if the validation loss is 1.5 times the training loss and the accuracy is also 2 percentage points
+# lower: losses near zero easily differ by that factor.
 GAP, ACCURACY_GAP = 1.5, 0.02
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A shape that the curve has: its ``name``, what shows it, and what the lecture does about it."""
+    """One property of the curve: its ``name``, the evidence for it, and the lecture's advice."""
 
     name: Name
     evidence: str
@@ -47,10 +47,10 @@ class Finding:
 
 
 def diagnose(rows: Sequence[Row], handicaps: Sequence[str] = ()) -> tuple[Finding, ...]:
-    """The shapes that the learning curve in ``rows`` has, a row an epoch; none of fewer than 4 epochs.
+    """The findings for the learning curve in ``rows``, one row per epoch; none for fewer than 4 epochs.
 
     ``handicaps`` names what makes the training loss higher than the same weights' validation loss, such as dropout: a
-    validation loss below the training loss then says nothing of the splits.
+    validation loss below the training loss then says nothing about the splits.
     """
     if len(rows) < FEWEST:
         return ()
@@ -67,16 +67,16 @@ def diagnose(rows: Sequence[Row], handicaps: Sequence[str] = ()) -> tuple[Findin
 
 
 def handicaps(recipe: Recipe, model: nn.Module) -> list[str]:
-    """What makes the loss of ``model`` higher in training than in validation, for the same weights and images."""
+    """The names of what makes the training loss of ``model`` higher than the same weights' validation loss."""
     dropout = any(m.p > 0 for m in model.modules() if isinstance(m, nn.Dropout | nn.Dropout2d))
     return [*recipe.handicaps, *(["dropout"] if dropout else [])]
 
 
 class Curve:
-    """The two losses, smoothed, and what of their movement is noise.
+    """The smoothed losses of both splits, and the noise of the validation loss.
 
-    An epoch's training loss is the mean over the epoch, while the weights get better, and the validation loss is that
-    of its end: ``validation`` is therefore taken half an epoch earlier, between two ends.
+    An epoch's training loss is the mean over the epoch, during which the weights improve; its validation loss is
+    measured at the end. ``validation`` is therefore interpolated to the middle of each epoch.
     """
 
     def __init__(self, rows: Sequence[Row]) -> None:
@@ -91,19 +91,19 @@ class Curve:
         self.accuracy_gap = fmean(row["train_accuracy"] - row["validation_accuracy"] for row in rows[-self.tail :])
 
     def fell(self, losses: Sequence[float]) -> float:
-        """By what share of it ``losses`` fell during the end of the curve."""
+        """The fraction by which ``losses`` fell during the end of the curve."""
         before = losses[-1 - self.tail]
         return (before - losses[-1]) / before if before > 0 else 0.0
 
 
 def smooth(values: Sequence[float]) -> list[float]:
-    """The centred moving mean over a tenth of the curve, which is nothing at all below 20 epochs."""
+    """The centred moving mean over a tenth of the curve; below 20 epochs it leaves the values as they are."""
     reach = len(values) // 20
     return [fmean(values[max(0, i - reach) : i + reach + 1]) for i in range(len(values))]
 
 
 def _noise(values: Sequence[float]) -> float:
-    """The deviation of an epoch from the line between its neighbours, in the later half, where curves are lines."""
+    """The deviation of an epoch from the line between its neighbours, in the later half, where curves are straight."""
     later = values[-max(5, len(values) // 2) :]
     triples = zip(later, later[1:], later[2:], strict=False)
     # An epoch less the mean of its two neighbours has 1.5 times the variance of one epoch.
@@ -115,7 +115,7 @@ def _not_learning(curve: Curve) -> Finding | None:
     if lowest < first * (1 - CHANGE):
         return None
     evidence = f"the training loss is {curve.train[-1]:.3g} after {first:.3g} in the first epoch"
-    return Finding("not learning", evidence, "try other learning rates, and look whether one batch can be over-fitted")
+    return Finding("not learning", evidence, "try other learning rates, and check whether one batch can be over-fitted")
 
 
 def _not_generalising(curve: Curve) -> Finding | None:
@@ -126,7 +126,7 @@ def _not_generalising(curve: Curve) -> Finding | None:
         f"the training loss fell from {curve.train[0]:.3g} to {curve.train[-1]:.3g}, "
         f"but the validation loss was never far below the {first:.3g} of the first epoch"
     )
-    advice = "the splits are unlike each other, or an average of the weights (ema) is still that of their start"
+    advice = "the splits differ, or the average of the weights (ema) is still close to the initial weights"
     return Finding("not generalising", evidence, advice)
 
 

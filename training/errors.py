@@ -1,12 +1,12 @@
-"""What can go wrong between a data set and a package; each message is meant for whoever typed the command."""
+"""The errors of training and export; each message is written for the person who typed the command."""
 
 
 class TrainingError(Exception):
-    """Base of every error of this room."""
+    """Base of every error raised by `training`."""
 
 
 class DataError(TrainingError):
-    """A data file is not what its source publishes, cannot be had, or is no idx file."""
+    """A data set or file that cannot be obtained or read, differs from the published one, or does not fit its use."""
 
 
 class RecipeError(TrainingError):
@@ -18,16 +18,16 @@ class RunError(TrainingError):
 
 
 class DivergedError(RunError):
-    """A run whose loss is no number any more."""
+    """A run whose loss is no longer finite."""
 
 
 class SanityError(TrainingError):
-    """A run that a sanity check says will learn nothing, and that was to be strict."""
+    """A strict run that failed a sanity check."""
 
 
 class ExportError(TrainingError):
-    """A package that may not be written: parity broken, accuracy gate missed, version taken."""
+    """A package that must not be written: parity is broken, the accuracy gate is missed, or the version exists."""
 
 
 class EvaluationError(TrainingError):
-    """A package that does not score what its card says."""
+    """A package that cannot be evaluated, or whose metrics differ from its card's."""

@@ -1,4 +1,4 @@
-"""What evaluating a package means, whatever its task: it is served alone, and what is measured is held to its card."""
+"""Evaluating a package of any task: it is served alone, and its metrics are compared with its card's."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -18,10 +18,10 @@ S = TypeVar("S", bound=Origin)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured of a package of ``size`` bytes on the ``count`` examples of the test split of ``dataset``.
+    """The metrics of a package of ``size`` bytes, measured on the ``count`` test examples of ``dataset``.
 
-    ``said`` is what its card says of them, None where it speaks of others, or of none. A metric with a tolerance may
-    differ from that by so much.
+    ``said`` has the metrics on its card, None if those are of another data set or there are none. ``tolerances`` has,
+    by metric, how far the measured value may differ from the card's.
     """
 
     card: Card
@@ -33,30 +33,29 @@ class Evaluation:
     tolerances: Mapping[str, float]
 
     def check(self) -> None:
-        """Raise EvaluationError where a metric is not the card's."""
+        """Raise EvaluationError if a metric differs from the card's by more than its tolerance."""
         for name, tolerance in self.tolerances.items():
             said = (self.said or {}).get(name)
             if said is not None and abs(said - self.metrics[name]) > tolerance:
-                raise EvaluationError(
-                    f"{name} {self.metrics[name]:.4f}, the card of {self.card.name}/{self.card.version} says {said:.4f}"
-                )
+                package = f"{self.card.name}/{self.card.version}"
+                raise EvaluationError(f"{name} is {self.metrics[name]:.4f}; the card of {package} says {said:.4f}")
 
 
 def open_package(repository: Path, name: str, version: int | None) -> Package:
-    """The package ``name``, its newest version unless given.
+    """The package ``name`` in ``repository``, its newest version unless ``version`` is given.
 
     Raises:
-        EvaluationError: there is none, or no such version of it.
-        InvalidPackage: it contradicts itself.
+        EvaluationError: there is no such package or version.
+        InvalidPackage: the package contradicts itself.
     """
     return read_package(repository / name / str(find_version(repository, name, version)))
 
 
 def named_source(package: Package, find: Callable[[str], S]) -> tuple[S, Dataset]:
-    """What ``find`` finds by the name of the data set that the package's card names, and what this says of it.
+    """The data set that the package's card names, as ``find`` returns it, and the card's description of it.
 
     Raises:
-        EvaluationError: the card names none, or other files of it.
+        EvaluationError: the card names no data set, or its files are not those of the data set.
     """
     card = package.card
     dataset = card.provenance.dataset if card.provenance else None
@@ -65,14 +64,14 @@ def named_source(package: Package, find: Callable[[str], S]) -> tuple[S, Dataset
     source = find(dataset.name)
     if dataset.files != dict(source.files):
         raise EvaluationError(
-            f"{card.name}/{card.version}: its card names other files of {source.name} than are published"
+            f"{card.name}/{card.version}: the files of {source.name} on its card differ from the published ones"
         )
     return source, dataset
 
 
 @asynccontextmanager
 async def serving(repository: Path, package: Package) -> AsyncIterator[Engine]:
-    """An engine that serves ``package``, in ``repository``, and no other: there may be many, and large ones."""
+    """An engine that serves only ``package`` of ``repository``, which may hold many packages and large ones."""
     alone = {"repository": repository, "model_control": "explicit", "load_models": ()}
     async with Engine(load_config().model_copy(update=alone)) as engine:
         await engine.control.load(package.card.name)

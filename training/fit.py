@@ -37,18 +37,18 @@ def fit(
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> Checkpoint:
-    """Train as ``recipe`` says, into the folder ``run``; an unfinished run of it that is there goes on.
+    """Train as ``recipe`` says, into the folder ``run``, or resume the unfinished run of that recipe there.
 
-    ``say`` is told what the sanity checks found and what the learning curve says, line by line; with ``strict`` a check
-    that fails ends the run before it begins. ``callbacks`` are further ones for Lightning, ``progress`` its bar. Under
-    torchrun the processes share every batch (batch norm sees its own process's part only).
+    ``say`` gets the results of the sanity checks and the diagnosis of the learning curve, line by line; with ``strict``
+    a failed check ends the run before training. ``callbacks`` are added to Lightning's, and ``progress`` shows its bar.
+    Under torchrun the processes share every batch (batch norm sees its own process's part only).
 
     Raises:
         RecipeError: the recipe names a model or a value of it that does not exist, or one that doesn't fit the data.
-        DataError: the data set cannot be had or is not the one published.
+        DataError: the data set cannot be obtained or is not the one published.
         RunError: the folder holds a run of another recipe.
-        DivergedError: the loss is no finite number any more.
-        SanityError: a check failed and was to be strict.
+        DivergedError: the loss is no longer finite.
+        SanityError: a check failed and ``strict`` is set.
     """
     say = say or (lambda line: None)
     earlier = _earlier(recipe, run)
@@ -63,7 +63,7 @@ def fit(
         if recipe.epochs:
             start.learner.history = History(run / "history.csv")
             callbacks = _callbacks(recipe, run, start.learner.history, callbacks, progress=progress)
-            # Each step seeds the generators anew.
+            # Each step reseeds the generators.
             with torch.random.fork_rng(), quiet():
                 _trainer(recipe, run, world, callbacks).fit(
                     start.learner,
@@ -83,9 +83,9 @@ def fit(
 def _check_machine(recipe: Recipe, world: World) -> None:
     if world.size > 1 and recipe.optimiser.full_batch:
         raise RecipeError(f"recipe {recipe.name!r}: {recipe.optimiser.name} trains in one process, not {world.size}")
-    # Lightning would go on in another precision.
+    # Lightning would train in another precision.
     if recipe.precision == "16-mixed" and not torch.cuda.is_available():
-        raise RecipeError(f"recipe {recipe.name!r}: precision 16-mixed wants a GPU; bf16-mixed does not")
+        raise RecipeError(f"recipe {recipe.name!r}: precision 16-mixed needs a GPU; bf16-mixed does not")
 
 
 def _earlier(recipe: Recipe, run: Path) -> Checkpoint | None:
@@ -98,7 +98,7 @@ def _earlier(recipe: Recipe, run: Path) -> Checkpoint | None:
 
 
 def _check(start: Start, run: Path, world: World, say: Say, *, strict: bool) -> None:
-    """Look at the start of the run, in every process, so that all of them stop where one does."""
+    """Run the sanity checks in every process, so that all of them stop if one does."""
     checks = sanity.check(start)
     if world.leads:
         sanity.write(checks, run / "sanity.json")
@@ -110,14 +110,14 @@ def _check(start: Start, run: Path, world: World, say: Say, *, strict: bool) -> 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what Lightning says of things that are as they shall be."""
+    """Suppress Lightning's warnings about what is intended."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     with warnings.catch_warnings():
-        # The data lie in memory: a worker process would only copy them.
+        # The data are in memory: a worker process would only copy them.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        # A resumed run's folder is not empty, and shall not be.
+        # A resumed run's folder is not empty.
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-        # What is frozen is in evaluation mode, and shall be.
+        # Frozen modules are in evaluation mode.
         warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
         # Lightning 2.6 reads a class that torch 2.13 has deprecated.
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
@@ -134,7 +134,7 @@ def _callbacks(
         callbacks.append(EMAWeightAveraging(decay=recipe.ema))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=20))
-    # The last one last: it says which was the best.
+    # The last checkpoint is written last: it records which epoch was the best.
     return [*callbacks, Keeper(run, BEST, recipe.early_stopping.metric), Keeper(run, FILE)]
 
 

@@ -23,7 +23,7 @@ class History(Callback):
     """One row an epoch: epoch (from 1), the four metrics, learning rate, seconds. Kept in the checkpoint.
 
     Raises:
-        DivergedError: a loss is no finite number any more.
+        DivergedError: a loss is no longer finite.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +53,7 @@ class History(Callback):
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint's rows."""
+        """Restore the rows from a checkpoint."""
         self.rows = list(state_dict["rows"])
 
 
@@ -62,12 +62,12 @@ def _check(row: Row) -> None:
         if not math.isfinite(row[name]):
             raise DivergedError(
                 f"epoch {row['epoch']:.0f}: the {name.replace('_', ' ')} is {row[name]}; "
-                "a lower learning rate, a warm-up or clipping keeps it finite"
+                "try a lower learning rate, a warm-up or clipping"
             )
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Write all ``rows``, whole or not at all."""
+    """Write all ``rows`` to the file ``path``, replacing it atomically."""
     partial = path.with_name(f".{path.name}")
     with partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -77,9 +77,9 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
 
 
 def draw(rows: Sequence[Row], title: str, path: Path, words: Sequence[str] = ()) -> None:
-    """The learning curve as a PNG: loss left, accuracy right, training and validation in each (I2DL VI.2).
+    """Draw the learning curve as a PNG: loss left, accuracy right, training and validation in each (I2DL VI.2).
 
-    ``words``, such as a diagnosis, stand below it, a line each.
+    ``words``, such as a diagnosis, are printed below it, each on a line of its own.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

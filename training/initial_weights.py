@@ -1,4 +1,4 @@
-"""What training may start from: the weights of a package, of a run, or of a file."""
+"""The weights that training may start from: those of a package, a run or a file."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from training.export.initialisers import Initialisers, read_initialisers
 from training.packages import INT8_SUFFIX, versions
 from training.recipe import AnyRecipe
 
-# Of a classifier's graph, which wraps the network, once more where it shows class activation maps.
+# A classifier's graph wraps the network, and wraps it twice if it also returns class activation maps.
 PREFIXES = ("model.network.", "model.")
 
 
 @dataclass(frozen=True)
 class Found:
-    """Weights that were read from ``origin``, and the card's word on them, ``record``.
+    """Weights that were read from ``origin``, and their ``record`` for a card.
 
-    ``values`` are by the names of parameters. A ``package`` has a graph's, in which normalisation is folded; a run
-    has the ``recipe`` that they were trained by.
+    ``values`` are keyed by the names of parameters. Those of a ``package`` are its graph's, into which normalisation
+    is folded; those of a run come with the ``recipe`` that trained them.
     """
 
     origin: Path
@@ -37,16 +37,16 @@ class Found:
 
     @property
     def names(self) -> Collection[str]:
-        """The parameters, as far as their names are known."""
+        """The names of the parameters, as far as they are known."""
         return self.values.named.keys() if isinstance(self.values, Initialisers) else self.values.keys()
 
     def give(
         self, model: nn.Module, fresh: Collection[str] = (), *, part: str = "", method: str = "forward"
     ) -> list[nn.BatchNorm2d]:
-        """Give them to ``model``, all but the submodules ``fresh``.
+        """Load the weights into ``model``, except into its submodules ``fresh``.
 
-        Where they are a package's, ``part`` is the submodule whose convolutions had their normalisation folded in, and
-        ``method`` is what runs it. The layers that are returned want `measure_statistics` before training.
+        For a package's weights, ``part`` is the submodule whose convolutions had their normalisation folded in, and
+        ``method`` is the method that runs it. The layers that are returned need `measure_statistics` before training.
 
         Raises:
             WeightsError: as `models.weights.give_weights`.
@@ -62,7 +62,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Started:
-    """What a network started from; the statistics of the layers ``unfolded`` are to be measured."""
+    """The ``record`` of a network's initial weights, and the layers ``unfolded`` that still lack their statistics."""
 
     record: InitialWeights | None = None
     unfolded: Sequence[nn.BatchNorm2d] = ()
@@ -79,11 +79,11 @@ def find_weights(path: Path) -> Found:
         if (path / CARD).is_file():
             return _of_package(path)
         if own := versions(path.parent, path.name):
-            raise RunError(f"{path}: a package's versions, no {FILE}; name one, such as {path / str(max(own))}")
+            raise RunError(f"{path}: has versions of a package, not {FILE}; name one, such as {path / str(max(own))}")
         return _of_run(path)
     if path.name == CARD or path.suffix == ".onnx":
         if path.is_file() and not (path.parent / CARD).is_file():
-            raise WeightsError(f"{path}: a graph without a card; wanted one in a package, beside its {CARD}")
+            raise WeightsError(f"{path}: there is no {CARD} beside the graph; name a graph inside a package")
         return _of_package(path.parent)
     return Found(path, values=read_weights(path), record=InitialWeights(name=path.name, sha256=sha256(path)))
 

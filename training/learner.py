@@ -1,4 +1,4 @@
-"""What training any network on Lightning has in common: optimiser, schedule, draws, and the checkpoint's words."""
+"""What training any network on Lightning shares: optimiser, schedule, seeds and the checkpoint's description."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
@@ -21,12 +21,12 @@ from training.craft.transfer import slow_down
 from training.history import History
 
 DESCRIPTION, INITIAL_WEIGHTS = "lectorium", "initial_weights"
-# More than the steps of any run, so that no two runs of other seeds share the draws of a step.
+# More than the steps of any run, so that no step has the same seed in two runs whose recipes' seeds differ.
 SEED_STRIDE = 1 << 31
-# And more than the steps of any run of several processes, so that no two of them share the draws of a step.
+# More than the steps of any run of several processes, so that no two of its processes share the seed of a step.
 RANK_STRIDE = 1 << 23
 
-Batch = Any  # a task's own: its images first
+Batch = Any  # defined by the task; its inputs come first
 
 
 class Meters(nn.Module):
@@ -34,22 +34,22 @@ class Meters(nn.Module):
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        # A loss that is no number must not be left out of the mean.
+        # A loss that is NaN must not be left out of the mean.
         self.loss = MeanMetric(nan_strategy="disable")
         self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add the mean ``loss`` of a batch of logits (B, classes) and labels (B,)."""
-        # A value a row: with "disable", torchmetrics 1.9 forgets the weights it is given.
+        # One value per row: with "disable", torchmetrics 1.9 ignores the weights it is given.
         self.loss.update(loss.detach().expand(len(labels)))
         self.accuracy.update(logits.detach(), labels)
 
 
 class Learner(pl.LightningModule):
-    """A network, its recipe and what its checkpoints say of it (``description``).
+    """A network, its recipe and the ``description`` in its checkpoints.
 
-    ``choices`` is how many classes or words each answer chooses from; ``pixels`` are the mean and deviation of the
-    training pixels.
+    ``choices`` is the number of classes or words that each answer chooses from; ``pixels`` are the mean and deviation
+    of the training pixels.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class Learner(pl.LightningModule):
         description: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        # The order in which convolutions are quickest on most devices; to all else it is only another stride.
+        # The memory format in which convolutions are fastest on most devices; other layers only see other strides.
         self.model: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.settings, self.choices, self.description = recipe, choices, dict(description)
         self.pixel_mean, self.pixel_std = pixels
-        # Whoever keeps the epochs' losses puts it here; a plateau looks at them.
+        # `fit` sets it; a plateau schedule reads the validation losses from it.
         self.history: History | None = None
         self.training_meters, self.validation_meters = Meters(choices), Meters(choices)
 
     @property
     @abstractmethod
     def fresh(self) -> Collection[str]:
-        """The modules that start anew where a recipe transfers weights."""
+        """The modules that keep new initial weights when the recipe transfers weights."""
 
     @abstractmethod
     def cross_entropies(self, network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
@@ -80,11 +80,11 @@ class Learner(pl.LightningModule):
 
     @property
     def starts_trained(self) -> bool:
-        """Whether the layers that score come with weights that somebody trained."""
+        """Whether the layers that score the classes, too, start from trained weights."""
         return self.settings.transfer is not None and not self.fresh
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The recipe's optimiser, its learning rate set anew at every step."""
+        """The recipe's optimiser; its schedule sets the learning rate at every step."""
         optimizer = build_optimizer(self.model, self.settings.optimiser)
         transfer = self.settings.transfer
         if transfer and transfer.mode == "slow":
@@ -105,18 +105,18 @@ class Learner(pl.LightningModule):
         checkpoint[DESCRIPTION] = {**self.description, "created": now}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the run started from: a run that goes on does not read that again."""
+        """Restore the record of the initial weights: a resumed run does not read them again."""
         self.description[INITIAL_WEIGHTS] = checkpoint[DESCRIPTION].get(INITIAL_WEIGHTS)
 
     def draw(self) -> int:
-        """The seed of this step's distortions; it depends on the recipe's seed, the step and the process alone.
+        """The seed of this step's random draws; it depends on the recipe's seed, the step and the process alone.
 
-        So a resumed run goes on as an unbroken one.
+        A resumed run therefore equals an uninterrupted one.
         """
         return self.settings.seed * SEED_STRIDE + self.global_rank * RANK_STRIDE + self.global_step
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) in 0..1 as the network takes them."""
+        """Images (B, C, H, W) in 0..1, normalised for the network."""
         images = normalise(images, self.pixel_mean, self.pixel_std)
         return images.contiguous(memory_format=torch.channels_last)
 

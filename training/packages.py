@@ -1,4 +1,4 @@
-"""Packages on disk: written whole beside their place and only then moved there; which there are, and how large."""
+"""Packages on disk: writes one atomically, and finds their names, versions and sizes."""
 
 import os
 import tempfile
@@ -15,21 +15,23 @@ from training.errors import EvaluationError, ExportError
 INT8_SUFFIX = "-int8"  # of the name of a quantised package
 GRAPH, LABELS, GOLDEN, CURVE = "model.onnx", "labels.txt", "golden.npz", "card.png"
 TOLERANCE = 1e-4  # of golden answers: other processors sum in another order
-SHOWN = 5  # labels, unless the caller asks for another number
+SHOWN = 5  # labels in an answer, unless the caller asks for another number
 MAX_BATCH, LEAST_MAX_BATCH = 64, 8
-BATCH_MACS = 16 << 30  # no more in one run, where that leaves the least
-COLOURS = 32  # of a diagram
+BATCH_MACS = 16 << 30  # at most so many in one run, unless LEAST_MAX_BATCH rows need more
+COLOURS = 32  # in the picture of a diagram
 NAMES: TypeAdapter[str] = TypeAdapter(Name)
 
 
 def place(
     name: str, repository: Path, write: Callable[[Path], None], *, version: int | None = None, replace: bool = False
 ) -> Package:
-    """The package that ``write`` writes into a folder, moved into ``repository``: ``name``'s next version unless given.
+    """Move the package that ``write`` writes into a temporary folder to ``repository``, and return it.
+
+    Its version is the next one of ``name`` unless given.
 
     Raises:
-        ExportError: the name is none, the version exists (and not ``replace``), or as ``write``. The repository is then
-            as it was.
+        ExportError: the name is invalid, the version exists and ``replace`` is false, or as ``write``. The repository
+            is then unchanged.
     """
     name = _checked_name(name)
     version = version or max(versions(repository, name), default=0) + 1
@@ -46,13 +48,13 @@ def place(
 
 
 def check_gate(wanted: Mapping[str, float], metrics: Mapping[str, float]) -> None:
-    """Compare what was measured of a package with what is ``wanted``.
+    """Compare the measured ``metrics`` of a package with the least values that are ``wanted``.
 
     Raises:
-        ExportError: a metric is less than wanted; it names all of these.
+        ExportError: a metric is less than wanted; the message names each of them.
     """
     missed = [
-        f"{name} {metrics[name]:.4f}, {least:.4g} is wanted"
+        f"{name} is {metrics[name]:.4f}; at least {least:.4g} is required"
         for name, least in wanted.items()
         if not metrics[name] >= least
     ]
@@ -61,7 +63,7 @@ def check_gate(wanted: Mapping[str, float], metrics: Mapping[str, float]) -> Non
 
 
 def versions(repository: Path, name: str) -> list[int]:
-    """The versions of ``name`` there are, in order."""
+    """The versions of ``name`` in ``repository``, in ascending order."""
     folder = repository / name
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
 
@@ -72,7 +74,7 @@ def size(package: Package) -> int:
 
 
 def find_version(repository: Path, name: str, version: int | None = None) -> int:
-    """The ``version`` of ``name`` in ``repository``, the highest where none is given.
+    """The ``version`` of ``name`` in ``repository``, the highest if none is given.
 
     Raises:
         EvaluationError: there is no such package, or no such version of it.
@@ -93,7 +95,7 @@ def packages(repository: Path) -> list[str]:
 
 
 def largest_batch(macs: int) -> int:
-    """The most rows of a run: a power of two, `MAX_BATCH` but for networks that are much work."""
+    """The largest batch, in rows of ``macs`` each: a power of two, `MAX_BATCH` except for expensive networks."""
     rows = max(LEAST_MAX_BATCH, min(MAX_BATCH, BATCH_MACS // max(macs, 1)))
     return 1 << (rows.bit_length() - 1)
 
@@ -109,7 +111,7 @@ def write_card(card: Card, folder: Path) -> None:
 
 
 def make_default(package: Package) -> Package:
-    """Have its card say that it is the model of its task that answers requests that name none."""
+    """Make the package the default of its task, in its card: it answers requests that name no model."""
     card = package.card
     card = card.model_copy(update={"serving": card.serving.model_copy(update={"default": True})})
     with tempfile.TemporaryDirectory(dir=package.folder.parent, prefix=".card-") as temporary:
@@ -119,7 +121,7 @@ def make_default(package: Package) -> Package:
 
 
 def shrink(path: Path) -> None:
-    """Give the picture in ``path`` 32 colours, which a diagram needs no more than, and a third of the bytes."""
+    """Reduce the picture ``path`` to 32 colours: enough for a diagram, in a third of the bytes."""
     with Image.open(path) as picture:
         small = picture.convert("RGB").quantize(COLOURS)
     small.save(path, "PNG", optimize=True)
@@ -129,7 +131,7 @@ def _checked_name(name: str) -> str:
     try:
         return NAMES.validate_python(name)
     except ValidationError as error:
-        raise ExportError(f"{name[:80]!r} is no name of a package: 1 to 64 letters, digits, _ and -") from error
+        raise ExportError(f"{name[:80]!r} is no package name; allowed are 1 to 64 letters, digits, _ and -") from error
 
 
 def _move(candidate: Path, target: Path, replaced: Path) -> None:

@@ -11,14 +11,14 @@ from service.package import Dataset, InitialWeights, Provenance
 from training.data.source import Origin
 
 ROOT = Path(__file__).parent.parent
-# What decides the weights and the package; the packages themselves don't.
+# The files that determine the weights and the package; the shipped packages don't.
 CODE = ("pyproject.toml", "models", "training", "service", ":(exclude)models/zoo")
 LIBRARIES = ("torch", "lightning", "numpy", "onnx", "onnxscript", "onnxruntime")
 EXPORTERS = ("onnx", "onnxscript", "onnxruntime")
 
 
 def git_commit(root: Path = ROOT) -> str:
-    """The commit of the code, with ``-dirty`` where a file of it differs from that, or ``uncommitted``."""
+    """The commit of the code, with ``-dirty`` if a file of it has changed, or ``uncommitted`` if there is none."""
     head = _git(root, "rev-parse", "HEAD")
     if head is None:
         return "uncommitted"
@@ -26,35 +26,35 @@ def git_commit(root: Path = ROOT) -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """The version of python and of every library that has a say in the numbers."""
+    """The version of python and of every library that affects the numbers."""
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
 
 
 class Made(Protocol):
-    """Weights, of which somebody remembers when and with what they were made; ``dataset`` is None where nobody does."""
+    """Weights with a record of how they were made; ``dataset`` is None if it is not known."""
 
     @property
     def created(self) -> str:
-        """When."""
+        """When they were made."""
 
     @property
     def libraries(self) -> Mapping[str, str]:
-        """With which versions."""
+        """The versions of the libraries they were made with."""
 
     @property
     def dataset(self) -> Dataset | None:
-        """On what."""
+        """What they were trained on."""
 
     @property
     def initial_weights(self) -> InitialWeights | None:
-        """From what."""
+        """What their training started from, if not from new weights."""
 
 
 def describe_origin(made: Made, recipe: Mapping[str, Any], seed: int, **counted: Any) -> Provenance:
-    """A card's word on where its package comes from: everything but the metrics, which only a written one can have.
+    """The provenance on a package's card, without metrics: they are measured once the package is written.
 
-    ``counted`` are what the export has found out: parity, parameters, macs, how weights are stored, a temperature.
-    The libraries that export have the versions of now, whatever the weights were trained with.
+    ``counted`` is what the export has determined: parity, parameters, macs, how weights are stored, a temperature.
+    The libraries that export are listed with their present versions, whatever the weights were trained with.
     """
     return Provenance(
         recipe=dict(recipe),
@@ -70,7 +70,7 @@ def describe_origin(made: Made, recipe: Mapping[str, Any], seed: int, **counted:
 
 
 def describe_dataset(source: Origin, splits: dict[str, int]) -> Dataset:
-    """The card's word on ``source``: its files as published, each with the sha256 of its raw content."""
+    """The card's description of ``source``: its files as published, each with the sha256 of its raw content."""
     files = dict(source.files)
     return Dataset(name=source.name, licence=source.licence, source=source.homepage, files=files, splits=splits)
 
@@ -85,5 +85,5 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 
 def with_test(dataset: Dataset, examples: int) -> Dataset:
-    """``dataset`` as a card says it: with the test split, of so many examples."""
+    """``dataset`` with a test split of so many ``examples``, as a card describes it."""
     return dataset.model_copy(update={"splits": dataset.splits | {"test": examples}})

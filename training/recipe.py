@@ -19,7 +19,7 @@ from training.recipe_problems import describe_problems
 FOLDER = Path(__file__).parent / "recipes"
 FOLDER_VALIDATION = 0.15  # of the examples in a user's folder
 
-CLASSIFY = "classify"  # the task of a recipe that says none
+CLASSIFY = "classify"  # the task of a recipe that names none
 
 AnyRecipe = ClassifierRecipe | CaptionerRecipe | LanguageRecipe
 KINDS: Mapping[str, type[Recipe]] = {
@@ -35,14 +35,14 @@ def shipped() -> Iterator[AnyRecipe]:
 
 
 def load_recipe(name: str, changes: Iterable[str] = (), folder: Path | None = None) -> AnyRecipe:
-    """The recipe in the file ``name``, or the shipped one of that name, changed as in ``gate.accuracy=0.9``.
+    """The recipe in the file ``name``, or the shipped one of that name, with ``changes`` such as ``epochs=3`` applied.
 
-    A classifier's data set may be replaced by that of the images in ``folder``, after which it is then named. What is
-    said of the number of examples and of the accuracy to reach held for the other set, and is dropped.
+    With ``folder``, a classifier is trained on the images in it instead, and the recipe is named after it. The recipe's
+    ``gate``, ``classes`` and ``examples`` held for the other data set and are dropped.
 
     Raises:
-        RecipeError: no such recipe, naming each unknown key and each value of the wrong kind, or a folder for another
-            task.
+        RecipeError: there is no such recipe, a key is unknown or a value of the wrong kind (the message names each), or
+            ``folder`` is given for another task.
         DataError: the folder holds no images by class.
     """
     values, origin = _read(name)
@@ -58,10 +58,10 @@ def load_recipe(name: str, changes: Iterable[str] = (), folder: Path | None = No
 
 
 def load_classifier(name: str, changes: Iterable[str] = (), folder: Path | None = None) -> ClassifierRecipe:
-    """As `load_recipe`, and a RecipeError where it is no classifier's."""
+    """As `load_recipe`, with a RecipeError if the recipe is not a classifier's."""
     recipe = load_recipe(name, changes, folder)
     if not isinstance(recipe, ClassifierRecipe):
-        raise RecipeError(f"recipe {recipe.name!r}: its task is {recipe.task!r}; a classifier's is wanted")
+        raise RecipeError(f"recipe {recipe.name!r}: its task is {recipe.task!r}; expected a classifier's recipe")
     return recipe
 
 
@@ -91,10 +91,10 @@ def parse_recipe(values: dict[str, Any], origin: str) -> AnyRecipe:
 
 
 def apply(values: dict[str, Any], change: str) -> None:
-    """Make one ``change``, ``key.key=value``, in a recipe's ``values``; its value is TOML, and plain text where not.
+    """Make one ``change``, ``key.key=value``, in a recipe's ``values``; what is not TOML is taken as plain text.
 
     Raises:
-        RecipeError: it is not written so.
+        RecipeError: it is not written so, or a key on its way is not a table.
     """
     key, equals, text = change.partition("=")
     if not equals or not key:

@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, in words: each key, what came, and what it may be or may have meant."""
+"""Messages for an invalid recipe: each key, the value received, and what is allowed or was probably meant."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,8 +8,8 @@ from typing import Any, get_args
 from service.nearest import did_you_mean
 from training.craft.table import Table
 
-SHOWN = 60  # characters of a value that came
-# Where pydantic speaks of Python's types, what a file calls them.
+SHOWN = 60  # characters of a value in a message
+# pydantic's messages speak of Python's types; these use the terms of a TOML file.
 WORDS = {
     "model_type": "Input should be a table of keys",
     "dict_type": "Input should be a table of keys",
@@ -22,9 +22,9 @@ Kind = type[Table]
 
 
 def describe_problems(recipe: Kind | None, errors: Iterable[Mapping[str, Any]]) -> str:
-    """What pydantic's ``errors`` found, key by key; ``recipe`` is the kind of it, None where its task is unknown.
+    """Describe pydantic's ``errors`` key by key; ``recipe`` is the recipe's class, None if its task is unknown.
 
-    A key that may be of several kinds, such as a count or a share, fails once for each; these are said together.
+    A key that may be of several types, such as a count or a share, fails once for each; these are joined by "or".
     """
     wanted: dict[str, list[str]] = {}
     endings: dict[str, str] = {}
@@ -37,31 +37,31 @@ def describe_problems(recipe: Kind | None, errors: Iterable[Mapping[str, Any]]) 
 
 
 def _problem(recipe: Kind | None, error: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The dotted key that ``error`` is about, what is wrong with it, and what came or may have been meant."""
+    """The dotted key that ``error`` is about, what is wrong with it, and the value received or probably meant."""
     place = error["loc"][1:]  # after the task
     names, table = _follow(recipe, place)
-    key, came, message = ".".join(names), error["input"], str(error["msg"])
+    key, received, message = ".".join(names), error["input"], str(error["msg"])
     match error["type"]:
         case "extra_forbidden":
             unknown = str(place[-1])
             return ".".join([*names, unknown]), "unknown key", _nearest_key(recipe, table, unknown)
         case "union_tag_invalid":
-            tags, tag = error["ctx"]["expected_tags"], came["task"]
+            tags, tag = error["ctx"]["expected_tags"], received["task"]
             return "task", f"Input should be one of {tags}", f", not {_short(tag)}{_nearest_word(tag, tags)}"
         case "literal_error":
-            return key, message, f", not {_short(came)}{_nearest_word(came, error['ctx']['expected'])}"
+            return key, message, f", not {_short(received)}{_nearest_word(received, error['ctx']['expected'])}"
         case "value_error":
             return key, message.removeprefix("Value error, "), ""
         case "less_than_equal" if isinstance(most := error["ctx"]["le"], float):
-            return key, f"Input should be less than or equal to {most:g}", f", not {_short(came)}"
+            return key, f"Input should be less than or equal to {most:g}", f", not {_short(received)}"
         case "missing":
             return key, message, ""
         case kind:
-            return key, WORDS.get(kind, message), f", not {_short(came)}"
+            return key, WORDS.get(kind, message), f", not {_short(received)}"
 
 
 def _follow(recipe: Kind | None, place: Iterable[str | int]) -> tuple[list[str], Kind | None]:
-    """The keys and indices in ``place``, without the kinds of value that pydantic tried, and the table they lead to."""
+    """The keys and indices in ``place``, without the types that pydantic tried, and the table they lead to."""
     names, table = [], recipe
     for part in place:
         if isinstance(part, int):
@@ -73,13 +73,13 @@ def _follow(recipe: Kind | None, place: Iterable[str | int]) -> tuple[list[str],
 
 
 def _table(annotation: Any) -> Kind | None:
-    """The kind of table that a field so annotated holds, such as ``Transfer | None``; None where it holds a value."""
+    """The class of table in an annotation such as ``Transfer | None``; None if the field holds a plain value."""
     kinds = (annotation, *get_args(annotation))
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Table)), None)
 
 
 def _nearest_key(recipe: Kind | None, table: Kind | None, unknown: str) -> str:
-    """The nearest key of ``table`` or what it abbreviates, else of any other table of the recipe, else all keys."""
+    """A hint: the nearest key of ``table``, or the one abbreviated, else one of another table, else all its keys."""
     if recipe is None or table is None:
         return ""
     if near := did_you_mean(unknown, table.model_fields) or _abbreviated(unknown, table.model_fields):
@@ -92,7 +92,7 @@ def _nearest_key(recipe: Kind | None, table: Kind | None, unknown: str) -> str:
 
 
 def _abbreviated(unknown: str, keys: Iterable[str]) -> str:
-    """The key whose words begin with the letters of ``unknown`` or nearly so, as ``learning_rate`` of ``lr``."""
+    """A hint: the key whose words' initials are nearly ``unknown``, as ``learning_rate`` for ``lr``."""
     initials = {"".join(word[0] for word in key.rpartition(".")[2].split("_")): key for key in keys if "_" in key}
     found = get_close_matches(unknown, initials, n=1, cutoff=0.75)
     return f"; did you mean {initials[found[0]]!r}?" if found else ""
@@ -106,9 +106,9 @@ def _keys(table: Kind, prefix: str = "") -> Iterator[str]:
             yield from _keys(inner, f"{prefix}{name}.")
 
 
-def _nearest_word(came: Any, expected: str) -> str:
-    """The nearest of the words that pydantic quotes in ``expected``."""
-    return did_you_mean(came, re.findall(r"'([^']*)'", expected)) if isinstance(came, str) else ""
+def _nearest_word(received: Any, expected: str) -> str:
+    """A hint: the nearest of the words that pydantic quotes in ``expected``."""
+    return did_you_mean(received, re.findall(r"'([^']*)'", expected)) if isinstance(received, str) else ""
 
 
 def _short(value: Any) -> str:

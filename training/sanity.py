@@ -1,6 +1,6 @@
 """Checks before every training that cost seconds and save hours (I2DL VI.3; deep learning's "first steps").
 
-They run on a copy of the network, with dropout off, and draw nothing: the run that follows is the same without them.
+They run on a copy of the network, with dropout off, and leave the random state alone: the run is the same without them.
 """
 
 import copy
@@ -18,7 +18,7 @@ from training.errors import SanityError
 from training.learner import Batch, Learner
 from training.task import Start
 
-# Logits of deviation s cost s^2 / 2 nats more than log C; a network that is sure of nothing yet has s < 1.
+# Logits of deviation s cost s^2 / 2 nats more than log C; a new network, not yet confident of any class, has s < 1.
 INITIAL_TOLERANCE = 0.5
 IMAGES = 64
 # Every family of this project, whatever its depth, is below the bound after a third of the steps.
@@ -29,7 +29,7 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name, whether it passed, what was measured and what was wanted of it, and a sentence on both."""
+    """One check: its name, whether it passed, the value measured, the value expected, and a sentence about both."""
 
     name: str
     passed: bool
@@ -42,10 +42,10 @@ class Check:
 
 
 def check(start: Start) -> list[Check]:
-    """Check the ``start`` of a run on a few of its examples: nothing of it is changed.
+    """Check the ``start`` of a run on a few of its examples, without changing it.
 
-    The first loss is near log C; every weight that is trained has a gradient; a few examples can be learnt by heart.
-    The loss is the cross-entropy, whatever the recipe's. A network whose heads are trained may start anywhere.
+    The first loss should be near log C, every trained weight should have a gradient, and the network should over-fit a
+    few examples. The loss is the cross-entropy, whatever the recipe's. With trained heads the first loss may be any.
     """
     if not any(weight.requires_grad for weight in start.learner.model.parameters()):
         return []
@@ -60,7 +60,7 @@ def _checks(start: Start) -> Iterator[Check]:
         if isinstance(module, nn.Dropout | nn.Dropout2d):
             module.p = 0.0
     with torch.no_grad():
-        # In training mode: of averages that batch norm has not made yet, evaluation mode says nothing.
+        # In training mode, because batch norm has no running averages yet.
         yield _initial_loss(learner, float(learner.cross_entropies(network, start.some(IMAGES))[0]))
     few = start.some(EXAMPLES)
     yield _gradients(learner, network, few)
@@ -70,7 +70,7 @@ def _checks(start: Start) -> Iterator[Check]:
 def _initial_loss(learner: Learner, measured: float) -> Check:
     wanted, trained = math.log(learner.choices), learner.starts_trained
     passed = trained or abs(measured - wanted) <= INITIAL_TOLERANCE
-    words = f"the first loss is {measured:.3f}, and log C, of one who knows nothing, {wanted:.3f}"
+    words = f"the first loss is {measured:.3f}; guessing costs log C = {wanted:.3f}"
     if trained:
         words += "; the heads are trained already"
     elif not passed:
@@ -105,23 +105,25 @@ def _over_fits(learner: Learner, network: nn.Module, few: Batch) -> Check:
         torch.autograd.backward(_loss(learner, network, few))
         optimizer.step()
     passed = measured < wanted
-    words = f"after {step} steps on {len(few[0])} examples their loss is {measured:.3f}, wanted below {wanted:.3f}"
+    words = (
+        f"after {step} steps on {len(few[0])} examples their loss is {measured:.3f}; it should be below {wanted:.3f}"
+    )
     if not passed:
-        words += ": what cannot learn a few examples by heart learns nothing of many"
+        words += ": a network that cannot over-fit a few examples cannot learn from many"
     return Check("over-fit one batch", passed, measured, wanted, words)
 
 
 def _loss(learner: Learner, network: nn.Module, batch: Batch) -> Tensor:
-    """The cross-entropy of all heads: each must learn."""
+    """The sum of the cross-entropies of all heads: each must learn."""
     return torch.stack(learner.cross_entropies(network, batch)).sum()
 
 
 def write(checks: Sequence[Check], path: Path) -> None:
-    """Write them as JSON."""
+    """Write ``checks`` to the file ``path`` as JSON."""
     path.write_text(json.dumps([asdict(each) for each in checks], indent=2) + "\n", "utf-8")
 
 
 def insist(checks: Sequence[Check]) -> None:
-    """Raise SanityError where one of them failed."""
+    """Raise SanityError if a check failed."""
     if failed := [each.words for each in checks if not each.passed]:
         raise SanityError(f"sanity checks: {'; '.join(failed)}")

@@ -1,4 +1,4 @@
-"""What a recipe's task brings to a run: the network, its examples, and what both are called."""
+"""What a recipe's task provides for a run: the network, its examples and a title."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ ALONE = World()
 
 @dataclass(frozen=True)
 class Start(ABC):
-    """A run as its training begins: a network with the weights of its start, and the examples it will see."""
+    """The start of a run: a network with its initial weights, and the examples to train and validate it on."""
 
     learner: Learner
 
@@ -34,39 +34,39 @@ class Start(ABC):
 
     @abstractmethod
     def validation(self, world: World = ALONE) -> Batches:
-        """And of the batches to choose by."""
+        """This process's share of the batches to validate on."""
 
     @abstractmethod
     def some(self, count: int) -> Batch:
-        """``count`` training examples as one batch, as unlike each other as can be had without a look at more."""
+        """At most ``count`` training examples as one batch, as varied as the task can easily make it."""
 
     def remember(self, path: Path) -> None:
-        """Learn without a step of training, and write the checkpoint ``path`` and the history beside it.
+        """Fit the network without training steps; write the checkpoint ``path`` and the history beside it.
 
         Raises:
-            RecipeError: the network cannot.
+            RecipeError: the network needs training steps.
         """
-        raise RecipeError(f"recipe {self.learner.settings.name!r}: 0 epochs, wanted 1 or more")
+        raise RecipeError(f"recipe {self.learner.settings.name!r}: epochs is 0; this model needs 1 or more")
 
 
 class Task(ABC):
-    """A recipe with its data set at hand; ``title`` says both to a person."""
+    """A recipe with its data set opened; ``title`` names both for people."""
 
     title: str
 
     @abstractmethod
     def start(self, *, resume: bool = False) -> Start:
-        """The run's start; a network to ``resume`` gets its weights later.
+        """The run's start; with ``resume``, the network gets its weights later, from the checkpoint.
 
         Raises:
             RecipeError: no such model or value, weights that don't fit, or a network that doesn't fit the data.
             RunError: the folder of the weights holds no checkpoint.
-            DataError: the data cannot be had, or are too few.
+            DataError: the data cannot be obtained, or are too few.
         """
 
 
 def model_title(recipe: Recipe) -> str:
-    """What a person calls the recipe's model.
+    """The recipe's model by its name for people.
 
     Raises:
         RecipeError: there is no such model.
@@ -80,7 +80,7 @@ def model_title(recipe: Recipe) -> str:
 def fresh_model(recipe: Recipe, config: dict[str, Any] | None = None) -> nn.Module:
     """The recipe's model with the initial weights of its seed; the global generator is left as it was.
 
-    ``config`` takes the place of the recipe's.
+    ``config`` replaces the recipe's.
 
     Raises:
         RecipeError: no such model, or no such value of it.
@@ -98,6 +98,6 @@ def fresh_model(recipe: Recipe, config: dict[str, Any] | None = None) -> nn.Modu
 
 
 def _nearest_value(model: str, config: Mapping[str, Any]) -> str:
-    """What the first key of ``config`` that the model does not have may have meant."""
+    """A hint: the model's option nearest to the first key of ``config`` that it does not have."""
     known = signature(find(model).family).parameters
     return next((did_you_mean(key, known) for key in config if key not in known), "")

@@ -1,4 +1,4 @@
-"""The tasks there are."""
+"""Opens the task of a recipe."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from training.task import Task
 
 
 def open_task(recipe: Recipe, data: Path | None = None) -> Task:
-    """The task of ``recipe``; published data sets lie in the folder ``data``.
+    """The task of ``recipe``; published data sets are in the folder ``data``.
 
     Raises:
         RecipeError: there is no such model.
-        DataError: there is no such data set, or it cannot be had.
+        DataError: there is no such data set, or it cannot be obtained.
     """
     match recipe:
         case CaptionerRecipe():
@@ -26,4 +26,4 @@ def open_task(recipe: Recipe, data: Path | None = None) -> Task:
             return Classification(recipe, data)
         case LanguageRecipe():
             return LanguageRecognition(recipe)
-    raise TypeError(f"{type(recipe).__name__} is of no task")
+    raise TypeError(f"{type(recipe).__name__} belongs to no task")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class World:
-    """This process, the one of ``rank`` (from 0) of ``size`` on all machines, ``local_size`` of them on this one."""
+    """This process's ``rank`` (from 0) among ``size`` on all machines, ``local_size`` of them on this one."""
 
     rank: int = 0
     size: int = 1
@@ -14,17 +14,17 @@ class World:
 
     @property
     def machines(self) -> int:
-        """On how many machines they run; torchrun starts as many on each."""
+        """The number of machines; torchrun starts as many processes on each."""
         return self.size // self.local_size
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes what all have in common."""
+        """Whether this process writes the files and messages that all share."""
         return self.rank == 0
 
 
 def find_world() -> World:
-    """The processes that torchrun has started this one among; itself alone if it hasn't."""
+    """The processes that torchrun has started, this one among them; this one alone without torchrun."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return World()
     return World(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))

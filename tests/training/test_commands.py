@@ -61,10 +61,10 @@ def test_from_recipe_to_measured_package(at_hand: Path) -> None:
             "transfer.weights: nowhere.pth: no file of weights",
         ),
         (["mlp", "--data", "."], "Error: "),
-        ([], "RECIPE is missing; --list names those there are"),
+        ([], "RECIPE is missing; --list names the shipped ones"),
         (
             ["mlp", "--set", "dataset=imagenet"],
-            "Error: no data set 'imagenet': it is no folder of images by class, and none of mnist",
+            "Error: no data set 'imagenet': it is not a folder, and not one of mnist",
         ),
     ],
 )
@@ -114,7 +114,11 @@ def test_training_starts_from_a_package_that_the_card_of_the_new_one_names(at_ha
         ("lenet5", "lenet5", "name one, such as "),
         ("lenet5", "mlp/1", "does not fit LeNet5: 8 missing: c1.weight"),
         ("lenet5", "nowhere/1/model.onnx", "model.json: no such file"),
-        ("language-gru", "language-gru/1", "wanted no transfer (--weights), for it starts from random weights"),
+        (
+            "language-gru",
+            "language-gru/1",
+            "transfer (--weights) is not supported: a language recogniser starts from random weights",
+        ),
     ],
 )
 def test_a_package_that_training_cannot_start_from_is_one_line(
@@ -160,7 +164,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
         (["sofmax"], "no package 'sofmax'; did you mean 'softmax'?"),
         (["zebra"], "no package 'zebra'"),
         (["softmax", "--version", "7"], "softmax has no version 7; it has 1"),
-        (["softmax", "--data", "minst"], "no data set 'minst': it is no folder of images by class"),
+        (["softmax", "--data", "minst"], "no data set 'minst': it is not a folder"),
         (["softmax", "--data", "minst"], "; did you mean 'mnist'?"),
     ],
 )

@@ -262,7 +262,7 @@ def test_a_fresh_model_depends_on_the_seed_and_leaves_the_global_generator_alone
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_half_precision_without_a_gpu_is_refused_instead_of_replaced(tiny: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="precision 16-mixed wants a GPU; bf16-mixed does not"):
+    with pytest.raises(RecipeError, match="precision 16-mixed needs a GPU; bf16-mixed does not"):
         fit(tiny_recipe("precision=16-mixed"), tmp_path / "run", tiny.folder)
 
 

@@ -109,15 +109,15 @@ def test_a_folder_of_ones_own_images_is_searched_and_folded(at_hand: Path, folde
 @pytest.mark.parametrize(
     ("command", "arguments", "message"),
     [
-        (tune, ("softmax",), "there is nothing to search"),
+        (tune, ("softmax",), "there is no range to search"),
         (tune, ("softmax", "--space", "none.toml"), "none.toml"),
         (tune, ("softmax", "--set-range", "rate=[1]"), "rate: unknown key; did you mean"),
         (tune, ("nothing", "--set-range", "epochs=[1]"), "no recipe 'nothing'"),
-        (tune, ("softmax", "--set-range", "ema={low=0.1,high=0.9}", "--sampler", "grid"), "a grid wants points"),
+        (tune, ("softmax", "--set-range", "ema={low=0.1,high=0.9}", "--sampler", "grid"), "a grid needs points"),
         (folds, ("softmax", "--folds", "70000"), "too few for 70000 folds"),
         (folds, ("nothing",), "no recipe 'nothing'"),
         (bag, ("nothing",), "no recipe 'nothing'"),
-        (find_rate, ("softmax", "--highest", "1e-9"), "it has to rise"),
+        (find_rate, ("softmax", "--highest", "1e-9"), "it must rise"),
     ],
 )
 def test_what_can_be_put_right_is_one_line(
@@ -131,5 +131,5 @@ def test_a_search_without_a_complete_trial_is_an_error(at_hand: Path) -> None:
     changes = (*SMALL, "optimiser.name=sgd")
     done = CliRunner().invoke(tune, [*words, *(word for change in changes for word in ("--set", change))])
     assert done.exit_code == 1
-    assert "of 1 trials none is complete" in done.output
+    assert "none of 1 trials is complete" in done.output
     assert not Path("runs/softmax-tune/best.toml").exists()

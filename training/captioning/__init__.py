@@ -1,1 +1,1 @@
-"""Captioners: trained word by word, measured by the words that people wrote."""
+"""Captioners: trained word by word, measured against captions that people wrote."""

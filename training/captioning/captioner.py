@@ -1,4 +1,4 @@
-"""Training a captioner on Lightning: each word from those before it (I2DL XI.2, XII.1)."""
+"""Trains a captioner on Lightning: each word is predicted from those before it (I2DL XI.2, XII.1)."""
 
 from collections.abc import Collection
 from typing import Any
@@ -18,14 +18,14 @@ from training.data.caption_loading import CaptionBatch
 from training.data.vocabulary import PAD, Vocabulary
 from training.learner import Learner
 
-UNSEEN = 1e-4  # keeps the logarithm, and what it asks for, finite
+UNSEEN = 1e-4  # keeps the logarithm and its gradient finite
 
 
 class Captioner(Learner):
     """A captioning network, its recipe, and the loss of the words of the captions.
 
-    Batches are as `CaptionedImages` gives them. The network reads the caption up to a word and is asked for that
-    (teacher forcing), or, more and more with ``scheduled_sampling``, words of its own in the place of some.
+    Batches are those of `CaptionedImages`. The network reads the caption up to a word and predicts that word (teacher
+    forcing); with ``scheduled_sampling``, a growing share of the words it reads are its own predictions.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Captioner(Learner):
 
     @property
     def fresh(self) -> Collection[str]:
-        """All but the encoder's backbone, unless the recipe says that nothing does."""
+        """The parameters outside the encoder's backbone, or none if the recipe transfers the whole network."""
         if self.recipe.transfer and self.recipe.transfer.fresh == ():
             return ()
         kept = {name for name, _ in self.network.encoder.backbone.named_parameters()}
@@ -50,7 +50,7 @@ class Captioner(Learner):
         )
 
     def cross_entropies(self, network: nn.Module, batch: CaptionBatch) -> tuple[Tensor, ...]:
-        """Of the words."""
+        """The mean cross-entropy of the words."""
         images, places, tokens, _ = batch
         assert isinstance(network, CaptionNetwork)
         features = network.encoder(self.normalised(unit(images)))[places]
@@ -59,7 +59,7 @@ class Captioner(Learner):
         return (cross_entropy(sentence.logits[real], tokens[:, 1:][real]),)
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
-        """The loss of the captions of distorted images."""
+        """The loss of the captions for the distorted images."""
         images, places, tokens, looks = trimmed(batch)
         features = self.seen(images)[places]  # (B, L, D) -> (N, L, D)
         sentence = self.network.decoder(self._read(tokens[:, :-1], features), features)
@@ -69,32 +69,32 @@ class Captioner(Learner):
         return value
 
     def encode(self, images: Tensor) -> Tensor:
-        """The features (B, L, D) of ``images`` in uint8, as they are."""
+        """The features (B, L, D) of uint8 ``images``, without distortions."""
         features: Tensor = self.network.encoder(self.normalised(unit(images)))
         return features
 
     def seen(self, images: Tensor) -> Tensor:
-        """The features (B, L, D) of ``images``, distorted as the step's seed says; so is what is drawn next."""
+        """The features (B, L, D) of ``images``, distorted by the step's seed, which also seeds the draws after it."""
         seed = self.draw()
         images = self.normalised(augment(unit(images), self.recipe.augmentation, seed))  # (B, C, H, W)
-        # What the network itself draws, such as dropout's masks; negative: apart from the distortions'.
+        # The network's own draws, such as dropout's masks, get a negative seed, unlike that of the distortions.
         torch.manual_seed(-1 - seed)
         features: Tensor = self.network.encoder(images)
         return features
 
     def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:
-        """Cross-entropy, and the share of words that come first, of captions as they are."""
+        """Measure the cross-entropy and the share of words predicted first, on images without distortions."""
         images, places, tokens, _ = trimmed(batch)
         features = self.encode(images)[places]
         sentence = self.network.decoder(tokens[:, :-1], features)
         self._loss("validation", sentence, tokens[:, 1:], 0.0)
 
     def _read(self, tokens: Tensor, features: Tensor) -> Tensor:
-        """What the network reads: ``tokens`` (N, T), or words that it would say itself in the place of some.
+        """The tokens that the network reads: ``tokens`` (N, T), with some replaced by words that it draws itself.
 
-        These are drawn for all places at once, each after the caption's own words (Duckworth et al. 2019,
-        arXiv:1906.04331), where Bengio et al. (2015, arXiv:1506.03099) draw one after the other. The share of them
-        grows with the epochs, linearly.
+        They are drawn for all positions at once, each after the caption's own words (Duckworth et al. 2019,
+        arXiv:1906.04331), while Bengio et al. (2015, arXiv:1506.03099) draw one after the other. Their share grows
+        linearly with the epochs.
         """
         share = self.recipe.scheduled_sampling * self.current_epoch / max(1, self.recipe.epochs - 1)
         if not share:
@@ -107,7 +107,7 @@ class Captioner(Learner):
 
     def _loss(self, stage: str, sentence: Sentence, words: Tensor, smoothing: float) -> Tensor:
         real = words != PAD
-        logits, wanted = sentence.logits[real], words[real]  # (M, V), (M,): all captions' words, one after the other
+        logits, wanted = sentence.logits[real], words[real]  # (M, V), (M,): the words of all captions in one sequence
         value = cross_entropy(logits, wanted, label_smoothing=smoothing)
         if self.recipe.doubly_stochastic and sentence.attention is not None:
             value = value + self.recipe.doubly_stochastic * doubly_stochastic(sentence.attention, real)
@@ -116,17 +116,17 @@ class Captioner(Learner):
 
 
 def trimmed(batch: CaptionBatch) -> CaptionBatch:
-    """``batch`` without the places that all of its captions leave empty."""
+    """``batch`` cut to the length of its longest caption."""
     images, places, tokens, looks = batch
     longest = int((tokens != PAD).sum(1).max())
     return images, places, tokens[:, :longest], looks[:, :longest]
 
 
 def overlooked(attention: Tensor, looks: Tensor) -> Tensor:
-    """The cross-entropy of the attention (N, T, L) and where to look for a word, a mean over words with such places.
+    """The cross-entropy between the attention (N, T, L) and the places to look at, a mean over words that have places.
 
     ``looks`` (N, words, L) has the share of each place in 255ths (the strong supervision of Liu et al. 2017,
-    arXiv:1605.09553). Attention that follows the shares tells where the middle is, to less than a place.
+    arXiv:1605.09553). Attention in proportion to the shares gives the centre of a digit to less than a place.
     """
     steps = min(attention.shape[1], looks.shape[1])
     shares = looks[:, :steps].to(attention.dtype)

@@ -25,7 +25,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 def describe_loop(
     subject: CaptionSubject, encoder: EncoderGraph, step: StepGraph, golden: Arrays, batches: tuple[int, int]
 ) -> Loop:
-    """The loop over both graphs, whose tensors are like those of the ``golden`` example, in ``batches`` at most."""
+    """The loop over both graphs, with tensors like those in ``golden`` and at most ``batches`` rows in each graph."""
 
     def graph(file: str, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...], max_batch: int) -> Graph:
         specs = [[_spec(tensor, golden[f"{name}.{tensor}"]) for tensor in tensors] for tensors in (inputs, outputs)]
@@ -70,7 +70,10 @@ def describe(subject: CaptionSubject, loop: Loop, golden: Golden, provenance: Pr
 
 
 def _sources(network: CaptionNetwork, step: StepGraph) -> dict[str, loops.Source]:
-    """The token is chosen, the memory is the encoder's, and a state begins with one number or the encoder's word."""
+    """The source of each step input: the chosen token, a state, or the encoder's output.
+
+    A state begins with a constant or with an output of the encoder.
+    """
     fills = network.decoder.fills
 
     def beginning(name: str) -> loops.Fill | loops.FromEncoder:

@@ -1,4 +1,4 @@
-"""CIDEr-D: how much a caption says that people agree on (Vedantam et al., arXiv:1411.5726)."""
+"""CIDEr-D, the agreement of a caption with people's captions (Vedantam et al., arXiv:1411.5726)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ Gram = tuple[str, ...]
 
 
 class Cider:
-    """Of captions whose images have these ``references``, several each; the weights are of this corpus.
+    """Scores captions against ``references``, several for each image; n-grams are weighted by this corpus.
 
-    An n-gram weighs as often as it is in the caption, times the logarithm of the share of images that have it in a
-    reference. A caption's score is the mean over n = 1..4 and over its references of the cosine between the two,
-    where no n-gram of the caption counts more often than the reference has it, times
-    exp(-(difference of their lengths)^2 / (2 * 6^2)), and times 10.
+    The weight of an n-gram is its count in the caption times the logarithm of the number of images over the number of
+    those that have it in a reference. A caption's score is 10 times the mean, over n = 1..4 and over its references, of
+    the cosine between the two weight vectors times exp(-(difference of their lengths)^2 / (2 * 6^2)). In the cosine, an
+    n-gram of the caption counts at most as often as in the reference.
     """
 
     def __init__(self, references: Sequence[Sequence[str]]) -> None:
@@ -26,7 +26,7 @@ class Cider:
         self._unseen = log(max(1, len(references)))
 
     def score(self, caption: str, references: Sequence[str]) -> float:
-        """Of one ``caption``, from 0; 10 where it is the one reference."""
+        """The score of ``caption``, from 0; 10 if it equals its only reference."""
         found = _Vectors(self, caption)
         return SCALE * sum(found.likeness(_Vectors(self, text)) for text in references) / len(references)
 
@@ -36,7 +36,7 @@ class Cider:
 
 
 class _Vectors:
-    """One for the n-grams of each length."""
+    """The weight vector of a text for the n-grams of each length."""
 
     def __init__(self, cider: Cider, text: str) -> None:
         self.words = len(text.split())

@@ -1,4 +1,4 @@
-"""Measuring a captioner as a caller meets it: through the serving engine, on the test split."""
+"""Measures a captioner through the serving engine, on the test split."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ from training.evaluation import Evaluation, named_source, open_package, serving
 from training.packages import size
 
 AT_ONCE = 32  # images
-# By what a metric may differ from the card's: another processor may find another word where two are as probable.
+# How far a metric may differ from the card's: another processor may choose another of two equally probable words.
 TOLERANCE = 5e-3
 
 
 @dataclass(frozen=True)
 class Caption:
-    """The best caption of an image: its text, and what was looked at for each word, (T, h, w), where that is known."""
+    """The best caption of an image: its text, and the attention for each word, (T, h, w), if the decoder has it."""
 
     text: str
     attention: npt.NDArray[np.float32] | None
@@ -38,8 +38,8 @@ def evaluate(repository: Path, name: str, version: int | None = None, data: Path
 
     Raises:
         EvaluationError: there is no such package, or the data set has changed.
-        InvalidPackage: the package contradicts itself, or is no captioner's.
-        DataError: the test split cannot be had.
+        InvalidPackage: the package contradicts itself, or is not a captioner's.
+        DataError: the test split cannot be obtained.
     """
     package = open_package(repository, name, version)
     card = package.captioner
@@ -57,9 +57,9 @@ def evaluate(repository: Path, name: str, version: int | None = None, data: Path
 
 
 def measure(repository: Path, package: Package, source: CaptionSource) -> dict[str, float]:
-    """The metrics of the best captions that beam search finds, as `score` names them.
+    """The metrics of the best captions that beam search finds, by the names of `score`.
 
-    Of digit scenes, whose places are known, and a decoder that attends, also ``attention_mass``.
+    For digit scenes, whose positions are known, and a decoder with attention, also ``attention_mass``.
     """
     test = source.test()
     captions = ask(repository, package, test.images)
@@ -72,7 +72,7 @@ def measure(repository: Path, package: Package, source: CaptionSource) -> dict[s
 
 
 def ask(repository: Path, package: Package, images: Bytes) -> list[Caption]:
-    """The best caption of each image that beam search finds, as served."""
+    """The best caption that beam search finds for each image, through the serving engine."""
     return asyncio.run(_ask(repository, package, images))
 
 

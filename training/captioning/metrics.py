@@ -1,4 +1,4 @@
-"""How good captions are: against what people wrote, and whether the decoder looked at what it named."""
+"""Metrics of captions: against people's captions, and whether the attention was on what a word names."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -18,18 +18,18 @@ ROUGE = "rougeL"
 def score(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """The metrics of ``captions``, each with its ``references``; all are words separated by one space.
 
-    ``bleu_1`` to ``bleu_4`` of the corpus without smoothing (Papineni et al. 2002), ``rouge_l``, the mean F1 of the
-    longest common subsequence with the nearest reference (Lin 2004), ``cider``, the mean CIDEr-D, which goes to 10, and
-    ``exact_match``, the share of captions that are one of their references. All but ``cider`` go from 0 to 1.
+    These are ``bleu_1`` to ``bleu_4`` of the corpus without smoothing (Papineni et al. 2002), ``rouge_l``, the mean F1
+    of the longest common subsequence with the nearest reference (Lin 2004), ``cider``, the mean CIDEr-D, from 0 to 10,
+    and ``exact_match``, the share of captions that equal one of their references. All others are from 0 to 1.
 
     Raises:
-        EvaluationError: there are no captions, or not as many lists of references, or one of these is empty.
+        EvaluationError: there are no captions, another number of lists of references, or an empty list.
     """
     if not captions or len(captions) != len(references) or not all(references):
         empty = sum(not texts for texts in references)
         raise EvaluationError(
-            f"{len(captions)} captions and {len(references)} lists of references, {empty} of them empty;"
-            " wanted one list for each caption, of one reference or more"
+            f"there are {len(captions)} captions and {len(references)} lists of references, {empty} of them empty;"
+            " each caption needs a list of one or more"
         )
     cider = Cider(references)
     metrics: dict[str, float] = {
@@ -42,7 +42,7 @@ def score(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
 
 
 def bleu(captions: Sequence[str], references: Sequence[Sequence[str]], n: int) -> float:
-    """BLEU of the corpus, 0 to 1, by n-grams of up to ``n`` words; of two references as near in length, the shorter."""
+    """BLEU of the corpus, 0 to 1, of n-grams up to ``n`` words; of two equally near lengths the shorter counts."""
     shortest_first = [sorted(texts, key=lambda text: len(text.split())) for texts in references]
     return float(bleu_score(captions, shortest_first, n_gram=n))
 
@@ -53,19 +53,21 @@ def _rouge(captions: Sequence[str], references: Sequence[Sequence[str]]) -> floa
 
 
 def attention_on_digits(caption: str, attention: npt.NDArray[np.float32], scene: Scene) -> list[float]:
-    """For each word of ``caption`` that names a digit, how much of its attention lies on the digits it names: 0 to 1.
+    """For each word of ``caption`` that names a digit, the share of its attention on the digits it names: 0 to 1.
 
-    ``attention`` is (T, h, w), a grid for each word in turn, T the words or more; what a cell has is spread evenly over
-    its pixels, and what lies in the digits' boxes counts. A digit that the scene does not have gives 0.
+    ``attention`` is (T, h, w), a grid for each word in turn, with T at least the number of words. The attention of a
+    cell is spread evenly over its pixels, and the part inside the digits' boxes counts. It is 0 for a digit that the
+    scene does not have.
 
     Raises:
-        EvaluationError: the caption has more words than the attention, or the cells have no whole number of pixels.
+        EvaluationError: the caption has more words than the attention, or a cell is not a whole number of pixels.
     """
     named = named_digits(caption.split())
     steps, height, width = attention.shape
     if len(named) > steps or SIDE % height or SIDE % width:
         raise EvaluationError(
-            f"attention of {steps} steps over {height}x{width} cells, for {len(named)} words and {SIDE}x{SIDE} pixels"
+            f"the attention has {steps} steps of {height}x{width} cells; it needs {len(named)} steps or more, of cells "
+            f"that divide {SIDE}x{SIDE} pixels"
         )
     return [
         float((grid * scene.cover(scene.places(digit), height, width)).sum())
@@ -77,10 +79,10 @@ def attention_on_digits(caption: str, attention: npt.NDArray[np.float32], scene:
 def attention_mass(
     captions: Sequence[str], attention: Sequence[npt.NDArray[np.float32]], scenes: Sequence[Scene]
 ) -> float:
-    """The mean of `attention_on_digits` over all words of ``captions`` that name a digit; 0 where none does.
+    """The mean of `attention_on_digits` over all words of ``captions`` that name a digit; 0 if there are none.
 
     Raises:
-        EvaluationError: as there.
+        EvaluationError: as `attention_on_digits`.
     """
     masses = [mass for each in zip(captions, attention, scenes, strict=True) for mass in attention_on_digits(*each)]
     return fmean(masses) if masses else 0.0

@@ -1,4 +1,4 @@
-"""From a trained captioner to a package: two graphs, proved against torch and measured through the serving engine."""
+"""Exports a trained captioner: two graphs, compared with torch and measured through the serving engine."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -43,13 +43,13 @@ def write_captioner(
     version: int | None = None,
     replace: bool = False,
 ) -> Package:
-    """Write the package of ``subject`` into ``repository``, called as its recipe unless ``name`` says otherwise.
+    """Write the package of ``subject`` into ``repository``; its name is ``name``, by default its recipe's.
 
     Weights are stored in 16 bits. The same subject, code and libraries give the same bytes.
 
     Raises:
-        ExportError: the name is none, the version exists (and not ``replace``), parity with torch is broken, or the
-            recipe's gate is missed. The repository is then as it was.
+        ExportError: the name is invalid, the version exists and ``replace`` is false, parity with torch is broken, or
+            the recipe's gate is missed. The repository is then unchanged.
     """
 
     def write(folder: Path) -> None:
@@ -95,7 +95,7 @@ def _write(subject: CaptionSubject, folder: Path) -> None:
 
 
 def stored_network(network: CaptionNetwork) -> CaptionNetwork:
-    """``network`` as its package will compute it: the backbone's normalisation folded, and weights rounded."""
+    """``network`` as the package computes it: with the backbone's normalisation folded, and weights rounded."""
     stored = deepcopy(network).eval()
     stored.encoder.backbone = fold_normalisation(stored.encoder.backbone, "maps")
     round_weights(stored)
@@ -103,12 +103,12 @@ def stored_network(network: CaptionNetwork) -> CaptionNetwork:
 
 
 def example(source: CaptionSource, images: Bytes) -> Bytes:
-    """One of the ``images`` (N, H, W[, 3]), as (1, H, W[, 3]); where none may be passed on, the mean of them."""
+    """An example (1, H, W[, 3]) of ``images`` (N, H, W[, 3]): the first, or their mean if none may be redistributed."""
     return images[:1] if source.shareable else images.mean(0, keepdims=True).astype(np.uint8)
 
 
 def _golden(encoder: EncoderGraph, step: StepGraph, images: Bytes) -> Arrays:
-    """Images with what the encoder says of them, and a second step, whose states are no longer those of the first."""
+    """The golden example: images with the encoder's outputs, and a second step, with states that are not initial."""
     encoded = answer(encoder, {encoder.inputs[0]: images})
     first = {name: tensor.numpy() for name, tensor in step.examples(len(images)).items()}
     first |= {name: array for name, array in encoded.items() if name in first}

@@ -9,7 +9,7 @@ from training.craft.table import Count, Fraction, NonNegative, Share, Table, Who
 
 
 class CaptionGate(Table):
-    """The least of each metric, None where nothing is wanted of it."""
+    """The least value of each metric; None: no limit."""
 
     bleu_1: Share | None = None
     bleu_4: Share | None = None
@@ -18,15 +18,15 @@ class CaptionGate(Table):
 
 
 class CaptionerRecipe(Recipe):
-    """``dataset`` is one of images with captions; words that come ``min_count`` times in training have a token.
+    """``dataset`` is one of images with captions; words that occur ``min_count`` times in training have a token.
 
     ``transfer`` gives the encoder's backbone the weights of a classifier, or, with ``fresh = []``, the whole network
-    those of a captioner. ``scheduled_sampling`` is the share of words
-    that the network reads of its own at the end of training, where others are the caption's (Bengio et al. 2015). With
-    ``doubly_stochastic``, a decoder that attends is to look at every place once (Xu et al. 2015). With
-    ``supervised_attention``, where the data set knows, it learns where to look for each word (Liu et al. 2017). With
-    ``self_critical``, it learns from the worth of so many captions of its own of each image (Rennie et al. 2017).
-    ``beam_width`` is that of the measured captions, and of callers that don't say.
+    those of a captioner. ``scheduled_sampling`` is the share of words that the network reads from its own predictions
+    at the end of training, instead of from the caption (Bengio et al. 2015). ``doubly_stochastic`` weights a penalty
+    that makes a decoder with attention look at every place once (Xu et al. 2015). ``supervised_attention`` weights a
+    loss that teaches it where to look for each word, if the data set knows (Liu et al. 2017). ``self_critical`` is the
+    number of captions that it draws of each image, to learn from their rewards (Rennie et al. 2017; 0: off).
+    ``beam_width`` is the width for measuring, and for requests that give none.
     """
 
     task: Literal["caption"] = "caption"
@@ -42,7 +42,7 @@ class CaptionerRecipe(Recipe):
     @property
     def comparable(self) -> bool:
         """See `Recipe`."""
-        return not self.self_critical  # training's is of captions of its own
+        return not self.self_critical  # the training loss is that of the network's own captions
 
     @property
     def handicaps(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class CaptionerRecipe(Recipe):
             "supervised_attention": self.supervised_attention,
         }
         if self.self_critical == 1:
-            raise ValueError("self_critical compares captions of an image with each other; wanted 2 or more, or 0")
+            raise ValueError("self_critical is 1; it compares captions of an image, so it must be 2 or more, or 0")
         if self.self_critical and (asked := [name for name, value in others.items() if value]):
-            raise ValueError(f"self_critical learns from captions of its own; {', '.join(asked)} are of people's")
+            raise ValueError(f"self_critical excludes {', '.join(asked)}, which apply to people's captions only")
         return self

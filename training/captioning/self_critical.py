@@ -1,4 +1,4 @@
-"""Self-critical training: the network says captions of its own, and learns from what people would think of them."""
+"""Self-critical training: the network draws captions, and learns from their scores against people's captions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,9 +20,10 @@ from training.data.vocabulary import END, NEVER_SAID, PAD, START, Vocabulary
 class SelfCritical(Captioner):
     """Policy gradient with CIDEr-D as the reward (Rennie et al. 2017, arXiv:1612.00563).
 
-    Of each image ``self_critical`` captions are drawn, word by word. Each is made likelier by how much more it is
-    worth than the others of its image are on average (Luo 2020, arXiv:2003.09971). The end of a caption is a word of
-    it, or captions would learn to break off. Dropout is off, for what is drawn is what is judged.
+    For each image, ``self_critical`` captions are drawn, word by word. Each becomes more probable by how far its reward
+    exceeds the mean of the others of its image (Luo 2020, arXiv:2003.09971). The end token counts as a word in the
+    reward, or captions would learn to stop too early. Dropout is off, so that the network that draws is the one that
+    is trained.
     """
 
     def __init__(
@@ -39,12 +40,12 @@ class SelfCritical(Captioner):
         self.cider = Cider([[f"{text} {vocabulary.words[END]}" for text in texts] for texts in captions])
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
-        """The loss of captions drawn for distorted images; its metrics are of the words drawn."""
+        """The loss of captions drawn for distorted images; the epoch's metrics are of the drawn words."""
         images, places, tokens, _ = trimmed(batch)
         self.network.decoder.eval()
         features = self.seen(images).repeat_interleave(self.recipe.self_critical, 0)  # (B, L, D) -> (N, L, D)
         drawn = draw_captions(self.network.decoder, features.detach(), self.network.length)  # (N, 1 + T)
-        rewards = self.rewards(drawn[:, 1:], tokens[:, 1:], places).to(drawn.device)  # (B, drawn of each)
+        rewards = self.rewards(drawn[:, 1:], tokens[:, 1:], places).to(drawn.device)  # (B, captions per image)
         worth = advantage(rewards).flatten()  # (N,)
 
         words = drawn[:, 1:]
@@ -56,7 +57,7 @@ class SelfCritical(Captioner):
         return -(worth.unsqueeze(1).expand_as(words)[real] * said).mean()
 
     def rewards(self, drawn: Tensor, captions: Tensor, places: Tensor) -> Tensor:
-        """CIDEr-D of each of the captions drawn, as (B, drawn of each), by people's ``captions`` of the same image."""
+        """The CIDEr-D of each drawn caption, (B, captions per image), against people's ``captions`` of its image."""
         references: dict[int, list[str]] = {}
         for place, row in zip(places.tolist(), captions.tolist(), strict=True):
             references.setdefault(place, []).append(self._text(row))
@@ -85,7 +86,7 @@ def draw_captions(decoder: Decoder, features: Tensor, longest: int) -> Tensor:
 
 
 def allowed(logits: Tensor) -> Tensor:
-    """``logits`` (..., V) in 32 bits, of tokens that are never said minus infinity, as where captions are served."""
+    """``logits`` (..., V) in 32 bits, minus infinity for tokens that are never said, as in serving."""
     logits = logits.float()
     never = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
     never[list(NEVER_SAID)] = True
@@ -93,6 +94,6 @@ def allowed(logits: Tensor) -> Tensor:
 
 
 def advantage(rewards: Tensor) -> Tensor:
-    """How much each of the rewards (B, K) is over the mean of the others in its row."""
+    """By how much each of the rewards (B, K) exceeds the mean of the others in its row."""
     count = rewards.shape[1]
     return (rewards - rewards.mean(1, keepdim=True)) * (count / (count - 1))

@@ -1,4 +1,4 @@
-"""What a captioner starts from: a classifier's weights for its encoder, or all of another captioner's."""
+"""The initial weights of a captioner: a classifier's for its encoder, or all of another captioner's."""
 
 from pathlib import Path
 
@@ -13,24 +13,24 @@ from training.errors import RecipeError
 from training.initial_weights import Found, Started, find_weights
 
 BACKBONE = "encoder.backbone"
-MAPS = "maps"  # what runs the backbone
+MAPS = "maps"  # the method that runs the backbone
 
 
 def start_from(
     recipe: CaptionerRecipe, model: CaptionNetwork, vocabulary: Vocabulary, how: Transfer, *, load: bool
 ) -> Started:
-    """Give the network the weights that ``how`` names, and freeze the backbone if it is to stay as it is.
+    """Load the weights that ``how`` names into the network, and freeze the backbone if ``how`` says so.
 
-    A model that gets its weights elsewhere has nothing to ``load``.
+    Without ``load``, no weights are read: a resumed run gets them from its checkpoint.
 
     Raises:
-        RecipeError: they cannot be read, or don't fit, or are of a captioner with other words.
+        RecipeError: the weights cannot be read, don't fit, or are of a captioner with other words.
         RunError: a folder holds neither a package nor a checkpoint.
     """
     if how.fresh:
         raise RecipeError(
-            f"recipe {recipe.name!r}, transfer.fresh: {list(how.fresh)}; all but the backbone starts fresh,"
-            " or, with [], nothing"
+            f"recipe {recipe.name!r}: transfer.fresh is {list(how.fresh)}; leave it out (all but the backbone is new) "
+            "or give [] (nothing is)"
         )
     started = Started()
     try:
@@ -50,9 +50,9 @@ def start_from(
 
 
 def _give_backbone(model: CaptionNetwork, found: Found) -> list[nn.BatchNorm2d]:
-    """Of a classifier."""
+    """Load the weights ``found``, of a classifier, into the backbone."""
     backbone = model.encoder.backbone
-    # What scored the classifier's classes has no place here.
+    # The layers that score the classifier's classes are left out.
     heads = {name.partition(".")[0] for name in found.names} - {name for name, _ in backbone.named_children()}
     return found.give(backbone, heads, method=MAPS)
 
@@ -62,12 +62,12 @@ def _check_words(recipe: CaptionerRecipe, vocabulary: Vocabulary, found: Found) 
     if found.package is not None:
         if found.package.vocabulary != vocabulary.words:
             raise WeightsError(
-                f"{found.origin}: its {len(found.package.vocabulary)} words are not the {len(vocabulary)} that are "
-                f"learnt here from {recipe.dataset}"
+                f"{found.origin}: its {len(found.package.vocabulary)} words differ from the {len(vocabulary)} words of "
+                f"{recipe.dataset} in this run"
             )
         return
     if found.recipe is None:
-        raise WeightsError(f"{found.origin}: a file of weights says no words; wanted a captioner's package or run")
-    for what in ("dataset", "examples", "min_count"):  # what the words are made from
-        if (came := getattr(found.recipe, what, None)) != (wanted := getattr(recipe, what)):
-            raise WeightsError(f"{found.origin}: its {what} is {came!r}, and {wanted!r} here")
+        raise WeightsError(f"{found.origin}: a file of weights has no words; give a captioner's package or run")
+    for what in ("dataset", "examples", "min_count"):  # the words follow from these
+        if (theirs := getattr(found.recipe, what, None)) != (ours := getattr(recipe, what)):
+            raise WeightsError(f"{found.origin}: its {what} is {theirs!r}; this recipe has {ours!r}")

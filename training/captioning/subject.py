@@ -1,4 +1,4 @@
-"""What a captioner's package is made from: a finished run."""
+"""Reads what a captioner's package is made from: a finished run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from training.history import Row
 
 @dataclass(frozen=True)
 class CaptionSubject:
-    """A trained captioner and everything that its card will say of it, but for what is measured."""
+    """A trained captioner and everything for its card except what the export measures."""
 
     recipe: CaptionerRecipe
     title: str
@@ -37,21 +37,21 @@ class CaptionSubject:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Of one row in uint8: (H, W), or (H, W, 3)."""
+        """The shape of one uint8 image: (H, W), or (H, W, 3)."""
         return self.validation.images.shape[1:]
 
     def without_gate(self) -> "CaptionSubject":
-        """The same, of whose metrics nothing is wanted."""
+        """The same subject with a recipe without a gate."""
         return replace(self, recipe=self.recipe.model_copy(update={"gate": None}))
 
 
 def from_run(run: Path, data: Path | None) -> CaptionSubject:
-    """The finished run of a captioner in the folder ``run``, whose data set lies in ``data``.
+    """The finished run of a captioner in the folder ``run``, whose data set is in ``data``.
 
     Raises:
         RunError: the folder holds no finished run.
-        ExportError: it is of another task, or the data set is another than the run was trained on.
-        DataError: the data set cannot be had.
+        ExportError: the run is of another task, or its data set has changed since.
+        DataError: the data set cannot be obtained.
     """
     checkpoint, recipe = read_finished(run, CaptionerRecipe, "a captioner's")
     source, row = find_captions(recipe.dataset, data), find(recipe.model)

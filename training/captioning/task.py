@@ -1,4 +1,4 @@
-"""Captioning, as a task of training."""
+"""Captioning as a training task."""
 
 import json
 from dataclasses import dataclass
@@ -40,12 +40,12 @@ class CaptionerStart(Start):
     vocabulary: Vocabulary
     examples: CaptionSplit
     held_out: CaptionSplit
-    looks: Bytes | None  # where to look for each word of the examples, if that is to be learnt
+    looks: Bytes | None  # where to look for each word of the examples, if attention is supervised
 
     def training(self, world: World = ALONE) -> Batches:
         """See `Start`."""
         recipe = self.learner.recipe
-        assert recipe.batch_size != "full"  # Captioning
+        assert recipe.batch_size != "full"  # `Captioning` refuses it
         return training_captions(
             self.examples,
             self.vocabulary,
@@ -72,7 +72,7 @@ class CaptionerStart(Start):
 
     @property
     def _longest(self) -> int:
-        return self.learner.network.length - 1  # its end is a word too
+        return self.learner.network.length - 1  # the end token is one of its steps
 
 
 class Captioning(Task):
@@ -112,33 +112,31 @@ class Captioning(Task):
 def _looks(recipe: CaptionerRecipe, source: CaptionSource, model: CaptionNetwork, count: int) -> Bytes:
     if not isinstance(source, DigitScenes) or not model.decoder.attends:
         raise RecipeError(
-            f"recipe {recipe.name!r}, supervised_attention: wanted digit scenes, whose places are known, and a decoder "
-            f"that attends; it has {source.name} and {recipe.model}"
+            f"recipe {recipe.name!r}: supervised_attention needs digit-scenes, whose positions are known, and a "
+            f"decoder with attention; the data set is {source.name} and the model {recipe.model}"
         )
     return source.looks("training", model.encoder.grid, model.length)[:count]
 
 
 def complete_config(recipe: CaptionerRecipe, vocabulary: Vocabulary) -> dict[str, Any]:
-    """The recipe's ``config`` with as many words as the vocabulary has."""
+    """The recipe's ``config`` with the size of the vocabulary."""
     return {"vocabulary": len(vocabulary), **recipe.config}
 
 
 def _check(recipe: CaptionerRecipe, source: CaptionSource) -> None:
-    """Raise RecipeError where the recipe asks for what its model or its data set cannot give."""
+    """Raise RecipeError if the recipe asks for something that its model or data set does not support."""
     row = find(recipe.model)
     if not isinstance(row, CaptionVariant):
-        raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} is no captioner")
+        raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} is not a captioner")
     said = recipe.config.get("shape", row.input_shape)
     shape = tuple(said) if isinstance(said, list | tuple) else said
     check_augmentation(recipe.augmentation, recipe.name, *source.shape[1:])
     problems = {
-        "0 epochs, wanted 1 or more": recipe.epochs == 0,
-        f"{recipe.optimiser.name} looks at all examples at each step; a captioner wants batches": (
-            recipe.batch_size == "full"
-        ),
-        f"images of {source.name} change their meaning when they are mirrored, and augmentation.flip is "
-        f"{recipe.augmentation.flip}": recipe.augmentation.flip > 0 and not source.mirrored,
-        f"{recipe.model} takes images {shape}, {source.name} has {source.shape}": shape != source.shape,
+        "epochs is 0; a captioner needs 1 or more": recipe.epochs == 0,
+        'batch_size is "full"; a captioner needs a number, and an optimiser of batches': recipe.batch_size == "full",
+        f"augmentation.flip is {recipe.augmentation.flip}; captions of {source.name} do not hold for mirrored images, "
+        "so it must be 0": recipe.augmentation.flip > 0 and not source.mirrored,
+        f"{recipe.model} takes images {shape}; {source.name} has {source.shape}": shape != source.shape,
     }
     for words, there in problems.items():
         if there:

@@ -1,4 +1,4 @@
-"""Whether a classifier's probabilities mean what they say, and what mends them (Guo et al. 2017, arXiv:1706.04599)."""
+"""The calibration of a classifier's probabilities, and the temperature that improves it (arXiv:1706.04599)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +11,18 @@ from training.errors import TrainingError
 
 BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0
-STEPS = 60  # halvings of that range: to the last digit of a double
-FLOOR = 1e-38  # keeps a probability that has underflowed to 0 out of the logarithm
+STEPS = 60  # halvings of that range: to the precision of a double
+FLOOR = 1e-38  # avoids the logarithm of a probability that has underflowed to 0
 
 Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Images by how sure the classifier is of its first label, in bins of equal width.
+    """Images by the probability of their first label, in bins of equal width.
 
-    For each bin the ``share`` of all images, their mean ``confidence`` and how many were right, ``accuracy``; both 0
-    where the bin is empty.
+    Each bin has the ``share`` of all images, their mean ``confidence`` and their ``accuracy``; both are 0 in an empty
+    bin.
     """
 
     share: npt.NDArray[np.float64]
@@ -36,7 +36,7 @@ class Reliability:
 
 
 def reliability(probabilities: Floats, labels: Labels, bins: int = BINS) -> Reliability:
-    """Of ``probabilities`` (N, classes) for images of the classes ``labels`` (N,)."""
+    """The reliability of ``probabilities`` (N, classes) for images of the classes ``labels`` (N,)."""
     confidence = probabilities.max(1).astype(np.float64)  # (N,)
     right = probabilities.argmax(1) == labels
     place = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -50,23 +50,23 @@ def reliability(probabilities: Floats, labels: Labels, bins: int = BINS) -> Reli
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:
-    """The T that makes softmax(logits / T) (N, classes) most likely; the derivative by 1 / T has one zero, or none.
+    """The T with the lowest cross-entropy of softmax(logits / T), (N, classes); its derivative has at most one zero.
 
     Raises:
-        TrainingError: it is not within 0.05 to 20, as where every image is classified right: surer is then better.
+        TrainingError: it is not within 0.05 to 20, for example if every image is classified right.
     """
     scores = logits.astype(np.float64) - logits.max(1, keepdims=True)  # (N, classes)
     wanted = scores[np.arange(len(labels)), labels].mean()
 
     def slope(temperature: float) -> float:
-        """Of the cross-entropy by 1 / T; it grows with 1 / T."""
+        """The derivative of the cross-entropy by 1 / T, which grows with 1 / T."""
         weights = np.exp(scores / temperature)
         return float(((weights * scores).sum(1) / weights.sum(1)).mean() - wanted)
 
     if not slope(HOTTEST) < 0 < slope(COLDEST):
         raise TrainingError(
-            f"no temperature from {COLDEST} to {HOTTEST} fits the {len(labels)} validation images best: they are too "
-            "few, or all of them are right, or none; export with --no-temperature"
+            f"no temperature from {COLDEST} to {HOTTEST} is best for the {len(labels)} validation images: they are too "
+            "few, or all classified right or all wrong; export with --no-temperature"
         )
     cold, hot = np.log(COLDEST), np.log(HOTTEST)
     for _ in range(STEPS):
@@ -76,7 +76,7 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
 
 
 def without_temperature(probabilities: Floats, temperature: float) -> Floats:
-    """What ``probabilities`` (N, classes) were before the logits were divided by ``temperature``: p^T, normalised."""
+    """The ``probabilities`` (N, classes) with the division by ``temperature`` undone: p^T, normalised."""
     scores = temperature * np.log(np.maximum(probabilities, FLOOR, dtype=np.float64))
     weights = np.exp(scores - scores.max(1, keepdims=True))
     found: Floats = weights / weights.sum(1, keepdims=True)
@@ -84,7 +84,7 @@ def without_temperature(probabilities: Floats, temperature: float) -> Floats:
 
 
 def draw_reliability(found: Reliability, title: str, path: Path) -> None:
-    """The reliability diagram as a PNG: accuracy over confidence, and the share of images in each bin."""
+    """Draw the reliability diagram as a PNG: accuracy over confidence, and the share of images in each bin."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

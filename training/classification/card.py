@@ -26,8 +26,8 @@ from training.classification.subject import Subject
 from training.packages import GRAPH, LABELS, SHOWN, checksums
 
 RELIABILITY = "reliability.png"
-# Pixels a side. Of smaller images ten crops show an object larger than it was learnt, and cut off: on 28 pixels a
-# network that answers 95 % of whole images right answers 90 %.
+# Pixels per side. Ten crops of a smaller image show the object larger than in training, and cut off: at 28 pixels, a
+# network with 95 % accuracy on whole images has 90 % on crops.
 LEAST_CROPPED = 64
 
 Storage = Literal["float32", "float16", "int8"]
@@ -37,8 +37,8 @@ Storage = Literal["float32", "float16", "int8"]
 class How:
     """How ``weights`` are stored, and whether a ``temperature`` is fitted (None: as the recipe says).
 
-    With ``deconv``, the package of a network that has a way back also has the graph for it, which holds the weights of
-    the convolutions once more; int8 packages, which shall be small, never have it.
+    With ``deconv``, the package also has the deconvolution graph if the network supports it; that graph holds a second
+    copy of the convolutions' weights. Int8 packages never have it, to stay small.
     """
 
     weights: Storage = "float16"
@@ -50,7 +50,7 @@ PLAIN = How()
 
 
 def describe_graph(subject: Subject, outputs: Mapping[str, tuple[int, ...]], max_batch: int) -> Graph:
-    """The classifier's graph, whose ``outputs`` have these shapes, the batch left out."""
+    """The classifier's graph; ``outputs`` maps the outputs' names to their shapes without the batch."""
     return Graph(
         file=GRAPH,
         inputs=(TensorSpec(name=IMAGE, datatype="UINT8", shape=(-1, *subject.image_shape)),),
@@ -60,7 +60,7 @@ def describe_graph(subject: Subject, outputs: Mapping[str, tuple[int, ...]], max
 
 
 def describe_explanations(graph: Graph, deconv: Deconvolution | None) -> Explain:
-    """By activation maps where the ``graph`` answers some, and by ``deconv`` where there is one."""
+    """The explanations: activation maps if the ``graph`` has them as an output, and ``deconv`` if it is given."""
     maps = any(tensor.name == CAM for tensor in graph.outputs)
     return Explain(cam=ActivationMap(tensor=CAM) if maps else None, deconv=deconv)
 
@@ -72,7 +72,7 @@ def describe_embedding(graph: Graph, layer: str) -> Embedding | None:
 
 
 def describe_views(subject: Subject) -> ViewsParameter:
-    """Those that a network can know from its training."""
+    """The views that are like the network's training images."""
     if not subject.mirrored:
         return ViewsParameter(allowed=("single",))
     large = min(subject.preprocessing.height, subject.preprocessing.width) >= LEAST_CROPPED

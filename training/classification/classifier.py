@@ -1,4 +1,4 @@
-"""Training a classifier on Lightning: loss, auxiliary heads, and optimisers of the full batch."""
+"""Trains a classifier on Lightning: loss, auxiliary heads, and full-batch optimisers."""
 
 from collections.abc import Collection
 from itertools import count
@@ -21,7 +21,7 @@ from training.craft.second_order import Objective
 from training.data import Source
 from training.learner import Learner
 
-# Of each auxiliary head's loss (arXiv:1409.4842, section 5).
+# The weight of each auxiliary head's loss (arXiv:1409.4842, section 5).
 AUXILIARY_WEIGHT = 0.3
 
 Batch = tuple[Tensor, Tensor]
@@ -45,16 +45,16 @@ class Classifier(Learner):
         return transfer.heads(self.model) if transfer else ()
 
     def cross_entropies(self, network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
-        """Of each head: each must learn."""
+        """The mean cross-entropy of each head: each must learn."""
         images, labels = batch
         return tuple(cross_entropy(logits, labels) for logits in heads(network(self.prepare(images))))
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Images of uint8 as the network takes them."""
+        """Normalise uint8 images for the network."""
         return self.normalised(unit(images))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of a distorted batch; an optimiser of the full batch has taken its step with it."""
+        """The loss of a distorted batch; a full-batch optimiser also takes its step here."""
         seed = self.draw()
         images = self.normalised(augment(unit(batch[0]), self.recipe.augmentation, seed))  # (B, C, H, W)
         if self.automatic_optimization:
@@ -62,7 +62,7 @@ class Classifier(Learner):
         return self._step(images, batch[1], seed)
 
     def _step(self, images: Tensor, labels: Tensor, seed: int) -> Tensor:
-        """Let the optimiser look at the objective as often as it wants; first at the weights as they are."""
+        """Take a full-batch optimiser's step, which may evaluate the objective several times; the first is logged."""
         looks = count()
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)
@@ -72,9 +72,9 @@ class Classifier(Learner):
         return torch.as_tensor(value)
 
     def _objective(self, images: Tensor, labels: Tensor, seed: int, *, log: bool) -> Objective:
-        """What the recipe minimises: the loss of the logits, and what is added to it."""
+        """The recipe's objective: the loss of the logits, plus auxiliary losses and penalties."""
         recipe = self.recipe
-        # What the network itself draws, such as dropout's masks; negative: apart from the distortions'.
+        # The network's own draws, such as dropout's masks, get a negative seed, unlike that of the distortions.
         torch.manual_seed(-1 - seed)
         logits, *auxiliary = heads(perturbed(self.model, images, recipe.noise))  # (B, classes) each
         predictions = predict(recipe.loss, logits)
@@ -88,7 +88,7 @@ class Classifier(Learner):
         )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Cross-entropy and accuracy of images as they are."""
+        """Measure the cross-entropy and accuracy of images without distortions."""
         images, labels = batch
         logits, *_ = heads(self.model(self.prepare(images)))
         self.measure("validation", loss(Loss(), logits, labels), logits, labels)

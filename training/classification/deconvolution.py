@@ -1,4 +1,4 @@
-"""The graph beside a classifier's that shows what drives the maps of a layer."""
+"""Exports the deconvolution graph of a classifier, which shows what drives the maps of a layer."""
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
@@ -24,22 +24,22 @@ from training.export.onnx_file import open_onnx, save, trace
 
 DECONV_GRAPH = "deconv.onnx"
 OUTPUTS = (RECONSTRUCTIONS, MAPS, STRENGTHS)
-PARITY_LIMIT = 1e-4  # of the largest value
-SHAKEN = 1e-6  # of a weight
+PARITY_LIMIT = 1e-4  # as a share of the largest value
+SHAKEN = 1e-6  # the relative change of each weight
 MAX_BATCH = 16
-BATCH_MACS = 8 << 30  # no more in one run, unless one row is more
+BATCH_MACS = 8 << 30  # at most so many in one run, unless one row needs more
 
 Arrays = dict[str, Any]
 
 
 class ServedDeconvolution(nn.Module):
-    """What that graph computes: uint8 images (B, H, W) or (B, H, W, 3) and ``layer`` (B,) -> as `OUTPUTS` names.
+    """The graph's computation: uint8 images (B, H, W) or (B, H, W, 3) and ``layer`` (B,) -> the tensors of `OUTPUTS`.
 
-    These are the ``reconstructions`` (B, K, H, W) or (B, K, H, W, 3), in deviations of the pixels, which maps of the
-    layer they show (B, K), and their ``strengths`` (B, K).
+    These are the ``reconstructions`` (B, K, H, W) or (B, K, H, W, 3), in standard deviations of the pixels, the indices
+    of the layer's maps they show (B, K), and the ``strengths`` of these maps (B, K).
 
     Raises:
-        TypeError: the model has no way back, as `models.deconvolution.Deconvolution` says.
+        TypeError: `models.deconvolution.Deconvolution` does not support the model.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ServedDeconvolution(nn.Module):
         return self.deconvolution.layers
 
     def forward(self, image: Tensor, layer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstructions, maps and strengths."""
+        """The reconstructions, maps and strengths."""
         images = normalise(unit(image).contiguous(), self.mean, self.std)  # (B, C, H, W)
         reconstructions, maps, strengths = self.deconvolution(images, layer)
         if image.ndim == 3:
@@ -64,7 +64,7 @@ class ServedDeconvolution(nn.Module):
 
 
 def write_deconvolution(served: ServedDeconvolution, shape: Sequence[int], path: Path) -> Description:
-    """Write ``served``, which takes uint8 rows of ``shape``, and say what the card says of it.
+    """Write ``served``, which takes uint8 rows of ``shape``, to ``path``, and return its description for the card.
 
     Weights that lose nothing by it are stored in 16 bits.
     """
@@ -88,7 +88,7 @@ def write_deconvolution(served: ServedDeconvolution, shape: Sequence[int], path:
 
 @torch.no_grad()
 def compute(served: ServedDeconvolution, images: Bytes, layer: npt.NDArray[np.int64]) -> Arrays:
-    """Torch's answers, by name."""
+    """Torch's outputs, by name."""
     found = served.eval()(*_example(images, layer).values())
     return {name: tensor.numpy() for name, tensor in zip(OUTPUTS, found, strict=True)}
 
@@ -96,10 +96,10 @@ def compute(served: ServedDeconvolution, images: Bytes, layer: npt.NDArray[np.in
 def deconvolution_parity(path: Path, served: ServedDeconvolution, images: Bytes) -> dict[str, float]:
     """The largest difference between the file and torch, as a share of the largest value, for each batch size.
 
-    These are 1, 3 and a row for every layer; the first row asks for the last layer.
+    The batch sizes are 1, 3 and the number of layers; the first row asks for the last layer.
 
     Raises:
-        ExportError: it is above 1e-4, the two don't agree on which maps are the strongest, or as `steady`.
+        ExportError: it is above 1e-4, the two disagree on which maps are the strongest, or as `steady`.
     """
     session, layers = open_onnx(path), len(served.layers)
     rows, layer = steady(served, images, range(layers - 1, -1, -1))
@@ -110,15 +110,15 @@ def deconvolution_parity(path: Path, served: ServedDeconvolution, images: Bytes)
         difference = _difference(found, compute(served, some, asked))
         if not difference <= PARITY_LIMIT:
             raise ExportError(
-                f"deconvolution, batch {batch}: differs from torch by {difference:.2e} of the largest value, over "
-                f"{PARITY_LIMIT}; inf where other maps are the strongest"
+                f"deconvolution, batch {batch}: differs from torch by {difference:.2e} of the largest value; at most "
+                f"{PARITY_LIMIT} is allowed (inf: other maps are the strongest)"
             )
         differences[str(batch)] = difference
     return differences
 
 
 def golden_deconvolution(served: ServedDeconvolution, images: Bytes, part: str) -> Arrays:
-    """Inputs and torch's answers for the golden example, under the names of the ``part``: the first layer, the last.
+    """Inputs and torch's outputs for the golden example, with the first and the last layer; names start with ``part``.
 
     Raises:
         ExportError: as `steady`.
@@ -129,16 +129,16 @@ def golden_deconvolution(served: ServedDeconvolution, images: Bytes, part: str) 
 
 
 def steady(served: ServedDeconvolution, images: Bytes, layers: Iterable[int]) -> tuple[Bytes, npt.NDArray[np.int64]]:
-    """For each of ``layers`` the first of ``images`` whose answer stays when every weight changes by a millionth.
+    """For each of ``layers``, the first of ``images`` whose answer does not change if every weight does by a millionth.
 
-    Others can't be compared: of two pixels that are almost equal, the switch of a pooling may be either one, whichever
-    the rounding of this processor prefers, and the signal goes another way. Deep networks have many poolings.
+    Other images cannot be compared: if two pixels are almost equal, the switch of a pooling depends on the rounding of
+    the processor, and the signal takes another path. Deep networks have many poolings.
 
     Returns:
         An image for each layer, and the layers (L,).
 
     Raises:
-        ExportError: there is none.
+        ExportError: a layer has no such image.
     """
     shaken = _shake(served)
     rows, asked = [], np.fromiter(layers, np.int64)
@@ -150,13 +150,13 @@ def steady(served: ServedDeconvolution, images: Bytes, layers: Iterable[int]) ->
                 break
         else:
             raise ExportError(
-                f"deconvolution, {served.layers[layer]}: the answer to each of {len(images)} images hangs on rounding"
+                f"deconvolution, {served.layers[layer]}: the answers to all {len(images)} images depend on rounding"
             )
     return np.stack(rows), asked
 
 
 def largest_batch(served: ServedDeconvolution, shape: Sequence[int]) -> int:
-    """The most rows of a run, 1 to `MAX_BATCH`: fewer where a row is much work."""
+    """The largest batch, 1 to `MAX_BATCH` rows: fewer if a row is expensive."""
     counter = FlopCounterMode(display=False)
     with counter:
         compute(served, np.zeros((1, *shape), np.uint8), np.zeros(1, np.int64))

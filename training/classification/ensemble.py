@@ -10,13 +10,13 @@ from torch import Tensor, nn
 class Ensemble(nn.Module):
     """The mean of the members' probabilities, as logits: log of mean_m softmax(z_m).
 
-    Their softmax is that mean again, and can be given a temperature as any network's.
+    Their softmax is that mean, and a temperature can be applied to them as to any network's logits.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
-        self.log_count = math.log(len(members))  # here, for a tracer cannot take the length of its stand-in
+        self.log_count = math.log(len(members))  # computed here, because a tracer cannot take a proxy's length
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes) of normalised images (B, C, H, W)."""

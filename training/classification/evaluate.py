@@ -1,4 +1,4 @@
-"""Measuring a package as a caller meets it: through the serving engine, on the test split."""
+"""Measures a classifier's package through the serving engine, on the test split."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from training.evaluation import Evaluation, open_package, serving
 from training.packages import size
 
 ROWS = 256
-# By what a metric may differ from the card's. Five digits in ten thousand: another processor may round a borderline
-# one the other way, and then it is also in another bin of the calibration error.
+# How far a metric may differ from the card's: 5 images in 10,000, because another processor may round a borderline one
+# the other way, which also moves it to another bin of the calibration error.
 TOLERANCES = {"accuracy": 5e-4, "ece": 2e-3}
-FLOOR = 1e-12  # keeps a probability that has underflowed to 0 out of the logarithm
+FLOOR = 1e-12  # avoids the logarithm of a probability that has underflowed to 0
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -30,13 +30,13 @@ def evaluate(
 ) -> Evaluation:
     """Measure the package ``name`` (its newest version unless given) on a test split.
 
-    It is that of the data set the card names, or that of ``dataset``, a name or a folder of images by class; published
-    files lie in ``data``.
+    The test split is that of ``dataset``, a name or a folder of images by class, or of the data set that the card
+    names; published files are in ``data``.
 
     Raises:
         EvaluationError: there is no such package, or the data set that its card names is not found, or has changed.
         InvalidPackage: the package contradicts itself.
-        DataError: the test split cannot be had, or has too few of the package's classes.
+        DataError: the test split cannot be obtained, or has too few of the package's classes.
     """
     package = open_package(repository, name, version)
     card = package.classifier
@@ -54,7 +54,7 @@ def evaluate(
     same = wanted is not None and wanted.files == dict(source.files)
     if not same and dataset is None:
         raise EvaluationError(
-            f"{card.name}/{card.version}: its card names other files of {source.name} than are published"
+            f"{card.name}/{card.version}: the files of {source.name} on its card differ from the published ones"
         )
     test = relabel(source.test(), source.labels, package.labels)
     return Evaluation(
@@ -69,16 +69,17 @@ def evaluate(
 
 
 def find_data(dataset: str, shape: Shape, labels: Sequence[str], folder: Path | None) -> Source:
-    """The classes of ``dataset`` that are among ``labels``, in the order of these.
+    """The data set ``dataset`` with those of its classes that are in ``labels``, in the order of ``labels``.
 
     Raises:
-        DataError: it cannot be had, or has fewer than two of them.
+        DataError: it cannot be obtained, or has fewer than two of the labels.
     """
     source = find_source(dataset, shape, folder)
     known = [label for label in labels if label in source.labels]
     if len(known) < 2:
         raise DataError(
-            f"{dataset} has the classes {', '.join(source.labels[:5])}..., {len(known)} of the model's {len(labels)}"
+            f"{dataset} has the classes {', '.join(source.labels[:5])}..., {len(known)} of the model's {len(labels)}; "
+            "it needs two or more of them"
         )
     return find_source(dataset, shape, folder, known)
 
@@ -90,13 +91,13 @@ def relabel(split: Split, labels: Sequence[str], wanted: Sequence[str]) -> Split
 
 
 def shape(card: ClassifyCard) -> Shape:
-    """Channels, height and width of what the classifier takes."""
+    """Channels, height and width of the classifier's input."""
     taken = card.preprocessing
     return 1 if taken.colour == "grey" else 3, taken.height, taken.width
 
 
 def measure(repository: Path, package: Package, split: Split) -> dict[str, float]:
-    """The metrics of ``package`` in ``repository`` over ``split``, as `score` names them."""
+    """The metrics of ``package`` in ``repository`` on ``split``, by the names of `score`."""
     probabilities = ask(repository, package, split.images)
     return score(probabilities, split.labels, package.classifier.provenance.temperature)
 
@@ -104,7 +105,7 @@ def measure(repository: Path, package: Package, split: Split) -> dict[str, float
 def score(probabilities: Probabilities, labels: Labels, temperature: float = 1.0) -> dict[str, float]:
     """``accuracy``, mean ``cross_entropy`` (nats) and expected calibration error ``ece`` of ``probabilities``.
 
-    With a ``temperature`` also ``ece_uncalibrated``, what the error would be without it.
+    With a ``temperature``, also ``ece_uncalibrated``, the error without it.
     """
     likelihood = probabilities[np.arange(len(labels)), labels]  # (N,)
     metrics = {
@@ -135,5 +136,5 @@ async def _ask(repository: Path, package: Package, images: Bytes) -> Probabiliti
 
 
 def prepare_all(images: Bytes, preprocessing: Preprocessing) -> Bytes:
-    """Images (B, H, W) or (B, H, W, 3) as serving would prepare them: (B, height, width) or (B, height, width, 3)."""
+    """Images (B, H, W) or (B, H, W, 3), prepared as in serving: (B, height, width) or (B, height, width, 3)."""
     return np.stack([prepare(Image.fromarray(image), preprocessing) for image in images])

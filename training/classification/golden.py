@@ -1,4 +1,4 @@
-"""The golden example: some images and the right answers to them, which a server must give before it serves."""
+"""The golden example: some images and their answers, which a server must reproduce before it serves the package."""
 
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,15 @@ from training.export.onnx_file import Answers, open_onnx
 from training.packages import GOLDEN, GRAPH, TOLERANCE
 
 ROWS = 10
-INT8_TOLERANCE = 1e-2  # and what they round to the other level of 256 goes on through the layers
+INT8_TOLERANCE = 1e-2  # larger, because a value rounded to the next of 256 levels changes the layers after it
 
 
 def write_golden(
     subject: Subject, served: Served, back: ServedDeconvolution | None, weights: Storage, folder: Path
 ) -> tuple[Answers, Golden]:
-    """Write the example for the package in ``folder``: its answers by the outputs' names, and the card's word on it.
+    """Write the example for the package in ``folder``; return its answers by output, and its description for the card.
 
-    The answers are torch's, or of int8, which torch does not compute, the graph's own.
+    The answers are torch's, or, for int8, which torch does not compute, the graph's own.
     """
     images = some_of_each(subject)
     if weights == "int8":
@@ -39,12 +39,12 @@ def write_golden(
 
 
 def one_of_each(split: Split) -> Bytes:
-    """The first image of every class there is, in the order of the classes."""
+    """The first image of every class in ``split``, in the order of the classes."""
     _, first = np.unique(split.labels, return_index=True)
     return split.images[first]
 
 
 def some_of_each(subject: Subject) -> Bytes:
-    """At most ten images, one of each class, of the validation split where there is one."""
+    """At most ten images, one of each class, from the validation split if there is one."""
     split = subject.validation or subject.training
     return (subject.images if split is None else one_of_each(split))[:ROWS]

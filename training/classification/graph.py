@@ -13,11 +13,11 @@ IMAGE, PROBABILITIES, CAM, EMBEDDING = "image", "probabilities", "cam", "embeddi
 
 
 class Served(nn.Module):
-    """What a package's graph computes: uint8 images (B, H, W) or (B, H, W, 3) -> the tensors that ``outputs`` names.
+    """The computation of a package's graph: uint8 images (B, H, W) or (B, H, W, 3) -> the tensors of ``outputs``.
 
-    These are the float32 ``probabilities`` (B, classes); of a network that ends in average pooling and one linear
-    layer, ``cam`` (B, classes, h, w), its class activation maps; and of one with a hidden layer, unless without
-    ``embedding``, that (B, K): what its last linear layer takes. The logits are divided by ``temperature``.
+    These are the float32 ``probabilities`` (B, classes); for a network that ends in average pooling and one linear
+    layer, ``cam`` (B, classes, h, w), its class activation maps; and, for a network with a hidden layer and with
+    ``embedding``, the input (B, K) of its last linear layer. The logits are divided by ``temperature``.
     """
 
     def __init__(
@@ -41,28 +41,28 @@ class Served(nn.Module):
 
     @property
     def scoring_layer(self) -> str:
-        """The linear layer that takes the ``embedding``, by its name in the network; "" where there is none."""
+        """The linear layer that takes the ``embedding``, by its name in the network; "" if there is none."""
         if EMBEDDING not in self.outputs:
             return ""
         return self.model.layer if isinstance(self.model, Penultimate) else "fc"
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """The softmax of the model's logits, and what else ``outputs`` names."""
+        """The softmax of the model's logits, and the other ``outputs``."""
         logits, *more = self.scores(image)
         return torch.softmax(logits / self.temperature if self.temperature != 1 else logits, dim=1), *more
 
     def scores(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Logits (B, classes) as the model gives them, and what else ``outputs`` names."""
-        # Strides as of an image that was never channels-last: torch's export spells out every other order.
+        """The model's logits (B, classes), and the other ``outputs``."""
+        # In contiguous memory: torch's export adds nodes for any other order.
         found = self.model(normalise(unit(image).contiguous(), self.mean, self.std))
         return found[: len(self.outputs)] if isinstance(found, tuple) else (found,)
 
 
 def _with_more(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
-    """The model as it answers more than its logits, and what this is, the embedding last."""
+    """The model with further outputs beside its logits, and the names of these, the embedding last."""
     if isinstance(getattr(model, "fc", None), nn.Linear) and hasattr(model, "maps"):
         return ClassActivationMaps(model), (CAM, EMBEDDING)
     try:
         return Penultimate(model), (EMBEDDING,)
-    except TypeError:  # it says that there is none
+    except TypeError:  # the model has no hidden layer
         return model, ()

@@ -1,4 +1,4 @@
-"""Training without steps: a model that remembers its examples, or one that is taken as it comes."""
+"""Training without steps: a model that stores its examples, or one whose weights are used unchanged."""
 
 import os
 from pathlib import Path
@@ -17,12 +17,12 @@ ROWS = 500
 
 
 def remember(module: Classifier, training: Split, validation: Split, path: Path) -> None:
-    """Show the model all of ``training`` if it is one that remembers; measure it; write the checkpoint ``path``.
+    """Store ``training`` in the model if it is nearest neighbours; measure it; write the checkpoint ``path``.
 
-    The history beside it has one row, of epoch 0.
+    The history beside it has one row, for epoch 0.
 
     Raises:
-        RecipeError: the model has room for another number of examples.
+        RecipeError: the model is made for another number of examples.
     """
     if isinstance(module.model, NearestNeighbours):
         try:

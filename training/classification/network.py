@@ -1,4 +1,4 @@
-"""What a classifier's network needs of its data, and the weights it may start from."""
+"""Fits a classifier's network to its data, and loads its initial weights."""
 
 from collections.abc import Sequence
 from inspect import signature
@@ -20,11 +20,11 @@ from training.initial_weights import Started, find_weights
 
 
 def open_source(recipe: ClassifierRecipe, data: Path | None) -> Source:
-    """The recipe's data set, as its model takes it.
+    """The recipe's data set, prepared for its model.
 
     Raises:
         RecipeError: there is no such model.
-        DataError: there is no such data set, or it cannot be had.
+        DataError: there is no such data set, or it cannot be obtained.
     """
     return find_source(recipe.dataset, input_shape(recipe), data, recipe.classes)
 
@@ -33,19 +33,19 @@ def input_shape(recipe: ClassifierRecipe) -> Shape:
     """Channels, height and width of the images that the recipe's model takes.
 
     Raises:
-        RecipeError: there is no such model, or its ``channels`` are no number.
+        RecipeError: there is no such model, or its ``channels`` is not a whole number.
     """
     channels, height, width = _variant(recipe).input_shape
     said = recipe.config.get("channels", channels)
     if not isinstance(said, int):
-        raise RecipeError(f"recipe {recipe.name!r}, config.channels: wanted a whole number, not {said!r}")
+        raise RecipeError(f"recipe {recipe.name!r}: config.channels is {said!r}; it must be a whole number")
     return said, height, width
 
 
 def complete_config(recipe: ClassifierRecipe, source: Source, examples: int) -> dict[str, Any]:
-    """The recipe's ``config`` with as many classes as ``source`` has, and rows to remember as there are ``examples``.
+    """The recipe's ``config`` with the number of classes of ``source``, and of ``examples`` as the rows to store.
 
-    Only where the model's family knows such a value and the recipe doesn't say it.
+    Each is added only if the model's family has such a value and the recipe does not set it.
     """
     known = signature(_variant(recipe).family).parameters
     follows = {"classes": len(source.labels), "rows": examples}
@@ -53,28 +53,28 @@ def complete_config(recipe: ClassifierRecipe, source: Source, examples: int) -> 
 
 
 def check_network(recipe: ClassifierRecipe, model: nn.Module, shape: Shape, labels: Sequence[str]) -> None:
-    """Raise RecipeError unless the fresh ``model`` answers images of ``shape`` (C, H, W) with a logit a label."""
+    """Raise RecipeError unless the new ``model`` gives images of ``shape`` (C, H, W) one logit per label."""
     try:
         with torch.no_grad():
             logits: Tensor = model.eval()(torch.zeros(1, *shape))
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
-        raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} takes no images {shape} ({reason})") from error
+        raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} cannot take images {shape} ({reason})") from error
     finally:
         model.train()
     if logits.shape != (1, len(labels)):
         raise RecipeError(
-            f"recipe {recipe.name!r}: {recipe.model} has {logits.shape[-1]} classes, {recipe.dataset} has {len(labels)}"
+            f"recipe {recipe.name!r}: {recipe.model} has {logits.shape[-1]} classes; {recipe.dataset} has {len(labels)}"
         )
 
 
 def start_from(recipe: ClassifierRecipe, model: nn.Module, how: Transfer, *, load: bool) -> Started:
-    """Give ``model`` the weights that ``how`` names, all but its new heads, and freeze what is to stay as it is.
+    """Load the weights that ``how`` names into ``model``, except its new heads, and freeze them if ``how`` says so.
 
-    A model that gets its weights elsewhere has nothing to ``load``.
+    Without ``load``, no weights are read: a resumed run gets them from its checkpoint.
 
     Raises:
-        RecipeError: they cannot be read, or don't fit.
+        RecipeError: the weights cannot be read, or don't fit.
         RunError: a folder holds neither a package nor a checkpoint.
     """
     heads, started = how.heads(model), Started()

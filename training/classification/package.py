@@ -1,4 +1,4 @@
-"""From a subject to a package: written whole beside its place, proved, measured, and only then moved there."""
+"""Exports a classifier: the package is written to a temporary folder, checked, measured, and then moved into place."""
 
 from pathlib import Path
 
@@ -51,13 +51,13 @@ from training.packages import (
 )
 from training.provenance import describe_origin
 
-INT8_LOSS = 0.005  # of the accuracy, at most
+INT8_LOSS = 0.005  # the most accuracy that int8 may lose
 
 
 def export(
     run: Path, repository: Path, *, version: int | None = None, replace: bool = False, data: Path | None = None
 ) -> Package:
-    """Write the package of the finished run in ``run`` as its recipe says; published data lie in ``data``.
+    """Write the package of the finished run in ``run`` as its recipe says; published data sets are in ``data``.
 
     Raises:
         RunError, ExportError, DataError: as `from_run` and `write_package`.
@@ -75,12 +75,13 @@ def write_package(
 ) -> Package:
     """Write the package of ``subject`` into ``repository``, as its next version unless given.
 
-    It is called as the subject is, with ``-int8`` after that where it is. The same subject, code and libraries give
-    the same bytes. The card's ``git_commit`` is the exporting code's.
+    Its name is the subject's, followed by ``-int8`` for an int8 package. The same subject, code and libraries give the
+    same bytes. The card's ``git_commit`` is that of the exporting code.
 
     Raises:
-        ExportError: the name is none, the version exists (and not ``replace``), parity with torch is broken, int8
-            loses more than half a point of accuracy, or the accuracy gate is missed. The repository is then as it was.
+        ExportError: the name is invalid, the version exists and ``replace`` is false, parity with torch is broken, int8
+            loses more than half a percentage point of accuracy, or the accuracy gate is missed. The repository is then
+            unchanged.
     """
     name = subject.name + (INT8_SUFFIX if how.weights == "int8" else "")
     return place(name, repository, lambda folder: _write(subject, how, folder), version=version, replace=replace)
@@ -124,7 +125,7 @@ def _write(subject: Subject, how: How, folder: Path) -> None:
 
 
 def _write_words(subject: Subject, folder: Path) -> None:
-    """Labels, and the learning curve of a run."""
+    """Write the labels, and the learning curve of a run."""
     (folder / LABELS).write_text("".join(f"{label}\n" for label in subject.labels), "utf-8")
     if subject.history:
         draw(subject.history, subject.title, folder / CURVE)
@@ -138,7 +139,7 @@ def _write_way_back(subject: Subject, back: ServedDeconvolution, path: Path) -> 
 
 
 def _measure(subject: Subject, test: Split, card: ClassifyCard, folder: Path) -> None:
-    """Measure the package in ``folder`` through the engine, against the gate, and write what was found."""
+    """Measure the package in ``folder`` through the engine, check the gate, and write the metrics to the card."""
     probabilities = ask(folder.parent.parent, read_package(folder), test.images)
     metrics = score(probabilities, test.labels, card.provenance.temperature)
     if subject.gate is not None:
@@ -152,13 +153,13 @@ def _measure(subject: Subject, test: Split, card: ClassifyCard, folder: Path) ->
 
 def _temperature(subject: Subject) -> float:
     if subject.validation is None:
-        raise ExportError(f"{subject.name}: a temperature is fitted on images that were not trained on; there are none")
+        raise ExportError(f"{subject.name}: a temperature needs images that were not trained on; there are none")
     served = Served(subject.model, subject.mean, subject.std)
     return round(fit_temperature(logits(served, subject.validation.images), subject.validation.labels), 6)
 
 
 def stored_model(model: nn.Module, weights: Storage) -> nn.Module:
-    """``model`` as its package will compute it: normalisation folded, and weights rounded for ``float16``."""
+    """``model`` as the package computes it: with normalisation folded, and weights rounded for ``float16``."""
     stored = fold_normalisation(model)
     if weights == "float16":
         round_weights(stored)
@@ -168,7 +169,7 @@ def stored_model(model: nn.Module, weights: Storage) -> nn.Module:
 def _way_back(stored: Served) -> ServedDeconvolution | None:
     try:
         return ServedDeconvolution(stored.network, stored.mean, stored.std)
-    except TypeError:  # it says that there is none
+    except TypeError:  # the network does not support deconvolution
         return None
 
 
@@ -183,9 +184,9 @@ def _write_graph(subject: Subject, stored: Served, weights: Storage, path: Path)
 
 
 def _write_int8(subject: Subject, model: onnx.ModelProto, path: Path) -> None:
-    """Quantise on training images, and compare with the float graph on images that were not trained on."""
+    """Quantise with training images, and compare with the float graph on images that were not trained on."""
     if subject.training is None or subject.validation is None:
-        raise ExportError(f"{subject.name}: int8 is calibrated on training images and proved on others; there are none")
+        raise ExportError(f"{subject.name}: int8 needs training images and others to check it on; there are none")
     whole = path.with_name("float.onnx")
     save(model, whole)
     quantise(model, some(subject.training.images, subject.seed), path, subject.mean, subject.std)
@@ -194,7 +195,7 @@ def _write_int8(subject: Subject, model: onnx.ModelProto, path: Path) -> None:
     if before - after > INT8_LOSS:
         raise ExportError(
             f"int8 loses {100 * (before - after):.2f} points of accuracy on the validation split, from {before:.4f} to "
-            f"{after:.4f}; at most {100 * INT8_LOSS} are allowed"
+            f"{after:.4f}; at most {100 * INT8_LOSS} points are allowed"
         )
 
 

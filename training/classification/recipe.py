@@ -13,11 +13,11 @@ from training.data import Fold
 
 
 class ClassifierRecipe(Recipe):
-    """``dataset`` is a published one's name, or a folder of images by class.
+    """``dataset`` is the name of a published data set, or a folder of images by class.
 
-    Of it ``classes`` (if any) are trained on; ``validation`` is the number of training examples held out, or their
-    share; ``fold`` and ``bootstrap`` hold out others. With ``temperature``, the export calibrates the probabilities on
-    the validation split (Guo et al. 2017).
+    ``classes``, if given, selects some of its classes. ``validation`` is the number of training examples held out, or
+    their share; ``fold`` and ``bootstrap`` hold out others instead. With ``temperature``, the export calibrates the
+    probabilities on the validation split (Guo et al. 2017).
     """
 
     task: Literal["classify"] = "classify"

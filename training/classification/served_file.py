@@ -1,4 +1,4 @@
-"""The served form of a classifier as one ONNX file, beside what torch computes."""
+"""The served form of a classifier as one ONNX file, compared with torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +15,12 @@ ROWS = 64  # computed at a time
 
 
 def to_onnx(served: Served, shape: Sequence[int]) -> onnx.ModelProto:
-    """``served``, which takes uint8 rows of ``shape``, as a graph for any batch size."""
+    """``served``, which takes uint8 rows of ``shape``, as an ONNX graph for any batch size."""
     return trace(served, {IMAGE: torch.zeros(2, *shape, dtype=torch.uint8)}, served.outputs)
 
 
 def parity(path: Path, served: Served, images: Bytes, batches: Sequence[int]) -> dict[str, float]:
-    """As `differences`, for uint8 ``images``."""
+    """The `differences` between the file and torch for uint8 ``images``."""
     return differences(path, served, {IMAGE: images}, batches)
 
 
@@ -38,7 +38,7 @@ def logits(served: Served, images: Bytes) -> Floats:
 
 
 def run_onnx(path: Path, images: Bytes, output: str) -> Floats:
-    """What the file answers as ``output`` for uint8 images."""
+    """The file's ``output`` for uint8 images."""
     session = open_onnx(path)
     parts = [images[start : start + ROWS] for start in range(0, len(images), ROWS)]
     return np.concatenate([session.run([output], {IMAGE: part})[0] for part in parts])

@@ -1,4 +1,4 @@
-"""What a package is made from: a run, or several."""
+"""Reads what a classifier's package is made from: a run, or several."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,18 +19,18 @@ from training.data import Bytes, Split, cut
 from training.errors import ExportError
 from training.history import Row
 
-# An ensemble's temperature and its int8 loss are measured on what none of its members was trained on.
+# The fewest images that no member was trained on, to measure an ensemble's temperature and int8 loss on.
 FEWEST_HELD_OUT = 30
-NOISE = 8  # images, where there are none
+NOISE = 8  # images of noise, if there is no data set
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model and everything that its card will say of it, but for what is measured.
+    """A model and everything for its card except what the export measures.
 
-    ``training`` are images that may be calibrated on, ``validation`` images that it was not trained on; both are None
-    where there are no data, and so is ``test``. ``mirrored``: it has learnt from mirror images too. ``gate`` is the
-    accuracy it must reach.
+    ``training`` are images to calibrate int8 on and ``validation`` images that the model was not trained on; both, and
+    ``test``, are None without a data set. ``mirrored`` says whether it was also trained on mirrored images. ``gate`` is
+    the accuracy it must reach.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Subject:
 
     @property
     def images(self) -> Bytes:
-        """What the graph is proved on: the validation images, else training images, else noise."""
+        """The images to compare the graph with torch on: validation images, else training images, else noise."""
         split = self.validation or self.training
         if split is not None:
             return split.images
@@ -66,18 +66,18 @@ class Subject:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Of one row in uint8: (H, W), or (H, W, 3)."""
+        """The shape of one uint8 image: (H, W), or (H, W, 3)."""
         size = (self.preprocessing.height, self.preprocessing.width)
         return size if self.preprocessing.colour == "grey" else (*size, 3)
 
 
 def from_run(run: Path, data: Path | None) -> Subject:
-    """The finished run in the folder ``run``, whose data set lies in ``data``.
+    """The finished run in the folder ``run``, whose data set is in ``data``.
 
     Raises:
         RunError: the folder holds no finished run.
-        ExportError: it is of another task, or the data set is another than the run was trained on.
-        DataError: it cannot be had.
+        ExportError: the run is of another task, or its data set has changed since.
+        DataError: the data set cannot be obtained.
     """
     checkpoint, recipe = read_finished(run, ClassifierRecipe, "a classifier's")
     variant, source = find(recipe.model), open_source(recipe, data)
@@ -118,10 +118,10 @@ def from_run(run: Path, data: Path | None) -> Subject:
 
 
 def from_runs(runs: Sequence[Path], name: str | None, data: Path | None) -> Subject:
-    """The one run of ``runs``, under another ``name`` if one is given, or the ensemble ``name`` of them all.
+    """The single run of ``runs``, renamed to ``name`` if given, or the ensemble of all ``runs``, called ``name``.
 
     Raises:
-        ExportError: they differ in labels, input or data set, or the ensemble has no name.
+        ExportError: the runs differ in labels or input, or the ensemble has no name.
         RunError, DataError: as `from_run`.
     """
     members = [from_run(run, data) for run in runs]
@@ -132,8 +132,8 @@ def from_runs(runs: Sequence[Path], name: str | None, data: Path | None) -> Subj
         raise ExportError(f"{len(runs)} runs make an ensemble; give it a --name")
     for run, member in zip(runs, members, strict=True):
         for what in ("labels", "preprocessing", "mean", "std"):
-            if (came := getattr(member, what)) != (wanted := getattr(first, what)):
-                raise ExportError(f"{run}: its {what} are {came}, those of {runs[0]} are {wanted}")
+            if (theirs := getattr(member, what)) != (ours := getattr(first, what)):
+                raise ExportError(f"{run}: its {what} is {theirs}; that of {runs[0]} is {ours}")
     titles = dict.fromkeys(member.title for member in members)
     return replace(
         first,
@@ -153,9 +153,9 @@ def from_runs(runs: Sequence[Path], name: str | None, data: Path | None) -> Subj
 
 
 def held_out_by_all(splits: Sequence[Split]) -> Split | None:
-    """The images of the first split that are in all of them, byte for byte; None where they are too few to measure on.
+    """The images of the first split that are, byte for byte, in all splits; None if they are too few to measure on.
 
-    Bootstrapped members leave out different examples, and what one left out another was trained on.
+    Bootstrapped members leave out different examples; an example that one left out, another was trained on.
     """
     first, *others = splits
     known = [{image.tobytes() for image in split.images} for split in others]

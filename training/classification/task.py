@@ -1,4 +1,4 @@
-"""Classification, as a task of training."""
+"""Classification as a training task."""
 
 import json
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class ClassifierStart(Start):
         return validation_batches(self.held_out, VALIDATION_BATCH, world.rank, world.size)
 
     def some(self, count: int) -> Batch:
-        """Of every class in turn."""
+        """Examples of every class in turn."""
         by_class = [(self.examples.labels == label).nonzero()[0] for label in range(self.learner.choices)]
         turns = range(max(map(len, by_class)))
         rows = [int(rows[turn]) for turn in turns for rows in by_class if turn < len(rows)][:count]
@@ -67,7 +67,7 @@ class Classification(Task):
     def start(self, *, resume: bool = False) -> ClassifierStart:
         """See `Task`."""
         recipe = self.recipe
-        # A mistake in it is found before the data are read.
+        # Finds a mistake in the recipe before the data are read.
         fresh_model(recipe)
         check_augmentation(recipe.augmentation, recipe.name, *self.source.shape[1:])
         training, validation = cut(
@@ -89,14 +89,14 @@ class Classification(Task):
 def _make(
     recipe: ClassifierRecipe, source: Source, splits: dict[str, int], *, resume: bool
 ) -> tuple[Classifier, Sequence[nn.BatchNorm2d]]:
-    """The learner, and the layers of its network whose statistics are to be measured."""
+    """The learner, and the layers of its network that still lack their statistics."""
     config = complete_config(recipe, source, splits["training"])
     model = fresh_model(recipe, config)
     check_network(recipe, model, source.shape, source.labels)
     started = start_from(recipe, model, recipe.transfer, load=not resume) if recipe.transfer else Started()
     if any(weight.requires_grad for weight in model.parameters()) != bool(recipe.epochs):
-        wanted = "1 or more" if recipe.epochs == 0 else "0: no weight of it is trained"
-        raise RecipeError(f"recipe {recipe.name!r}: {recipe.epochs} epochs of {recipe.model}, wanted {wanted}")
+        allowed = "needs 1 or more" if recipe.epochs == 0 else "has no weights to train, so it must be 0"
+        raise RecipeError(f"recipe {recipe.name!r}: epochs is {recipe.epochs}; {recipe.model} {allowed}")
     # Through JSON, so that a checkpoint holds plain values only (and no tuples).
     said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
     description = describe(recipe, said, source, splits, started.record)

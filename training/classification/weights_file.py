@@ -1,4 +1,4 @@
-"""A file of weights that no run of ours trained, as the subject of an export."""
+"""A file of weights that were not trained by a run, as the subject of an export."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,36 +20,36 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF: Statistics = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-# What published weights of these were trained with; all others with ImageNet's own statistics.
+# The statistics that the published weights of these were trained with; all others used ImageNet's.
 PUBLISHED = {"googlenet": HALF, "xception": HALF}
 MAX_LABELS_BYTES = 1 << 20
-HELD_OUT = 0.5  # of the images: int8 is calibrated on the others and proved on these
+HELD_OUT = 0.5  # the share of images to check int8 on; it is calibrated on the others
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """The classes in the text file ``path``, one a line.
+    """The classes in the text file ``path``, one per line.
 
     Raises:
-        ExportError: it cannot be read or is no text, has fewer than two lines, an empty one, or one twice.
+        ExportError: it cannot be read or is not text, has fewer than two lines, an empty line, or a label twice.
     """
     try:
         with path.open("rb") as file:
             labels = tuple(file.read(MAX_LABELS_BYTES + 1).decode("utf-8-sig").splitlines())
     except (OSError, UnicodeDecodeError) as error:
-        raise ExportError(f"{path}: no text file of labels ({error})") from error
+        raise ExportError(f"{path}: is not a text file of labels ({error})") from error
     if path.stat().st_size > MAX_LABELS_BYTES:
-        raise ExportError(f"{path}: {path.stat().st_size} bytes; labels have at most {MAX_LABELS_BYTES}")
+        raise ExportError(f"{path}: has {path.stat().st_size} bytes; at most {MAX_LABELS_BYTES} are allowed")
     if len(labels) < 2 or not all(label.strip() for label in labels) or len(set(labels)) < len(labels):
-        raise ExportError(f"{path}: wanted two labels or more, one a line, none of them empty or twice")
+        raise ExportError(f"{path}: it needs two or more labels, one per line, none of them empty or repeated")
     return labels
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of ``model``'s weights, as published or a user's own, and what its classes are called.
+    """A file of weights of ``model``, published or a user's own, and the names of its classes.
 
-    ``mean`` and ``std`` are what pixels in 0..1 were normalised by, a number a channel; None for what the published
-    weights were trained with.
+    ``mean`` and ``std`` normalise pixels in 0..1, one number per channel; None means those that the published weights
+    were trained with.
     """
 
     model: str
@@ -61,11 +61,11 @@ class Weights:
 
 
 def from_weights(weights: Weights, dataset: str | None, data: Path | None) -> Subject:
-    """The model of ``weights``; ``dataset``, a name or a folder of images by class, is what it is measured on.
+    """The model of ``weights``, to be measured on ``dataset``, a name or a folder of images by class, if given.
 
     Raises:
-        ExportError: the file does not fit the model or its labels, or the statistics its input.
-        DataError: the data set cannot be had, or has a class that is no label.
+        ExportError: the file does not fit the model or its labels, or the statistics do not fit its input.
+        DataError: the data set cannot be obtained, or has fewer than two of the labels.
     """
     variant = _variant(weights.model)
     shape = variant.input_shape
@@ -119,6 +119,6 @@ def _statistics(weights: Weights, shape: Shape) -> Statistics:
     mean, std = weights.mean or mean, weights.std or std
     if not len(mean) == len(std) == shape[0]:
         raise ExportError(
-            f"{weights.model} takes {shape[0]} channels; {len(mean)} means and {len(std)} deviations came"
+            f"there are {len(mean)} means and {len(std)} deviations; {weights.model} needs {shape[0]}, one per channel"
         )
     return mean, std

@@ -1,4 +1,4 @@
-"""The commands of this room, one file each.
+"""The commands of `training`, one file each.
 
 Everything heavy is imported inside the commands, so that `lectorium --help` needs none of it.
 """

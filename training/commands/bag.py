@@ -12,11 +12,11 @@ from training.commands.recipe_options import recipe_options
 @click.command()
 @recipe_options
 @click.option("--members", type=click.IntRange(2), default=5, show_default=True)
-@click.option("--output", type=FOLDER, default=Path("runs"), show_default=True, help="Where the runs' folders go.")
+@click.option("--output", type=FOLDER, default=Path("runs"), show_default=True, help="Folder of the runs' folders.")
 def bag(recipe: str, members: int, changes: tuple[str, ...], data: Path | None, output: Path) -> None:
     """Train RECIPE several times, each on examples drawn with replacement.
 
-    The same command goes on where it was killed. The export of all the runs together is one package, which answers
+    If it was killed, the same command resumes it. Exporting all the runs together makes one package, which answers
     with the members' mean.
     """
     with plain_errors():

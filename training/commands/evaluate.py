@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def evaluate(name: str, version: int | None, repository: Path, data: str | None) -> None:
     """Measure the package NAME on the test split.
 
-    It is served by the engine as for a caller; other metrics than the card's are an error.
+    It is measured through the serving engine; metrics that differ from the card's are an error.
     """
     with plain_errors():
         done = _evaluate(repository, name, version, data)
@@ -44,7 +44,7 @@ def _evaluate(repository: Path, name: str, version: int | None, data: str | None
     version = find_version(repository, name, version)
     card = read_card(repository / name / str(version) / CARD)
     if data is not None and isinstance(card, CaptionCard | TextClassifyCard):
-        raise click.UsageError(f"{name} is measured on the set that its card names, without --data")
+        raise click.UsageError(f"{name} is measured on the data set that its card names; leave out --data")
     match card:
         case CaptionCard():
             from training.captioning.evaluate import evaluate as evaluate_captioner

@@ -17,7 +17,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 class FromFile(TypedDict):
-    """What says where weights come from that no run of ours trained."""
+    """The options for weights that were not trained by a run."""
 
     model: str | None
     weights: Path | None
@@ -31,29 +31,29 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
     try:
         return None if value is None else tuple(float(part) for part in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no list of numbers, as in 0.485,0.456,0.406") from None
+        raise click.BadParameter(f"{value!r} is not a list of numbers such as 0.485,0.456,0.406") from None
 
 
 @click.command()
 @click.argument("runs", nargs=-1, type=FOLDER, metavar="[RUN]...")
 @click.option("--name", help="The package's name. [default: the run's]")
-@click.option("--weights-as", type=click.Choice(["float16", "float32"]), help="On disk. [default: float16]")
+@click.option("--weights-as", type=click.Choice(["float16", "float32"]), help="Type on disk. [default: float16]")
 @click.option("--int8", is_flag=True, help="Quantise to 8 bits, calibrated on training images, as <name>-int8.")
 @click.option(
     "--temperature/--no-temperature",
     default=None,
     help="Calibrate the probabilities on the validation split. [default: as the recipe says]",
 )
-@click.option("--deconv/--no-deconv", default=True, show_default=True, help="With the graph behind explain=deconv.")
-@click.option("--model", help="In the place of a RUN: the architecture that --weights are of, as resnet50.")
-@click.option("--weights", type=FILE, help="A state dictionary by torchvision's names; nothing in it is run.")
-@click.option("--labels", type=FILE, help="What its classes are called, one a line.")
-@click.option("--mean", callback=_numbers, help="What --weights want taken off pixels of 0..1. [default: as published]")
-@click.option("--std", callback=_numbers, help="And what they want them divided by. [default: as published]")
-@click.option("--data", help="What --weights are measured on: a folder of images by class, or a published set's name.")
+@click.option("--deconv/--no-deconv", default=True, show_default=True, help="Add the graph for explain=deconv.")
+@click.option("--model", help="Instead of a RUN: the architecture of --weights, such as resnet50.")
+@click.option("--weights", type=FILE, help="A state dictionary with torchvision's names; no code in it is run.")
+@click.option("--labels", type=FILE, help="The names of the classes of --weights, one per line.")
+@click.option("--mean", callback=_numbers, help="The pixel means, in 0..1, for --weights. [default: as published]")
+@click.option("--std", callback=_numbers, help="The pixel deviations, in 0..1, for --weights. [default: as published]")
+@click.option("--data", help="Measure --weights on this: a folder of images by class, or a published set's name.")
 @click.option("--repository", type=FOLDER, default=ZOO, show_default=True, help="Where packages live.")
 @click.option("--version", type=click.IntRange(1), help="[default: the next free one]")
-@click.option("--default", is_flag=True, help="Have it answer the requests for its task that name no model.")
+@click.option("--default", is_flag=True, help="Make it the model for requests of its task that name none.")
 @click.option("--replace", is_flag=True, help="Replace the version if it exists.")
 def export(
     runs: tuple[Path, ...],
@@ -70,12 +70,12 @@ def export(
 ) -> None:
     """Write the package of a finished RUN, of several as one ensemble, or of a file of weights.
 
-    Refuses where the graph differs from torch, or the package misses the accuracy gate.
+    The export fails if the graph's answers differ from torch's or the package misses the accuracy gate.
     """
     if int8 and weights_as:
-        raise click.UsageError("--int8 is another way to store weights than --weights-as")
+        raise click.UsageError("--int8 and --weights-as exclude each other: both say how weights are stored")
     if bool(runs) == bool(_given(from_file)):
-        raise click.UsageError("give one RUN or more, or --model, --weights and --labels")
+        raise click.UsageError("give one or more RUNs, or --model, --weights and --labels, but not both")
     with plain_errors():
         if (task := _task(runs)) in OTHERS:
             if int8 or weights_as or temperature is not None or not deconv or len(runs) > 1:
@@ -91,7 +91,7 @@ def export(
 
 
 def _task(runs: Sequence[Path]) -> str:
-    """That of the first run; of a file of weights, a classifier's."""
+    """The task of the first run; for a file of weights, a classifier's."""
     from training.checkpoint import read_checkpoint
 
     return read_checkpoint(runs[0]).recipe.task if runs else "classify"
@@ -111,7 +111,7 @@ def _write_recogniser(run: Path, repository: Path, name: str | None, version: in
     return write_recogniser(from_run(run), repository, name=name, version=version, replace=replace)
 
 
-# By the task of their run, those that have one way to be stored.
+# The writers of tasks whose weights are always stored as float16, by the task of the run.
 OTHERS: "Mapping[str, Callable[[Path, Path, str | None, int | None, bool], Package]]" = {
     "caption": _write_captioner,
     "classify-text": _write_recogniser,
@@ -143,12 +143,12 @@ def _report(package: "Package", default: bool) -> None:
 
     package = make_default(package) if default else package
     said = package.card.provenance
-    assert said is not None  # of every package that is exported
+    assert said is not None  # every exported package has one
     if said.metrics:
         metrics = ", ".join(f"{name} {value:.4f}" for name, value in said.metrics.items())
         click.echo(f"{package.folder}: test {metrics}, through the serving engine")
     else:
-        click.echo(f"{package.folder}: not measured, for there are no images; give some with --data")
+        click.echo(f"{package.folder}: not measured, because there are no images; give some with --data")
     click.echo(
         f"{size(package):,} bytes, {said.parameters:,} parameters as {said.weights}, {said.macs:,} MACs, "
         f"parity {max(said.parity.values()):.1e}"

@@ -26,9 +26,9 @@ def find_rate(
     steps: int,
     output: Path | None,
 ) -> None:
-    """Train RECIPE for some steps at ever larger learning rates, and suggest one of them.
+    """Train RECIPE for some steps at rising learning rates, and suggest the rate at which the loss falls fastest.
 
-    It is where the loss falls fastest. The picture shows the loss by the rate.
+    The picture shows the loss over the rate.
     """
     with plain_errors():
         from models.registry import find

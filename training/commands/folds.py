@@ -16,7 +16,7 @@ from training.commands.recipe_options import recipe_options
 def folds(recipe: str, of: int, changes: tuple[str, ...], data: Path | None, output: Path | None) -> None:
     """Cross-validate RECIPE: train it once for each fold of the training split, and measure it on that fold.
 
-    The same command goes on where it was killed.
+    If it was killed, the same command resumes it.
     """
     with plain_errors():
         from training.recipe import load_classifier

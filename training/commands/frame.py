@@ -1,4 +1,4 @@
-"""What the commands share: where packages lie, and how what went wrong is said."""
+"""What the commands share: the default folders, and the way errors are reported."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn what a person can put right into one line and exit status 1; a fault of ours keeps its trace."""
+    """Report an error that the user can fix in one line, with exit status 1; any other error keeps its traceback."""
     try:
         yield
     except (TrainingError, LectoriumError) as error:

@@ -11,12 +11,14 @@ from training.commands.frame import FOLDER, plain_errors
 
 @click.command()
 @click.argument("recipe", required=False)
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value, as in epochs=3.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value, such as epochs=3.")
 @click.option("--data", type=FOLDER, help="Train on this folder of images by class, and name the run after it.")
-@click.option("--weights", metavar="PATH", help="Start from these: a package's folder, a run's, or a file of weights.")
+@click.option(
+    "--weights", metavar="PATH", help="Start from the weights of a package's folder, a run's folder, or a file."
+)
 @click.option("--output", type=FOLDER, help="Folder of the run. [default: runs/<name of the recipe>]")
-@click.option("--strict", is_flag=True, help="Stop where a sanity check fails.")
-@click.option("--list", "listing", is_flag=True, help="List the recipes there are.")
+@click.option("--strict", is_flag=True, help="Stop if a sanity check fails.")
+@click.option("--list", "listing", is_flag=True, help="List the shipped recipes.")
 def train(
     recipe: str | None,
     changes: tuple[str, ...],
@@ -28,7 +30,7 @@ def train(
 ) -> None:
     """Train RECIPE, a shipped one (lenet5) or a .toml file.
 
-    The same command goes on with a run that was killed.
+    If the run was killed, the same command resumes it.
     """
     with plain_errors():
         from training.fit import fit
@@ -38,7 +40,7 @@ def train(
             _list()
             return
         if recipe is None:
-            raise click.UsageError("RECIPE is missing; --list names those there are")
+            raise click.UsageError("RECIPE is missing; --list names the shipped ones")
         start = [f"transfer.weights={json.dumps(weights)}"] if weights else []
         settings = load_recipe(recipe, (*start, *changes), data)
         run = output or Path("runs") / settings.name
@@ -49,7 +51,7 @@ def train(
 
 
 def _list() -> None:
-    """One line a recipe: its name, what it trains on what, and what it must reach on the test split."""
+    """Print a line per recipe: its name, the metrics it must reach on the test split, its model and its data set."""
     from models.registry import find
     from training.recipe import shipped
 

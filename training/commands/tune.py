@@ -18,10 +18,12 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command()
 @recipe_options
-@click.option("--space", type=FILE, help="A .toml file: a recipe with ranges in the place of values.")
-@click.option("--set-range", "ranges", multiple=True, metavar="KEY=RANGE", help="As in 'batch_size=[32, 64]'.")
+@click.option("--space", type=FILE, help="A .toml file: a recipe with ranges in place of values.")
+@click.option(
+    "--set-range", "ranges", multiple=True, metavar="KEY=RANGE", help="Search a key, such as 'batch_size=[32, 64]'."
+)
 @click.option("--sampler", type=click.Choice(["grid", "random", "tpe"]), default="tpe", show_default=True)
-@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="How many there shall be in all.")
+@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="The number of trials in all.")
 @click.option(
     "--metric",
     type=click.Choice(["validation_accuracy", "validation_loss"]),
@@ -44,8 +46,8 @@ def tune(
 ) -> None:
     """Search for the values of RECIPE that are best on the validation split.
 
-    A range is {low = 1e-4, high = 0.1, log = true}, of whole numbers where both ends are whole, or a list of values.
-    The same command goes on with a search that was killed. The best recipe is best.toml, for `lectorium train`.
+    A range is {low = 1e-4, high = 0.1, log = true}, of whole numbers if both ends are whole, or a list of values.
+    If the search was killed, the same command resumes it. The best recipe is best.toml, for `lectorium train`.
     """
     with plain_errors():
         from training.errors import RunError
@@ -63,7 +65,7 @@ def tune(
         winner = best(results(search, folder), metric)
         if winner is None:
             raise RunError(
-                f"{folder}: of {trials} trials none is complete; {folder / 'trials.csv'} says how they ended"
+                f"{folder}: none of {trials} trials is complete; {folder / 'trials.csv'} says how they ended"
             )
         click.echo(f"best: {winner}")
         click.echo(f"next: lectorium train {folder / BEST}")

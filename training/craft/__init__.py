@@ -1,1 +1,1 @@
-"""The craft of training: each table of a recipe, beside what it builds."""
+"""The tables that recipes share, each in the module that builds what the table describes."""

@@ -25,12 +25,13 @@ KERNEL = 15
 
 
 class Augmentation(Table):
-    """Random distortions of each training image; 0 leaves one out.
+    """Random distortions of each training image; 0 turns one off.
 
     ``shift``, ``elastic`` and ``crop`` are in pixels, ``rotation`` and ``shear`` in degrees; ``scale``, ``brightness``
-    and ``contrast`` are fractions; all are the largest value of a uniform draw but ``elastic``, the deviation of a
-    smooth displacement field. A crop moves by whole pixels, a shift by parts. Brightness is added, contrast multiplies.
-    ``flip``, from left to right, and ``erase``, a rectangle of 2 to 33 % to black, are probabilities.
+    and ``contrast`` are fractions. Each is the largest value of a uniform draw, except ``elastic``, the deviation of a
+    smooth displacement field. A crop moves by whole pixels, a shift by fractions. Brightness is added; contrast
+    multiplies. ``flip`` (left to right) and ``erase`` (a rectangle of 2 to 33 % of the image, to black) are
+    probabilities.
     """
 
     shift: NonNegative = 0.0
@@ -46,17 +47,17 @@ class Augmentation(Table):
 
 
 def check_augmentation(how: Augmentation, name: str, height: int, width: int) -> None:
-    """Raise RecipeError where the recipe ``name`` moves images of that size by more than their side."""
+    """Raise RecipeError if the recipe ``name`` moves images of that size by more than their shorter side."""
     side = min(height, width)
     for key in ("shift", "elastic", "crop"):
         if (pixels := getattr(how, key)) > side:
             raise RecipeError(
-                f"recipe {name!r}, augmentation.{key}: {pixels:g} pixels; images of {height}x{width} allow {side}"
+                f"recipe {name!r}: augmentation.{key} is {pixels:g}; images of {height}x{width} allow at most {side}"
             )
 
 
 def augment(images: Tensor, how: Augmentation, seed: int) -> Tensor:
-    """Each image (B, C, H, W), in 0..1, distorted by its own draw; outside lies 0.
+    """The ``images`` (B, C, H, W), in 0..1, each distorted by its own draw; pixels from outside are 0.
 
     All randomness comes from ``seed``; the process's generators are left as they were.
     """

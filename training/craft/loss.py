@@ -11,11 +11,11 @@ from training.craft.table import Fraction, Table
 
 
 class Loss(Table):
-    """What a classifier's logits and the labels cost; ``label_smoothing`` spreads that share of a label over all.
+    """The loss of a classifier; ``label_smoothing`` spreads that share of each label evenly over all classes.
 
-    ``cross_entropy`` takes the classes as one choice, ``bce`` as a yes or no each, ``hinge`` wants the right score to
-    be the largest by 1, and ``l1`` and ``l2`` are the absolute and squared differences of the probabilities from the
-    label's. All are sums over the classes and means over the batch.
+    ``cross_entropy`` treats the classes as one choice and ``bce`` as independent yes-or-no choices. ``hinge`` asks that
+    the right score exceed each other one by 1. ``l1`` and ``l2`` are the absolute and squared differences between the
+    probabilities and the label's. All are sums over the classes and means over the batch.
     """
 
     name: Literal["cross_entropy", "bce", "hinge", "l1", "l2"] = "cross_entropy"
@@ -31,13 +31,13 @@ class Loss(Table):
 def loss(how: Loss, logits: Tensor, labels: Tensor) -> Tensor:
     """The mean loss of logits (B, classes) and labels (B,); the entropies are in nats.
 
-    One logit (B, 1) is that of class 1 against class 0.
+    A single logit (B, 1) scores class 1 against class 0.
     """
     return cost(how, predict(how, logits), labels)
 
 
 def predict(how: Loss, logits: Tensor) -> Tensor:
-    """What the loss is convex in, of the logits' shape: probabilities for ``l1`` and ``l2``, else the logits."""
+    """The values that the loss is convex in, in the logits' shape: probabilities for ``l1`` and ``l2``, else logits."""
     if how.name not in ("l1", "l2"):
         return logits
     precise = _precise(logits)
@@ -45,7 +45,7 @@ def predict(how: Loss, logits: Tensor) -> Tensor:
 
 
 def cost(how: Loss, predictions: Tensor, labels: Tensor) -> Tensor:
-    """The mean loss of what `predict` gives, (B, classes), and labels (B,)."""
+    """The mean loss of the ``predictions`` of `predict`, (B, classes), and labels (B,)."""
     if how.name == "cross_entropy" and not _binary(predictions):
         return cross_entropy(predictions, labels, label_smoothing=how.label_smoothing)
     predictions = _precise(predictions)
@@ -62,7 +62,7 @@ def _hinge(scores: Tensor, labels: Tensor) -> Tensor:
     if _binary(scores):
         return (1 - (2 * labels - 1) * scores[:, 0]).relu().mean()
     right = scores.gather(1, labels[:, None])  # (B, 1)
-    # The right class's own term is always max(0, 1).
+    # The right class's own term is always 1; it is subtracted.
     return (scores - right + 1).relu().sum(1).mean() - 1
 
 
@@ -78,5 +78,5 @@ def _binary(predictions: Tensor) -> bool:
 
 
 def _precise(values: Tensor) -> Tensor:
-    """In float32 at least: half precision has too few digits to add up."""
+    """The ``values`` in float32 or better: half precision has too few digits for sums."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

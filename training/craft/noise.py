@@ -17,10 +17,11 @@ HIDDEN = tuple({type(make()) for make in ACTIVATIONS.values()})
 
 
 class Noise(Table):
-    """Deviations of the normal noise that is added in training.
+    """Standard deviations of the normal noise that is added in training.
 
-    To the ``input``, in deviations of the training pixels; to what each activation, ``hidden``, answers; and to the
-    ``weights`` but biases and other vectors: the step is taken with the noisy ones, and moves those without noise.
+    ``input`` is in standard deviations of the training pixels. ``hidden`` applies to the output of each activation.
+    ``weights`` applies to all weights except biases and other vectors: the gradient is that of the noisy weights, and
+    the step moves the weights without noise.
     """
 
     input: NonNegative = 0.0
@@ -29,12 +30,12 @@ class Noise(Table):
 
 
 def perturbed(model: nn.Module, images: Tensor, how: Noise) -> Any:
-    """What ``model`` answers for normalised ``images`` (B, C, H, W) under noise.
+    """The output of ``model`` for normalised ``images`` (B, C, H, W) under noise.
 
-    It is drawn from torch's own generators, as dropout's masks are: whoever seeds them decides it.
+    The noise is drawn from torch's global generators, as dropout's masks are, so seeding them determines it.
 
     Raises:
-        RecipeError: there is to be noise on hidden units, and the model has none.
+        RecipeError: ``how`` has noise on hidden units, and the model has none.
     """
     noisy = _noisy(images, how.input)
     with _hidden(model, how.hidden):
@@ -49,7 +50,7 @@ def perturbed(model: nn.Module, images: Tensor, how: Noise) -> Any:
 def _hidden(model: nn.Module, deviation: float) -> Iterator[None]:
     layers = [module for module in model.modules() if isinstance(module, HIDDEN)] if deviation else []
     if deviation and not layers:
-        raise RecipeError("noise.hidden: the model has no hidden units")
+        raise RecipeError(f"noise.hidden is {deviation:g}; the model has no hidden units, so it must be 0")
     handles = [layer.register_forward_hook(lambda *call: _noisy(call[2], deviation)) for layer in layers]
     try:
         yield

@@ -13,7 +13,7 @@ from training.errors import RecipeError
 
 Name = Literal["sgd", "adagrad", "rmsprop", "adam", "adamw", "lbfgs", "newton", "gauss_newton", "levenberg_marquardt"]
 
-# The keys that each reads besides its name and the learning rate.
+# The keys that each optimiser uses besides its name and the learning rate.
 KEYS: Mapping[Name, tuple[str, ...]] = {
     "sgd": ("momentum", "nesterov", "weight_decay"),
     "adagrad": ("epsilon", "weight_decay"),
@@ -28,16 +28,16 @@ KEYS: Mapping[Name, tuple[str, ...]] = {
 
 
 class Optimiser(Table):
-    """How the weights are moved. A key that the optimiser ``name`` has no use for stays as it is.
+    """How the weights are updated. Setting a key that the optimiser ``name`` does not use is an error.
 
-    ``sgd`` has ``momentum``, Nesterov's unless ``nesterov`` is false; 0 is plain gradient descent. ``decay`` is
-    RMSProp's memory of squared gradients, ``beta1`` and ``beta2`` are Adam's of gradients and of their squares, and
-    ``epsilon`` is added to a root before it divides. ``weight_decay`` is added to the gradient as an L2 penalty's,
-    but for ``adamw``: there it is taken off the weights apart from the gradient (arXiv:1711.05101).
+    ``sgd`` has ``momentum``, Nesterov's unless ``nesterov`` is false; 0 is plain gradient descent. ``decay`` is the
+    decay rate of RMSProp's average of squared gradients; ``beta1`` and ``beta2`` are those of Adam's averages of
+    gradients and of their squares; ``epsilon`` is added to a root before dividing by it. ``weight_decay`` is added to
+    the gradient as an L2 penalty; ``adamw`` instead subtracts it from the weights directly (arXiv:1711.05101).
 
-    The last four take a step with the whole training split. ``lbfgs`` looks along its direction at most
-    ``iterations`` times a step; the others solve for the step (see `training.craft.second_order`), with ``damping`` on
-    the diagonal, and ``learning_rate`` is the share of it that is taken.
+    The last four use the whole training split for each step. ``lbfgs`` makes at most ``iterations`` iterations a step;
+    the others solve for the step (see `training.craft.second_order`), with ``damping`` on the diagonal, and take the
+    share ``learning_rate`` of it.
     """
 
     name: Name
@@ -67,9 +67,9 @@ class Optimiser(Table):
 
 
 def build_optimizer(model: nn.Module, how: Optimiser) -> Optimizer:
-    """The optimiser over ``model``'s parameters; biases and other vectors are not decayed.
+    """The optimiser for ``model``'s parameters; biases and other vectors are not decayed.
 
-    Those for the full batch step by a closure of their own: see `training.craft.second_order`.
+    Full-batch optimisers take a closure of their own kind in each step: see `training.craft.second_order`.
 
     Raises:
         RecipeError: the model has too many weights for the optimiser to solve for.

@@ -6,9 +6,9 @@ from training.craft.table import NonNegative, Table
 
 
 class Penalty(Table):
-    """A price on large weights, added to the loss: ``l1`` sum |w| + ``l2`` / 2 sum w^2.
+    """A penalty on large weights, added to the loss: ``l1`` sum |w| + ``l2`` / 2 sum w^2.
 
-    An optimiser's ``weight_decay`` is the other way to keep weights small; for plain gradient descent it is the same.
+    An optimiser's ``weight_decay`` also keeps weights small; for plain gradient descent it equals ``l2``.
     """
 
     l1: NonNegative = 0.0
@@ -16,7 +16,7 @@ class Penalty(Table):
 
 
 def penalty(model: nn.Module, how: Penalty) -> Tensor:
-    """What the weights of ``model`` cost, a scalar; 0 if nothing is asked."""
+    """The penalty on the weights of ``model``, a scalar; 0 if ``how`` has none."""
     terms: list[Tensor] = []
     if how.l1:
         terms += [how.l1 * weight.abs().sum() for weight in penalised(model)]
@@ -26,9 +26,9 @@ def penalty(model: nn.Module, how: Penalty) -> Tensor:
 
 
 def penalised(model: nn.Module) -> list[nn.Parameter]:
-    """The weights that are kept small: the matrices that are trained.
+    """The weights that the penalty applies to: the matrices that are trained.
 
-    Biases and other vectors only move one value each, so that a penalty on them would make for under-fitting.
+    A bias only shifts one value, so a penalty on biases and other vectors would only cause under-fitting.
     """
     return [weight for weight in model.parameters() if weight.ndim > 1 and weight.requires_grad]
 

@@ -1,4 +1,4 @@
-"""What the recipes of all tasks say."""
+"""The keys that the recipes of all tasks share."""
 
 import json
 from typing import Annotated, Any, Literal, Self
@@ -15,35 +15,37 @@ from training.craft.transfer import Transfer
 
 
 class Clipping(Table):
-    """Bounds a step's gradient: each of its values, or its norm as a vector, is at most ``at`` (0: no bound)."""
+    """Bounds a step's gradient: each of its values, or its norm, is at most ``at`` (0: no bound)."""
 
     by: Literal["norm", "value"] = "norm"
     at: NonNegative = 0.0
 
 
 class AccuracyGate(Table):
-    """The least accuracy, of a package that says classes."""
+    """The least accuracy of a classifier's package."""
 
     accuracy: Share
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    """The values of ``config``, which checkpoints and cards say as JSON."""
+    """Check that ``config`` can be written as JSON, as checkpoints and cards need."""
     try:
         json.dumps(config, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError("wanted finite numbers, words, true or false, and lists and tables of these") from error
+        raise ValueError(
+            "values must be finite numbers, strings, true or false, or lists or tables of these"
+        ) from error
     return config
 
 
 class Recipe(Table):
     """One training run. ``name`` is also the package's; ``config`` replaces values of the model's row.
 
-    ``dataset`` is trained on, or its first ``examples`` if said. ``batch_size`` examples make a batch, or all of them,
-    ``full``. ``ema`` is the decay per step of an average of the weights, which is then what is validated and exported
-    (0: the last weights themselves). ``keep`` says which epoch's weights are exported: the last, or the best by the
-    metric that early stopping looks at. A model without weights to train, such as nearest neighbours, has 0 ``epochs``.
-    ``gate`` has what the package must reach on the test split, through the serving engine, to be exported at all.
+    The run trains on ``dataset``, or on ``examples`` of it if given. A batch has ``batch_size`` examples, or all with
+    ``full``. ``ema`` is the decay per step of an average of the weights, which is then validated and exported (0: the
+    last weights are). ``keep`` says which epoch's weights are exported: the last, or the best by the metric of early
+    stopping. A model without weights to train, such as nearest neighbours, has 0 ``epochs``. ``gate`` has the least
+    metrics on the test split, through the serving engine, without which the package is not exported.
     """
 
     task: str
@@ -68,17 +70,17 @@ class Recipe(Table):
 
     @property
     def targets(self) -> dict[str, float]:
-        """What the gate wants, by metric."""
+        """The gate's least value of each metric."""
         return self.gate.model_dump(exclude_none=True) if self.gate else {}
 
     @property
     def comparable(self) -> bool:
-        """Whether the losses of training and validation are of the same answers, so that their curve says something."""
+        """Whether training and validation measure the same loss, so that their curve can be diagnosed."""
         return True
 
     @property
     def handicaps(self) -> tuple[str, ...]:
-        """What of it makes the loss in training higher than in validation, for the same weights and images."""
+        """The keys that make the training loss higher than the validation loss, for the same weights and images."""
         return ("augmentation",) if self.augmentation != Augmentation() else ()
 
     @model_validator(mode="after")
@@ -94,5 +96,5 @@ class Recipe(Table):
         }
         for words, given in wanted.items():
             if not given:
-                raise ValueError(f"{self.optimiser.name} looks at all examples at each step; wanted {words}")
+                raise ValueError(f"{self.optimiser.name} uses all examples at each step; it requires {words}")
         return self

@@ -12,7 +12,7 @@ from training.craft.table import LARGEST, NonNegative, Table, Whole
 Name = Literal["constant", "fractional", "step", "exponential", "linear", "cosine", "plateau", "table"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-# By how much of itself a loss has to fall to count as better.
+# The relative amount by which a loss has to fall to count as better.
 BETTER = 1e-4
 
 
@@ -20,9 +20,9 @@ class Schedule(Table):
     """The learning rate: a linear rise over ``warmup`` epochs, then as ``name`` says, as a fraction of the recipe's.
 
     With t the epochs since the warm-up, and never below ``least``: ``constant`` 1; ``fractional`` 1 / (1 + ``decay``
-    t); ``step`` times ``factor`` after ``every`` epochs; ``exponential`` ``factor`` ^ t; ``linear`` and ``cosine`` from
-    1 to 0 over ``fall`` epochs (0: all there are); ``plateau`` times ``factor`` when the validation loss has got no
-    better for more than ``patience`` epochs. ``table`` has pairs of an epoch of the run and the rate from there on.
+    t); ``step`` times ``factor`` after each ``every`` epochs; ``exponential`` ``factor`` ^ t; ``linear`` and ``cosine``
+    from 1 to 0 over ``fall`` epochs (0: all that remain); ``plateau`` times ``factor`` when the validation loss has not
+    improved for more than ``patience`` epochs. ``table`` has pairs of an epoch of the run and the rate from then on.
     """
 
     name: Name = "constant"
@@ -38,17 +38,17 @@ class Schedule(Table):
     @model_validator(mode="after")
     def _check_table(self) -> Self:
         if (self.name == "table") != bool(self.table):
-            raise ValueError("a schedule has the pairs of a `table` if that is its name, and only then")
+            raise ValueError("a schedule named 'table' needs the pairs of a `table`; no other schedule takes them")
         epochs = [epoch for epoch, _ in self.table]
         if epochs and (epochs[0] != 0 or any(a >= b for a, b in pairwise(epochs))):
-            raise ValueError(f"the epochs of the table begin at 0 and rise, not {epochs}")
+            raise ValueError(f"the epochs of the table are {epochs}; they must begin at 0 and rise")
         return self
 
 
 def rate(schedule: Schedule, epoch: float, epochs: int, losses: Sequence[float] = ()) -> float:
     """The learning rate at a (fractional) ``epoch`` of ``epochs`` as a fraction of the recipe's.
 
-    ``losses`` are the validation losses of the epochs so far: a plateau looks at them, and at nothing else.
+    ``losses`` are the validation losses of the epochs so far; only a plateau uses them.
     """
     rising = min(epoch / schedule.warmup, 1.0) if schedule.warmup else 1.0
     since = max(epoch - schedule.warmup, 0.0)
@@ -58,7 +58,7 @@ def rate(schedule: Schedule, epoch: float, epochs: int, losses: Sequence[float] 
         fraction = _plateau(schedule, losses)
     else:
         fraction = FALLING[schedule.name](schedule, since, max((schedule.fall or epochs - schedule.warmup), 1e-9))
-    # The first step of a warm-up is small, but not nothing.
+    # The first step of a warm-up is small, but not 0.
     return max(rising, 1e-3) * max(fraction, schedule.least)
 
 
@@ -76,7 +76,7 @@ def _plateau(schedule: Schedule, losses: Sequence[float]) -> float:
     return fraction
 
 
-# The fraction t epochs after the warm-up, with the epochs of a fall.
+# The fraction t epochs after the warm-up; ``fall`` is the number of epochs of a fall to 0.
 FALLING: Mapping[Name, Callable[[Schedule, float, float], float]] = {
     "constant": lambda schedule, t, fall: 1.0,
     "fractional": lambda schedule, t, fall: 1 / (1 + schedule.decay * t),

@@ -1,4 +1,4 @@
-"""Steps that know the curvature of the loss over the whole training split (I2DL V.2 and V.3)."""
+"""Optimisers that use the curvature of the loss over the whole training split (I2DL V.2 and V.3)."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from torch.optim import Optimizer
 
 from training.errors import RecipeError
 
-# Of a model to solve for: the matrix of so many in double precision takes half a gigabyte, and so does its factor.
+# The most parameters to solve for: their matrix in double precision takes half a gigabyte, and so does its factor.
 PARAMETERS = 8_000
-# Values that a column of the matrix and its fellows hold at once in each layer.
+# The most values that the columns of the matrix computed at once hold in the widest layer.
 VALUES = 1 << 22
-# Marquardt's own factor, the least lambda, and how often a step may fail before the place counts as a minimum: at 1e5
-# lambda there is a short step down the gradient, each weight scaled by its curvature.
+# Marquardt's factor, the least lambda, and how often a step may fail before the point counts as a minimum: at a lambda
+# of 1e5 the step is a short one down the gradient, each weight scaled by its curvature.
 FACTOR, SMALLEST, TRIALS = 10.0, 1e-8, 14
-# The share of its largest entry that Marquardt's diagonal has at least: a dead pixel's is 0, and a weight whose unit
-# nothing listens to yet would jump as far as its gradient is small.
+# Entries of Marquardt's diagonal are at least this share of the largest: that of a dead pixel is 0, and a weight whose
+# unit is not used yet would take a huge step.
 LEAST = 1e-2
-# The share of the promised gain that a step must bring: a long step that gains next to nothing only leads astray.
+# The share of the predicted gain that a step must achieve: a long step with almost no gain leads away from the minimum.
 FAIR = 0.25
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised, with its graph: the ``cost`` of ``predictions`` (N, K), a scalar, plus the ``penalty``.
+    """The function to minimise, with its graph: the ``cost`` of ``predictions`` (N, K), a scalar, plus ``penalty``.
 
-    ``cost`` should be convex, such as the cross-entropy of logits or the squared error of probabilities; the
-    ``penalty`` must be a sum over weights, each for itself.
+    ``cost`` should be convex, such as the cross-entropy of logits or the squared error of probabilities; ``penalty``
+    must be a sum of terms that each depend on one weight.
     """
 
     predictions: Tensor
@@ -47,13 +47,13 @@ Closure = Callable[[], Objective]
 
 
 class LBFGS(optim.LBFGS):
-    """Limited-memory BFGS with a strong Wolfe line search of at most ``iterations`` a step (I2DL V.3)."""
+    """Limited-memory BFGS with a strong Wolfe line search, at most ``iterations`` iterations a step (I2DL V.3)."""
 
     def __init__(self, weights: Iterable[Tensor], learning_rate: float, iterations: int) -> None:
         super().__init__(weights, learning_rate, iterations, line_search_fn="strong_wolfe")
 
     def step(self, closure: Closure) -> Tensor:  # type: ignore[override]
-        """Minimise what ``closure`` gives, as often as it is asked; the value before the step."""
+        """Take a step on the objective of ``closure``, which is called several times; return the value before it."""
 
         def evaluate() -> Tensor:
             self.zero_grad()
@@ -67,17 +67,17 @@ class LBFGS(optim.LBFGS):
 class Newton(Optimizer):
     """theta <- theta - alpha (H + lambda I)^-1 gradient, H the Hessian of the objective (I2DL V.2).
 
-    alpha is the ``learning_rate`` and lambda the ``damping``; Newton's own are 1 and 0.
+    alpha is the ``learning_rate`` and lambda the ``damping``; Newton's own method has 1 and 0.
     """
 
     def __init__(self, weights: Iterable[Tensor], learning_rate: float = 1.0, damping: float = 0.0) -> None:
         super().__init__(weights, {"lr": learning_rate, "damping": damping})
 
     def step(self, closure: Closure) -> Tensor:  # type: ignore[override]
-        """Take a step on what ``closure`` gives; the value before it.
+        """Take a step on the objective of ``closure``; return the value before it.
 
         Raises:
-            RecipeError: the damped curvature is not positive, so that the step would not lead downhill.
+            RecipeError: the damped curvature is not positive definite, so the step might not lead downhill.
         """
         with torch.enable_grad():
             objective = closure()
@@ -113,9 +113,9 @@ class Newton(Optimizer):
 
 
 class GaussNewton(Newton):
-    """Newton's step with J^T H J, J of the predictions and H of their cost, in the Hessian's place (I2DL V.3).
+    """Newton's step with J^T H J in place of the Hessian: J of the predictions, H of their cost (I2DL V.3).
 
-    Of a sum of squared errors it is 2 J^T J. With ``damping`` lambda this is Levenberg's method.
+    For a sum of squared errors it is 2 J^T J. With ``damping`` lambda this is Levenberg's method.
     """
 
     def _curvature(self, objective: Objective) -> Tensor:
@@ -125,9 +125,9 @@ class GaussNewton(Newton):
 class LevenbergMarquardt(GaussNewton):
     """theta <- theta - alpha (G + lambda diag G)^-1 gradient, G Gauss and Newton's matrix (I2DL V.3; Marquardt 1963).
 
-    An entry of diag G counts as a hundredth of the largest at least. A step that gains a fair share of what gradient
-    and G promise is taken, and lambda divided by ten; else lambda is multiplied by ten, until one does. ``damping`` is
-    the first lambda. Where no step helps, the weights stay.
+    Entries of diag G are raised to a hundredth of the largest. A step that gains at least a quarter of what the
+    gradient and G predict is taken, and lambda is divided by ten; otherwise lambda is multiplied by ten and the step
+    tried again. ``damping`` is the first lambda. If no step helps, the weights stay unchanged.
     """
 
     def _move(self, slope: Tensor, curvature: Tensor, value: Tensor, closure: Closure) -> None:
@@ -152,9 +152,9 @@ class LevenbergMarquardt(GaussNewton):
 
 
 def hessian(value: Tensor, weights: Sequence[Tensor], width: int = 1) -> Tensor:
-    """The second derivatives (P, P) of the scalar ``value`` with its graph, by all P ``weights``.
+    """The second derivatives (P, P) of the scalar ``value``, which has its graph, by all P ``weights``.
 
-    ``width`` is the number of values in the widest layer, by which the columns that are made at once are counted.
+    ``width`` is the number of values in the widest layer; it limits how many columns are computed at once.
     """
     slope = _flat(grad(value, weights, create_graph=True, materialize_grads=True))  # (P,)
     if not slope.requires_grad:
@@ -183,7 +183,7 @@ def gauss_newton(objective: Objective, weights: Sequence[Tensor]) -> Tensor:
 
 
 def _matrix(products: Callable[[Tensor], Tensor], like: Tensor, width: int) -> Tensor:
-    """The symmetric matrix (P, P) whose ``products`` with rows (R, P) are given; ``like`` has its P values."""
+    """The symmetric matrix (P, P) from its ``products`` with rows (R, P); ``like`` is a vector (P,) of its type."""
     rows = torch.split(torch.eye(len(like), dtype=like.dtype, device=like.device), max(1, VALUES // width))
     matrix = torch.cat([products(part) for part in rows]).detach()
     return (matrix + matrix.T) / 2
@@ -204,7 +204,7 @@ def _diagonal(penalty: Tensor, weights: Sequence[Tensor]) -> Tensor:
 
 
 def _solve(matrix: Tensor, vector: Tensor) -> Tensor | None:
-    """matrix^-1 vector, of a symmetric matrix (P, P); nothing if it is not positive definite."""
+    """matrix^-1 vector, for a symmetric matrix (P, P); None if it is not positive definite."""
     factor, info = torch.linalg.cholesky_ex(matrix)
     if int(info):
         return None

@@ -1,4 +1,4 @@
-"""Early stopping: an end to training when it no longer helps (I2DL VIII.2)."""
+"""Early stopping: ends training when it no longer helps (I2DL VIII.2)."""
 
 from typing import Literal
 
@@ -11,9 +11,9 @@ MODES: dict[Metric, Literal["min", "max"]] = {"validation_loss": "min", "validat
 
 
 class EarlyStopping(Table):
-    """Stop when ``metric`` has not got better by more than ``min_delta`` for ``patience`` epochs (0: never stop).
+    """Stop when ``metric`` has not improved by more than ``min_delta`` for ``patience`` epochs (0: never stop).
 
-    ``metric`` is also by which the best epoch is chosen.
+    ``metric`` also decides which epoch is the best.
     """
 
     patience: Whole = 0
@@ -22,17 +22,17 @@ class EarlyStopping(Table):
 
 
 class Stopper(Callback):
-    """Ends the run as ``how`` says. Says in the checkpoint whether it has, under the key ``Stopper``."""
+    """Ends the run as ``how`` says, and records in the checkpoint, under the key ``Stopper``, whether it has."""
 
     def __init__(self, how: EarlyStopping) -> None:
         super().__init__(how.metric, how.min_delta, how.patience, mode=MODES[how.metric])
 
     @property
     def state_key(self) -> str:
-        """The same for every metric."""
+        """The key in the checkpoint, the same for every metric."""
         return type(self).__name__
 
 
 def has_stopped(callbacks: dict[str, dict[str, object]]) -> bool:
-    """Whether the run whose checkpoint says ``callbacks`` was stopped early."""
+    """Whether the run whose checkpoint has the state ``callbacks`` was stopped early."""
     return bool(callbacks.get(Stopper.__name__, {}).get("stopping_reason", 0))

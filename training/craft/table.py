@@ -1,11 +1,11 @@
-"""What the tables of a recipe have in common."""
+"""The base class and number types of a recipe's tables."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MOST = 2**31 - 1  # of whatever is counted
-LARGEST = 1e37  # number: what an optimiser may still multiply by ten in 32 bits
+MOST = 2**31 - 1  # the largest count
+LARGEST = 1e37  # the largest number: an optimiser may still multiply it by ten in float32
 
 Count = Annotated[int, Field(ge=1, le=MOST)]
 Whole = Annotated[int, Field(ge=0, le=MOST)]

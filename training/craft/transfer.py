@@ -1,4 +1,4 @@
-"""Transfer learning: an old network under a new head (I2DL IX.7 and XI.1)."""
+"""Transfer learning: a trained network under a new head (I2DL IX.7 and XI.1)."""
 
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
@@ -15,8 +15,8 @@ class Transfer(Table):
     """Start from ``weights``, a file of a state dictionary or the folder of a run or of a package, under new heads.
 
     The rest of the network is trained as usual (``full``), at ``factor`` times the learning rate (``slow``), or not at
-    all (``freeze``). ``fresh`` names the modules that start anew: the layer that scores the classes unless said
-    otherwise, nothing if empty.
+    all (``freeze``). ``fresh`` names the modules that get new weights: by default the layers that score the classes;
+    none if empty.
     """
 
     weights: NonEmpty
@@ -25,7 +25,7 @@ class Transfer(Table):
     fresh: tuple[str, ...] | None = None
 
     def heads(self, model: nn.Module) -> tuple[str, ...]:
-        """The modules of ``model`` that start anew."""
+        """The modules of ``model`` that get new weights."""
         return find_heads(model) if self.fresh is None else self.fresh
 
 
@@ -37,7 +37,7 @@ def find_heads(model: nn.Module) -> tuple[str, ...]:
 
 
 def freeze(model: nn.Module, heads: Collection[str]) -> None:
-    """Keep every weight outside ``heads`` as it is, and the averages of the normalisations there."""
+    """Freeze every weight outside ``heads``, and the running averages of the normalisation layers there."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(_inside(name, heads))
     for module in model.modules():

@@ -1,4 +1,4 @@
-"""Data sets: where they come from, what they must be, how they are split, and batches of them."""
+"""Data sets: obtaining them, checking them, splitting them, and making batches."""
 
 from training.data.captions import CaptionSource, CaptionSplit
 from training.data.catalogue import find_captions, find_source, find_texts

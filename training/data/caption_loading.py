@@ -19,10 +19,9 @@ CaptionBatch = tuple[Tensor, Tensor, Tensor, Tensor]
 class CaptionedImages(Dataset[CaptionBatch]):
     """The images of ``split``, each with all of its captions, so that it is encoded once for all of them.
 
-    Indexed by a list of B images: images (B, H, W) or (B, H, W, 3) in uint8; the place in these, (N,), of each
-    caption's image; the captions' tokens (N, T) in int64, from start to end and then pad; and where to
-    look for each word, ``looks`` (N, words, places) in uint8, or nothing, (N, 0, 0). T is ``longest`` words and 2,
-    whatever the batch.
+    A list of B indices gives: images (B, H, W) or (B, H, W, 3) in uint8; the index (N,) of each caption's image among
+    these; the captions' tokens (N, T) in int64, from start to end and then pad; and where to look for each word,
+    ``looks`` (N, words, places) in uint8, or an empty (N, 0, 0). T is ``longest`` + 2, whatever the batch.
 
     Raises:
         DataError: an image has no caption, or a caption has no word.
@@ -31,7 +30,7 @@ class CaptionedImages(Dataset[CaptionBatch]):
     def __init__(self, split: CaptionSplit, vocabulary: Vocabulary, longest: int, looks: Bytes | None = None) -> None:
         for captions in split.captions:
             if not captions or not all(caption.split() for caption in captions):
-                raise DataError(f"captions {captions}: one or more are wanted for each image, of one word or more")
+                raise DataError(f"the captions of an image are {captions}; each image needs one, of at least one word")
         self._images = torch.from_numpy(split.images)
         counts = [len(captions) for captions in split.captions]
         self._starts = np.concatenate(([0], np.cumsum(counts)))
@@ -50,15 +49,15 @@ class CaptionedImages(Dataset[CaptionBatch]):
 
 
 def token_rows(encoded: Sequence[Sequence[int]], length: int) -> Tensor:
-    """The sequences as rows of int64 (N, length), pad after the end.
+    """The sequences as rows of int64 (N, length), padded at the end.
 
     Raises:
-        DataError: one is longer.
+        DataError: a sequence is longer than ``length``.
     """
     rows = torch.full((len(encoded), length), PAD)
     for row, tokens in zip(rows, encoded, strict=True):
         if len(tokens) > length:
-            raise DataError(f"{len(tokens)} tokens in a row of {length}")
+            raise DataError(f"a sequence has {len(tokens)} tokens; at most {length} are allowed")
         row[: len(tokens)] = torch.tensor(tokens)
     return rows
 
@@ -73,7 +72,7 @@ def training_captions(
     world: int = 1,
     looks: Bytes | None = None,
 ) -> DataLoader[CaptionBatch]:
-    """Shuffled batches of ``size`` images over all processes, as `CaptionedImages` gives them; each comes once a pass.
+    """Shuffled batches of `CaptionedImages`, ``size`` images over all processes; a pass has each image once.
 
     Raises:
         DataError: there are fewer images, or rows in a batch, than processes.
@@ -85,7 +84,7 @@ def training_captions(
 def validation_captions(
     split: CaptionSplit, vocabulary: Vocabulary, longest: int, size: int, rank: int = 0, world: int = 1
 ) -> DataLoader[CaptionBatch]:
-    """All images in their order, ``size`` at a time in each process.
+    """All images in order, ``size`` at a time in each process.
 
     Raises:
         DataError: there are fewer images than processes.

@@ -1,4 +1,4 @@
-"""Images with captions: what every such set says of itself, and a split of one in memory."""
+"""Images with captions: the interface of such a data set, and a split of one in memory."""
 
 import re
 from dataclasses import dataclass
@@ -35,13 +35,13 @@ class CaptionSource(Origin, Protocol):
     """A data set of images with captions: lower-case words separated by one space.
 
     ``files`` maps the name of each file that was read to the sha256 of its content. ``mean`` and ``std`` are the
-    training pixels', scaled to 0..1, one for each channel. Everything that reads raises `DataError` where a file
-    cannot be had or does not hold what it should.
+    training pixels', scaled to 0..1, one for each channel. Every method that reads raises `DataError` if a file cannot
+    be obtained or does not hold what it should.
     """
 
     @property
     def title(self) -> str:
-        """What a person calls it."""
+        """Its name for people."""
 
     @property
     def shape(self) -> Shape:
@@ -49,28 +49,28 @@ class CaptionSource(Origin, Protocol):
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Of the training pixels."""
+        """The mean of the training pixels."""
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Of the training pixels."""
+        """The standard deviation of the training pixels."""
 
     @property
     def mirrored(self) -> bool:
-        """Whether a caption still holds of its image mirrored: not where left and right are told apart."""
+        """Whether a caption still describes the mirrored image; false if captions name left and right."""
 
     @property
     def shareable(self) -> bool:
-        """Whether an image may be passed on, as in a package's golden example."""
+        """Whether an image may be redistributed, as in a package's golden example."""
 
     def training(self) -> CaptionSplit:
-        """The examples to learn from."""
+        """The examples to train on."""
 
     def validation(self) -> CaptionSplit:
-        """The examples to choose by."""
+        """The examples to validate on."""
 
     def test(self) -> CaptionSplit:
-        """The test examples: for `evaluate`, and for nothing that chooses weights or settings."""
+        """The test examples: only for `evaluate` and cards, never to choose weights or settings."""
 
     def preprocessing(self, tensor: str) -> Preprocessing:
         """How any image becomes the input ``tensor``."""

@@ -1,4 +1,4 @@
-"""The data sets there are."""
+"""All data sets, by name."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -93,7 +93,7 @@ SOURCES: Mapping[str, PublishedSource] = {
     ),
 }
 
-# By the folder of data.
+# Each is opened with the folder of data.
 CAPTIONED: Mapping[str, Callable[[Path | None], CaptionSource]] = {
     "digit-scenes": lambda folder: DigitScenes(
         digits=find_source("mnist", folder=folder), mean=(0.0669,), std=(0.2149,), counts=COUNTS
@@ -115,42 +115,40 @@ CAPTIONED: Mapping[str, Callable[[Path | None], CaptionSource]] = {
 
 
 def find_captions(dataset: str, folder: Path | None = None) -> CaptionSource:
-    """The set of images with captions ``dataset``, a name of `CAPTIONED`, whose files lie in ``folder``.
+    """The data set of images with captions named ``dataset`` in `CAPTIONED`, with its files in ``folder``.
 
     Raises:
-        DataError: there is no such set.
+        DataError: there is no such data set.
     """
     if dataset not in CAPTIONED:
         known = ", ".join(CAPTIONED)
-        raise DataError(
-            f"no data set with captions {dataset!r}: it is none of {known}{did_you_mean(dataset, CAPTIONED)}"
-        )
+        raise DataError(f"no data set with captions {dataset!r}; there are {known}{did_you_mean(dataset, CAPTIONED)}")
     return CAPTIONED[dataset](folder)
 
 
 def find_texts(dataset: str) -> Declaration:
-    """The texts called ``dataset``.
+    """The texts named ``dataset``.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no such texts.
     """
     source = Declaration()
     if dataset != source.name:
-        raise DataError(f"no texts {dataset!r}: there are those of {source.name!r}")
+        raise DataError(f"no texts {dataset!r}; there are {source.name!r}")
     return source
 
 
 def find_source(
     dataset: str, shape: Shape | None = None, folder: Path | None = None, classes: Sequence[str] = ()
 ) -> Source:
-    """The data set ``dataset``, its images as a network of input ``shape`` (C, H, W) takes them.
+    """The data set ``dataset``, with images for a network of input ``shape`` (C, H, W).
 
-    ``dataset`` is a name of `SOURCES`, whose files lie in ``folder``, or the path of a folder of images by class.
-    ``shape`` is the published images' where it is not given, and ``classes`` chooses some of the labels, which are
-    then numbered in that order.
+    ``dataset`` is a name in `SOURCES`, with its files in ``folder``, or the path of a folder of images by class.
+    ``shape`` is by default that of the published images, and ``classes`` selects some of the labels, which are then
+    numbered in that order.
 
     Raises:
-        DataError: there is no such data set, a folder has no classes, or a label of ``classes`` is not its own.
+        DataError: there is no such data set, a folder has no classes, or ``classes`` has a label that it lacks.
     """
     source: Source
     if dataset in SOURCES:
@@ -158,10 +156,10 @@ def find_source(
         shape = shape or published.shape
     elif Path(dataset).is_dir():
         if shape is None:
-            raise DataError(f"{dataset}: the images of a folder have no size of their own; give a shape")
+            raise DataError(f"{dataset}: images in a folder have no common size; give a shape")
         source = FolderSource(Path(dataset), shape)
     else:
         names, near = ", ".join(SOURCES), did_you_mean(dataset, SOURCES)
-        raise DataError(f"no data set {dataset!r}: it is no folder of images by class, and none of {names}{near}")
+        raise DataError(f"no data set {dataset!r}: it is not a folder, and not one of {names}{near}")
     classes = tuple(classes) or source.labels
     return source if (shape, classes) == (source.shape, source.labels) else View(source, shape, classes)

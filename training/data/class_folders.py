@@ -1,7 +1,7 @@
-"""A folder of images by class: which files there are, of which class, and in which split.
+"""A folder of images by class: lists its files, with the class and the split of each.
 
-``<class>/`` with files at any depth, or ``train/<class>/`` and ``test/<class>/``, where ``val/`` (or
-``validation/``) may stand beside them, or in the place of ``test/``. Hidden files and folders are passed over.
+The layout is ``<class>/`` with files at any depth, or ``train/<class>/`` and ``test/<class>/``; ``val/`` (or
+``validation/``) may be beside them or replace ``test/``. Hidden files and folders are ignored.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """The files of each split; ``test`` is None where the folder has no splits, and ``training`` then holds all."""
+    """The files of each split; if the folder has no splits, ``test`` is None and ``training`` holds all files."""
 
     labels: tuple[str, ...]
     training: tuple[ImageFile, ...]
@@ -37,16 +37,16 @@ class ClassFolders:
 
     @property
     def files(self) -> tuple[ImageFile, ...]:
-        """All there are."""
+        """The files of all splits."""
         return self.training + self.validation + (self.test or ())
 
 
 def list_classes(root: Path) -> ClassFolders:
-    """The classes, in the order of their names, and the files of ``root``, in the order of their paths.
+    """The classes of ``root``, sorted by name, and its files, sorted by path.
 
     Raises:
-        DataError: fewer than two classes or more than `MAX_CLASSES`, a class without a file in the training or test
-            split, more or larger files than are read, a link that leads out, or a folder that may not be read.
+        DataError: there are fewer than two classes or more than `MAX_CLASSES`, a class has no file in the training or
+            test split, there are too many or too large files, a link leads out, or a folder cannot be read.
     """
     try:
         return _list(root)
@@ -66,7 +66,7 @@ def _list(root: Path) -> ClassFolders:
 
 
 def _splits(root: Path) -> dict[str, Path]:
-    """The folder of each split, by ``train``, ``test`` and ``validation``; empty where ``root`` has no splits."""
+    """The folder of each split, by ``train``, ``test`` and ``validation``; empty if ``root`` has no splits."""
     folders = {path.name: path for path in _folders(root)}
     held_out = next((folders[name] for name in VALIDATION if name in folders), None)
     test = folders.get(TEST, held_out)
@@ -76,7 +76,7 @@ def _splits(root: Path) -> dict[str, Path]:
     if held_out and held_out != test:
         splits["validation"] = held_out
     if strange := sorted(set(folders.values()) - set(splits.values())):
-        raise DataError(f"{root}: {TRAIN}/ and {test.name}/ are splits, and then {strange[0].name}/ is none")
+        raise DataError(f"{root}: {strange[0].name}/ is not a split, but {TRAIN}/ and {test.name}/ beside it are")
     return splits
 
 
@@ -87,17 +87,17 @@ def _folders(root: Path) -> list[Path]:
 def _class_names(root: Path, parents: list[Path]) -> tuple[str, ...]:
     labels = tuple(sorted({path.name for parent in parents for path in _folders(parent)}))
     if not 2 <= len(labels) <= MAX_CLASSES:
-        raise DataError(
-            f"{root}: {len(labels)} folders of a class, 2 to {MAX_CLASSES} are wanted: {root.name}/<class>/"
-        )
+        raise DataError(f"{root} has {len(labels)} class folders, {root.name}/<class>/; 2 to {MAX_CLASSES} are allowed")
     for label in labels:
         if not label.isprintable() or label != label.strip():
-            raise DataError(f"{root}: {label!r} is no name of a class: printable characters, no space at either end")
+            raise DataError(
+                f"{root}: {label!r} is no class name; allowed are printable characters without spaces at either end"
+            )
     return labels
 
 
 def _listed(root: Path, parent: Path, labels: tuple[str, ...], *, complete: bool = True) -> tuple[ImageFile, ...]:
-    """The files below ``parent``; every class must have one where the list has to be ``complete``."""
+    """The files below ``parent``; if the list must be ``complete``, every class must have one."""
     found: list[ImageFile] = []
     if parent != root:
         _refuse_links_out(root, parent)
@@ -106,14 +106,14 @@ def _listed(root: Path, parent: Path, labels: tuple[str, ...], *, complete: bool
         for path in _walk(root, parent / name):
             found.append(ImageFile(path, path.relative_to(root).as_posix(), label))
             if len(found) > MAX_FILES:
-                raise DataError(f"{root}: more than {MAX_FILES} files")
+                raise DataError(f"{root} has more than {MAX_FILES} files, the most allowed")
         if complete and len(found) == before:
-            raise DataError(f"{parent / name}: no image of this class")
+            raise DataError(f"{parent / name} has no image; each class needs one")
     return tuple(found)
 
 
 def _walk(root: Path, folder: Path) -> Iterator[Path]:
-    """The files at any depth below ``folder``, where there is one, in the order of their paths."""
+    """The files at any depth below ``folder``, if it exists, sorted by path."""
     _refuse_links_out(root, folder)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name.startswith("."):
@@ -127,14 +127,14 @@ def _walk(root: Path, folder: Path) -> Iterator[Path]:
 
 
 def _refuse_links_out(root: Path, path: Path) -> None:
-    """Links to folders are refused wherever they lead: it may be above themselves."""
+    """Links to folders are refused wherever they lead: a link to a folder above it would never end."""
     if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root.resolve())):
         raise DataError(f"{path} is a link; links to folders, or out of {root}, are not followed")
 
 
 def _refuse_other_than_files(path: Path) -> None:
-    """A pipe or a device would never end."""
+    """Reading a pipe or a device might never end."""
     if not path.is_file():
-        raise DataError(f"{path} is no file")
+        raise DataError(f"{path} is not a regular file")
     if (size := path.stat().st_size) > MAX_BYTES:
-        raise DataError(f"{path} has {size} bytes; files of at most {MAX_BYTES} are read")
+        raise DataError(f"{path} has {size} bytes; at most {MAX_BYTES} are allowed")

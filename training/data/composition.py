@@ -1,4 +1,4 @@
-"""What splits are made of, and whether one speaks for the other (I2DL VI: an unrepresentative split)."""
+"""The classes of splits, and whether the splits are alike (I2DL VI: an unrepresentative split)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ import torch
 
 from training.data.split import Split
 
-# Both must hold: with many examples the smallest difference is significant, with few a large one is chance.
+# Both must hold: with many examples the smallest difference is significant, with few a large one may be chance.
 SIGNIFICANT = 0.001
 NOTABLE = 0.1  # Cramer's V; 0.1 is called a small effect (Cohen 1988)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Of two splits or more.
+    """A comparison of two or more splits.
 
     ``counts`` are the examples of each label in each split. ``chi_square`` with ``degrees`` of freedom tests whether
-    the labels' proportions are the same in all; ``p_value`` is the chance of as much difference where they are, and
-    ``cramers_v``, 0 to 1, how much it is. ``shared`` counts the images of the later splits that are also in the first.
+    the labels' proportions are the same in all; ``p_value`` is the probability of at least this difference if they are,
+    and ``cramers_v``, 0 to 1, is its size. ``shared`` counts the images of the later splits that are also in the first.
     """
 
     labels: tuple[str, ...]
@@ -33,12 +33,12 @@ class Summary:
 
     @property
     def unrepresentative(self) -> bool:
-        """Whether the labels are shared out so unlike that chance does not explain it, and that it matters."""
+        """Whether the labels' proportions differ by more than chance explains, and by enough to matter."""
         return self.p_value < SIGNIFICANT and self.cramers_v > NOTABLE
 
     @property
     def missing(self) -> dict[str, list[str]]:
-        """The labels each split has no example of, for the splits that miss some."""
+        """The labels that a split has no example of, for each split that lacks some."""
         found = {
             name: [label for label, count in zip(self.labels, counts, strict=True) if not count]
             for name, counts in self.counts.items()
@@ -46,7 +46,7 @@ class Summary:
         return {name: labels for name, labels in found.items() if labels}
 
     def words(self) -> list[str]:
-        """What there is to say of it, a sentence each: sizes first, then what is wrong."""
+        """The comparison as sentences: sizes first, then problems."""
         return list(self._sentences())
 
     def _sentences(self) -> Iterator[str]:
@@ -85,7 +85,7 @@ def summary(labels: Sequence[str], splits: Mapping[str, Split]) -> Summary:
 
 
 def _tail(chi_square: float, degrees: int) -> float:
-    """The chance of a greater value."""
+    """The probability of a greater value."""
     if not degrees:
         return 1.0
     half = torch.tensor([degrees / 2, chi_square / 2], dtype=torch.float64)

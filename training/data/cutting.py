@@ -1,4 +1,4 @@
-"""Cutting the examples of a set in those to learn from and those to choose by (I2DL VI)."""
+"""Cuts the examples of a data set into training and validation examples (I2DL VI)."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ Parts = tuple[Rows, Rows]
 
 
 class Fold(Table):
-    """One of ``of`` parts of the examples, the ``index``-th from 0, to validate on; the rest is trained on."""
+    """The ``index``-th (from 0) of ``of`` parts of the examples is for validation, the rest for training."""
 
     index: Whole
     of: Annotated[int, Field(ge=2, le=MOST)]
@@ -24,7 +24,7 @@ class Fold(Table):
     @model_validator(mode="after")
     def _index_is_below(self) -> "Fold":
         if self.index >= self.of:
-            raise ValueError(f"index {self.index}: of {self.of} folds the last is {self.of - 1}")
+            raise ValueError(f"index is {self.index}; {self.of} folds allow 0 to {self.of - 1}")
         return self
 
 
@@ -37,18 +37,18 @@ def cut(
     bootstrap: bool = False,
     examples: int | None = None,
 ) -> tuple[Split, Split]:
-    """The examples of ``source`` that are no test: (training, validation), chosen by ``seed``.
+    """The examples of ``source`` except the test split, as (training, validation), chosen by ``seed``.
 
-    With a ``fold``, the stratified one of that index; with ``bootstrap``, as many draws with replacement as there are
-    examples, and the out-of-bag ones to validate on (Breiman 1996); otherwise the source's own validation split,
-    or ``validation`` examples (as a float: that share of them) held out. ``examples`` limits the training part to
-    so many, in equal proportions of each class.
+    With ``fold``, the validation part is that stratified fold. With ``bootstrap``, the training part is as many draws
+    with replacement as there are examples, and the validation part the examples never drawn (Breiman 1996). Otherwise
+    the validation part is the source's own, or ``validation`` examples (as a float: that share of them). ``examples``
+    limits the training part to that number, in the proportions of its classes.
 
     Raises:
-        DataError: nothing would be left on one side, or both ``fold`` and ``bootstrap`` are asked for.
+        DataError: a part would be empty, or both ``fold`` and ``bootstrap`` are given.
     """
     if fold and bootstrap:
-        raise DataError("a fold and a bootstrap exclude each other: both say what is trained on")
+        raise DataError("fold and bootstrap exclude each other: both say what is trained on")
     training, held_out = source.training(), source.validation()
     if fold or bootstrap:
         whole = training + held_out if held_out else training
@@ -61,7 +61,7 @@ def cut(
 
 
 def hold_out(examples: int, validation: int | float, seed: int) -> Parts:
-    """``validation`` of the rows, or that share of them if it is a float, picked by ``seed``; both parts in order.
+    """Hold out ``validation`` rows, or that share of them if it is a float, chosen by ``seed``; both parts in order.
 
     Raises:
         DataError: ``validation`` leaves nothing to train on, or nothing to validate on.
@@ -76,23 +76,23 @@ def hold_out(examples: int, validation: int | float, seed: int) -> Parts:
 def k_fold(labels: Labels, fold: Fold, seed: int) -> Parts:
     """The rows outside and inside a fold; over all folds of a seed each row is inside once.
 
-    The folds differ by one at most in size, and in the number of each class.
+    The sizes of the folds differ by at most one, and so do their numbers of each class.
 
     Raises:
         DataError: there are more folds than examples.
     """
     if fold.of > len(labels):
         raise DataError(f"{len(labels)} examples are too few for {fold.of} folds")
-    # The classes one after the other, each shuffled, dealt out like cards.
+    # The classes one after the other, each shuffled; every ``of``-th row belongs to the same fold.
     inside = _by_class(labels, seed)[fold.index :: fold.of]
     return np.setdiff1d(np.arange(len(labels)), inside, assume_unique=True), np.sort(inside)
 
 
 def draw(examples: int, seed: int) -> Parts:
-    """As many rows as there are, drawn with replacement, and those that were never drawn; both in order.
+    """As many rows as there are examples, drawn with replacement, and the rows never drawn; both in order.
 
     Raises:
-        DataError: every example was drawn, which only happens to a handful.
+        DataError: every example was drawn, which only happens with very few.
     """
     drawn = np.sort(np.random.default_rng(seed).integers(0, examples, examples))
     left = np.setdiff1d(np.arange(examples), drawn)
@@ -105,16 +105,16 @@ def limit(training: Split, examples: int, seed: int) -> Split:
     """``examples`` rows of ``training``, in the proportions of its classes, in its order.
 
     Raises:
-        DataError: it has fewer.
+        DataError: ``training`` has fewer examples.
     """
     if examples > len(training):
-        raise DataError(f"{examples} examples are asked for, there are {len(training)} to train on")
-    # Evenly spaced over the classes laid end to end, so that each gives its share.
+        raise DataError(f"examples is {examples}; the training split has {len(training)}")
+    # Rows evenly spaced over the classes, one class after the other, keep the proportions.
     spaced = np.arange(examples) * len(training) // examples
     return training[np.sort(_by_class(training.labels, seed)[spaced])]
 
 
 def _by_class(labels: Labels, seed: int) -> Rows:
-    """The rows of the first class, of the second, and so on; those of each in an order that ``seed`` decides."""
+    """The rows of the first class, of the second, and so on; the order within a class depends on ``seed``."""
     order = np.random.default_rng(seed).permutation(len(labels))
     return order[np.argsort(labels[order], kind="stable")]

@@ -1,4 +1,4 @@
-"""The data set of digit scenes: drawn from MNIST, so that it is no file."""
+"""The data set of digit scenes: drawn from MNIST, not read from files of its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from training.data.source import Shape, Source, preprocessing
 from training.data.split import Bytes
 
 Part = Literal["training", "validation", "test"]
-EVERY = 11  # of MNIST's training digits, one in so many is for validation scenes only
+EVERY = 11  # one in so many of MNIST's training digits is for validation scenes only
 COUNTS: Mapping[Part, int] = {"training": 40_000, "validation": 1_000, "test": 2_000}
 
 
@@ -23,9 +23,9 @@ COUNTS: Mapping[Part, int] = {"training": 40_000, "validation": 1_000, "test": 2
 class DigitScenes:
     """A `CaptionSource` of scenes of ``digits``, a `Source` of grey images of one digit each.
 
-    Test scenes are of its test images, training scenes of ten in eleven of its training images, and validation
-    scenes of the others. Their captions name left and right, so no image may be mirrored. ``counts`` is how many
-    scenes each part has; the first ones are the same however many there are.
+    Test scenes use its test images, training scenes ten in eleven of its training images, and validation scenes the
+    others. The captions name left and right, so images must not be mirrored. ``counts`` is the number of scenes in each
+    part; a larger count adds scenes and leaves the earlier ones unchanged.
     """
 
     digits: Source
@@ -42,21 +42,21 @@ class DigitScenes:
 
     @property
     def licence(self) -> str:
-        """Of the digits."""
+        """The licence of the digits."""
         return self.digits.licence
 
     @property
     def homepage(self) -> str:
-        """Of the digits."""
+        """The homepage of the digits."""
         return self.digits.homepage
 
     @property
     def files(self) -> Mapping[str, str]:
-        """Of the digits."""
+        """The files of the digits."""
         return self.digits.files
 
     def scenes(self, part: Part) -> Scenes:
-        """The scenes of ``part`` with all that is known of them, each drawn when it is asked for."""
+        """The scenes of ``part``; each is drawn when it is indexed."""
         if part == "test":
             digits = self.digits.test()
         else:
@@ -68,7 +68,7 @@ class DigitScenes:
     def looks(self, part: Part, grid: tuple[int, int], words: int) -> Bytes:
         """Where to look for each word: (N, words, h * w), the share of each cell of the ``grid`` in 255ths.
 
-        A word without any, and one there is not, has nothing but zeros.
+        The rows of a word that names no place, and of words beyond the caption's end, are zeros.
         """
         found = np.zeros((self.counts[part], words, grid[0] * grid[1]), np.uint8)
         for row, scene in zip(found, self.scenes(part), strict=True):
@@ -78,19 +78,19 @@ class DigitScenes:
         return found
 
     def training(self) -> CaptionSplit:
-        """Scenes to learn from."""
+        """The training scenes."""
         return self._split("training")
 
     def validation(self) -> CaptionSplit:
-        """Scenes to choose by."""
+        """The validation scenes."""
         return self._split("validation")
 
     def test(self) -> CaptionSplit:
-        """Scenes for `evaluate`."""
+        """The test scenes, for `evaluate`."""
         return self._split("test")
 
     def preprocessing(self, tensor: str) -> Preprocessing:
-        """An image on black, as the scenes are."""
+        """Fits an image onto a black background, like that of the scenes."""
         return preprocessing(self.shape, tensor, "pad")
 
     def _split(self, part: Part) -> CaptionSplit:

@@ -1,7 +1,7 @@
-"""The files of a data set: taken where they lie, downloaded where they don't, and never believed unseen.
+"""The files of a data set: downloaded if they are missing, and always verified.
 
-They lie in ``<data>/<data set>/``, where ``<data>`` is what LECTORIUM_DATA names, or ``./data``. A file that is already
-there is taken as it is; one that is not is downloaded. Either way its content must have the published checksum.
+They are in ``<data>/<data set>/``, where ``<data>`` is the folder LECTORIUM_DATA, or ``./data``. A missing file is
+downloaded. The content of every file must have the published checksum.
 """
 
 import gzip
@@ -19,20 +19,20 @@ from pathlib import Path
 from training.errors import DataError
 
 DEFAULT_FOLDER = Path("data")
-READ_ONLY = "set LECTORIUM_DATA to a folder that can be written to, or that has the file"
+READ_ONLY = "set LECTORIUM_DATA to a folder that is writable or has the file"
 OPEN: Mapping[str, type[gzip.GzipFile] | type[lzma.LZMAFile] | type[io.FileIO]] = {
     ".gz": gzip.GzipFile,
     ".xz": lzma.LZMAFile,
-    "": io.FileIO,  # as it is
+    "": io.FileIO,  # not compressed
 }
-MAX_CONTENT = 1 << 30  # bytes; the largest set there is has a tenth of it, and a small file may unpack to anything
+MAX_CONTENT = 1 << 30  # bytes, ten times the largest data set here; a small file may unpack to any size
 
 
 @dataclass(frozen=True)
 class Published:
-    """A file as its hosts publish it, compressed as its ``suffix`` says, or not where that is empty.
+    """A published file, compressed as its ``suffix`` says; an empty suffix means not compressed.
 
-    ``sha256`` is that of its decompressed content, and ``contents`` says what that is.
+    ``sha256`` is the checksum of its decompressed content, and ``contents`` describes that content.
     """
 
     dataset: str
@@ -45,7 +45,7 @@ class Published:
 
 
 def read_file(file: Published, folder: Path | None) -> bytes:
-    """The decompressed, verified content of ``file``, downloaded into ``folder`` first where it is not there.
+    """The decompressed, verified content of ``file``, which is first downloaded into ``folder`` if it is missing.
 
     Raises:
         DataError: no host has it, or its content has another checksum; a bad download leaves nothing behind.
@@ -55,15 +55,15 @@ def read_file(file: Published, folder: Path | None) -> bytes:
         if not file.mirrors:
             compressed = f", compressed as {file.suffix}" if file.suffix else ""
             raise DataError(
-                f"{path} is not there and {file.title} has no public host: put it there, {file.contents} with sha256"
-                f" {file.sha256}{compressed}; or let LECTORIUM_DATA name the folder of {file.dataset}/"
+                f"{path} is missing and {file.title} has no public host: put it there, {file.contents} with sha256"
+                f" {file.sha256}{compressed}; or set LECTORIUM_DATA to the folder that holds {file.dataset}/"
             )
         _download(file, path)
     return _verified(path, file, str(path))
 
 
 def _download(file: Published, path: Path) -> None:
-    """Fetch into a temporary folder beside ``path``; only a file of the right content moves to its place."""
+    """Fetch into a temporary folder beside ``path``; only a verified file is moved to ``path``."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as temporary:
@@ -97,9 +97,9 @@ def _verified(path: Path, file: Published, name: str) -> bytes:
         with OPEN[file.suffix](path) as stream:
             content = stream.read(MAX_CONTENT + 1)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise DataError(f"{name}: not a whole {file.suffix or path.suffix} file ({error})") from error
+        raise DataError(f"{name}: not a complete {file.suffix or path.suffix} file ({error})") from error
     if len(content) > MAX_CONTENT:
-        raise DataError(f"{name}: more than {MAX_CONTENT} bytes of content")
+        raise DataError(f"{name}: has more than {MAX_CONTENT} bytes of content, the most allowed")
     if (found := hashlib.sha256(content).hexdigest()) != file.sha256:
-        raise DataError(f"{name}: the content has sha256 {found}, wanted {file.sha256}")
+        raise DataError(f"{name}: the content has sha256 {found}; expected {file.sha256}")
     return content

@@ -38,35 +38,35 @@ class Flickr8k:
     licence: ClassVar[str] = "photographs belong to Flickr users; research use"
     homepage: ClassVar[str] = "https://hockenmaier.cs.illinois.edu/8k-pictures.html"
     shape: ClassVar[Shape] = (3, 128, 128)
-    # "to the left" is rare in them.
+    # Few of the captions name left or right.
     mirrored: ClassVar[bool] = True
     shareable: ClassVar[bool] = False
 
     def training(self) -> CaptionSplit:
-        """The official 6,000."""
+        """The official 6,000 training images."""
         return self._split(TRAINING)
 
     def validation(self) -> CaptionSplit:
-        """The official 1,000."""
+        """The official 1,000 development images."""
         return self._split(VALIDATION)
 
     def test(self) -> CaptionSplit:
-        """The official 1,000."""
+        """The official 1,000 test images."""
         return self._split(TEST)
 
     def preprocessing(self, tensor: str) -> Preprocessing:
-        """The centre of a photograph, as large as the published ones."""
+        """Crops to the centre of a photograph, at the size of the published ones."""
         return preprocessing(self.shape, tensor, "crop")
 
     def _split(self, name: str) -> CaptionSplit:
         names = parse_names(self._read(name), name)
         captions = parse_captions(self._read(TOKENS), TOKENS)
         if missing := [image for image in names if image not in captions]:
-            raise DataError(f"{TOKENS}: no caption of {len(missing)} images of {name}, {missing[0]} first")
+            raise DataError(f"{TOKENS}: {len(missing)} images of {name} have no caption, the first is {missing[0]}")
         images = parse_named_images(self._read(IMAGES), names, IMAGES)
         _, height, width = self.shape
         if images.shape[1:] != (height, width, 3):
-            raise DataError(f"{IMAGES}: images of {images.shape[1:]}, {(height, width, 3)} are wanted")
+            raise DataError(f"{IMAGES}: its images are {images.shape[1:]}; expected {(height, width, 3)}")
         return CaptionSplit(images, tuple(captions[image] for image in names))
 
     def _read(self, name: str) -> bytes:
@@ -75,24 +75,25 @@ class Flickr8k:
 
 
 def parse_names(content: bytes, name: str) -> tuple[str, ...]:
-    """The file names in the list ``content``, one a line, each once.
+    """The file names in ``content``, one per line, each once.
 
     Raises:
-        DataError: naming ``name``: no text, no name, or one twice.
+        DataError: the content is not text, has no name, or has a name twice; the message begins with ``name``.
     """
     names = tuple(line.strip() for line in _text(content, name).split("\n") if line.strip())
     if not names or len(set(names)) < len(names):
-        raise DataError(f"{name}: {len(names)} file names, {len(set(names))} different; wanted some, each once")
+        raise DataError(f"{name}: has {len(names)} file names, {len(set(names))} different; it needs some, each once")
     return names
 
 
 def parse_captions(content: bytes, name: str) -> dict[str, tuple[str, ...]]:
-    """The normalised captions of each file name, in the order of their numbers; those without a word are left out.
+    """The normalised captions of each file name, in the order of their numbers; captions without a word are left out.
 
-    A name may be of no image: the published captions also speak of photographs that are not published.
+    Some names belong to no image: the published captions include photographs that are not published.
 
     Raises:
-        DataError: naming ``name`` and the line: no text, or a line that is not <name>#<number>, a tab and a caption.
+        DataError: the content is not text, or a line is not <name>#<number>, a tab and a caption; the message has
+            ``name`` and the line.
     """
     found: dict[str, list[tuple[int, str]]] = {}
     for number, line in enumerate(_text(content, name).split("\n"), 1):
@@ -111,4 +112,4 @@ def _text(content: bytes, name: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{name}: no text in UTF-8 ({error})") from error
+        raise DataError(f"{name}: is not text in UTF-8 ({error})") from error

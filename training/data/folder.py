@@ -1,4 +1,4 @@
-"""Any folder of images by class is a data set: a user's own."""
+"""A user's folder of images by class, as a data set."""
 
 import hashlib
 import re
@@ -21,8 +21,8 @@ from training.data.split import Bytes, Split
 from training.data.statistics import Measured
 from training.errors import DataError
 
-MAX_PIXELS = 50_000_000  # of one image, as the service's own default
-NAMED = 5  # of the files that are no images
+MAX_PIXELS = 50_000_000  # of one image, the service's default limit
+NAMED = 5  # how many unreadable files an error names
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class _Files:
 class FolderSource(Measured):
     """The images below ``path``, as `list_classes` finds them, as a `Source` for networks of input ``shape``.
 
-    Photographs of another aspect ratio keep their centre. Where the folder has no test split, `choose_test` makes
+    Images of another aspect ratio are cropped to their centre. If the folder has no test split, `choose_test` makes
     one. ``files`` has one entry, a sha256 over the path and the sha256 of every file.
 
     Raises:
-        DataError: as `list_classes`; when read, also for files that are no images, naming the first few.
+        DataError: as `list_classes`; when read, also for files that are not images, naming the first few.
     """
 
     def __init__(self, path: Path, shape: Shape) -> None:
@@ -52,12 +52,12 @@ class FolderSource(Measured):
         self._preprocessing = self.preprocessing("image")
 
     def preprocessing(self, tensor: str) -> Preprocessing:
-        """The centre of the image, as large as the network takes it."""
+        """Crops to the centre of the image, at the network's input size."""
         return preprocessing(self.shape, tensor, "crop")
 
     def read_training(self) -> Split:
-        """Everything but the validation and the test split; the test's files are only proved to be images."""
-        # Better now than after hours of training.
+        """Everything but the validation and the test split; the test files are only checked to be images."""
+        # A bad test file is reported now, not after hours of training.
         return self._read(self._files.training, self._unreadable(self._files.test, None))
 
     def validation(self) -> Split | None:
@@ -70,7 +70,7 @@ class FolderSource(Measured):
 
     @cached_property
     def files(self) -> Mapping[str, str]:
-        """One sha256 over all: a file that is added, changed, moved or taken away changes it."""
+        """One sha256 over all files: adding, changing, moving or removing a file changes it."""
         everything = self._files.training + self._files.validation + self._files.test
         lines = sorted(f"{file.name}\0{content}\n" for file, content in everything)
         return {"images": hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()}
@@ -95,11 +95,11 @@ class FolderSource(Measured):
         bad = [*bad, *self._unreadable(files, images)]
         if bad:
             more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-            raise DataError(f"{self._path}: {len(bad)} files are no images: {'; '.join(bad[:NAMED])}{more}")
+            raise DataError(f"{self._path}: {len(bad)} files are not images: {'; '.join(bad[:NAMED])}{more}")
         return Split(images, np.array([file.label for file, _ in files], np.int64))
 
     def _unreadable(self, files: Contents, images: Bytes | None) -> list[str]:
-        """Decode ``files`` into ``images``, or into nothing; what is wrong with those that cannot be."""
+        """Decode ``files``, into ``images`` if given; return the problems of those that cannot be decoded."""
         work = partial(self._prepare, files, images)
         return [problem for problem in each(work, range(len(files)), f"{self.title}: decoding") if problem]
 
@@ -108,7 +108,7 @@ class FolderSource(Measured):
         try:
             data = file.path.read_bytes()
             if hashlib.sha256(data).hexdigest() != content:
-                return f"{file.name} (it changes while it is read)"
+                return f"{file.name} (it has changed since it was listed)"
             image = prepare(decode(data, MAX_PIXELS), self._preprocessing)
         except (LectoriumError, OSError) as error:
             return f"{file.name} ({error})"

@@ -19,16 +19,16 @@ MAX_MEMBERS = 1 << 20
 
 
 def parse_images(content: bytes, labels: Sequence[str], name: str) -> Split:
-    """The colour images in the archive ``content``, by their file names, whose folder is their class.
+    """The colour images in the archive ``content``, sorted by file name; an image's folder is its class.
 
     Raises:
-        DataError: naming ``name`` and the member: no archive, a folder that is no class, no image, one of another
-            size than the rest, or more or larger files than are read.
+        DataError: the content is not an archive, a folder is not a class, a file is not an image, sizes differ, or
+            there are too many or too large files; the message has ``name`` and the member.
     """
     with _opened(content, name) as archive:
         rows = [_row(path, file, labels, name) for path, file in _files(archive, name)]
     if len(sizes := {image.shape for _, _, image in rows}) != 1:
-        raise DataError(f"{name}: {len(rows)} images of {len(sizes)} sizes, one size is wanted")
+        raise DataError(f"{name}: {len(rows)} images of {len(sizes)} sizes; all must have the same size")
     rows.sort(key=lambda row: row[:2])
     return Split(np.stack([image for _, _, image in rows]), np.array([label for _, label, _ in rows], np.int64))
 
@@ -36,11 +36,11 @@ def parse_images(content: bytes, labels: Sequence[str], name: str) -> Split:
 def parse_named_images(content: bytes, wanted: Sequence[str], name: str) -> Bytes:
     """The colour images (N, H, W, 3) in the archive ``content`` whose file names are ``wanted``, in that order.
 
-    The others are passed over, unread.
+    Other files are skipped without reading them.
 
     Raises:
-        DataError: naming ``name`` and the member: no archive, one of ``wanted`` is not there or twice there, no image,
-            one of another size than the rest, or more or larger files than are read.
+        DataError: the content is not an archive, one of ``wanted`` is missing or there twice, a file is not an image,
+            sizes differ, or there are too many or too large files; the message has ``name`` and the member.
     """
     images: dict[str, Bytes] = {}
     with _opened(content, name) as archive:
@@ -49,9 +49,9 @@ def parse_named_images(content: bytes, wanted: Sequence[str], name: str) -> Byte
                 raise DataError(f"{name}: {path.name} is there twice")
             images[path.name] = _pixels(path, file, name)
     if missing := [file for file in wanted if file not in images]:
-        raise DataError(f"{name}: {len(missing)} of {len(wanted)} images are not there, {missing[0]} first")
+        raise DataError(f"{name}: {len(missing)} of {len(wanted)} images are missing, the first is {missing[0]}")
     if len(sizes := {image.shape for image in images.values()}) != 1:
-        raise DataError(f"{name}: {len(images)} images of {len(sizes)} sizes, one size is wanted")
+        raise DataError(f"{name}: {len(images)} images of {len(sizes)} sizes; all must have the same size")
     return np.stack([images[file] for file in wanted])
 
 
@@ -61,7 +61,7 @@ def _opened(content: bytes, name: str) -> Iterator[tarfile.TarFile]:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             yield archive
     except tarfile.TarError as error:
-        raise DataError(f"{name}: not a whole tar archive ({error})") from error
+        raise DataError(f"{name}: not a complete tar archive ({error})") from error
 
 
 def _files(
@@ -70,12 +70,12 @@ def _files(
     """Path and content of the files, or of those whose name is in ``wanted``."""
     for count, member in enumerate(archive):
         if count >= MAX_MEMBERS:
-            raise DataError(f"{name}: more than {MAX_MEMBERS} members")
+            raise DataError(f"{name}: has more than {MAX_MEMBERS} members, the most allowed")
         path = PurePosixPath(member.name)
         if not member.isfile() or (wanted is not None and path.name not in wanted):
             continue
         if member.size > MAX_MEMBER:
-            raise DataError(f"{name}: {member.name} has {member.size} bytes, at most {MAX_MEMBER} are read")
+            raise DataError(f"{name}: {member.name} has {member.size} bytes; at most {MAX_MEMBER} are allowed")
         file = archive.extractfile(member)
         assert file is not None
         yield path, file.read()
@@ -84,12 +84,12 @@ def _files(
 def _row(path: PurePosixPath, file: bytes, labels: Sequence[str], name: str) -> tuple[str, int, Bytes]:
     """File name, class and pixels (H, W, 3)."""
     if path.parent.name not in labels:
-        raise DataError(f"{name}: {path} is in no folder of a class")
+        raise DataError(f"{name}: {path} is not in the folder of a class")
     return path.name, labels.index(path.parent.name), _pixels(path, file, name)
 
 
 def _pixels(path: PurePosixPath, file: bytes, name: str) -> Bytes:
-    """(H, W, 3)."""
+    """The pixels of the image ``file``, (H, W, 3)."""
     try:
         image = decode(file, MAX_PIXELS)
     except LectoriumError as error:

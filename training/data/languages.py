@@ -1,4 +1,4 @@
-"""Sentences of many languages, to tell one from the other (I2DL XI: many to one)."""
+"""Sentences of many languages, for language recognition (I2DL XI: many to one)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ LANGUAGES = {
     "vi": "Vietnamese",
     "zh": "Chinese",
 }
-ARTICLES = 31  # and the preamble is the 0th
+ARTICLES = 31  # 30 articles, and the preamble as number 0
 TEST_ARTICLES, VALIDATION_ARTICLES = 6, 3
 
 
@@ -59,10 +59,10 @@ class Texts:
 
 @dataclass(frozen=True)
 class Declaration:
-    """The Universal Declaration of Human Rights in `LANGUAGES`, whose files lie in ``folder``.
+    """The Universal Declaration of Human Rights in `LANGUAGES`, with its files in ``folder``.
 
-    Whole articles are test or validation, the same in all languages, chosen by a hash of their number: no sentence to
-    test on is the translation of one that was learnt.
+    Whole articles are test or validation, the same in all languages, chosen by a hash of their number, so that no test
+    sentence is a translation of a training sentence.
     """
 
     folder: Path = FOLDER
@@ -74,7 +74,7 @@ class Declaration:
 
     @property
     def files(self) -> Mapping[str, str]:
-        """Name of each file and the sha256 of its content."""
+        """The name of each file and the sha256 of its content."""
         return {path.name: sha256(self._read(path)).hexdigest() for path in self._paths()}
 
     def training(self) -> Texts:
@@ -82,11 +82,11 @@ class Declaration:
         return self._texts(articles()[TEST_ARTICLES + VALIDATION_ARTICLES :])
 
     def validation(self) -> Texts:
-        """Of three articles."""
+        """The sentences of three articles."""
         return self._texts(articles()[TEST_ARTICLES:][:VALIDATION_ARTICLES])
 
     def test(self) -> Texts:
-        """Of six articles, for `evaluate`."""
+        """The sentences of six articles, for `evaluate`."""
         return self._texts(articles()[:TEST_ARTICLES])
 
     def _paths(self) -> list[Path]:
@@ -114,37 +114,38 @@ def articles() -> tuple[int, ...]:
 
 
 def parse_sentences(content: bytes, name: str) -> list[tuple[int, str]]:
-    """The number of its article and the text, of each line of ``content``.
+    """The article's number and the text in each line of ``content``.
 
     Raises:
-        DataError: naming ``name`` and the line: it is not a number below `ARTICLES`, a tab and a text in UTF-8.
+        DataError: a line is not a number below `ARTICLES`, a tab and a text in UTF-8; the message has ``name`` and the
+            line.
     """
     found = []
     for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), 1):
         article, tab, text = line.decode("utf-8", "replace").partition("\t")
         known = article.isascii() and article.isdecimal() and int(article) < ARTICLES
         if not (tab and known and text.strip()) or "\ufffd" in text:
-            raise DataError(f"{name}, line {number}: {line[:40]!r} is not the number of an article, a tab and a text")
+            raise DataError(f"{name}, line {number}: {line[:40]!r} is not an article's number, a tab and a text")
         found.append((int(article), text))
     return found
 
 
 def excerpts(texts: Texts, count: int, lengths: tuple[int, int], seed: int) -> Texts:
-    """``count`` pieces of the ``texts``, every language as often as the next, one language after the other.
+    """``count`` pieces of the ``texts``, whose languages take turns.
 
-    A piece starts where a word does, has a length in characters that is drawn from ``lengths`` (least and most), or
-    less where its sentence ends before, and is a function of ``seed`` and its own number.
+    A piece starts at the start of a word. Its length in characters is drawn from ``lengths`` (least and most), or less
+    if its sentence ends before. It is a function of ``seed`` and its own number.
 
     Raises:
-        DataError: a language has no text, or the lengths are none.
+        DataError: a language has no text, or ``lengths`` is no range from 1 or more.
     """
     least, most = lengths
     if not 1 <= least <= most:
-        raise DataError(f"excerpts of {least} to {most} characters: wanted 1 or more, the least first")
+        raise DataError(f"the lengths of excerpts are {least} to {most} characters; they must be 1 or more, in order")
     languages = int(texts.labels.max(initial=-1)) + 1
     rows = [np.flatnonzero(texts.labels == label).tolist() for label in range(languages)]
     if not languages or not all(map(len, rows)):
-        raise DataError(f"excerpts of {len(texts)} texts: a language has none")
+        raise DataError(f"excerpts of {len(texts)} texts: a language has none of them")
     labels = np.arange(count) % languages
     pieces = []
     for number, label in enumerate(labels):
@@ -155,7 +156,7 @@ def excerpts(texts: Texts, count: int, lengths: tuple[int, int], seed: int) -> T
 
 def _piece(text: str, lengths: tuple[int, int], random: Random) -> str:
     length = _any(range(lengths[0], lengths[1] + 1), random)
-    # Where the last words alone would be too short, the piece begins before them; some languages part no words.
+    # A piece starts early enough to have its full length if the text allows; some languages have no spaces.
     last = max(0, len(text) - length)
     starts = [0, *(place for place in range(1, last + 1) if text[place - 1] == " " or " " not in text)]
     return text[_any(starts, random) :][:length].strip()

@@ -1,7 +1,7 @@
 """Batches of a split for Lightning, in an order that is a function of seed and epoch alone.
 
-Of several processes (``world``, as torchrun starts them) each takes its own share of every batch, its ``rank``'s, and
-all have as many batches: a process that had one less would leave the others waiting for ever.
+With several processes (``world``, started by torchrun), each takes the share of every batch that belongs to its
+``rank``. All have the same number of batches: if one had fewer, the others would wait for ever.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from training.data.split import Bytes, Split
 from training.errors import DataError
 
-SOME, AT_ONCE = 256, 64  # images whose statistics speak for all
-LEAST = 2  # rows of a batch to train on, in each process: batch norm has no variance of one
+SOME, AT_ONCE = 256, 64  # images to measure statistics on, in all and in a batch
+LEAST = 2  # rows of a training batch in each process: batch norm needs two for a variance
 
 
 def some_batches(images: Bytes) -> Iterator[Tensor]:
@@ -29,10 +29,10 @@ def some_batches(images: Bytes) -> Iterator[Tensor]:
 class ShuffledBatches(Sampler[list[int]]):
     """Indices of one shuffled pass, ``size`` at a time over all processes, every index once.
 
-    Lightning tells it the epoch, so a resumed run sees the batches that an unbroken one would have.
+    Lightning sets the epoch, so a resumed run sees the same batches as an uninterrupted one.
 
     Raises:
-        DataError: some process would have nothing to do.
+        DataError: a process would have no rows.
     """
 
     def __init__(self, examples: int, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
@@ -43,7 +43,7 @@ class ShuffledBatches(Sampler[list[int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each pass."""
+        """Set the epoch; Lightning calls it before each pass."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -82,7 +82,7 @@ def validation_batches(split: Split, size: int, rank: int = 0, world: int = 1) -
 
 
 def bounds(examples: int, size: int, least: int) -> list[tuple[int, int]]:
-    """First and last row of each batch; a rest of fewer than ``least`` is joined to the batch before it."""
+    """The first row of each batch and the one after its last; fewer than ``least`` rows left over join the last."""
     starts = list(range(0, examples, size))
     if len(starts) > 1 and examples - starts[-1] < least:
         starts.pop()

@@ -22,7 +22,7 @@ TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 @dataclass(frozen=True)
 class PublishedSource(ABC):
-    """A `Source` of the images as published, read from ``<folder>/<name>/``, or downloaded to there.
+    """A `Source` of the images as published, read from ``<folder>/<name>/``, where missing files are downloaded to.
 
     ``files`` maps the name of each file, without its compression, to the sha256 of its decompressed content: the
     compressed bytes may differ from mirror to mirror.
@@ -53,32 +53,32 @@ class PublishedSource(ABC):
         """The official test examples."""
 
     def validation(self) -> Split | None:
-        """None: none of these sets has an official one."""
+        """None: these data sets have no official validation split."""
         return None
 
     def preprocessing(self, tensor: str) -> Preprocessing:
-        """Of the published size."""
+        """Fits images to the published size."""
         return preprocessing(self.shape, tensor, self.fit)
 
     def read(self, name: str) -> bytes:
         """The decompressed, verified content of the published file ``name``.
 
         Raises:
-            DataError: it cannot be had, or has another checksum.
+            DataError: it cannot be obtained, or has another checksum.
         """
         file = Published(self.name, self.title, self.mirrors, name, self.suffix, self.contents, self.files[name])
         return read_file(file, self.folder)
 
     def checked(self, split: Split, name: str) -> Split:
-        """``split``, if its images are of the ``shape`` stated here.
+        """``split``, if its images have the ``shape`` of the data set.
 
         Raises:
-            DataError: naming the file ``name``.
+            DataError: they have another shape; the message begins with the file's ``name``.
         """
         channels, height, width = self.shape
         wanted = (height, width) if channels == 1 else (height, width, channels)
         if split.images.shape[1:] != wanted:
-            raise DataError(f"{name}: images of {split.images.shape[1:]}, {self.title} has {wanted}")
+            raise DataError(f"{name}: its images are {split.images.shape[1:]}; {self.title} has {wanted}")
         return split
 
 
@@ -87,7 +87,7 @@ class IdxSource(PublishedSource):
 
     suffix = ".gz"
     contents = "an idx file"
-    fit = "pad"  # drawn on black, so a border is black too
+    fit = "pad"  # the images are on black, so black borders look the same
 
     def training(self) -> Split:  # noqa: D102
         return self._split(TRAIN)
@@ -102,17 +102,17 @@ class IdxSource(PublishedSource):
                 f"{names[0]} is {images.shape} and {names[1]} is {labels.shape}: not images and their labels"
             )
         if labels.size and labels.max() >= len(self.labels):
-            raise DataError(f"{names[1]}: label {labels.max()}, {self.title} has {len(self.labels)} classes")
-        # A copy, because torch takes no array it may not write to.
+            raise DataError(f"{names[1]}: label {labels.max()}; {self.title} has {len(self.labels)} classes")
+        # A copy, because torch needs a writable array.
         return self.checked(Split(images.copy(), labels.astype(np.int64)), names[0])
 
 
 class ArchiveSource(PublishedSource):
-    """Colour images in a tar archive a split, ``train.tar`` and ``test.tar``, a folder a class."""
+    """Colour images in one tar archive per split, ``train.tar`` and ``test.tar``, with a folder per class."""
 
     suffix = ".xz"
     contents = "a tar archive of <split>/<class>/<number>.jpg"
-    fit = "crop"  # photographs: no border that training never saw
+    fit = "crop"  # photographs have no borders in training, so none are added
 
     def training(self) -> Split:  # noqa: D102
         return self._split("train.tar")

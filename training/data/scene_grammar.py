@@ -1,6 +1,6 @@
-"""What is said of digits on a canvas: a function of which digit lies where, or nothing where that is not clear.
+"""The caption of digits on a canvas: a function of the digits and their positions; none if a position is ambiguous.
 
-The grammar, `group` in the order of the digits' value, so that a scene has one caption::
+The grammar, with groups in the order of their digits' values, so that a scene has exactly one caption::
 
     caption = one place | several [arrangement] | group relation group | group "and" group {"and" group}
     group = one | several
@@ -10,8 +10,8 @@ The grammar, `group` in the order of the digits' value, so that a scene has one 
     arrangement = "in a row" | "in a column"
     relation = "left of" | "right of" | "above" | "below"
 
-A relation holds between all digits of one group and all of the other. Two groups of which none holds are joined by
-"and", as three groups always are.
+A relation holds between all digits of one group and all of the other. Two groups without a relation are joined by
+"and", as three or more groups always are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,10 @@ PLACES = (
     ("in the bottom left", "at the bottom", "in the bottom right"),
 )
 JOINTS = ("left", "right", "above", "below", "and")  # the first words of what joins two groups
-# In pixels, where a centre lies clearly in the first, the second or the last third.
+# The ranges, in pixels, in which a centre is clearly in the first, the second or the last third.
 THIRDS = ((0, 20), (27, 37), (44, SIDE))
-# A distance of `CLEAR` pixels along one axis is seen if at most `SLANT` of it lies across; one below `VAGUE`, or with
-# more than `DIAGONAL` of it across, is no relation; in between nobody could tell, and nothing is said.
+# A distance of `CLEAR` pixels or more along one axis is a relation if that along the other is at most `SLANT` of it. A
+# distance up to `VAGUE`, or with at least `DIAGONAL` of it along the other axis, is none. In between it is ambiguous.
 CLEAR, VAGUE = 8.0, 4.0
 SLANT, DIAGONAL = 0.5, 0.8
 
@@ -41,7 +41,7 @@ Point = tuple[float, float]
 def describe(digits: Sequence[int], centres: Sequence[Point]) -> tuple[str, ...] | None:
     """The caption of ``digits`` (0 to 9, at most four equal ones) with their ``centres`` (x, y), y downwards.
 
-    None where a place, an arrangement or a relation is on the border between two.
+    None if a place, an arrangement or a relation is ambiguous.
     """
     groups = {digit: [c for d, c in zip(digits, centres, strict=True) if d == digit] for digit in sorted(set(digits))}
     phrases = [_group(digit, len(points)) for digit, points in groups.items()]
@@ -54,7 +54,7 @@ def describe(digits: Sequence[int], centres: Sequence[Point]) -> tuple[str, ...]
 
 
 def named_digits(words: Sequence[str]) -> list[int | None]:
-    """The digit that each of ``words`` names, or None: "two" names 2 in "a two", and none in "two sevens"."""
+    """The digit that each of ``words`` names, or None: "two" names 2 in "a two", and no digit in "two sevens"."""
     named: list[int | None] = []
     for before, word in zip(("", *words), words, strict=False):
         singular = word in DIGITS and before in ARTICLES
@@ -63,9 +63,9 @@ def named_digits(words: Sequence[str]) -> list[int | None]:
 
 
 def digits_to_look_at(words: Sequence[str]) -> list[int | None]:
-    """The digit to look at for each of ``words``: the one it names, or, for what joins two groups, the one to come.
+    """The digit to look at for each of ``words``: the one it names, or, for words that join groups, the next one.
 
-    Whether a four is left of a six is seen at the six, when the four is known.
+    To tell that a four is left of a six, one looks at the six after the four.
     """
     named = named_digits(words)
     following: list[int | None] = []
@@ -114,7 +114,7 @@ def _relation(group: Sequence[Point], other: Sequence[Point]) -> str | None:
 
 
 def _outweighs(along: float, across: float) -> bool | None:
-    """Whether a distance ``along`` an axis is seen beside that ``across`` it; None where it is not clear."""
+    """Whether the distance ``along`` an axis is a relation, given that ``across`` it; None if it is ambiguous."""
     if along >= CLEAR and across <= SLANT * along:
         return True
     return False if along <= VAGUE or across >= DIAGONAL * along else None

@@ -1,4 +1,4 @@
-"""What every data set of images by class says of itself, whatever it lies in."""
+"""The interface of every data set, and of those of images by class."""
 
 from collections.abc import Mapping
 from typing import Literal, Protocol
@@ -11,36 +11,36 @@ Shape = tuple[int, int, int]
 
 
 class Origin(Protocol):
-    """What the card says of a data set, whatever it holds."""
+    """What a card says about a data set of any kind."""
 
     @property
     def name(self) -> str:
-        """What the card calls it."""
+        """Its name on a card."""
 
     @property
     def licence(self) -> str:
-        """As its source states it."""
+        """The licence that its source states."""
 
     @property
     def homepage(self) -> str:
-        """Where it comes from."""
+        """The address it comes from."""
 
     @property
     def files(self) -> Mapping[str, str]:
-        """Name of each file that was read and the sha256 of its content."""
+        """The name of each file that was read and the sha256 of its content."""
 
 
 class Source(Origin, Protocol):
-    """A data set whose images come as a network of input ``shape`` (C, H, W) takes them, in uint8.
+    """A data set of images in uint8, prepared for a network of input ``shape`` (C, H, W).
 
     ``files`` maps the name of each file that was read to the sha256 of its content. ``mean`` and ``std`` are the
-    training pixels', scaled to 0..1, one for each channel. Everything that reads raises `DataError` where a file
-    cannot be had or does not hold what it should.
+    training pixels', scaled to 0..1, one for each channel. Every method that reads raises `DataError` if a file cannot
+    be obtained or does not hold what it should.
     """
 
     @property
     def title(self) -> str:
-        """What a person calls it."""
+        """Its name for people."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -52,34 +52,34 @@ class Source(Origin, Protocol):
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Of the training pixels."""
+        """The mean of the training pixels."""
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Of the training pixels."""
+        """The standard deviation of the training pixels."""
 
     def training(self) -> Split:
-        """The examples to learn from."""
+        """The examples to train on."""
 
     def validation(self) -> Split | None:
-        """The examples that the source itself holds out to choose by; None where it leaves that to `cut`."""
+        """The examples that the data set itself holds out for validation; None if `cut` must choose them."""
 
     def test(self) -> Split:
-        """The test examples: for `evaluate`, and for nothing that chooses weights or settings."""
+        """The test examples: only for `evaluate` and cards, never to choose weights or settings."""
 
     def preprocessing(self, tensor: str) -> Preprocessing:
-        """How any image becomes the input ``tensor``; the training images became theirs the same way."""
+        """How any image becomes the input ``tensor``, as the training images did."""
 
 
 def preprocessing(shape: Shape, tensor: str, fit: Literal["stretch", "crop", "pad"]) -> Preprocessing:
-    """The card's word for images of ``shape`` (C, H, W).
+    """The preprocessing on a card, for images of ``shape`` (C, H, W).
 
     Raises:
-        DataError: images have one channel or three.
+        DataError: the number of channels is neither 1 nor 3.
     """
     channels, height, width = shape
     if channels not in (1, 3):
-        raise DataError(f"images of {channels} channels; grey ones have 1 and colour ones 3")
+        raise DataError(f"channels is {channels}; grey images have 1 and colour images 3")
     return Preprocessing(
         tensor=tensor, colour="grey" if channels == 1 else "rgb", height=height, width=width, fit=fit, background=0
     )

@@ -11,7 +11,7 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """Images in uint8, (N, H, W) of grey or (N, H, W, 3) of colour, and their classes (N,), from 0."""
+    """Images in uint8, (N, H, W) if grey or (N, H, W, 3) if in colour, and their classes (N,), from 0."""
 
     images: Bytes
     labels: Labels

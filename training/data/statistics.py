@@ -1,4 +1,4 @@
-"""Mean and standard deviation of pixels, by which a network's input is normalised (I2DL VI)."""
+"""The mean and standard deviation of pixels, used to normalise a network's input (I2DL VI)."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from training.data.split import Bytes, Split
 
 DIGITS = 4
 ROWS = 1024
-# One level of grey: a channel without any contrast is then only centred, and never divided by zero.
+# One level of grey, so that a channel without contrast is not divided by zero.
 LEAST = round(1 / 255, DIGITS)
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of pixels scaled to 0..1, one number for each channel."""
+    """The mean and standard deviation of pixels scaled to 0..1, one number for each channel."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -40,28 +40,28 @@ def _rounded(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple
 
 
 class Measured(ABC):
-    """A source that takes the statistics of its training split when it reads it, and reads it if it has to."""
+    """A source that measures the statistics of its training split when it is read, and reads it for them if needed."""
 
     _statistics: Statistics | None = None
 
     @abstractmethod
     def read_training(self) -> Split:
-        """The examples to learn from, read anew."""
+        """Read the training examples."""
 
     def training(self) -> Split:
-        """The examples to learn from. They are not kept: there may be gigabytes of them."""
+        """The training examples, read on every call: they may be too large to keep."""
         split = self.read_training()
         self._statistics = measure(split.images)
         return split
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Of the training pixels, one number for each channel."""
+        """The mean of the training pixels, one number for each channel."""
         return self._measured().mean
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Of the training pixels, one number for each channel."""
+        """The standard deviation of the training pixels, one number for each channel."""
         return self._measured().std
 
     def _measured(self) -> Statistics:

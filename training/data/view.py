@@ -1,4 +1,4 @@
-"""A data set seen another way: for a network of another input, or only some of its classes."""
+"""A data set with its images prepared for another input size, or with only some of its classes."""
 
 from collections.abc import Mapping
 
@@ -17,8 +17,8 @@ class View(Measured):
     """The `Source` ``source`` with images of ``shape`` (C, H, W) and of ``classes`` only, numbered in that order.
 
     Raises:
-        DataError: one of ``classes`` is not the source's, or comes twice, or there are fewer than two; or the shape
-            is neither grey nor colour.
+        DataError: one of ``classes`` is not the source's or is repeated, there are fewer than two, or the shape is
+            neither grey nor colour.
     """
 
     def __init__(self, source: Source, shape: Shape, classes: tuple[str, ...]) -> None:
@@ -30,15 +30,15 @@ class View(Measured):
             known = did_you_mean(strange[0], source.labels) or f"; it has {', '.join(source.labels)}"
             raise DataError(f"{self.title} has no class {strange[0]!r}{known}")
         if len(set(classes)) != len(classes) or len(classes) < 2:
-            raise DataError(f"classes {', '.join(classes)}: two or more are wanted, each once")
+            raise DataError(f"classes is {', '.join(classes)}; it needs two or more, each once")
 
     @property
     def files(self) -> Mapping[str, str]:
-        """The source's."""
+        """The source's files."""
         return self._source.files
 
     def preprocessing(self, tensor: str) -> Preprocessing:
-        """The source's, for this shape."""
+        """The source's preprocessing, for this shape."""
         return preprocessing(self.shape, tensor, self._source.preprocessing(tensor).fit)
 
     def read_training(self) -> Split:

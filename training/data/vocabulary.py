@@ -17,22 +17,23 @@ MAX_BYTES = 1 << 22
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words, each of which has its place in ``words`` as its token; the first four are `SPECIAL`.
+    """Words, whose positions in ``words`` are their tokens; the first four are `SPECIAL`.
 
     Raises:
-        DataError: the first four are others, or a word is empty, has white space in it, or comes twice.
+        DataError: the first four are others, there are too many words, or a word is empty, contains white space, or is
+            repeated.
     """
 
     words: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if self.words[: len(SPECIAL)] != SPECIAL:
-            raise DataError(f"a vocabulary begins with {' '.join(SPECIAL)}, not with {' '.join(self.words[:4])!r}")
+            raise DataError(f"the vocabulary begins with {' '.join(self.words[:4])!r}; expected {' '.join(SPECIAL)!r}")
         if len(self.words) > MAX_WORDS:
-            raise DataError(f"a vocabulary of {len(self.words)} words, at most {MAX_WORDS} are used")
+            raise DataError(f"the vocabulary has {len(self.words)} words; at most {MAX_WORDS} are allowed")
         for word, count in Counter(self.words).items():
             if count > 1 or word.split() != [word]:
-                raise DataError(f"{word!r} is {'twice in' if count > 1 else 'no word of'} a vocabulary")
+                raise DataError(f"{word!r} is {'repeated' if count > 1 else 'not one word'} in the vocabulary")
 
     def __len__(self) -> int:
         return len(self.words)
@@ -43,23 +44,23 @@ class Vocabulary:
         return {word: token for token, word in enumerate(self.words)}
 
     def encode(self, caption: str, longest: int | None = None) -> list[int]:
-        """Start, the tokens of the words, and end; of more than ``longest`` words, the first.
+        """The start token, the tokens of at most ``longest`` words, and the end token.
 
-        A word that is not in the vocabulary, or that writes a special token, is `UNKNOWN`.
+        A word that is not in the vocabulary, or is spelled like a special token, is `UNKNOWN`.
         """
         known = (self.tokens.get(word, UNKNOWN) for word in caption.split()[:longest])
         return [START, *(token if token > UNKNOWN else UNKNOWN for token in known), END]
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The words before the first end, without pads and starts, separated by a space.
+        """The words before the first end token, without pads and starts, separated by a space.
 
         Raises:
-            DataError: there is no such token.
+            DataError: a token is not in the vocabulary.
         """
         words = []
         for token in tokens:
             if not 0 <= token < len(self.words):
-                raise DataError(f"token {token}: the vocabulary has 0 to {len(self.words) - 1}")
+                raise DataError(f"a token is {token}; the vocabulary has 0 to {len(self.words) - 1}")
             if token == END:
                 break
             if token not in (PAD, START):
@@ -67,20 +68,20 @@ class Vocabulary:
         return " ".join(words)
 
     def write(self, path: Path) -> None:
-        """Write a word a line; the token is the number of the line, from 0."""
+        """Write one word per line; a word's token is the number of its line, from 0."""
         path.write_text("".join(f"{word}\n" for word in self.words), "utf-8", newline="\n")
 
 
 def build_vocabulary(captions: Iterable[Sequence[str]], min_count: int = 1) -> Vocabulary:
-    """Of the words that are at least ``min_count`` times in the ``captions`` of all images, the most frequent first.
+    """The words that occur at least ``min_count`` times in the ``captions`` of all images, the most frequent first.
 
     Raises:
-        DataError: none is, or `Vocabulary` takes one for no word.
+        DataError: there is none, or `Vocabulary` refuses one.
     """
     counts = Counter(word for references in captions for caption in references for word in caption.split())
     kept = sorted((-count, word) for word, count in counts.items() if count >= min_count)
     if not kept:
-        raise DataError(f"no word is {min_count} times in the captions, and a vocabulary needs one")
+        raise DataError(f"min_count is {min_count}; no word occurs that often in the captions")
     return Vocabulary((*SPECIAL, *(word for _, word in kept)))
 
 
@@ -88,12 +89,12 @@ def read_vocabulary(path: Path) -> Vocabulary:
     """The vocabulary in the file ``path``, as `Vocabulary.write` writes it.
 
     Raises:
-        DataError: naming ``path``: it cannot be read, is too large, or is no vocabulary.
+        DataError: the file cannot be read, is too large, or is not a vocabulary; the message begins with ``path``.
     """
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{path} has {size} bytes, a vocabulary has at most {MAX_BYTES}")
-        # No splitlines: it splits at more than ends of lines.
+            raise DataError(f"{path} has {size} bytes; a vocabulary may have at most {MAX_BYTES}")
+        # Not splitlines: it also splits at other characters.
         words = path.read_text("utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error})") from error

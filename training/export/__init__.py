@@ -1,1 +1,1 @@
-"""From a network to an ONNX file: traced, folded, its weights stored small, and proved against torch."""
+"""Turns a network into an ONNX file: traces it, folds it, stores its weights small, and compares it with torch."""

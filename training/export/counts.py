@@ -1,4 +1,4 @@
-"""How large a network is."""
+"""The size of a network: parameters and multiply-accumulates."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ def count_parameters(model: nn.Module) -> int:
 
 @torch.no_grad()
 def count_macs(model: nn.Module, *inputs: Tensor) -> int:
-    """Multiply-accumulates of the convolutions and matrix products for ``inputs``."""
+    """The multiply-accumulates of the convolutions and matrix products for ``inputs``."""
     counter = FlopCounterMode(display=False)
     with counter:
         model(*inputs)

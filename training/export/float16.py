@@ -10,27 +10,29 @@ from torch import Tensor, nn
 
 from training.errors import ExportError
 
-# Smaller tensors aren't worth a node.
+# Tensors with fewer values are not worth another node.
 LEAST = 256
 SUFFIX = "_float16"
 
 
 @torch.no_grad()
 def round_weights(model: nn.Module) -> None:
-    """Round every matrix and kernel of ``model`` to the nearest number of 16 bits; vectors, biases above all, stay.
+    """Round every matrix and kernel of ``model`` to the nearest float16; vectors, such as biases, are left unchanged.
 
     Raises:
-        ExportError: one is too large for 16 bits (above 65,504), or is no number.
+        ExportError: a value is too large for float16 (above 65,504), or is not finite.
     """
     for name, tensor in _matrices(model):
         rounded = tensor.half().to(tensor.dtype)
         if not rounded.isfinite().all():
-            raise ExportError(f"{name} holds {tensor.abs().max():.3g}, which is no float16; try --weights-as float32")
+            raise ExportError(
+                f"{name} has a value of {tensor.abs().max():.3g}; float16 allows up to 65,504: try --weights-as float32"
+            )
         tensor.copy_(rounded)
 
 
 def store_float16(model: onnx.ModelProto) -> None:
-    """Store those initialisers that lose nothing by it in 16 bits, each behind a Cast that is folded at load."""
+    """Store the initialisers that lose nothing by it in 16 bits, each followed by a Cast that is folded at load."""
     graph = model.graph
     large = [
         tensor

@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution before it, as after training both are one linear map; and back."""
+"""Folds batch normalisation into the convolution before it, since both are linear after training; and unfolds it."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,10 +11,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold_normalisation(model: nn.Module, method: str = "forward") -> nn.Module:
-    """A copy of ``model``, for inference, whose convolutions do the batch normalisation that follows them.
+    """A copy of ``model``, for inference, whose convolutions include the batch normalisation that follows them.
 
-    ``method`` is what runs them. W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta. Only what follows a
-    convolution at once and alone is folded: other batch normalisation stays.
+    ``method`` is the method that runs them. W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta. Only batch
+    normalisation that directly follows a convolution, as the only reader of its output, is folded.
     """
     folded = deepcopy(model).eval()
     for convolution, normalisation in list(_pairs(folded, method)):
@@ -29,11 +29,11 @@ def fold_normalisation(model: nn.Module, method: str = "forward") -> nn.Module:
 def unfold_normalisation(
     found: Mapping[str, Tensor], model: nn.Module, method: str = "forward"
 ) -> tuple[dict[str, Tensor], list[nn.BatchNorm2d]]:
-    """The folded weights ``found`` as ``model`` has them, whose convolutions and batch normalisation are apart.
+    """The folded weights ``found`` for ``model``, whose convolutions and batch normalisation are separate.
 
-    What was folded cannot be told from the result, so a convolution keeps W' and its normalisation only adds b': mean
-    0, variance 1, g = sqrt(1 + eps), beta = b'. In inference that answers the same. For training, the layers that are
-    returned want their statistics: `measure_statistics`.
+    The original weights cannot be recovered, so a convolution keeps W' and its normalisation only adds b': mean 0,
+    variance 1, g = sqrt(1 + eps), beta = b'. In inference the answers are the same. Before training, call
+    `measure_statistics` on the layers that are returned.
     """
     values, layers = dict(found), []
     for convolution, normalisation in _pairs(model, method):
@@ -57,10 +57,10 @@ def unfold_normalisation(
 def measure_statistics(
     model: nn.Module, layers: Sequence[nn.BatchNorm2d], forward: Callable[[Tensor], Any], batches: Iterable[Tensor]
 ) -> None:
-    """Give ``layers`` of ``model`` the means and variances of what ``forward`` shows them for ``batches`` of inputs.
+    """Set the means and variances of ``layers`` of ``model`` from their inputs while ``forward`` runs ``batches``.
 
-    Their weights and biases change with them, so that in inference they answer as before; and in training, where each
-    batch has its own statistics, about so too.
+    Their weights and biases are adjusted so that in inference the answers stay the same, and in training, where each
+    batch has its own statistics, approximately so.
     """
     modes = {module: module.training for module in model.modules()}
     seen: dict[nn.BatchNorm2d, list[tuple[Tensor, Tensor]]] = {layer: [] for layer in layers}
@@ -96,9 +96,9 @@ def _set_statistics(layer: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> No
 
 
 def _pairs(model: nn.Module, method: str) -> Iterator[tuple[str, str]]:
-    """The names of each convolution that nothing but a batch normalisation reads, and of that."""
+    """The names of each convolution whose output only a batch normalisation reads, and of that normalisation."""
     if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
-        return  # nothing to trace for: not every model can be
+        return  # not traced in vain: not every model can be traced
     tracer = fx.Tracer()
     tracer.traced_func_name = method
     calls = [node for node in tracer.trace(model).nodes if node.op == "call_module"]

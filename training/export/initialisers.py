@@ -1,4 +1,4 @@
-"""The weights in an exported graph, by the names that they have in torch."""
+"""Reads the weights of an exported graph by their names in torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from models.weights import WeightsError
 from training.export.onnx_file import Floats
 
 QUANTISED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul")
-# What onnx raises for a broken file; TypeError, for a name that is no UTF-8 comes as bytes.
+# What onnx raises for a broken file; TypeError because a name that is not UTF-8 is read as bytes.
 BROKEN = (OSError, DecodeError, ValidationError, ValueError, TypeError)
 # What the exporter may put between a layer and the addition of its bias.
 BETWEEN = ("ReduceMean", "Squeeze")
@@ -22,17 +22,17 @@ BETWEEN = ("ReduceMean", "Squeeze")
 
 @dataclass(frozen=True)
 class Initialisers:
-    """The weights of a graph, in 32 bits and shaped as in torch.
+    """The weights of a graph, in 32 bits and in torch's shapes.
 
-    ``named`` has those under their parameter's name, ``unnamed`` those of layers whose names the exporter has lost
-    because it transposed or reshaped them.
+    ``named`` has weights by their parameter's name, ``unnamed`` those whose names the exporter has lost because it
+    transposed or reshaped them.
     """
 
     named: Mapping[str, Floats]
     unnamed: Sequence[Floats]
 
     def fitted(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Floats]:
-        """All that have a name, and those without one that can only be one of the parameters of these ``shapes``."""
+        """All named weights, and each unnamed weight whose shape fits exactly one missing parameter of ``shapes``."""
         missing = {name: shape for name, shape in shapes.items() if name not in self.named}
         found = dict(self.named)
         for name, shape in missing.items():
@@ -46,17 +46,17 @@ def read_initialisers(path: Path) -> Initialisers:
     """The weights of the ONNX file ``path``.
 
     Raises:
-        WeightsError: it is none, or keeps its weights in another file or in 8 bits.
+        WeightsError: it is not an ONNX file, or keeps its weights in another file or in 8 bits.
     """
     try:
         model = onnx.load(path, load_external_data=False)
-        onnx.checker.check_model(model)  # that no node lacks an input, and that none is below itself
+        onnx.checker.check_model(model)  # checks that no node lacks an input, and that there is no cycle
         graph = model.graph
         if any(node.op_type in QUANTISED for node in graph.node):
-            raise WeightsError(f"{path}: its weights are quantised to 8 bits; wanted a graph with float weights")
+            raise WeightsError(f"{path}: its weights are quantised to 8 bits; give a graph with float weights")
         return _initialisers(graph)
     except BROKEN as error:
-        raise WeightsError(f"{path}: no ONNX file that holds its weights") from error
+        raise WeightsError(f"{path}: is not an ONNX file that holds its weights") from error
 
 
 def _initialisers(graph: GraphProto) -> Initialisers:
@@ -70,7 +70,7 @@ def _initialisers(graph: GraphProto) -> Initialisers:
 
 
 def _floats(graph: GraphProto) -> dict[str, Floats]:
-    """The float initialisers by name; those stored in 16 bits under the name that they have once they are cast."""
+    """The float initialisers by name; those stored in 16 bits have the name of their Cast's output."""
     kinds = (TensorProto.FLOAT, TensorProto.FLOAT16)
     stored = {
         tensor.name: numpy_helper.to_array(_inside(tensor)) for tensor in graph.initializer if tensor.data_type in kinds
@@ -83,24 +83,24 @@ def _floats(graph: GraphProto) -> dict[str, Floats]:
 
 def _inside(tensor: TensorProto) -> TensorProto:
     if tensor.data_location == TensorProto.EXTERNAL:
-        raise ValueError(f"{tensor.name} lies in another file")
+        raise ValueError(f"{tensor.name} is in another file")
     return tensor
 
 
 def _unnamed(graph: GraphProto, values: Mapping[str, Floats]) -> Iterator[tuple[str, Floats]]:
-    """Each weight without a parameter's name, as torch has it, by the output of its layer."""
+    """Each weight without a parameter's name, in torch's shape, with the output of its layer."""
     for node in graph.node:
         weight = values.get(node.input[1]) if node.op_type in ("Conv", "MatMul") else None
         if weight is None or "." in node.input[1]:
             continue
         if node.op_type == "MatMul" and weight.ndim == 2:
             yield node.output[0], weight.T
-        elif node.op_type == "Conv" and weight.shape[2:] == (1, 1):  # of a linear layer, applied to every place
+        elif node.op_type == "Conv" and weight.shape[2:] == (1, 1):  # a linear layer applied to every position
             yield node.output[0], weight[:, :, 0, 0]
 
 
 def _beside_their_bias(graph: GraphProto, named: Mapping[str, Floats]) -> Iterator[tuple[str, str]]:
-    """For each bias that is added apart from its layer: the name of their weight, and the output of the layer."""
+    """For each bias that a separate node adds: the name of the layer's weight, and the output of the layer."""
     makers = {output: node for node in graph.node for output in node.output}
     for node in graph.node:
         biases = [name for name in node.input if name in named and name.endswith(".bias")]
@@ -110,7 +110,7 @@ def _beside_their_bias(graph: GraphProto, named: Mapping[str, Floats]) -> Iterat
 
 
 def _layer(makers: Mapping[str, NodeProto], output: str) -> str:
-    """What the layer below ``output`` answers."""
+    """The output of the layer that ``output`` comes from, through the nodes of `BETWEEN`."""
     while (node := makers.get(output)) is not None and node.op_type in BETWEEN:
         output = node.input[0]
     return output

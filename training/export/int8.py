@@ -17,17 +17,17 @@ from training.export.pixels import LEVELS, Pixels, enter_quantised, fold_pixels
 
 IMAGES = 512
 ROWS = 16
-# What ONNX Runtime runs in 8 bits. The rest, normalisation of the pixels and softmax, stays in 32.
+# The operators that are run in 8 bits. The rest, normalisation of the pixels and softmax, stays in 32.
 OPERATORS = ["Conv", "Gemm", "MatMul", "Add", "MaxPool", "Concat", "Relu", "Pad"]
 LAYERS = ("Conv", "Gemm", "MatMul")
 
 
 def quantise(model: onnx.ModelProto, images: Bytes, path: Path, mean: Sequence[float], std: Sequence[float]) -> None:
-    """Write ``model``, whose one input is images, with weights in 8 bits, by output channel, and activations in 8 bits.
+    """Write ``model``, whose one input is images, with 8-bit weights, scaled by output channel, and 8-bit activations.
 
-    An activation's range is that which it has on ``images``. The pixels, which the model normalises by ``mean`` and
-    ``std``, are 8 bits as they come. The last layer above each output and what follows stay in 32.
-    Weights use 7 of their 8 bits: without VNNI, x86 saturates the sum of two products of full ones.
+    An activation's range is its range on ``images``. The pixels, which the model normalises by ``mean`` and ``std``,
+    enter as the 8-bit numbers they are. The last layer before each output, and what follows it, stay in 32 bits.
+    Weights use 7 of their 8 bits: without VNNI, x86 saturates the sum of two products of 8-bit ones.
     """
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
@@ -71,14 +71,14 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]
 
 
 def _named(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same with shapes, and with the word that it needs no simplifying, which torch's export has done."""
+    """``model`` with shapes, and marked as pre-processed: torch's export has already simplified it."""
     shaped = onnx.shape_inference.infer_shapes(model)
     onnx.helper.set_model_props(shaped, {"onnx.quant.pre_process": "onnxruntime.quant"})
     return shaped
 
 
 def _head(model: onnx.ModelProto) -> list[str]:
-    """The names of the nodes from the nearest layers above the outputs down to these."""
+    """The names of the nodes from the last layer before each output to the output."""
     makers = {output: node for node in model.graph.node for output in node.output}
     found, waiting = set(), [output.name for output in model.graph.output]
     while waiting:
@@ -92,14 +92,14 @@ def _head(model: onnx.ModelProto) -> list[str]:
 
 
 def some(images: Bytes, seed: int) -> Bytes:
-    """At most `IMAGES` of ``images``, chosen by ``seed``, in their order."""
+    """At most `IMAGES` of ``images``, chosen by ``seed``, in order."""
     chosen = np.random.default_rng(seed).permutation(len(images))[:IMAGES]
     return images[np.sort(chosen)]
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the quantiser's hints, which it gives to the root logger."""
+    """Suppress the quantiser's hints, which it logs to the root logger."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)

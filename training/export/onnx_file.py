@@ -1,4 +1,4 @@
-"""Writing a module as one ONNX file, and proving that it computes what torch does."""
+"""Writes a module as one ONNX file, and checks that it computes what torch does."""
 
 import inspect
 import logging
@@ -25,17 +25,17 @@ Answers = dict[str, npt.NDArray[Any]]
 
 
 class Exported(Protocol):
-    """What becomes a graph: a module that says how its ``outputs`` are called."""
+    """A module to export, which names its ``outputs``."""
 
     @property
     def outputs(self) -> Sequence[str]:
-        """Their names, in order."""
+        """The names of the outputs, in order."""
 
     def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The tensors of ``outputs``."""
 
     def eval(self) -> "Exported":
-        """Itself, for inference."""
+        """The module itself, in evaluation mode."""
 
 
 def trace(
@@ -44,11 +44,11 @@ def trace(
     outputs: Sequence[str],
     free: Mapping[str, Mapping[int, Any]] = MappingProxyType({}),
 ) -> onnx.ModelProto:
-    """``module``, whose inputs are like ``examples`` and whose answers are called ``outputs``, for any batch size.
+    """``module`` as a graph for any batch size, with inputs like ``examples`` and outputs named ``outputs``.
 
-    ``free`` are further dimensions of inputs that may have any size.
+    ``free`` has further dimensions of inputs that may have any size.
     """
-    # torch 2.13 remembers how it ran a recurrent layer of one length, and would fix that length in the graph.
+    # torch 2.13 caches how it ran a recurrent layer for one length, and would fix that length in the graph.
     for layer in (torch.ops.aten.gru.input, torch.ops.aten.lstm.input):
         layer._dispatch_cache.clear()
     batch = torch.export.Dim("batch")
@@ -57,10 +57,10 @@ def trace(
     with warnings.catch_warnings():
         # torch 2.13 copies a tree whose class its own pytree module has deprecated.
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
-        # Its recurrent layers are traced by a check that it has deprecated, and keep their weights a second time.
+        # Tracing torch's recurrent layers uses a deprecated check, and they keep a second list of their weights.
         warnings.filterwarnings("ignore", "_check_is_size will be removed", FutureWarning)
         warnings.filterwarnings("ignore", "The tensor attributes self.recurrence._flat_weights", UserWarning)
-        # Several inputs have the one batch.
+        # Several inputs share the batch dimension.
         warnings.filterwarnings("ignore", ".*The axis name: batch will not be used", UserWarning)
         program = torch.onnx.export(
             module.eval(),
@@ -79,7 +79,7 @@ def trace(
 
 
 def _dynamic(module: nn.Module, free: Sequence[Mapping[int, Any]], names: Sequence[str]) -> Any:
-    """The ``free`` dimensions of each input, also of those that ``module`` takes as one starred argument."""
+    """The ``free`` dimensions of each input, including those that ``module`` takes as one starred argument."""
     parameters = inspect.signature(module.forward).parameters.values()
     plain = [each.name for each in parameters if each.kind is not each.VAR_POSITIONAL]
     if len(plain) == len(parameters):
@@ -94,7 +94,7 @@ def save(model: onnx.ModelProto, path: Path) -> None:
 
 
 def strip(model: onnx.ModelProto) -> None:
-    """Remove the exporter's notes for debugging, stack traces with file names above all; the rest stays."""
+    """Remove the exporter's debugging information, such as stack traces with file names."""
     del model.graph.value_info[:]
     _strip(model)
     _strip(model.graph)
@@ -117,17 +117,19 @@ def _strip(message: Any) -> None:
 
 
 def open_onnx(path: Path) -> ort.InferenceSession:
-    """The file on this machine's processor."""
+    """A session of the file ``path`` on the CPU."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def check_parity(differences: dict[str, float]) -> None:
-    """Raise ExportError where a difference is above 1e-5."""
+    """Raise ExportError if a difference is above 1e-5."""
     for batch, difference in differences.items():
         if not difference <= PARITY_LIMIT:
-            raise ExportError(f"parity, batch {batch}: differs from torch by {difference:.2e}, over {PARITY_LIMIT}")
+            raise ExportError(
+                f"parity, batch {batch}: differs from torch by {difference:.2e}; at most {PARITY_LIMIT} is allowed"
+            )
 
 
 def differences(
@@ -135,8 +137,8 @@ def differences(
 ) -> dict[str, float]:
     """The largest difference between the file under ONNX Runtime and torch, for each batch size.
 
-    It is absolute, but for an output with values above 1, such as activation maps: there it is a share of the largest.
-    The rows of ``inputs`` are repeated where a batch has more.
+    It is absolute; for an output with values above 1, such as activation maps, it is a share of the largest value. The
+    rows of ``inputs`` are repeated if a batch has more.
 
     Raises:
         ExportError: the shapes differ.
@@ -155,7 +157,7 @@ def differences(
 
 def _difference(found: Floats, wanted: Floats, where: str) -> float:
     if found.shape != wanted.shape:
-        raise ExportError(f"{where}: the graph answers {found.shape}, torch {wanted.shape}")
+        raise ExportError(f"{where}: the graph's output is {found.shape}; torch's is {wanted.shape}")
     return float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
 
 

@@ -1,4 +1,4 @@
-"""Bytes of an image as the 8-bit numbers they are: into the first convolution with no detour by float."""
+"""Feeds an image's bytes directly into a quantised graph's first convolution, without a conversion to float."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from onnx import NodeProto, helper, numpy_helper
 
 LEVELS = 255
 MOVES = ("Transpose", "Unsqueeze")
-# Of `models.layers.pixels`: to float, to 0..1, less the mean, by the deviation.
+# The operators of `models.layers.pixels`: to float, to 0..1, minus the mean, divided by the deviation.
 NORMALISATION = ("Cast", "Div", "Sub", "Div")
 
 
@@ -23,10 +23,10 @@ class Pixels(NamedTuple):
 
 
 def fold_pixels(model: onnx.ModelProto, mean: Sequence[float], std: Sequence[float]) -> Pixels | None:
-    """Let the first convolutions of ``model`` normalise the pixels, and subtract one ``zero`` of all channels before.
+    """Fold the normalisation of pixels into the first convolutions of ``model``, except one ``zero`` for all channels.
 
-    W' = W / s, b' = b + sum W (zero / 255 - m) / s. It is exact but for what convolutions pad with: zeros, which were
-    the mean and are now ``zero``, the nearest grey. None, and nothing done, where something else reads the pixels.
+    W' = W / s, b' = b + sum W (zero / 255 - m) / s. This is exact except for padding: it stood for the mean, and now
+    stands for ``zero``, the nearest grey. If anything else reads the pixels, ``model`` is unchanged, and None returned.
     """
     graph = model.graph
     levels = graph.input[0].name
@@ -52,7 +52,7 @@ def fold_pixels(model: onnx.ModelProto, mean: Sequence[float], std: Sequence[flo
 
 
 def enter_quantised(model: onnx.ModelProto, pixels: Pixels) -> None:
-    """In the quantised ``model``, take ``levels`` for what the quantisation of ``values`` gave: they are the same."""
+    """In the quantised ``model``, replace the quantised ``values`` by ``levels``, which are equal."""
     graph = model.graph
     (quantise,) = _readers(graph, pixels.values)
     for node in _readers(graph, quantise.output[0]):
@@ -76,7 +76,7 @@ def _readers(graph: onnx.GraphProto, tensor: str) -> list[NodeProto]:
 
 
 def _chain(graph: onnx.GraphProto, tensor: str) -> list[NodeProto]:
-    """The nodes that normalise ``tensor``, each read by nothing but the next; none where it is not so."""
+    """The nodes that normalise ``tensor``, each read only by the next one; empty if there is no such chain."""
     chain: list[NodeProto] = []
     for kind in NORMALISATION:
         readers = _readers(graph, tensor)
@@ -88,7 +88,7 @@ def _chain(graph: onnx.GraphProto, tensor: str) -> list[NodeProto]:
 
 
 def _convolutions(graph: onnx.GraphProto, tensor: str) -> list[NodeProto]:
-    """What reads ``tensor``, if they are convolutions with weights of their own over all channels; else none."""
+    """The readers of ``tensor`` if all are convolutions over all channels with weights of their own; else none."""
     readers = _readers(graph, tensor)
     uses = [name for node in graph.node for name in node.input]
     own = {tensor.name for tensor in graph.initializer if uses.count(tensor.name) == 1}

@@ -1,1 +1,1 @@
-"""Recognisers of languages: trained on pieces of text, measured through the serving engine."""
+"""Language recognisers: trained on pieces of text, measured through the serving engine."""

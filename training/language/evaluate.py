@@ -1,4 +1,4 @@
-"""Measuring a recogniser of languages as a caller meets it: through the serving engine, on sentences and pieces."""
+"""Measures a language recogniser through the serving engine, on sentences and pieces of them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from training.packages import size
 
 AT_ONCE = 32  # texts
 PIECES = 2_800
-SHORT = 20  # characters of the pieces that are hard
-TOLERANCE = 5e-3  # by which a metric may differ from the card's
+SHORT = 20  # characters of a piece: short pieces are harder
+TOLERANCE = 5e-3  # how far a metric may differ from the card's
 
 
 def evaluate(repository: Path, name: str, version: int | None = None) -> Evaluation:
@@ -26,8 +26,8 @@ def evaluate(repository: Path, name: str, version: int | None = None) -> Evaluat
 
     Raises:
         EvaluationError: there is no such package, or the texts have changed.
-        DataError: its card names texts that there are not.
-        InvalidPackage: the package contradicts itself, or recognises no languages.
+        DataError: the card names texts that do not exist.
+        InvalidPackage: the package contradicts itself, or is not a language recogniser's.
     """
     package = open_package(repository, name, version)
     card = package.text_classifier
@@ -45,7 +45,7 @@ def evaluate(repository: Path, name: str, version: int | None = None) -> Evaluat
 
 
 def measure(repository: Path, package: Package, source: Declaration) -> dict[str, float]:
-    """``accuracy`` on the sentences of the test split, and ``accuracy_20`` on pieces of 20 characters of them."""
+    """``accuracy`` on the test split's sentences, and ``accuracy_20`` on pieces of 20 characters of them."""
     test = source.test()
     return {
         "accuracy": _accuracy(repository, package, test),
@@ -59,7 +59,7 @@ def _accuracy(repository: Path, package: Package, texts: Texts) -> float:
 
 
 def ask(repository: Path, package: Package, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-    """The probabilities (N, labels) of the texts, as served."""
+    """The probabilities (N, labels) that the engine gives for ``texts``."""
     return asyncio.run(_ask(repository, package, texts))
 
 

@@ -1,4 +1,4 @@
-"""Training a recogniser of languages on Lightning: many bytes to one language (I2DL XI.2)."""
+"""Trains a language recogniser on Lightning: many bytes to one language (I2DL XI.2)."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -27,11 +27,11 @@ class LanguageLearner(Learner):
 
     @property
     def fresh(self) -> Collection[str]:
-        """Nothing is transferred."""
+        """No modules: nothing is transferred."""
         return ()
 
     def cross_entropies(self, network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
-        """Of the languages."""
+        """The mean cross-entropy of the languages."""
         texts, labels = batch
         return (cross_entropy(network(texts), labels),)
 
@@ -41,7 +41,7 @@ class LanguageLearner(Learner):
         return self._loss("train", batch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """The same of texts to choose by."""
+        """Measure the cross-entropy and accuracy of a validation batch."""
         self._loss("validation", batch)
 
     def _loss(self, stage: str, batch: Batch) -> Tensor:
@@ -53,14 +53,14 @@ class LanguageLearner(Learner):
 
 
 def trimmed(batch: Batch) -> Batch:
-    """``batch`` without the places that all of its texts leave empty."""
+    """``batch`` cut to the length of its longest text."""
     texts, labels = batch
     longest = max(1, int((texts != PADDING).sum(1).max()))
     return texts[:, :longest], labels
 
 
 def batches(texts: Texts, size: int, world: World, seed: int | None = None) -> DataLoader[tuple[Tensor, ...]]:
-    """This process's share of batches of ``size`` texts, shuffled by ``seed`` or in their order.
+    """This process's share of batches of ``size`` texts, shuffled by ``seed`` or in order without one.
 
     Raises:
         DataError: there are fewer texts than processes.
@@ -75,7 +75,7 @@ def batches(texts: Texts, size: int, world: World, seed: int | None = None) -> D
 
 
 def encode(texts: Sequence[str], length: int | None = None) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The texts in UTF-8 (N, T), zeros after their end; T is the longest's, or ``length`` bytes, cut where longer."""
+    """The texts in UTF-8 (N, T), zeros after their end; T is the longest's, or ``length``, and longer ones are cut."""
     encoded = [text.encode()[:length] for text in texts]
     rows = np.full((len(encoded), length or max(map(len, encoded))), PADDING, np.uint8)
     for row, content in zip(rows, encoded, strict=True):

@@ -1,4 +1,4 @@
-"""From a trained recogniser of languages to a package, proved against torch and measured through the engine."""
+"""Exports a trained language recogniser: compared with torch, and measured through the serving engine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,13 +52,13 @@ from training.packages import (
 from training.provenance import describe_origin
 
 MAX_BATCH = 32
-MAX_BYTES = 1024  # of a text that is read
+MAX_BYTES = 1024  # of a text
 GOLDEN_LENGTH = 64
 
 
 @dataclass(frozen=True)
 class LanguageSubject:
-    """A trained recogniser and everything that its card will say of it, but for what is measured."""
+    """A trained recogniser and everything for its card except what the export measures."""
 
     recipe: LanguageRecipe
     title: str
@@ -79,7 +79,7 @@ def from_run(run: Path) -> LanguageSubject:
 
     Raises:
         RunError: the folder holds no finished run.
-        ExportError: it is of another task, or the texts are others than the run was trained on.
+        ExportError: the run is of another task, or its texts have changed since.
     """
     checkpoint, recipe = read_finished(run, LanguageRecipe, "a language recogniser's")
     source, row, network = find_texts(recipe.dataset), find(recipe.model), checkpoint.model()
@@ -108,13 +108,13 @@ def write_recogniser(
     version: int | None = None,
     replace: bool = False,
 ) -> Package:
-    """Write the package of ``subject`` into ``repository``, called as its recipe unless ``name`` says otherwise.
+    """Write the package of ``subject`` into ``repository``; its name is ``name``, by default its recipe's.
 
     Weights are stored in 16 bits.
 
     Raises:
-        ExportError: the name is none, the version exists (and not ``replace``), parity with torch is broken, or the
-            recipe's gate is missed. The repository is then as it was.
+        ExportError: the name is invalid, the version exists and ``replace`` is false, parity with torch is broken, or
+            the recipe's gate is missed. The repository is then unchanged.
     """
     return place(
         name or subject.recipe.name,

@@ -1,4 +1,4 @@
-"""Recipes of recognisers of languages."""
+"""Recipes of language recognisers."""
 
 from typing import Literal, Self
 
@@ -9,7 +9,7 @@ from training.craft.table import Count
 
 
 class LanguageRecipe(Recipe):
-    """``examples`` pieces of the sentences of ``dataset`` are trained on, of ``shortest`` to ``longest`` characters."""
+    """Trains on ``examples`` pieces of the sentences of ``dataset``, of ``shortest`` to ``longest`` characters."""
 
     task: Literal["classify-text"] = "classify-text"
     examples: Count = 56_000
@@ -19,14 +19,16 @@ class LanguageRecipe(Recipe):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        wanted = {
-            "shortest to be at most longest": self.shortest <= self.longest,
-            "one epoch or more": self.epochs > 0,
-            "batches, and an optimiser of batches": self.batch_size != "full",
-            "no augmentation, which is of images": not super().handicaps,
-            "no transfer (--weights), for it starts from random weights": self.transfer is None,
+        problems = {
+            f"shortest is {self.shortest}; it must be at most longest, {self.longest}": self.shortest > self.longest,
+            "epochs is 0; a language recogniser needs 1 or more": self.epochs == 0,
+            'batch_size is "full"; a language recogniser needs a number': self.batch_size == "full",
+            "augmentation applies to images; a language recogniser has none": bool(super().handicaps),
+            "transfer (--weights) is not supported: a language recogniser starts from random weights": (
+                self.transfer is not None
+            ),
         }
-        for words, given in wanted.items():
-            if not given:
-                raise ValueError(f"wanted {words}")
+        for problem, there in problems.items():
+            if there:
+                raise ValueError(problem)
         return self

@@ -1,4 +1,4 @@
-"""Recognition of languages, as a task of training."""
+"""Language recognition as a training task."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from training.task import ALONE, Batches, Start, Task, fresh_model, model_title
 from training.world import World
 
 VALIDATION_BATCH = 500
-HELD_OUT = 2_800  # pieces to validate on, and to test on, of each kind of length
+HELD_OUT = 2_800  # pieces to validate on
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class LanguageStart(Start):
     def training(self, world: World = ALONE) -> Batches:
         """See `Start`."""
         size, seed = self.learner.settings.batch_size, self.learner.settings.seed
-        assert size != "full"  # LanguageRecipe
+        assert size != "full"  # `LanguageRecipe` refuses it
         return batches(self.examples, size, world, seed)
 
     def validation(self, world: World = ALONE) -> Batches:
@@ -41,19 +41,19 @@ class LanguageStart(Start):
         return batches(self.held_out, VALIDATION_BATCH, world)
 
     def some(self, count: int) -> Batch:
-        """The first: they are of one language after the other."""
+        """The first examples, whose languages take turns."""
         return torch.from_numpy(encode(self.examples.texts[:count])), torch.from_numpy(self.examples.labels[:count])
 
 
 class LanguageRecognition(Task):
-    """The recipe of a recogniser of languages, and its texts."""
+    """The recipe of a language recogniser, and its texts."""
 
     def __init__(self, recipe: LanguageRecipe) -> None:
         title = model_title(recipe)
         self.recipe, self.source = recipe, find_texts(recipe.dataset)
         self.title = f"{title} on the {self.source.title}"
         if find(recipe.model).family is not LanguageRecogniser:
-            raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} recognises no languages")
+            raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} is not a language recogniser")
 
     def start(self, *, resume: bool = False) -> LanguageStart:
         """See `Task`."""

@@ -1,1 +1,1 @@
-"""Pages of what was measured: each is written by a command, its words by us."""
+"""Pages of measurements: a command writes each page's tables and pictures; the text is written by hand."""

@@ -1,4 +1,4 @@
-"""Where a captioner looks for each word, as one picture: draws that of CAPTIONING.md.
+"""Draws where a captioner looks for each word, the picture of CAPTIONING.md.
 
 python -m training.pages.attention scenes-attention tests/data/scene.png
 """
@@ -22,18 +22,18 @@ from training.errors import EvaluationError
 from training.evaluation import open_package
 
 PICTURE = Path(__file__).parent / "attention.png"
-INCHES = 1.4  # a word
+INCHES = 1.4  # per word
 
 
 def draw(image: Bytes, caption: Caption, path: Path) -> None:
-    """Write the ``image``, (H, W) or (H, W, 3), under the attention of each word of ``caption`` into ``path``, as PNG.
+    """Draw ``image``, (H, W) or (H, W, 3), with the attention of each word of ``caption``, as the PNG ``path``.
 
     Raises:
-        EvaluationError: the caption has no word, or came without attention.
+        EvaluationError: the caption has no word or no attention.
     """
     words = caption.text.split()
     if caption.attention is None or not words:
-        raise EvaluationError(f"{caption.text!r}: wanted a caption of one word or more, with attention")
+        raise EvaluationError(f"the caption is {caption.text!r}; it needs one word or more, and attention")
     figure = Figure(figsize=(INCHES * len(words), INCHES + 0.3), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     for axes, word, attention in zip(np.ravel(figure.subplots(1, len(words))), words, caption.attention, strict=True):
@@ -49,10 +49,10 @@ def draw(image: Bytes, caption: Caption, path: Path) -> None:
 @click.option("--repository", type=FOLDER, default=ZOO, show_default=True, help="Where packages live.")
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), default=PICTURE, show_default=True)
 def main(name: str, image: Path, repository: Path, picture: Path) -> None:
-    """Draw where the captioner NAME looks in IMAGE, and write PICTURE."""
+    """Draw where the captioner NAME looks in IMAGE for each word, and write PICTURE."""
     with plain_errors():
         package = open_package(repository, name, None)
-        # What the network sees: of a photograph that is no square, a part.
+        # The network's input, which may be a part of the image.
         pixels = prepare(decode(image.read_bytes(), load_config().max_image_pixels), package.captioner.preprocessing)
         (caption,) = ask(repository, package, pixels[np.newaxis])
         draw(pixels, caption, picture)

@@ -1,8 +1,8 @@
-"""The decoders side by side, measured: writes the table of CAPTIONING.md.
+"""Measures the decoders and writes the table of CAPTIONING.md.
 
     python -m training.pages.decoders runs/scenes-*
 
-Each run is exported and measured through the serving engine; nothing of that is kept.
+Each run is exported to a temporary folder and measured through the serving engine.
 """
 
 import tempfile
@@ -26,14 +26,14 @@ HEAD = ("decoder", "parameters", "epochs", "words right", "exact match", "BLEU-4
 
 @dataclass(frozen=True)
 class Compared:
-    """A run's package, and the last epoch of the run."""
+    """The card of a run's package, and the last epoch of the run."""
 
     card: CaptionCard
     last: Row
 
     @property
     def cells(self) -> list[str]:
-        """What the table says of it, in the order of `HEAD`."""
+        """The run's row of the table, in the order of `HEAD`."""
         found = self.card.provenance.metrics
         measured = [f"{found[name]:.3f}" if name in found else "" for name in METRICS]
         said = self.card.provenance
@@ -48,10 +48,10 @@ class Compared:
 
 
 def compare(run: Path, data: Path | None) -> Compared:
-    """The finished captioner's run in the folder ``run``, whose data set lies in ``data``, exported and measured.
+    """Export and measure the finished captioner's run in the folder ``run``, whose data set is in ``data``.
 
     Raises:
-        TrainingError: as `from_run` and `write_captioner`, whatever the recipe's gate.
+        TrainingError: as `from_run` and `write_captioner`; the recipe's gate is not checked.
     """
     subject = from_run(run, data)
     with tempfile.TemporaryDirectory() as repository:
@@ -60,7 +60,7 @@ def compare(run: Path, data: Path | None) -> Compared:
 
 
 def tabulate(found: list[Compared]) -> str:
-    """A table in Markdown."""
+    """The table in Markdown."""
     lines = [HEAD, ["---", *["---:"] * (len(HEAD) - 1)], *(each.cells for each in found)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -1,8 +1,8 @@
-"""The optimisers and schedules side by side, measured: writes the tables and the picture of OPTIMISERS.md.
+"""Measures the optimisers and schedules, and writes the tables and the picture of OPTIMISERS.md.
 
     python -m training.pages.optimisers
 
-The words of that page are ours; whoever measures anew reads them again.
+The text of that page is written by hand; check it after measuring again.
 """
 
 import tempfile
@@ -33,7 +33,7 @@ PICTURE = "optimisers.png"
 
 @dataclass(frozen=True)
 class Entry:
-    """One that is compared: its title, where the lecture has it, what it changes, and the learning rates to try."""
+    """One row of a comparison: its title, its place in the lecture, its changes, and the learning rates to try."""
 
     title: str
     lecture: str
@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the entries of one table are compared on: the values of a recipe, without optimiser and schedule."""
+    """The entries of one table, and the recipe they share, without optimiser and schedule."""
 
     name: str
     recipe: dict[str, Any]
@@ -52,7 +52,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Result:
-    """The history of the entry's best rate, one row an epoch: the one with the lowest training loss at the end.
+    """The entry's best rate, by the training loss at the end, and its history, one row per epoch.
 
     Without a history, ``problem`` says why every rate failed.
     """
@@ -65,14 +65,14 @@ class Result:
 
 @dataclass
 class StepCounter(Callback):
-    """The number of training ``steps`` that came to their end."""
+    """Counts the completed training ``steps``."""
 
     steps: int = 0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count one more."""
+        """Count one step."""
         self.steps += 1
 
 
@@ -129,7 +129,7 @@ SCHEDULES = tuple(
     )
 )
 
-# A whole number of batches: a last one of a few rows would end each epoch with a step that is mostly noise.
+# A whole number of batches: a short last batch would end each epoch with a step that is mostly noise.
 MNIST = {"dataset": "mnist", "validation": 2_000, "examples": 78 * 128, "batch_size": 128}
 THREE = MNIST | {
     "classes": ["3", "5", "8"],
@@ -149,7 +149,7 @@ COMPARISONS = (
 
 
 def compare(comparison: Comparison, data: Path | None) -> Iterator[Result]:
-    """Train every entry; each network starts with the same weights and sees the same batches."""
+    """Train every entry at each of its rates; all networks start with the same weights and see the same batches."""
     for entry in comparison.entries:
         results = [_train(comparison, entry, rate, data) for rate in entry.rates]
         yield min(results, key=lambda result: result.history[-1]["train_loss"] if result.history else float("inf"))
@@ -170,7 +170,7 @@ def _train(comparison: Comparison, entry: Entry, rate: float, data: Path | None)
 
 
 def tabulate(results: Sequence[Result]) -> str:
-    """A table in Markdown: the last epoch of each result."""
+    """The table in Markdown, with the last epoch of each result."""
     lines = [
         "| | lecture | learning rate | training loss | validation loss | validation accuracy |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
@@ -188,9 +188,9 @@ def tabulate(results: Sequence[Result]) -> str:
 
 
 def draw(comparisons: dict[str, Sequence[Result]], path: Path) -> None:
-    """The training loss by the number of steps of each result, a comparison beside the other, as a PNG.
+    """Draw the training loss over the number of steps as a PNG, with a plot for each comparison side by side.
 
-    An entry has the same colour in each; their entries are the same, in the same order.
+    An entry has the same colour in each plot: the comparisons have the same entries, in the same order.
     """
     figure = Figure(figsize=(8, 3.2), dpi=80, layout="constrained")
     FigureCanvasAgg(figure)
@@ -200,7 +200,7 @@ def draw(comparisons: dict[str, Sequence[Result]], path: Path) -> None:
     ):
         for number, result in enumerate(results):
             if result.history:
-                # What is measured in the first epoch is the loss before the first step.
+                # The first epoch's training loss is that before the first step.
                 losses = [row["train_loss"] for row in result.history]
                 (line,) = axes.plot(range(len(losses)), losses, color=f"C{number}", linewidth=1.2)
                 lines.setdefault(result.entry.title, line)
@@ -230,7 +230,7 @@ def main(page: Path, only: tuple[str, ...]) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Another number of threads adds up in another order, and a long run ends elsewhere."""
+    """Use one thread: another number of threads sums in another order, and long runs would differ."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,13 +1,13 @@
-"""Tables on a page of Markdown, between marks of their own."""
+"""Inserts tables into a page of Markdown, between named marks."""
 
 import re
 
 
 def insert(page: str, name: str, table: str) -> str:
-    """The ``page`` with the ``table`` between its marks ``<!-- name -->`` and ``<!-- /name -->``.
+    """The ``page`` with ``table`` between the marks ``<!-- name -->`` and ``<!-- /name -->``.
 
     Raises:
-        ValueError: the page has no such marks.
+        ValueError: the page does not have these marks exactly once.
     """
     text, found = re.subn(
         rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
@@ -16,5 +16,5 @@ def insert(page: str, name: str, table: str) -> str:
         flags=re.DOTALL,
     )
     if found != 1:
-        raise ValueError(f"the page has {found} places for {name!r}, wanted 1")
+        raise ValueError(f"the page has the marks of {name!r} {found} times; it must have them once")
     return text

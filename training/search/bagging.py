@@ -25,16 +25,16 @@ class Member:
 def bag(recipe: ClassifierRecipe, members: int, folder: Path, data: Path | None = None) -> Iterator[Member]:
     """Train ``members`` runs ``<folder>/<name>-bag-<i>``, each on as many examples, drawn with replacement.
 
-    A member's seed is the recipe's plus its number, so that it also has its own initial weights; the runs that are
-    there are not trained again. `lectorium export RUN...` makes one package of them.
+    A member's seed is the recipe's plus its number, so that it also has its own initial weights. Finished runs are not
+    trained again. `lectorium export RUN...` makes one package of them.
 
     Raises:
-        RecipeError: fewer than two members, or the recipe's name is too long to be numbered.
-        DataError: the data set cannot be had, or the recipe is of a fold.
+        RecipeError: there are fewer than two members, or the recipe's name is too long to be numbered.
+        DataError: the data set cannot be obtained, or the recipe is of a fold.
         RunError: a folder holds a run of another recipe.
     """
     if members < 2:
-        raise RecipeError(f"{members} members: bagging wants two or more")
+        raise RecipeError(f"members is {members}; bagging needs 2 or more")
     for index in range(members):
         name = f"{recipe.name}-bag-{index}"
         member = changed(recipe, {"name": name, "bootstrap": True, "seed": recipe.seed + index})

@@ -16,7 +16,7 @@ METRICS = ("validation_accuracy", "validation_loss")
 
 @dataclass(frozen=True)
 class Held:
-    """What the run ``run`` reached on the fold ``index``, which it did not see: accuracy, and loss in nats."""
+    """The metrics of the run ``run`` on the fold ``index``, which it did not train on: accuracy, and loss in nats."""
 
     index: int
     run: Path
@@ -40,19 +40,19 @@ class Spread:
 
 
 def cross_validate(recipe: ClassifierRecipe, of: int, folder: Path, data: Path | None = None) -> Iterator[Held]:
-    """Train ``recipe`` on all folds but one, ``of`` times, into ``folder``; each is given as it ends.
+    """Train ``recipe`` on all folds but one, ``of`` times, into ``folder``; yield each result when it is ready.
 
-    Folds that are there are not trained again, and one that was killed goes on. The folds depend on the recipe's seed.
+    Finished folds are not trained again, and an unfinished one is resumed. The folds depend on the recipe's seed.
 
     Raises:
-        RecipeError: fewer than two folds, or the recipe names a fold already.
-        DataError: the data set cannot be had, or has fewer examples than folds.
+        RecipeError: there are fewer than two folds, or the recipe names a fold already.
+        DataError: the data set cannot be obtained, or has fewer examples than folds.
         RunError: the folder holds runs of another recipe.
     """
     if of < 2:
-        raise RecipeError(f"{of} folds: cross-validation wants two or more")
+        raise RecipeError(f"folds is {of}; cross-validation needs 2 or more")
     if recipe.fold is not None:
-        raise RecipeError(f"recipe {recipe.name!r} is of one fold already: {recipe.fold}")
+        raise RecipeError(f"recipe {recipe.name!r} already names a fold, {recipe.fold}; cross-validation sets it")
     held: list[Held] = []
     for index in range(of):
         run = folder / f"fold-{index}"
@@ -64,7 +64,7 @@ def cross_validate(recipe: ClassifierRecipe, of: int, folder: Path, data: Path |
 
 
 def spread(held: Sequence[Held]) -> dict[str, Spread]:
-    """The spread of each metric over two folds or more."""
+    """The mean and standard deviation of each metric over two folds or more."""
     by_metric = {metric: [each.metrics[metric] for each in held] for metric in METRICS}
     return {name: Spread(statistics.fmean(values), statistics.stdev(values)) for name, values in by_metric.items()}
 

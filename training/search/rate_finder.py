@@ -18,23 +18,23 @@ from training.errors import RecipeError
 from training.fit import quiet
 from training.tasks import open_task
 
-# Of the mean of losses, per step; a mean so many times the lowest ends the test, as the end of what can be learnt.
+# The decay per step of the running mean of losses; a mean ``DIVERGED`` times the lowest one ends the test.
 SMOOTHING, DIVERGED = 0.9, 4.0
-# Steps at either end, whose means are of too few losses to judge a slope by; and at the start, to judge a height by.
+# The steps at either end that are too few to judge a slope by, and those at the start that are too few for a mean.
 EDGE, LEAST = 3, 12
 MOST_STEPS, MOST_RATE = 1_000_000, 1e30
 
 
 @dataclass(frozen=True)
 class RateCurve:
-    """The loss at each of ever larger learning ``rates``: as measured, and as a mean over the last steps."""
+    """The measured loss at each of the rising learning ``rates``."""
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
 
     @property
     def smoothed(self) -> tuple[float, ...]:
-        """The running mean of the losses, without the pull of its start towards 0."""
+        """The running mean of the losses, corrected for its start at 0."""
         return _smooth(self.losses)
 
     @property
@@ -48,23 +48,23 @@ def find_rate(
     recipe: Recipe, data: Path | None = None, *, lowest: float = 1e-6, highest: float = 1.0, steps: int = 100
 ) -> RateCurve:
     """Train as ``recipe`` says for at most ``steps`` steps, the rate rising from ``lowest`` to ``highest`` in equal
-    factors, until the loss explodes. Nothing is kept.
+    factors, until the loss diverges. Nothing is saved.
 
     Raises:
-        RecipeError: no such model or value of it, a range that rises too little or in too few steps, one
-            that begins too high, or an optimiser of the full batch, which finds its own step.
-        DataError: the data set cannot be had.
+        RecipeError: there is no such model or value of it; the range is empty, has too few steps or begins too high; or
+            the optimiser is a full-batch one, which finds its own step.
+        DataError: the data set cannot be obtained.
     """
     if recipe.optimiser.full_batch:
         raise RecipeError(f"{recipe.optimiser.name} finds the length of its step itself")
     if not 0 < lowest < highest <= MOST_RATE or not LEAST < steps <= MOST_STEPS:
         raise RecipeError(
-            f"a range from {lowest:g} to {highest:g} in {steps} steps; it has to rise from above 0 to {MOST_RATE:g} at "
-            f"most, in more than {LEAST} steps and at most {MOST_STEPS:,}"
+            f"the range is {lowest:g} to {highest:g} in {steps} steps; it must rise from above 0 to at most "
+            f"{MOST_RATE:g}, in more than {LEAST} and at most {MOST_STEPS:,} steps"
         )
     start = open_task(recipe, data).start()
     ascent = Ascent(np.geomspace(lowest, highest, steps).tolist(), recipe.optimiser.learning_rate)
-    # Each step seeds the generators anew.
+    # Each step reseeds the generators.
     with torch.random.fork_rng(), quiet():
         trainer = pl.Trainer(
             max_epochs=-1,
@@ -82,14 +82,14 @@ def find_rate(
         trainer.fit(start.learner, start.training(), start.validation())
     smoothed = _smooth(ascent.losses)
     if len(smoothed) <= LEAST or min(smoothed[LEAST:]) > smoothed[LEAST - 1]:
-        raise RecipeError(f"from the rate {lowest:g} on, the loss only rises: begin lower")
+        raise RecipeError(f"the loss only rises from the rate {lowest:g} on; begin with a lower rate")
     return RateCurve(tuple(ascent.rates[: len(ascent.losses)]), tuple(ascent.losses))
 
 
 class Ascent(Callback):
-    """Trains each step at the next of ``rates`` and keeps its loss, until that explodes.
+    """Trains each step at the next of ``rates`` and records its loss, until the loss diverges.
 
-    A group of weights whose learning rate is a share of ``base`` gets that share of the rate.
+    A parameter group whose learning rate is a share of ``base`` gets that share of the rate.
     """
 
     def __init__(self, rates: Sequence[float], base: float) -> None:
@@ -99,14 +99,14 @@ class Ascent(Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Set the rate, after whatever a schedule has set."""
+        """Set the rate, overriding the schedule's."""
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = self.rates[len(self.losses)] * group["initial_lr"] / self.base
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the loss, or end the test."""
+        """Record the loss, or end the test if it has diverged."""
         loss = float(outputs["loss"])
         trainer.should_stop = not math.isfinite(loss)
         if math.isfinite(loss):
@@ -116,7 +116,7 @@ class Ascent(Callback):
 
 
 def draw(curve: RateCurve, title: str, path: Path) -> None:
-    """The curve as a PNG: the loss by the rate, and the rate that is suggested."""
+    """Draw the curve as a PNG: the loss over the rate, and the suggested rate."""
     figure = Figure(figsize=(6, 3.2), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

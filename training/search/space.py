@@ -1,4 +1,4 @@
-"""What a search may change of a recipe: for each key the values to choose from, or a range of numbers."""
+"""The search space of a recipe: for each key to change, a list of values or a range of numbers."""
 
 import copy
 import json
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 SomeRecipe = TypeVar("SomeRecipe", bound=Recipe)
 Number = Annotated[StrictInt | StrictFloat, Field(allow_inf_nan=False)]
 EXAMPLE = "{low = 1e-4, high = 0.1, log = true} or [32, 64]"
-MOST_POINTS = 10_000  # of a grid: more than anybody trains
+MOST_POINTS = 10_000  # in a grid: more runs than anybody would train
 
 
 class Range(Table):
-    """Numbers from ``low`` to ``high``, both included; whole ones where both are whole.
+    """Numbers from ``low`` to ``high``, both included; whole numbers if both are whole.
 
-    ``log`` draws them evenly in the logarithm, as learning rates want (I2DL VI.3); ``step`` keeps to multiples from
-    ``low`` on; ``points`` is how many of them a grid tries.
+    ``log`` draws them evenly in the logarithm, as learning rates need (I2DL VI.3); ``step`` allows only ``low`` plus
+    its multiples; ``points`` is how many numbers a grid tries.
     """
 
     low: Number
@@ -41,18 +41,18 @@ class Range(Table):
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
         if not self.low < self.high:
-            raise ValueError(f"low {self.low} is not below high {self.high}")
+            raise ValueError(f"low is {self.low}; it must be below high, {self.high}")
         if self.log and self.low <= 0:
-            raise ValueError(f"low {self.low} has no logarithm")
+            raise ValueError(f"low is {self.low}; with log it must be above 0")
         if self.step is not None and (self.log or self.points is not None):
             raise ValueError(f"step and {'log' if self.log else 'points'} exclude each other")
         if self.whole and isinstance(self.step, float):
-            raise ValueError(f"step {self.step} between whole numbers")
+            raise ValueError(f"step is {self.step}; between whole numbers it must be a whole number")
         return self
 
     @property
     def whole(self) -> bool:
-        """Whether it is one of whole numbers."""
+        """Whether it is a range of whole numbers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     @property
@@ -61,13 +61,13 @@ class Range(Table):
         return self.low, self.high
 
     def draw(self, key: str, trial: "Trial") -> Any:
-        """The number that ``trial`` has, or is now given, for ``key``."""
+        """The number of ``trial`` for ``key``, drawn now if it has none yet."""
         if self.whole:
             return trial.suggest_int(key, int(self.low), int(self._top), step=int(self.step or 1), log=self.log)
         return trial.suggest_float(key, self.low, self._top, step=self.step, log=self.log)
 
     def grid(self) -> list[Any]:
-        """What a grid tries: ``points`` numbers from end to end, every step, or every whole number.
+        """The numbers that a grid tries: ``points`` numbers from end to end, every step, or every whole number.
 
         Raises:
             ValueError: it is a range of fractions with neither ``points`` nor ``step``.
@@ -75,12 +75,12 @@ class Range(Table):
         if self.points is not None:
             return self._spaced(self.points)
         if self.step is None and not self.whole:
-            raise ValueError("a grid wants points, or a step")
+            raise ValueError("a grid needs points or a step")
         return [self.low + i * (self.step or 1) for i in range(self._steps + 1)]
 
     @property
     def _steps(self) -> int:
-        # A hair more, so that ten steps of 0.1 reach 1.
+        # The small addition lets ten steps of 0.1 reach 1.
         return math.floor((self.high - self.low) / (self.step or 1) + 1e-9)
 
     @property
@@ -94,38 +94,38 @@ class Range(Table):
         return list(dict.fromkeys(round(number) for number in numbers)) if self.whole else numbers
 
     def stored(self, value: Any) -> Any:
-        """``value`` as the study holds it: as it is."""
+        """``value`` as the study stores it: unchanged."""
         return value
 
     def plain(self, value: Any) -> Any:
-        """The value that the study holds as ``value``."""
+        """The value that the study stores as ``value``."""
         return value
 
 
 class Choice(Table):
-    """One of ``values``: any that a recipe may have."""
+    """One of ``values``, which may be any values that a recipe may have."""
 
     values: Annotated[tuple[Any, ...], Field(min_length=1)]
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """All of them."""
+        """All the values."""
         return self.values
 
     def draw(self, key: str, trial: "Trial") -> Any:
-        """The value that ``trial`` has, or is now given, for ``key``."""
+        """The value of ``trial`` for ``key``, drawn now if it has none yet."""
         return self.plain(trial.suggest_categorical(key, [self.stored(value) for value in self.values]))
 
     def grid(self) -> list[Any]:
-        """All of them."""
+        """All the values."""
         return list(self.values)
 
     def stored(self, value: Any) -> Any:
-        """``value`` as JSON: a study holds no lists."""
+        """``value`` as JSON: a study cannot store lists."""
         return json.dumps(value)
 
     def plain(self, value: Any) -> Any:
-        """The value that the study holds as ``value``."""
+        """The value that the study stores as ``value``."""
         return json.loads(value)
 
 
@@ -133,13 +133,14 @@ Space = Mapping[str, Range | Choice]
 
 
 def load_space(path: Path | None, ranges: Iterable[str] = ()) -> Space:
-    """The space that the file ``path`` describes, with ``ranges``, ``key=range`` each, added or put in its place.
+    """The space that the file ``path`` describes; ``ranges``, each ``key=range``, add keys or replace the file's.
 
     A space looks like a recipe: ``epochs = { low = 5, high = 20 }``, ``batch_size = [64, 128]``, and under
     ``[optimiser]`` ``learning_rate = { low = 1e-4, high = 1e-1, log = true }``.
 
     Raises:
-        RecipeError: no such file, no TOML, no range at all, or naming each key whose range is none.
+        RecipeError: there is no such file, it is not TOML, there is no range, or a range is invalid; the message names
+            each such key.
     """
     values: dict[str, Any] = {}
     if path is not None:
@@ -156,7 +157,7 @@ def load_space(path: Path | None, ranges: Iterable[str] = ()) -> Space:
             raise RecipeError(f"{text!r}: a range is written key={EXAMPLE}") from error
         space[key.strip()] = _range(key.strip(), value, repr(text))
     if not space:
-        raise RecipeError(f"there is nothing to search; a range is written {EXAMPLE}")
+        raise RecipeError(f"there is no range to search; a range is written {EXAMPLE}")
     return space
 
 
@@ -164,7 +165,7 @@ def changed(recipe: SomeRecipe, changes: Mapping[str, Any]) -> SomeRecipe:
     """``recipe`` with the values of ``changes``, by dotted key.
 
     Raises:
-        RecipeError: naming each key that a recipe does not have, or whose value is of the wrong kind.
+        RecipeError: a key is unknown, or its value is of the wrong kind; the message names each.
     """
     values = copy.deepcopy(recipe.model_dump(mode="json"))
     for key, value in changes.items():
@@ -185,7 +186,7 @@ def grid(space: Space) -> list[dict[str, Any]]:
     """Every combination, the last key's value changing first.
 
     Raises:
-        RecipeError: naming a range that gives no grid, or more than 10,000 combinations.
+        RecipeError: a range has no grid, or there are more than 10,000 combinations; the message names the key.
     """
     points: list[dict[str, Any]] = [{}]
     for key, range_ in space.items():
@@ -194,7 +195,7 @@ def grid(space: Space) -> list[dict[str, Any]]:
         except ValueError as error:
             raise RecipeError(f"{key}: {error}") from error
         if len(points) * len(values) > MOST_POINTS:
-            raise RecipeError(f"{key}: the grid has more than {MOST_POINTS:,} points")
+            raise RecipeError(f"{key}: with it the grid has more than {MOST_POINTS:,} points, the most allowed")
         points = [{**point, key: value} for point in points for value in values]
     return points
 

@@ -1,4 +1,4 @@
-"""The trials of a search: as rows of a CSV file, as a picture, and the best of them as a recipe."""
+"""The trials of a search: written as rows of a CSV file and as a picture, and the best one as a recipe."""
 
 import csv
 import json
@@ -23,10 +23,10 @@ COLUMNS = 3
 
 @dataclass(frozen=True)
 class Result:
-    """One trial that has ended: what it changed, what came of it, and the folder of its run.
+    """One trial that has ended: what it changed, its result, and the folder of its run.
 
-    ``value`` is the metric of what the run would export; of a pruned trial it is the last one, and a failed one has
-    none, but a ``reason``.
+    ``value`` is the metric of the weights that the run would export, or the last one measured if the trial was pruned.
+    A failed trial has no value, but a ``reason``.
     """
 
     number: int
@@ -45,14 +45,14 @@ class Result:
 
 
 def shown(value: Any) -> str:
-    """``value`` as short as it may be said: four digits of a number, JSON of all else but a text."""
+    """``value`` in short: a text as it is, a float with four digits, anything else as JSON."""
     if isinstance(value, str):
         return value
     return f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
 
 
 def best(results: Iterable[Result], metric: Metric) -> Result | None:
-    """The best of the complete trials, the first of equals; None where there is none."""
+    """The best complete trial, the first of equals; None if none is complete."""
     whole = [(result.value, result) for result in results if result.state == "complete" and result.value is not None]
     if not whole:
         return None
@@ -61,7 +61,7 @@ def best(results: Iterable[Result], metric: Metric) -> Result | None:
 
 
 def write_csv(results: Sequence[Result], metric: Metric, path: Path) -> None:
-    """A line a trial, whole or not at all: trial, state, the metric, epochs, a column for each key, run, reason."""
+    """Write a line per trial, replacing the file atomically: trial, state, metric, epochs, each key, run, reason."""
     rows = [{**_cells(result, metric), "run": result.run, "reason": result.reason} for result in results]
     partial = path.with_name(f".{path.name}")
     with partial.open("w", newline="", encoding="utf-8") as file:
@@ -72,7 +72,7 @@ def write_csv(results: Sequence[Result], metric: Metric, path: Path) -> None:
 
 
 def write_recipe(recipe: Recipe, origin: str, path: Path) -> None:
-    """``recipe`` as a file that `lectorium train` takes, less the defaults; ``origin`` is a comment before it."""
+    """Write ``recipe``, without defaults, as a file for `lectorium train`; ``origin`` is a comment at its top."""
     import tomli_w
 
     values = recipe.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
@@ -80,7 +80,7 @@ def write_recipe(recipe: Recipe, origin: str, path: Path) -> None:
 
 
 def draw(results: Sequence[Result], space: Space, metric: Metric, path: Path) -> None:
-    """A PNG: the metric trial by trial with the best so far, then over the values of each key."""
+    """Draw a PNG: the metric trial by trial with the best so far, then over the values of each key."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

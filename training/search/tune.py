@@ -1,4 +1,4 @@
-"""Searching for a recipe's best values: a study of trials, each an ordinary run (I2DL VI.3)."""
+"""Searches for a recipe's best values: a study of trials, each an ordinary run (I2DL VI.3)."""
 
 import json
 import random
@@ -27,7 +27,7 @@ from training.search.trials import Result, State, best, draw, write_csv, write_r
 from training.task import fresh_model
 
 FILE, BEST, REASON = "search.db", "best.toml", "reason"
-# The first trials run whole: a median of few says little.
+# The first trials are never pruned: a median of few says little.
 STARTUP = 5
 
 Sampler = Literal["grid", "random", "tpe"]
@@ -35,11 +35,11 @@ Sampler = Literal["grid", "random", "tpe"]
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched and how: ``recipe`` with the values of ``space`` changed, until ``metric`` is best.
+    """A search for the values of ``space`` in ``recipe`` with the best ``metric``.
 
-    ``grid`` tries every combination in a shuffled order, ``random`` draws each value by itself, ``tpe`` where good
-    trials lie closer than bad ones (arXiv:2304.11127). With ``prune``, a trial that is worse after an epoch than the
-    median of those before it ends there.
+    ``grid`` tries every combination in a shuffled order, ``random`` draws each value independently, and ``tpe`` draws
+    where good trials are denser than bad ones (arXiv:2304.11127). With ``prune``, a trial that is worse after an epoch
+    than the median of the trials before it ends there.
     """
 
     recipe: Recipe
@@ -52,7 +52,7 @@ class Search:
         """Build the recipe at every end of the space, one change at a time.
 
         Raises:
-            RecipeError: naming a key that the recipe or its model does not have, or a value of the wrong kind.
+            RecipeError: a key that the recipe or its model does not have, or a value of the wrong kind; it is named.
         """
         for key, range_ in self.space.items():
             for end in range_.ends:
@@ -64,16 +64,16 @@ class Search:
 
 
 def tune(search: Search, trials: int, folder: Path, data: Path | None = None) -> Iterator[Result]:
-    """Run trials until the study in ``folder`` has ``trials`` (of a grid no more than it has), each given as it ends.
+    """Run trials until the study in ``folder`` has ``trials``, or all points of its grid; yield each when it ends.
 
-    A study that is there goes on: a trial that was killed goes on where its run stopped. What is drawn depends on the
-    recipe's seed, the trial's number and the trials before it, so a study that was stopped ends as an unbroken one.
-    ``folder`` then has a run for each trial, trials.csv, search.png and, once a trial is complete, best.toml.
+    An existing study is continued, and a trial that was killed is resumed. The draws depend on the recipe's seed, the
+    trial's number and the trials before it, so a study that was interrupted ends as an uninterrupted one. ``folder``
+    then has a run for each trial, trials.csv, search.png and, once a trial is complete, best.toml.
 
     Raises:
         RecipeError: as ``Search.check``.
-        RunError: the folder holds another search, or a trial's run is not what it was.
-        DataError: the data set cannot be had.
+        RunError: the folder holds another search, or a trial's folder holds a run of another recipe.
+        DataError: the data set cannot be obtained.
     """
     search.check()
     study = _study(search, folder)
@@ -81,26 +81,26 @@ def tune(search: Search, trials: int, folder: Path, data: Path | None = None) ->
         _run(search, study, trial, _folder(folder, trial.number), data)
         found = _write(search, study, folder)
         yield next(result for result in found if result.number == trial.number)
-    # Once more, for a search that was killed between a trial and its files.
+    # Written again for a search that was killed after a trial and before its files.
     _write(search, study, folder)
 
 
 def results(search: Search, folder: Path) -> list[Result]:
-    """All trials of the study in ``folder`` that have ended, in their order."""
+    """All trials of the study in ``folder`` that have ended, in order."""
     return _ended(search, _study(search, folder), folder)
 
 
 class Pruning(Callback):
-    """Tells the trial its metric after every epoch, and ends a run that the study's pruner gives up."""
+    """Reports the metric to the trial after every epoch, and ends a run that the study's pruner rejects."""
 
     def __init__(self, trial: Trial, metric: Metric) -> None:
         self.trial, self.metric = trial, metric
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report; the value of an epoch that a killed run had reported stays as it was.
+        """Report the metric, unless the run has already reported this epoch before it was killed.
 
         Raises:
-            TrialPruned: the trial is not worth going on with.
+            TrialPruned: the pruner rejects the trial.
         """
         epoch = trainer.current_epoch
         if epoch not in _frozen(self.trial).intermediate_values:
@@ -114,13 +114,13 @@ def _frozen(trial: Trial) -> FrozenTrial:
 
 
 def _next(search: Search, study: Study, trials: int) -> Trial | None:
-    """The trial that was killed, or a fresh one; None when there are enough, or the grid has no more."""
+    """The trial that was killed, or a new one; None when there are enough, or the grid has no more points."""
     states = [(trial.state, trial) for trial in study.get_trials(deepcopy=False)]
     killed = [trial for state, trial in states if state == TrialState.RUNNING]
     number = killed[0].number if killed else sum(state.is_finished() for state, _ in states)
     study.sampler = _sampler(search, number)
     if killed:
-        # A study has no public way to go on with a trial that another process began.
+        # A study has no public way to resume a trial that another process began.
         return Trial(study, killed[0]._trial_id)
     if number >= trials:
         return None
@@ -139,15 +139,15 @@ def _run(search: Search, study: Study, trial: Trial, run: Path, data: Path | Non
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
     except (RecipeError, DivergedError) as error:
-        # Values that are right one by one need not be right together, nor train.
+        # Values that are valid one by one need not be valid together, or may diverge.
         trial.set_user_attr(REASON, str(error))
         study.tell(trial, state=TrialState.FAIL)
     except TrainingError:
-        # To be put right by whoever typed the command; the trial then goes on.
+        # The user can fix this error; the trial is then resumed.
         raise
     except Exception as error:
         trial.set_user_attr(REASON, repr(error))
-        # A batch too large for the device would fail again: the next command goes on with the next trial.
+        # A batch too large for the device would fail again: the next command starts the next trial.
         study.tell(trial, state=TrialState.FAIL)
         raise
     else:
@@ -215,7 +215,7 @@ def _same(earlier: Any, said: dict[str, Any]) -> bool:
     if not isinstance(earlier, dict):
         return False
     try:
-        # Parsed, so that a key which recipes have since got is no difference.
+        # Parsed, so that a key which recipes have gained since does not count as a difference.
         recipe = parse_recipe(earlier["recipe"], FILE).model_dump(mode="json")
     except (KeyError, RecipeError, ValidationError):
         return False

@@ -122,7 +122,7 @@ def test_the_same_run_gives_the_same_bytes(captioner_package: Package, subject: 
 
 def test_a_missed_gate_leaves_the_repository_as_it_was(subject: CaptionSubject, tmp_path: Path) -> None:
     strict = replace(subject, recipe=subject.recipe.model_copy(update={"gate": CaptionGate(exact_match=1, bleu_1=0)}))
-    with pytest.raises(ExportError, match=r"gate, on the test split: exact_match 0.\d{4}, 1 is wanted$"):
+    with pytest.raises(ExportError, match=r"gate, on the test split: exact_match is 0.\d{4}; at least 1 is required$"):
         write_captioner(strict, tmp_path / "zoo")
     assert not list((tmp_path / "zoo").iterdir())
 
@@ -146,7 +146,7 @@ def test_from_the_command_line(
     refused = cli.invoke(export_command, [str(captioner_run), "--int8", "--repository", zoo])
     assert "a run of the task 'caption' is exported alone, its weights as float16" in refused.output
     refused = cli.invoke(evaluate_command, ["scenes-attention", "--data", "mnist", "--repository", zoo])
-    assert "is measured on the set that its card names" in refused.output
+    assert "is measured on the data set that its card names" in refused.output
 
 
 def test_a_card_that_says_another_number_is_found_out(captioner_package: Package, tiny_data: Tiny) -> None:

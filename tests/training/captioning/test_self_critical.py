@@ -112,20 +112,20 @@ def test_the_whole_network_starts_from_a_captioners_run(scenes: Tiny, captioner_
 
 def test_other_words_or_another_network_are_refused(scenes: Tiny, captioner_run: Path, tmp_path: Path) -> None:
     given = f"transfer={{weights='{captioner_run}', fresh=[]}}"
-    with pytest.raises(RecipeError, match="its min_count is 1, and 3 here"):
+    with pytest.raises(RecipeError, match="its min_count is 1; this recipe has 3"):
         start(scenes, given, "min_count=3")
     fit(tiny_recipe("epochs=1"), tmp_path / "softmax", scenes.folder, progress=False)
-    with pytest.raises(RecipeError, match="its dataset is 'mnist', and 'digit-scenes' here"):
+    with pytest.raises(RecipeError, match="its dataset is 'mnist'; this recipe has 'digit-scenes'"):
         start(scenes, f"transfer={{weights='{tmp_path / 'softmax'}', fresh=[]}}")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (("self_critical=1",), "self_critical compares captions of an image with each other; wanted 2 or more, or 0"),
+        (("self_critical=1",), "self_critical is 1; .* it must be 2 or more, or 0"),
         (
             ("self_critical=2", "label_smoothing=0.1"),
-            "learns from captions of its own; label_smoothing are of people's",
+            "self_critical excludes label_smoothing, which apply to people's captions only",
         ),
     ],
 )

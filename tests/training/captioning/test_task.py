@@ -19,15 +19,15 @@ BACKBONE = ("config.widths=[[4],[8],[8]]", "epochs=1", "augmentation={}", "preci
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (("epochs=0",), "0 epochs, wanted 1 or more"),
-        (("batch_size=full",), "looks at all examples at each step; a captioner wants batches"),
-        (("augmentation.flip=0.5",), "images of digit-scenes change their meaning when they are mirrored"),
-        (("config.shape=[1,32,32]",), r"takes images \(1, 32, 32\), digit-scenes has \(1, 64, 64\)"),
-        (("model=vgg7-28",), "vgg7-28 is no captioner"),
+        (("epochs=0",), "epochs is 0; this model needs 1 or more"),
+        (("batch_size=full",), 'batch_size is "full"; a captioner needs a number'),
+        (("augmentation.flip=0.5",), "captions of digit-scenes do not hold for mirrored images"),
+        (("config.shape=[1,32,32]",), r"takes images \(1, 32, 32\); digit-scenes has \(1, 64, 64\)"),
+        (("model=vgg7-28",), "vgg7-28 is not a captioner"),
         (("model=nothing",), "no model 'nothing'"),
         (("config.depth=3",), "has no 'depth'"),
         (("transfer.weights=nowhere.pth",), "transfer.weights: nowhere.pth: no file of weights"),
-        (("transfer={weights='x', fresh=['fc']}",), "transfer.fresh: .* all but the backbone starts fresh"),
+        (("transfer={weights='x', fresh=['fc']}",), r"transfer.fresh is \['fc'\]; leave it out"),
     ],
 )
 def test_what_cannot_be_had_is_said(scenes: Tiny, changes: tuple[str, ...], words: str) -> None:
@@ -36,7 +36,7 @@ def test_what_cannot_be_had_is_said(scenes: Tiny, changes: tuple[str, ...], word
 
 
 def test_a_data_set_without_captions_is_refused(scenes: Tiny) -> None:
-    with pytest.raises(DataError, match="no data set with captions 'mnist': it is none of digit-scenes, flickr8k"):
+    with pytest.raises(DataError, match="no data set with captions 'mnist'; there are digit-scenes, flickr8k"):
         Captioning(tiny_captioner("dataset=mnist"), scenes.folder)
 
 

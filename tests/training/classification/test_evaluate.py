@@ -109,7 +109,7 @@ def test_a_package_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_package_measured_on_other_files_than_the_real_ones_is_refused(package: Package) -> None:
-    with pytest.raises(EvaluationError, match="other files of mnist than are published"):
+    with pytest.raises(EvaluationError, match="files of mnist on its card differ from the published"):
         evaluate(repository(package), "softmax")
 
 

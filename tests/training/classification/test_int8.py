@@ -86,7 +86,7 @@ def test_more_than_half_a_point_lost_is_refused(
 
 
 def test_without_images_there_is_no_int8(subject: Subject, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="int8 is calibrated on training images and proved on others; there are none"):
+    with pytest.raises(ExportError, match="int8 needs training images and others to check it on; there are none"):
         write_package(replace(subject, training=None), tmp_path, how=INT8)
 
 

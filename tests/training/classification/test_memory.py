@@ -50,8 +50,8 @@ def test_what_is_remembered_is_remembered_once(tiny: Tiny, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (("epochs=3",), "3 epochs of neighbours, wanted 0: no weight of it is trained"),
-        (("model=softmax", "config={}"), "0 epochs of softmax, wanted 1 or more"),
+        (("epochs=3",), "epochs is 3; neighbours has no weights to train, so it must be 0"),
+        (("model=softmax", "config={}"), "epochs is 0; softmax needs 1 or more"),
         (("config.rows=50",), r"config\.rows: 180 images and 180 labels; wanted 50 of each"),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_value_that_the_model_does_not_have_is_refused_by_name(changes: tuple[
     [
         (("model=logistic",), "logistic has 2 classes, mnist has 10"),
         (("config.classes=3",), "softmax has 3 classes, mnist has 10"),
-        (("config.inputs=100",), r"softmax takes no images \(1, 28, 28\)"),
+        (("config.inputs=100",), r"softmax cannot take images \(1, 28, 28\)"),
     ],
 )
 def test_a_model_that_does_not_fit_the_data_is_refused(changes: tuple[str, ...], message: str) -> None:

@@ -76,13 +76,13 @@ def test_replace_replaces_the_version_whole(tiny: Tiny, finished_run: Path, tmp_
 
 @pytest.mark.parametrize("name", ["../outside", "a/b", "", "x" * 65, ".hidden"])
 def test_a_name_that_is_no_package_name_is_refused(subject: Subject, name: str, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="is no name of a package"):
+    with pytest.raises(ExportError, match="is no package name"):
         write_package(replace(subject, name=name), tmp_path / "zoo")
     assert everything_under(tmp_path) == []
 
 
 def test_a_missed_gate_refuses_and_leaves_the_repository_as_it_was(subject: Subject, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"gate, on the test split: accuracy 0\.\d{4}, 1 is wanted"):
+    with pytest.raises(ExportError, match=r"gate, on the test split: accuracy is 0\.\d{4}; at least 1 is required"):
         write_package(replace(subject, gate=1.0), tmp_path)
     assert everything_under(tmp_path) == []
 
@@ -118,7 +118,7 @@ def test_an_unfinished_run_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     content = torch.load(run / "last.ckpt", weights_only=True)
     content["lectorium"]["recipe"]["epochs"] = 3
     torch.save(content, run / "last.ckpt")
-    with pytest.raises(RunError, match="1 of 3 epochs done"):
+    with pytest.raises(RunError, match="1 of 3 epochs are done"):
         export(run, tmp_path / "zoo", data=tiny.folder)
 
 
@@ -204,7 +204,7 @@ def test_the_recipe_says_whether_there_is_a_temperature(subject: Subject, tmp_pa
 
 
 def test_without_held_out_images_there_is_no_temperature(subject: Subject, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="a temperature is fitted on images that were not trained on; there are none"):
+    with pytest.raises(ExportError, match="a temperature needs images that were not trained on; there are none"):
         write_package(replace(subject, validation=None), tmp_path, how=How(temperature=True))
 
 

@@ -51,7 +51,7 @@ def test_an_ensemble_needs_a_name(finished_run: Path, tiny: Tiny) -> None:
 
 def test_members_of_other_labels_are_refused(finished_run: Path, tiny: Tiny, tmp_path: Path) -> None:
     fit(tiny_recipe("classes=['0', '1', '2']", "validation=10"), tmp_path / "three", tiny.folder)
-    with pytest.raises(ExportError, match=r"three: its labels are \('0', '1', '2'\), those of "):
+    with pytest.raises(ExportError, match=r"three: its labels is \('0', '1', '2'\); that of "):
         from_runs([finished_run, tmp_path / "three"], "both", tiny.folder)
 
 

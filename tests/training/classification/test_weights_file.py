@@ -77,7 +77,7 @@ def test_published_weights_of_some_want_half_and_half(
 
 
 def test_grey_input_has_no_published_statistics(file: Path) -> None:
-    with pytest.raises(ExportError, match="softmax takes 1 channels; 3 means and 3 deviations came"):
+    with pytest.raises(ExportError, match="there are 3 means and 3 deviations; softmax needs 1"):
         from_weights(Weights("softmax", file, LABELS, "mine"), None, None)
 
 
@@ -100,8 +100,8 @@ def test_labels_are_the_lines_of_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"one\n", "two labels or more"), (b"a\n\nb\n", "none of them empty"), (b"a\nb\na\n", "or twice"),
-     (b"\xff\xfe", "no text file"), (b"x" * (1 << 20) + b"\ny", "at most 1048576")],
+    [(b"one\n", "two or more labels"), (b"a\n\nb\n", "none of them empty"), (b"a\nb\na\n", "or repeated"),
+     (b"\xff\xfe", "not a text file"), (b"x" * (1 << 20) + b"\ny", "at most 1048576")],
 )  # fmt: skip
 def test_labels_that_cannot_be_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes(content)
@@ -110,5 +110,5 @@ def test_labels_that_cannot_be_are_refused(content: bytes, message: str, tmp_pat
 
 
 def test_a_file_of_labels_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"nothing\.txt: no text file of labels"):
+    with pytest.raises(ExportError, match=r"nothing\.txt: is not a text file of labels"):
         read_labels(tmp_path / "nothing.txt")

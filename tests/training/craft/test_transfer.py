@@ -150,7 +150,7 @@ class Interruption(pl.Callback):
         (("transfer.weights={run}", 'transfer.fresh=["head"]'), "transfer.fresh: resnet20-28 has no module 'head'"),
         (
             ("transfer.weights={run}", "transfer.fresh=[]", "transfer.mode=freeze", 'classes=["0","1","2","3","4"]'),
-            "3 epochs of resnet20-28, wanted 0: no weight of it is trained",
+            "epochs is 3; resnet20-28 has no weights to train, so it must be 0",
         ),
     ],
 )

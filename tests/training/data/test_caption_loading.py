@@ -58,11 +58,11 @@ def test_a_pass_of_training_has_each_image_once_in_an_order_of_its_own(
 def test_an_image_without_a_caption_or_a_caption_without_a_word_is_refused(
     vocabulary: Vocabulary, captions: tuple[tuple[str, ...], ...]
 ) -> None:
-    with pytest.raises(DataError, match="one or more are wanted for each image, of one word or more"):
+    with pytest.raises(DataError, match="each image needs one, of at least one word"):
         CaptionedImages(CaptionSplit(np.zeros((1, 4, 4), np.uint8), captions), vocabulary, 3)
 
 
 def test_rows_shorter_than_their_tokens_are_refused() -> None:
     assert token_rows([[1, 2], [1, 4, 2]], 3).tolist() == [[1, 2, 0], [1, 4, 2]]
-    with pytest.raises(DataError, match="3 tokens in a row of 2"):
+    with pytest.raises(DataError, match="a sequence has 3 tokens; at most 2 are allowed"):
         token_rows([[1, 4, 2]], 2)

@@ -31,7 +31,7 @@ def test_a_name_finds_the_published_set_in_the_folder_of_data(tiny: Tiny) -> Non
 
 
 def test_the_folder_of_data_is_the_one_that_was_given(tiny: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"{tmp_path}/mnist/train-images-idx3-ubyte.gz is not there"):
+    with pytest.raises(DataError, match=f"{tmp_path}/mnist/train-images-idx3-ubyte.gz is missing"):
         find_source("mnist", folder=tmp_path).training()
 
 
@@ -51,12 +51,12 @@ def test_a_name_of_the_catalogue_goes_before_a_folder_of_that_name(tiny: Tiny, m
 
 
 def test_what_is_neither_is_an_error_that_names_the_sets(tiny: Tiny) -> None:
-    with pytest.raises(DataError, match="no data set 'minst': it is no folder of images by class, and none of mnist"):
+    with pytest.raises(DataError, match="no data set 'minst': it is not a folder, and not one of mnist"):
         find_source("minst")
 
 
 def test_a_folder_without_a_size_for_its_images_is_refused(folder: Path) -> None:
-    with pytest.raises(DataError, match="no size of their own"):
+    with pytest.raises(DataError, match="no common size"):
         find_source(str(folder))
 
 
@@ -101,5 +101,5 @@ def test_a_set_with_captions_lies_in_the_folder_that_was_given(tmp_path: Path) -
 
 
 def test_another_name_of_captions_is_an_error_that_names_the_sets() -> None:
-    with pytest.raises(DataError, match="no data set with captions 'coco': it is none of digit-scenes, flickr8k"):
+    with pytest.raises(DataError, match="no data set with captions 'coco'; there are digit-scenes, flickr8k"):
         find_captions("coco")

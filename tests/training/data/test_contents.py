@@ -63,15 +63,15 @@ def test_copies_of_an_image_lie_on_one_side() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_class_of_one_image_however_often_is_refused(count: int) -> None:
     same = tuple(pair for name in "xyz"[:count] for pair in files(1, [7], name))
-    with pytest.raises(DataError, match="class 'b' has 1 image; two that differ are wanted"):
+    with pytest.raises(DataError, match="class 'b' has 1 image; it needs two different ones"):
         choose_test(files(0, [1, 2]) + same, LABELS)
 
 
 def test_images_both_trained_on_and_measured_are_counted() -> None:
     found = list(describe_repeats(files(0, [1, 2, 3]), files(0, [3, 4]), files(0, [1, 2, 9], "copy")))
     assert found == [
-        "1 of 2 validation images are also training images: the validation accuracy flatters",
-        "2 of 3 test images are also training images: the test accuracy flatters",
+        "1 of 2 validation images are also training images: the validation accuracy is too high",
+        "2 of 3 test images are also training images: the test accuracy is too high",
     ]
 
 

@@ -130,7 +130,7 @@ def test_a_limit_leaves_the_validation_examples_as_they_are(tiny: Tiny) -> None:
 
 
 def test_a_limit_above_what_there_is_is_refused(tiny: Tiny) -> None:
-    with pytest.raises(DataError, match="171 examples are asked for, there are 170"):
+    with pytest.raises(DataError, match="examples is 171; the training split has 170"):
         cut(tiny.source, validation=50, seed=0, examples=171)
 
 

@@ -50,7 +50,7 @@ def test_a_download_cut_short_is_refused_and_leaves_nothing(tiny: Tiny, tmp_path
     wrong = tmp_path / "host"
     wrong.mkdir()
     (wrong / f"{TEST[0]}.gz").write_bytes(gzip.compress(tiny.files[TEST[0]])[:-100])
-    with host(wrong) as mirror, pytest.raises(DataError, match=r"not a whole \.gz file"):
+    with host(wrong) as mirror, pytest.raises(DataError, match=r"not a complete \.gz file"):
         at(tiny.source, tmp_path / "data", mirror).read(TEST[0])
     assert everything_under(tmp_path / "data") == []
 

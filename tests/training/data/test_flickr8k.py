@@ -71,17 +71,17 @@ def test_a_photograph_of_any_size_becomes_a_square_in_colour(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"names": b"five.jpg\n"}, "no caption of 1 images of Flickr_8k.testImages.txt, five.jpg first"),
-        ({"names": b"gone.jpg\nfour.jpg"}, "1 of 2 images are not there, gone.jpg first"),
-        ({"names": b"four.jpg\nfour.jpg"}, "2 file names, 1 different; wanted some, each once"),
+        ({"names": b"five.jpg\n"}, "1 images of Flickr_8k.testImages.txt have no caption, the first is five.jpg"),
+        ({"names": b"gone.jpg\nfour.jpg"}, "1 of 2 images are missing, the first is gone.jpg"),
+        ({"names": b"four.jpg\nfour.jpg"}, "has 2 file names, 1 different; it needs some, each once"),
         ({"names": b"\n"}, "0 file names"),
-        ({"names": b"\xff"}, "no text in UTF-8"),
-        ({"images": archive((128, 128, 128, 127))}, r"images of \(127, 127, 3\), \(128, 128, 3\) are wanted"),
+        ({"names": b"\xff"}, "not text in UTF-8"),
+        ({"images": archive((128, 128, 128, 127))}, r"its images are \(127, 127, 3\); expected \(128, 128, 3\)"),
         ({"images": CONTENTS[IMAGES][:700]}, "Flicker8k_Dataset.tar: "),
         ({"tokens": b"four.jpg\ta"}, r"line 1: 'four.jpg\\ta' is not <name>#<number>, a tab and a caption"),
         ({"tokens": b"four.jpg#0\ta\n\nfour.jpg#x\tb"}, r"line 3: 'four.jpg#x\\tb' is not"),
         ({"tokens": b"four.jpg#0 a"}, "line 1: .* is not"),
-        ({"tokens": b"four.jpg#0\t ."}, "no caption of 1 images"),
+        ({"tokens": b"four.jpg#0\t ."}, "1 images of .* have no caption"),
     ],
 )
 def test_files_that_contradict_each_other_or_are_something_else_are_refused(
@@ -101,7 +101,7 @@ def test_a_file_that_is_missing_is_asked_for_in_the_form_that_is_wanted(tmp_path
     with pytest.raises(DataError) as error:
         find_captions("flickr8k", tmp_path).test()
     message = str(error.value)
-    assert f"{tmp_path}/flickr8k/{TEST} is not there and Flickr8k has no public host" in message
+    assert f"{tmp_path}/flickr8k/{TEST} is missing and Flickr8k has no public host" in message
     assert "lines of <name>.jpg with sha256 c0924146" in message
     assert "compressed" not in message
 

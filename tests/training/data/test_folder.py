@@ -103,7 +103,7 @@ def test_files_that_are_no_images_are_named_a_few_of_them_and_counted(tmp_path: 
     with pytest.raises(DataError) as error:
         FolderSource(root, GREY).training()
     message = str(error.value)
-    assert message.startswith(f"{root}: 7 files are no images: ")
+    assert message.startswith(f"{root}: 7 files are not images: ")
     assert sum(f"1/bad{number}.jpg (the 13 bytes are no image" in message for number in range(7)) == 5
     assert message.endswith("; and 2 more")
 
@@ -111,7 +111,7 @@ def test_files_that_are_no_images_are_named_a_few_of_them_and_counted(tmp_path: 
 def test_a_test_image_that_is_none_is_found_before_training(tmp_path: Path) -> None:
     root = make_splits(tmp_path, train=2, test=2)
     (root / "test" / "b" / "1.png").write_bytes(encoded(digits()[0][0])[:100])
-    with pytest.raises(DataError, match=r"1 files are no images: test/b/1\.png"):
+    with pytest.raises(DataError, match=r"1 files are not images: test/b/1\.png"):
         FolderSource(root, GREY).training()
 
 
@@ -120,7 +120,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
     source = FolderSource(root, GREY)
     assert source.files
     write(root / "train" / "b" / "0.png", 99)
-    with pytest.raises(DataError, match=r"train/b/0.png \(it changes while it is read\)"):
+    with pytest.raises(DataError, match=r"train/b/0.png \(it has changed since it was listed\)"):
         source.training()
 
 

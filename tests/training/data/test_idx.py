@@ -31,7 +31,7 @@ def test_a_file_cut_anywhere_is_refused(array: Bytes, data: st.DataObject) -> No
 
 def test_real_digits_cut_short_are_refused_with_both_lengths() -> None:
     images, _ = digits()
-    with pytest.raises(DataError, match=r"images: 235199 bytes of data, .*\(300, 28, 28\), which is 235200"):
+    with pytest.raises(DataError, match=r"images: has 235199 bytes of data, .*\(300, 28, 28\), which is 235200"):
         parse_idx(idx(images)[:-1], "images")
 
 
@@ -41,7 +41,7 @@ def test_bytes_after_the_data_are_refused() -> None:
 
 
 def test_another_type_than_unsigned_bytes_is_refused() -> None:
-    with pytest.raises(DataError, match="idx type 0x0d"):
+    with pytest.raises(DataError, match="idx type is 0x0d"):
         parse_idx(bytes((0, 0, 0x0D, 1)) + struct.pack(">If", 1, 0.5), "floats")
 
 

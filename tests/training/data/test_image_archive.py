@@ -54,11 +54,17 @@ def test_folders_in_the_archive_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (with_member("train/cats/1.png", encoded(coloured()[0][0])), "train/cats/1.png is in no folder of a class"),
+        (
+            with_member("train/cats/1.png", encoded(coloured()[0][0])),
+            "train/cats/1.png is not in the folder of a class",
+        ),
         (with_member("train/4/1.png", b"no image"), "train.tar: train/4/1.png: the 8 bytes are no image"),
-        (with_member("train/4/1.png", encoded(coloured()[0][0][1:])), "4 images of 2 sizes, one size is wanted"),
-        (b"", "not a whole tar archive"),
-        (b"no archive at all" * 100, "not a whole tar archive"),
+        (
+            with_member("train/4/1.png", encoded(coloured()[0][0][1:])),
+            "4 images of 2 sizes; all must have the same size",
+        ),
+        (b"", "not a complete tar archive"),
+        (b"no archive at all" * 100, "not a complete tar archive"),
         (archive(*none, CLASSES, "train"), "0 images of 0 sizes"),
     ],
     ids=["class", "image", "size", "empty", "other", "none"],
@@ -82,7 +88,7 @@ def test_a_sparse_member_that_claims_gigabytes_is_refused_before_it_is_read() ->
         member = tarfile.TarInfo("train/4/1.png")
         sparse(member)
         tar.addfile(member, io.BytesIO())
-    with pytest.raises(DataError, match=f"train/4/1.png has {1 << 40} bytes, at most {1 << 24}"):
+    with pytest.raises(DataError, match=f"train/4/1.png has {1 << 40} bytes; at most {1 << 24}"):
         parse(buffer.getvalue())
 
 
@@ -104,12 +110,12 @@ def test_images_by_name_come_in_the_order_that_was_asked_for_and_others_are_not_
 @pytest.mark.parametrize(
     ("content", "wanted", "message"),
     [
-        (whole(), ("00000.png", "x.png", "y.png"), "2 of 3 images are not there, x.png first"),
+        (whole(), ("00000.png", "x.png", "y.png"), "2 of 3 images are missing, the first is x.png"),
         (with_member("test/9/00001.png", encoded(coloured()[0][1])), ("00001.png",), "00001.png is there twice"),
         (with_member("b.png", b"no image"), ("b.png",), "train.tar: b.png: the 8 bytes are no image"),
         (with_member("b.png", encoded(coloured()[0][0][1:])), ("00001.png", "b.png"), "2 images of 2 sizes"),
         (whole(), (), "0 images of 0 sizes"),
-        (b"no archive at all" * 100, ("a.png",), "not a whole tar archive"),
+        (b"no archive at all" * 100, ("a.png",), "not a complete tar archive"),
     ],
     ids=["missing", "twice", "image", "size", "none", "other"],
 )

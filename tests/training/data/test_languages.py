@@ -61,7 +61,7 @@ def test_the_card_can_name_the_files() -> None:
     "line", [b"1 no tab", b"31\tNo such article.", b"x\tText.", b"1\t ", b"1\t\xff", b"", "\u0663\tText.".encode()]
 )
 def test_a_line_that_is_none_is_refused(line: bytes) -> None:
-    with pytest.raises(DataError, match=r"xx\.txt, line 2: .* is not the number of an article, a tab and a text"):
+    with pytest.raises(DataError, match=r"xx\.txt, line 2: .* is not an article's number, a tab and a text"):
         parse_sentences(b"1\tText.\n" + line + b"\n2\tText.\n", "xx.txt")
 
 
@@ -102,8 +102,8 @@ def test_excerpts_begin_with_words_where_a_language_parts_them_and_anywhere_else
 @pytest.mark.parametrize(
     ("texts", "lengths", "message"),
     [
-        (("a", "b"), (0, 4), "excerpts of 0 to 4 characters"),
-        (("a", "b"), (5, 4), "excerpts of 5 to 4 characters"),
+        (("a", "b"), (0, 4), "excerpts are 0 to 4 characters"),
+        (("a", "b"), (5, 4), "excerpts are 5 to 4 characters"),
         ((), (1, 4), "excerpts of 0 texts: a language has none"),
     ],
 )

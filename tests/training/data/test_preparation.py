@@ -27,7 +27,9 @@ def test_every_image_is_what_the_service_makes_of_it(images: np.ndarray, colour:
 
 
 def test_more_memory_than_is_allowed_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"cats: 100000 images of 224x224 take 14.0 GiB of memory, at most 8 are used"):
+    with pytest.raises(
+        DataError, match=r"cats: 100000 images of 224x224 take 14.0 GiB of memory; at most 8 are allowed"
+    ):
         room(100_000, said(224, 224, "rgb"), "cats")
     monkeypatch.setattr(preparation, "MAX_GIB", 0)
     with pytest.raises(DataError, match="images: 300 images"):

@@ -62,7 +62,7 @@ def test_images_without_their_labels_are_refused(tiny: Tiny, tmp_path: Path) -> 
 
 def test_a_label_outside_the_classes_is_refused(tiny: Tiny) -> None:
     source = replace(tiny.source, labels=tuple("01234567"))
-    with pytest.raises(DataError, match="label 9, MNIST has 8 classes"):
+    with pytest.raises(DataError, match="label 9; MNIST has 8 classes"):
         source.test()
 
 

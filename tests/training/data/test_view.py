@@ -67,8 +67,8 @@ def test_a_folders_own_validation_split_is_seen_too(tmp_path: Path) -> None:
     ("classes", "message"),
     [
         (("7", "seven"), "MNIST has no class 'seven'; it has 0, 1, 2"),
-        (("7",), "classes 7: two or more are wanted"),
-        (("7", "7"), "classes 7, 7: two or more are wanted, each once"),
+        (("7",), "classes is 7; it needs two or more"),
+        (("7", "7"), "classes is 7, 7; it needs two or more, each once"),
     ],
 )
 def test_classes_that_are_none_are_refused(tiny: Tiny, classes: tuple[str, ...], message: str) -> None:

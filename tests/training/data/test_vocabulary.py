@@ -68,19 +68,19 @@ def test_a_token_outside_is_refused(token: int) -> None:
 
 
 def test_captions_without_a_word_often_enough_are_refused() -> None:
-    with pytest.raises(DataError, match="no word is 4 times in the captions"):
+    with pytest.raises(DataError, match="min_count is 4; no word occurs that often in the captions"):
         build_vocabulary(DOGS, min_count=4)
 
 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["a", "b", "c", "d", "e"], "begins with <pad> <start> <end> <unknown>, not with 'a b c d'"),
+        (["a", "b", "c", "d", "e"], "begins with 'a b c d'; expected '<pad> <start> <end> <unknown>'"),
         (list(SPECIAL[:3]), "begins with"),
-        ([*SPECIAL, "dog", "dog"], "'dog' is twice in a vocabulary"),
-        ([*SPECIAL, "", "dog"], "'' is no word of a vocabulary"),
+        ([*SPECIAL, "dog", "dog"], "'dog' is repeated in the vocabulary"),
+        ([*SPECIAL, "", "dog"], "'' is not one word in the vocabulary"),
         ([*SPECIAL, "hot dog"], "'hot dog' is no word"),
-        ([*SPECIAL, "dog\x0b"], "no word of a vocabulary"),
+        ([*SPECIAL, "dog\x0b"], "not one word in the vocabulary"),
     ],
 )
 def test_a_file_that_is_no_vocabulary_is_refused_by_name(tmp_path: Path, lines: list[str], message: str) -> None:
@@ -101,12 +101,12 @@ def test_a_file_that_is_not_there_or_no_text_or_too_large_is_refused(
         read_vocabulary(path)
     build_vocabulary(DOGS).write(path)
     monkeypatch.setattr(vocabulary, "MAX_BYTES", path.stat().st_size - 1)
-    with pytest.raises(DataError, match=f"has {path.stat().st_size} bytes, a vocabulary has at most"):
+    with pytest.raises(DataError, match=f"has {path.stat().st_size} bytes; a vocabulary may have at most"):
         read_vocabulary(path)
 
 
 def test_more_words_than_are_used_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vocabulary, "MAX_WORDS", 5)
     assert len(Vocabulary((*SPECIAL, "a"))) == 5
-    with pytest.raises(DataError, match="a vocabulary of 6 words, at most 5"):
+    with pytest.raises(DataError, match="the vocabulary has 6 words; at most 5"):
         Vocabulary((*SPECIAL, "a", "b"))

@@ -48,7 +48,7 @@ def test_what_is_asked_is_answered_as_torch_would(recogniser_package: Package, r
 def test_a_missed_gate_leaves_the_repository_as_it_was(recogniser_run: Path, tmp_path: Path) -> None:
     subject = from_run(recogniser_run)
     strict = replace(subject, recipe=subject.recipe.model_copy(update={"gate": AccuracyGate(accuracy=1)}))
-    with pytest.raises(ExportError, match=r"gate, on the test split: accuracy 0\.\d{4}, 1 is wanted"):
+    with pytest.raises(ExportError, match=r"gate, on the test split: accuracy is 0\.\d{4}; at least 1 is required"):
         write_recogniser(strict, tmp_path / "zoo")
     assert not list((tmp_path / "zoo").iterdir())
 

@@ -20,10 +20,10 @@ from training.world import World
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (("shortest=130",), "wanted shortest to be at most longest"),
-        (("epochs=0",), "wanted one epoch or more"),
-        (("augmentation.flip=0.5",), "wanted no augmentation, which is of images"),
-        (("transfer.weights=x.pth",), r"wanted no transfer \(--weights\)"),
+        (("shortest=130",), "shortest is 130; it must be at most longest, 120"),
+        (("epochs=0",), "epochs is 0; a language recogniser needs 1 or more"),
+        (("augmentation.flip=0.5",), "augmentation applies to images"),
+        (("transfer.weights=x.pth",), r"transfer \(--weights\) is not supported"),
         (("gate.accuracy=2",), "gate.accuracy: Input should be less than or equal to 1"),
     ],
 )
@@ -33,9 +33,9 @@ def test_what_makes_no_sense_of_texts_is_said(changes: tuple[str, ...], words: s
 
 
 def test_another_model_and_other_texts_are_refused() -> None:
-    with pytest.raises(RecipeError, match="lenet5 recognises no languages"):
+    with pytest.raises(RecipeError, match="lenet5 is not a language recogniser"):
         LanguageRecognition(tiny_recogniser("model=lenet5"))
-    with pytest.raises(DataError, match="no texts 'mnist': there are those of 'udhr'"):
+    with pytest.raises(DataError, match="no texts 'mnist'; there are 'udhr'"):
         LanguageRecognition(tiny_recogniser("dataset=mnist"))
 
 

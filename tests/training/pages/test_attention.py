@@ -23,7 +23,7 @@ def test_each_word_has_its_own_map(tmp_path: Path) -> None:
 
 
 def test_a_caption_without_attention_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="'one': wanted a caption of one word or more, with attention"):
+    with pytest.raises(EvaluationError, match="the caption is 'one'; it needs one word or more"):
         draw(np.zeros((4, 4), np.uint8), Caption("one", None), tmp_path / "picture.png")
 
 

@@ -10,5 +10,5 @@ def test_a_table_takes_the_place_of_the_one_before_and_of_nothing_else() -> None
     wanted = "a\n<!-- x -->\nnew \\1\n<!-- /x -->\nb\n<!-- y -->\n<!-- /y -->\n"
     assert insert(page, "x", r"new \1") == wanted
     assert insert(wanted, "x", r"new \1") == wanted
-    with pytest.raises(ValueError, match="the page has 0 places for 'z', wanted 1"):
+    with pytest.raises(ValueError, match="the page has the marks of 'z' 0 times; it must have them once"):
         insert(page, "z", "new")

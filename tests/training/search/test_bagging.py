@@ -41,9 +41,9 @@ def test_members_that_are_there_are_not_trained_again(
 
 
 def test_what_cannot_be_bagged_is_refused(tiny: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="1 members: bagging wants two or more"):
+    with pytest.raises(RecipeError, match="members is 1; bagging needs 2 or more"):
         list(bag(tiny_recipe(), 1, tmp_path, tiny.folder))
-    with pytest.raises(DataError, match="a fold and a bootstrap exclude each other"):
+    with pytest.raises(DataError, match="fold and bootstrap exclude each other"):
         list(bag(tiny_recipe("fold={index=0, of=2}"), 2, tmp_path, tiny.folder))
     with pytest.raises(RecipeError, match="name: String should match"):
         list(bag(tiny_recipe(f"name={'n' * 60}"), 2, tmp_path, tiny.folder))

@@ -54,7 +54,7 @@ def test_folds_that_are_there_are_not_trained_again(
 
 
 def test_what_cannot_be_folded_is_refused(tiny: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="1 folds: cross-validation wants two or more"):
+    with pytest.raises(RecipeError, match="folds is 1; cross-validation needs 2 or more"):
         list(cross_validate(tiny_recipe(), 1, tmp_path, tiny.folder))
     with pytest.raises(RecipeError, match="of one fold already"):
         list(cross_validate(tiny_recipe("fold={index=0, of=2}"), 2, tmp_path, tiny.folder))

@@ -90,12 +90,12 @@ def test_the_running_mean_weighs_the_last_losses_and_starts_at_the_first() -> No
     [(1e-3, 1e-4, 50), (0, 1, 50), (1e-6, 1, 12), (1e-6, math.inf, 50), (math.nan, 1, 50), (1e-6, 1, 10**12)],
 )
 def test_a_range_that_does_not_rise_is_refused(lowest: float, highest: float, steps: int) -> None:
-    with pytest.raises(RecipeError, match="it has to rise from above 0"):
+    with pytest.raises(RecipeError, match="it must rise from above 0"):
         find_rate(tiny_recipe(), lowest=lowest, highest=highest, steps=steps)
 
 
 def test_a_range_that_begins_too_high_is_refused(tiny: Tiny) -> None:
-    with pytest.raises(RecipeError, match=r"from the rate 1e\+06 on, the loss only rises: begin lower"):
+    with pytest.raises(RecipeError, match=r"the loss only rises from the rate 1e\+06 on; begin with a lower rate"):
         find_rate(tiny_recipe("optimiser.name=sgd"), tiny.folder, lowest=1e6, highest=1e12, steps=40)
 
 

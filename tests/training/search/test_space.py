@@ -51,16 +51,19 @@ def test_a_range_of_the_command_line_is_added_or_takes_the_place_of_the_files(tm
 @pytest.mark.parametrize(
     ("written", "named"),
     [
-        ("epochs={low = 5, high = 2}", "epochs: low 5 is not below high 2"),
+        ("epochs={low = 5, high = 2}", "epochs: low is 5; it must be below high, 2"),
         ("epochs={low = 2}", "epochs.high: Field required"),
         ("epochs={low = 2, high = 5, steps = 2}", "epochs.steps: unknown key; did you mean 'step'"),
         ("epochs={low = 2, high = '5'}", "epochs.high: Input should be a valid"),
         ("epochs={low = true, high = 5}", "epochs.low: Input should be a valid"),
         ("ema={low = 0.0, high = inf}", "ema.high: Input should be a finite number"),
-        ("ema={low = 0.0, high = 0.9, log = true}", "ema: low 0.0 has no logarithm"),
+        ("ema={low = 0.0, high = 0.9, log = true}", "ema: low is 0.0; with log it must be above 0"),
         ("ema={low = 0.1, high = 0.9, log = true, step = 0.1}", "ema: step and log exclude each other"),
         ("ema={low = 0.1, high = 0.9, points = 3, step = 0.1}", "ema: step and points exclude each other"),
-        ("epochs={low = 2, high = 5, step = 0.5}", "epochs: step 0.5 between whole numbers"),
+        (
+            "epochs={low = 2, high = 5, step = 0.5}",
+            "epochs: step is 0.5; between whole numbers it must be a whole number",
+        ),
         ("epochs={low = 2, high = 5, step = 0}", "epochs.step: Input should be greater than 0"),
         ("epochs={low = 2, high = 5, points = 1}", "epochs.points: Input should be greater"),
         ("epochs=[]", "epochs: Tuple should have at least 1 item"),
@@ -77,7 +80,7 @@ def test_what_is_no_range_is_refused_by_key(written: str, named: str) -> None:
 
 
 def test_a_space_without_a_range_or_without_a_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="nothing to search"):
+    with pytest.raises(RecipeError, match="there is no range to search"):
         load_space(None)
     with pytest.raises(RecipeError, match=r"none\.toml"):
         load_space(tmp_path / "none.toml")
@@ -149,9 +152,9 @@ def test_the_grid_has_every_combination_once() -> None:
 
 
 def test_a_grid_of_fractions_without_points_or_of_too_many_is_refused_by_key() -> None:
-    with pytest.raises(RecipeError, match="ema: a grid wants points, or a step"):
+    with pytest.raises(RecipeError, match="ema: a grid needs points or a step"):
         grid({"ema": Range(low=0.1, high=0.9)})
-    with pytest.raises(RecipeError, match="seed: the grid has more than 10,000 points"):
+    with pytest.raises(RecipeError, match="seed: with it the grid has more than 10,000 points"):
         grid({"epochs": Range(low=1, high=101), "seed": Range(low=1, high=100)})
 
 
