@@ -1,1 +1,1 @@
-"""Architectures only: torch modules, one file a lecture system, and the table of their variants."""
+"""Architectures only: torch modules, one file per family, and the tables of their variants."""

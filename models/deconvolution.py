@@ -9,8 +9,8 @@ from torch import Tensor, fx, nn
 from models.layers.activation import ACTIVATIONS
 from models.layers.descent import FUNCTIONS, LAYERS, Descent
 
-STRONGEST = 4  # maps of a layer
-LEVELS = 100_000  # of activations that are told apart
+STRONGEST = 4  # maps shown of a layer
+LEVELS = 100_000  # steps of activation, up to the largest, that are distinguished
 ACTIVATES = tuple(ACTIVATIONS.values())
 FOLLOWS = (nn.BatchNorm2d, nn.GroupNorm, nn.Identity, *ACTIVATES)
 
@@ -18,22 +18,21 @@ FOLLOWS = (nn.BatchNorm2d, nn.GroupNorm, nn.Identity, *ACTIVATES)
 class Deconvolution(nn.Module):
     """Projects the ``strongest`` maps of a layer of ``network`` back to the pixels that drive them.
 
-    Of each of these maps the largest activation alone is kept; it goes down through the layers as
-    `models.layers.descent` says. A network with branches is no exception: a signal goes down all of them, and what
-    comes together is summed.
+    Only the largest activation of each of these maps is kept; it is projected down through the layers as
+    `models.layers.descent` says. In a network with branches, the signal goes down all of them, and signals that meet
+    are summed.
 
-    ``layers`` names those that can be asked for, the nearest to the image first. In a plain sequence (AlexNet, VGG,
-    Xception's stem) these are the convolutions, ``conv1``, ``conv2`` and so on; elsewhere the submodules that have
-    some, by their own names: LeNet-5's ``c1`` and ``c3``, ResNet's ``conv1`` and ``layer1`` to ``layer4``, GoogLeNet's
-    ``inception3a`` to ``inception5b``, Xception's ``entry``, ``middle`` and ``exit``. A layer's maps are those after
-    the normalisation and the activation that follow it, before any pooling.
+    ``layers`` names the layers that can be requested, the nearest to the image first. In a plain sequence (AlexNet,
+    VGG, Xception's stem) these are the convolutions, ``conv1``, ``conv2`` and so on; elsewhere they are the submodules
+    that contain convolutions, by their own names: LeNet-5's ``c1`` and ``c3``, ResNet's ``conv1`` and ``layer1`` to
+    ``layer4``, GoogLeNet's ``inception3a`` to ``inception5b``, Xception's ``entry``, ``middle`` and ``exit``. A layer's
+    maps are those after the normalisation and the activation that follow it, before any pooling.
 
-    Shares the network's parameters, and is for inference. If one layer has fewer maps than ``strongest``, so many
-    are shown of every layer.
+    The module shares the network's parameters, and is for inference. If a layer has fewer maps than ``strongest``, that
+    number is shown of every layer.
 
     Raises:
-        TypeError: the network has no convolutions of its own, or below the last of them is something that has no
-            way back.
+        TypeError: the network has no convolutions of its own, or a layer below the last one cannot be reversed.
     """
 
     def __init__(self, network: nn.Module, strongest: int = STRONGEST) -> None:
@@ -43,11 +42,11 @@ class Deconvolution(nn.Module):
         graph = _Tracer().trace(network)
         self._tops = _find_layers(network, graph)
         if not self._tops:
-            raise TypeError(f"{type(network).__name__} has no convolutions of its own to go back through")
+            raise TypeError(f"{type(network).__name__} has no convolutions of its own to reverse")
         self._nodes = _below(graph, self._tops.values())
         for node in self._nodes:
             if not self._has_way_back(node):
-                raise TypeError(f"{type(network).__name__}: there is no way back through {node.target}")
+                raise TypeError(f"{type(network).__name__}: {node.target} cannot be reversed")
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -58,8 +57,8 @@ class Deconvolution(nn.Module):
         """What drives the K strongest maps of ``layer`` (B,), each an index into ``layers``, in images (B, C, H, W).
 
         Returns:
-            Reconstructions (B, K, C, H, W) in the units of ``x``; maps (B, K), which of the layer's these are; and
-            strengths (B, K), their largest activations, the strongest first.
+            Reconstructions (B, K, C, H, W) in the units of ``x``; maps (B, K), the indices of the layer's maps; and
+            strengths (B, K), their largest activations, in descending order.
         """
         values, descents = self._climb(x)
         tops = [values[node] for node in self._tops.values()]
@@ -72,7 +71,7 @@ class Deconvolution(nn.Module):
         return self._descend(sown, descents), which, strength
 
     def _climb(self, x: Tensor) -> tuple[dict[fx.Node, Tensor], dict[fx.Node, Descent]]:
-        """What every node gives, and the way back from it."""
+        """The output of every node, and its descent."""
         values: dict[fx.Node, Any] = {}
         descents: dict[fx.Node, Descent] = {}
         for node in self._nodes:
@@ -88,7 +87,7 @@ class Deconvolution(nn.Module):
         return values, descents
 
     def _descend(self, signals: dict[fx.Node, Tensor], descents: Mapping[fx.Node, Descent]) -> Tensor:
-        """What arrives at the image of ``signals`` (B, K, C, h, w) sown at some of the nodes."""
+        """Project ``signals`` (B, K, C, h, w), given at some of the nodes, down to the image."""
         for node in reversed(self._nodes[1:]):
             for below, signal in zip(node.all_input_nodes, descents[node](signals.pop(node)), strict=True):
                 signals[below] = signals[below] + signal if below in signals else signal
@@ -101,14 +100,14 @@ class Deconvolution(nn.Module):
 
 
 def strongest(maps: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The ``count`` maps of (B, C, h, w) with the largest activation, the strongest first.
+    """The ``count`` maps of (B, C, h, w) with the largest activation, in descending order.
 
-    Activations are told apart to five digits of the largest, and of equals the first comes first: where many saturate
-    at one value, as LeNet-5's do, rounding would choose among them, and differently on every processor.
+    Activations are compared to five digits of the largest, and the first of equals comes first: if many saturate at one
+    value, as LeNet-5's do, rounding would otherwise decide, and differently on each processor.
 
     Returns:
-        Seeds (B, count, C, h, w), 0 but for that one activation of one map; these maps' numbers and activations
-        (B, count).
+        Seeds (B, count, C, h, w), 0 except for the largest activation of one map; the indices of these maps (B, count);
+        and their activations (B, count).
     """
     activations = maps.flatten(2)  # (B, C, h w)
     unit = activations.abs().amax((1, 2), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny) / LEVELS  # (B, 1, 1)
@@ -124,7 +123,7 @@ def strongest(maps: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _largest(peaks: Tensor, count: int) -> Tensor:
-    """The places (B, count) of the largest in each row, the first of equals first, which no top-k promises."""
+    """The indices (B, count) of the largest in each row, the first of equals first, which top-k does not guarantee."""
     places: list[Tensor] = []
     for _ in range(count):
         places.append(peaks.argmax(1, keepdim=True))  # (B, 1)
@@ -133,14 +132,14 @@ def _largest(peaks: Tensor, count: int) -> Tensor:
 
 
 class _Tracer(fx.Tracer):
-    """Looks into whatever has no way back of its own."""
+    """Traces into every module that has no descent of its own."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return type(m) in LAYERS or super().is_leaf_module(m, module_qualified_name)
 
 
 def _find_layers(network: nn.Module, graph: fx.Graph) -> dict[str, fx.Node]:
-    """The name of each layer, and the node that gives its maps."""
+    """The name of each layer, and the node whose output is its maps."""
     names = _name_layers(network)
     ends: dict[str, fx.Node] = {}
     for node in graph.nodes:
@@ -166,7 +165,7 @@ def _name_layers(network: nn.Module) -> dict[str, str]:
 
 
 def _scope(node: fx.Node) -> str:
-    """The path of the submodule that ``node`` belongs to; nothing where it is the network's own."""
+    """The path of the submodule that ``node`` belongs to; empty if it is the network's own."""
     if node.op == "call_module":
         return str(node.target)
     stack: dict[str, Any] = node.meta.get("nn_module_stack", {"": None})
@@ -174,7 +173,7 @@ def _scope(node: fx.Node) -> str:
 
 
 def _activated(network: nn.Module, node: fx.Node) -> fx.Node:
-    """The node after the normalisation and the activation that follow ``node``, and nothing else does."""
+    """The last node of the normalisation and activation that follow ``node``, if nothing else reads it."""
     while len(node.users) == 1 and not _is(network, node, ACTIVATES) and _is(network, next(iter(node.users)), FOLLOWS):
         node = next(iter(node.users))
     return node
@@ -185,7 +184,7 @@ def _is(network: nn.Module, node: fx.Node, kinds: tuple[type[nn.Module], ...]) -
 
 
 def _below(graph: fx.Graph, tops: Iterable[fx.Node]) -> list[fx.Node]:
-    """The nodes that ``tops`` are made from, themselves too, from the image up."""
+    """The nodes that ``tops`` depend on, including themselves, from the image up."""
     wanted = set(tops)
     for node in reversed(graph.nodes):
         if node in wanted:

@@ -1,4 +1,4 @@
-"""What part of the image a unit sees (I2DL IX.3-5; MP 5)."""
+"""The receptive field: the part of the image that a unit sees (I2DL IX.3-5; MP 5)."""
 
 import math
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ Size = int | tuple[int, ...]
 
 
 def output_size(size: int, layer: nn.Module) -> int:
-    """Pixels down (or across) after a convolution or pooling ``layer`` of ``size`` pixels: (N + 2P - F) / S + 1.
+    """The height (or width) after a convolution or pooling ``layer`` of ``size`` pixels: (N + 2P - F) / S + 1.
 
-    The fraction is rounded down, or up where the layer has ``ceil_mode``, but no window starts in the far padding.
+    The fraction is rounded down, or up if the layer has ``ceil_mode``, but no window starts in the far padding.
     """
     kernel, stride, padding, dilation = geometry(layer)
     steps = (size + 2 * padding - dilation * (kernel - 1) - 1) / stride
@@ -32,7 +32,7 @@ def geometry(layer: nn.Module) -> tuple[int, int, int, int]:
 
 
 def first(size: Any) -> int:
-    """torch keeps a square as one number or as two."""
+    """The side of a square ``size``, which torch keeps as one number or as two."""
     return int(size[0] if isinstance(size, tuple) else size)
 
 
@@ -52,8 +52,8 @@ class Field:
 def receptive_fields(network: nn.Module) -> dict[str, Field]:
     """The field of the units of every convolution and pooling layer of ``network``, by its name.
 
-    Where branches meet, a unit sees the largest of their squares, all of which have the same centre. What comes
-    after an average over all of the maps sees the whole image and is left out.
+    Where branches meet, a unit sees the largest of their squares, all of which have the same centre. Layers after an
+    average over the whole maps see the whole image and are left out.
     """
     fields: dict[fx.Node, Field] = {}
     layers: dict[str, Field] = {}

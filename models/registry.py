@@ -1,4 +1,4 @@
-"""Every model there is, whatever its task, under its name."""
+"""All models of all tasks, by name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def find(name: str) -> Row:
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> nn.Module:
-    """A fresh model of the row ``name``; ``config`` replaces some of the row's values.
+    """A new model of the row ``name``; ``config`` replaces some of the row's values.
 
     Raises:
         KeyError: no such row, or a key in ``config`` that the family does not have.

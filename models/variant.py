@@ -1,4 +1,4 @@
-"""What a row of a model table says. A family is one class; its variants are rows, never copies."""
+"""The rows of the model tables. A family is one class; its variants are rows, never copies."""
 
 import inspect
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from torch import nn
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One configuration of a family, under a name of its own.
+    """One configuration of a family, with a name of its own.
 
-    ``parameters`` is the number of trainable values and ``macs`` that of multiply-accumulates for one row of a batch,
-    which the tests count. ``lecture`` and ``description`` are what the card of a trained package says.
+    ``parameters`` is the number of trainable values and ``macs`` that of multiply-accumulates for one row of a batch;
+    the tests count both. ``lecture`` and ``description`` go on the card of a trained package.
     """
 
     name: str
@@ -28,10 +28,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Variant(Row):
-    """A row of images: ``input_shape`` is that of one, (C, H, W).
+    """A row of a model of images of ``input_shape`` (C, H, W).
 
-    ``receptive_field`` is the pixels, down and across, that a unit of the last maps sees (None where there are no
-    maps), which the tests count too.
+    ``receptive_field`` is the side, in pixels, of the square that a unit of the last maps sees (None if there are no
+    maps); the tests compute it too.
     """
 
     input_shape: tuple[int, int, int]
@@ -53,7 +53,7 @@ def find_row(rows: Mapping[str, Rows], name: str) -> Rows:
 
 
 def build_row(row: Row, config: Mapping[str, Any] | None = None) -> nn.Module:
-    """A fresh model of ``row``; ``config`` replaces some of the row's values.
+    """A new model of ``row``; ``config`` replaces some of the row's values.
 
     Raises:
         KeyError: a key in ``config`` that the family does not have.

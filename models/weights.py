@@ -1,4 +1,4 @@
-"""Published weights from a local file, into the model they belong to."""
+"""Loads weights from a local file into the model they belong to."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 AUXILIARY = ("aux1", "aux2")
-# Older files don't count the batches that their averages come from; nothing but an average without momentum asks.
+# Older files lack the number of batches behind their averages; only an average without momentum uses it.
 UNCOUNTED = ".num_batches_tracked"
 SHOWN = 5
 
@@ -18,23 +18,23 @@ class WeightsError(Exception):
 
 
 def load_weights(model: nn.Module, path: Path, fresh: Collection[str] = ()) -> None:
-    """Give ``model`` the parameters and averages in the file ``path``, a state dictionary; nothing in it is run.
+    """Load the state dictionary in the file ``path`` into ``model``; no code in the file is run.
 
     Raises:
-        WeightsError: the file cannot be read, holds no state dictionary, or, as `give_weights`, it does not fit.
+        WeightsError: the file cannot be read, holds no state dictionary, or does not fit, as in `give_weights`.
     """
     give_weights(model, read_weights(path), str(path), fresh)
 
 
 def give_weights(model: nn.Module, found: Mapping[str, Tensor], origin: str, fresh: Collection[str] = ()) -> None:
-    """Give ``model`` the parameters and averages in the state dictionary ``found``, which came from ``origin``.
+    """Load the state dictionary ``found``, read from ``origin``, into ``model``.
 
-    Auxiliary heads that only one of the two has are passed over. So are the submodules named ``fresh``, as
-    ``("fc",)`` for a new head over an old network: they keep their start.
+    Auxiliary heads that only one of the two has are skipped. So are the submodules named ``fresh``, such as ``("fc",)``
+    for a new head on a trained network: they keep their initial weights.
 
     Raises:
-        WeightsError: it does not fit: the message names what is missing, what is there besides, and what has another
-            shape. The model is then as it was.
+        WeightsError: it does not fit; the message names the parameters that are missing, unexpected, or of another
+            shape. The model is then unchanged.
     """
     wanted = model.state_dict()
     left_out = {*fresh, *(head for head in AUXILIARY if not (_has(found, head) and _has(wanted, head)))}
@@ -49,33 +49,33 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The state dictionary in the file ``path``, on the CPU.
 
     Raises:
-        WeightsError: there is no such file, or it holds something else.
+        WeightsError: there is no such file, or it holds anything else.
     """
     content = load_plain(path)
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise WeightsError(f"{path}: no state dictionary; wanted tensors by the names of parameters")
+        raise WeightsError(f"{path}: is not a state dictionary, that is, tensors by the names of parameters")
     return {str(name): tensor for name, tensor in content.items()}
 
 
 def load_plain(path: Path) -> Any:
-    """What `torch.save` wrote to ``path``, on the CPU: tensors, numbers, strings and containers; nothing in it is run.
+    """What `torch.save` wrote to ``path``, on the CPU: tensors, numbers, strings and containers; no code in it is run.
 
     Raises:
-        WeightsError: it cannot be read, or holds anything else. What torch's reader says of such a file is left out:
-            it tells how to run what is in it.
+        WeightsError: it cannot be read, or holds anything else. Torch's own message is left out, because it tells how
+            to run the code in the file.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise WeightsError(f"{path}: no file of weights ({error.strerror or 'it is cut short'})") from error
+        raise WeightsError(f"{path}: is not a file of weights ({error.strerror or 'it is truncated'})") from error
     except Exception as error:  # a broken file makes torch's reader raise anything: KeyError, IndexError, struct.error
         raise WeightsError(
-            f"{path}: no file of weights (wanted tensors as torch.save writes them, nothing else)"
+            f"{path}: is not a file of weights (it must hold tensors written by torch.save, and nothing else)"
         ) from error
 
 
 def compare(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """What keeps ``found`` from taking the place of ``wanted``, a line for each kind of difference."""
+    """The differences that prevent loading ``found`` in place of ``wanted``, one line for each kind."""
     missing = [name for name in wanted if name not in found and not name.endswith(UNCOUNTED)]
     unexpected = [name for name in found if name not in wanted]
     shapes = [

@@ -1,1 +1,1 @@
-"""A sentence for an image: encoders, decoders, and the frame that joins them (I2DL XI-XII.1)."""
+"""Image captioning: an encoder, decoders, and the network that joins them (I2DL XI-XII.1)."""

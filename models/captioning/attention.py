@@ -19,8 +19,8 @@ class AttentionDecoder(Decoder):
     | state    h_t, C_t = LSTM([E y_(t-1), z_t], h_(t-1), C_(t-1))
     | output   p(y_t) ~ exp(theta_o tanh(E y_(t-1) + theta_l h_t + theta_z z_t))
 
-    theta_a a_i is the same at every step, so it belongs to the memory. ``attention`` is the number of units that
-    compare. The tanh of the output is of the authors' code.
+    theta_a a_i is the same at every step, so it belongs to the memory. ``attention`` is the number of units of theta_a
+    and theta_q. The tanh of the output is from the authors' code.
     """
 
     attends = True
@@ -42,7 +42,7 @@ class AttentionDecoder(Decoder):
         self.first_h, self.first_c = nn.Linear(features, hidden), nn.Linear(features, hidden)
         self.key = nn.Linear(features, attention)
         self.query = nn.Linear(hidden, attention, bias=False)
-        self.energy = nn.Linear(attention, 1, bias=False)  # the same number for every feature would change nothing
+        self.energy = nn.Linear(attention, 1, bias=False)  # a bias would not change the softmax
         self.gate = nn.Linear(hidden, 1)
         self.cell = LSTMCell(width, hidden)
         self.context = nn.Linear(features, len(LSTMCell.gates) * hidden, bias=False)  # theta_x's part for z
@@ -90,9 +90,9 @@ class AttentionDecoder(Decoder):
 
 
 def doubly_stochastic(attention: Tensor, real: Tensor) -> Tensor:
-    """The penalty sum_i (1 - sum_t alpha_ti)^2, a mean over rows: every part of the image is to be looked at.
+    """The penalty sum_i (1 - sum_t alpha_ti)^2, a mean over rows, which makes the decoder look at the whole image.
 
-    Of ``attention`` (B, T, L), the words count that ``real`` (B, T) marks (Xu et al. 2015, section 4.2.1).
+    Only the words of ``attention`` (B, T, L) that ``real`` (B, T) marks count (Xu et al. 2015, section 4.2.1).
     """
     seen = (attention * real.unsqueeze(2)).sum(1)  # (B, T, L) -> (B, L)
     return (1 - seen).square().sum(1).mean()

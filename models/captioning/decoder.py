@@ -1,4 +1,4 @@
-"""What every decoder does: a sentence, word by word, from the features of an image."""
+"""The interface of decoders, which make a sentence, word by word, from the features of an image."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ Tensors = dict[str, Tensor]  # each (B, ...)
 
 
 class Start(NamedTuple):
-    """What is ready before the first word.
+    """The tensors before the first word.
 
-    ``memory`` is what the steps need of the features: computed once, the same at every step. ``state`` is what each
-    step changes. Both have fixed shapes, batch first, and names of their own.
+    ``memory`` is computed once from the features and is the same at every step; ``state`` changes with each step. All
+    have fixed shapes, batch first, and different names.
     """
 
     memory: Tensors
@@ -21,7 +21,7 @@ class Start(NamedTuple):
 
 
 class Word(NamedTuple):
-    """One step: logits (B, V) of the next word, the new state, and weights (B, L) of the features it looked at."""
+    """One step: logits (B, V) of the next word, the new state, and attention weights (B, L) over the features."""
 
     logits: Tensor
     state: Tensors
@@ -29,24 +29,24 @@ class Word(NamedTuple):
 
 
 class Sentence(NamedTuple):
-    """All steps at once: logits (B, T, V), and weights (B, T, L) of the features each looked at."""
+    """All steps at once: logits (B, T, V), and attention weights (B, T, L) over the features."""
 
     logits: Tensor
     attention: Tensor | None
 
 
 class Decoder(nn.Module, ABC):
-    """A sentence is ``start``, then ``step`` with the word before (at first the start token) again and again.
+    """A sentence is made by ``start``, then by repeated calls of ``step`` with the word before (first the start token).
 
-    The `forward` of given words is the same computation (teacher forcing). Decoders that don't attend give no
-    attention; ``attends`` says which do.
+    `forward` is the same computation for given words (teacher forcing). ``attends`` says whether a decoder has
+    attention; without it, the weights are None.
     """
 
     attends: ClassVar[bool] = False
 
     @property
     def fills(self) -> Mapping[str, int]:
-        """States that are one and the same number everywhere before the first word, and that number."""
+        """The states that are filled with one number before the first word, and that number."""
         return {}
 
     @abstractmethod
@@ -55,8 +55,8 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def step(self, token: Tensor, state: Tensors, memory: Tensors) -> Word:
-        """What follows ``token`` (B,) int64, the word before."""
+        """The word that follows ``token`` (B,) int64."""
 
     @abstractmethod
     def forward(self, tokens: Tensor, features: Tensor) -> Sentence:
-        """What follows each of ``tokens`` (B, T) int64, given those before it and ``features`` (B, L, D)."""
+        """The words that follow each of ``tokens`` (B, T) int64, given those before it and ``features`` (B, L, D)."""

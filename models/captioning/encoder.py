@@ -9,12 +9,12 @@ from torch import Tensor, fx, nn
 
 from models.classification.rows import build
 
-PLACE = 0.5  # of what a place says of itself, beside what is seen there
-COORDINATES = 6  # one feature in so many says where a place is and nothing else
+PLACE = 0.5  # the scale of a place's own vector, relative to its maps
+COORDINATES = 6  # one feature in so many depends on the place alone
 
 
 class _MapsTracer(fx.Tracer):
-    """Follows a network to its last maps, and no further, without a look into its layers."""
+    """Traces a network up to its last maps, without tracing into its layers."""
 
     traced_func_name = "maps"
 
@@ -25,20 +25,20 @@ class _MapsTracer(fx.Tracer):
 class ImageEncoder(nn.Module):
     """The maps of the classifier ``backbone``, a row of the model table, as features (B, L, width) of L places.
 
-    What the classifier has beyond its last maps is cut off; the rest, `backbone`, keeps its names, so that the
-    weights of a trained one fit. Each place's K maps go through a linear layer; a vector of the place's own is added
-    and the sum rectified, so that even the mean over places knows where things are. One feature in six is the place's
-    alone (as in Liu et al. 2018, arXiv:1807.03247): among what is seen, it would be too faint to tell
-    what lies left of what. Both start as `planar`. Batch norm then centres all features: what most places have in
-    common would hide from a decoder what few have.
+    The classifier's layers after its last maps are removed; the rest, `backbone`, keeps its names, so that the weights
+    of a trained one fit. Each place's K maps go through a linear layer; a vector of that place is added and the sum
+    rectified, so that even the mean over places tells where things are. One feature in six depends on the place alone
+    (as in Liu et al. 2018, arXiv:1807.03247): mixed with the maps, the place would be too weak to tell what is left of
+    what. Both start as `planar`. Batch norm then centres all features, because what most places share would hide
+    what only a few have.
 
-    ``shape`` (C, H, W) is that of the images. Where the maps are larger than ``grid`` (h, w), they are averaged to
-    it; without one, L is as many places as the maps have.
+    ``shape`` (C, H, W) is that of the images. If the maps are larger than ``grid`` (h, w), they are averaged to it;
+    without a grid, L is the number of places in the maps.
 
     Raises:
-        KeyError: no such row, or a key in ``config`` that its family does not have.
+        KeyError: there is no such row, or its family lacks a key of ``config``.
         TypeError: the row has no maps.
-        ValueError: the maps cannot be averaged to ``grid``: it does not divide their size.
+        ValueError: ``grid`` does not divide the size of the maps.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.backbone: Any = build(backbone, {**(config or {})})
         if not hasattr(self.backbone, "maps"):
-            raise TypeError(f"model {backbone!r} has no maps that an encoder could give; a convolutional one is wanted")
+            raise TypeError(f"model {backbone!r} has no maps for an encoder; give a convolutional one")
         _behead(self.backbone)
         maps, *size = _measure(self.backbone, shape)
         self.grid = (int(grid[0]), int(grid[1])) if grid else (size[0], size[1])
@@ -75,7 +75,7 @@ class ImageEncoder(nn.Module):
         return self.place.shape[0], self.normalisation.num_features
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, L, width) of normalised images (B, C, H, W); L goes through the grid row by row."""
+        """Features (B, L, width) of normalised images (B, C, H, W); L counts the places of the grid row by row."""
         maps = self.pool(self.backbone.maps(x)).flatten(2).transpose(1, 2)  # (B, K, h, w) -> (B, L, K)
         seen = torch.relu(self.projection(maps) + self.place)  # (B, L, width - coordinates)
         placed = torch.cat((seen, self.coordinates.expand(x.shape[0], -1, -1)), 2)  # (B, L, width)
@@ -84,10 +84,10 @@ class ImageEncoder(nn.Module):
 
 
 def planar(height: int, width: int, channels: int) -> Tensor:
-    """Sines and cosines (height * width, channels) of where a place is, a half down and a half across.
+    """Sines and cosines (height * width, channels) of each place's position, one half vertical, one half horizontal.
 
-    Their waves are from two grids long to two places: near places are alike, and what lies left or above of what is a
-    difference along a few directions. Where ``channels`` is no multiple of 4, the last ones are left out.
+    Their wavelengths range from two grids to two places: near places have similar vectors, and "left of" or "above" is
+    a difference along a few directions. If ``channels`` is not a multiple of 4, the last ones are left out.
     """
     waves = -(-channels // 4)
 

@@ -1,4 +1,4 @@
-"""The two graphs that a captioning network is served as: one run an image, one run a word."""
+"""The two graphs that serve a captioning network: one runs once per image, the other once per word."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ IMAGE, TOKEN, LOG_PROBABILITIES, ATTENTION = "image", "token", "log_probabilitie
 
 
 class EncoderGraph(nn.Module):
-    """uint8 images (B, H, W) or (B, H, W, 3) -> the tensors that ``outputs`` names: the memory, then the first state.
+    """uint8 images (B, H, W) or (B, H, W, 3) -> the tensors of ``outputs``: the memory, then the first state.
 
-    A state that begins as one number everywhere (`CaptionNetwork.decoder.fills`) is left out: the loop fills it.
+    States that begin filled with one number (`CaptionNetwork.decoder.fills`) are left out: the loop fills them.
     """
 
     inputs = (IMAGE,)
@@ -28,18 +28,18 @@ class EncoderGraph(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """The tensors of ``outputs``, in that order."""
-        # Strides as of an image that was never channels-last: torch's export spells out every other order.
+        # In contiguous memory: torch's export adds nodes for any other order.
         memory, state = self.decoder.start(self.encoder(normalise(unit(image).contiguous(), self.mean, self.std)))
         found = {**memory, **state}
         return tuple(found[name] for name in self.outputs)
 
 
 class StepGraph(nn.Module):
-    """The token before, the state and the memory -> log-probabilities (B, V) of what follows, and the new state.
+    """The token before, the state and the memory -> log-probabilities (B, V) of the next word, and the new state.
 
     ``inputs`` are ``token`` (B,) int64, the names in ``state`` and those in ``memory``; ``outputs`` are
-    ``log_probabilities``, the new state under ``next_`` names, which ``fed`` maps to the inputs' own, and, where the
-    decoder attends, ``attention`` (B, L). All shapes but the batch are fixed.
+    ``log_probabilities``, the new state under ``next_`` names, which ``fed`` maps to the names of the inputs, and, if
+    the decoder has attention, ``attention`` (B, L). All shapes except the batch are fixed.
     """
 
     def __init__(self, network: CaptionNetwork) -> None:
@@ -62,7 +62,7 @@ class StepGraph(nn.Module):
 
     @torch.no_grad()
     def examples(self, rows: int = 2) -> dict[str, Tensor]:
-        """``rows`` rows of every input, as before the first word for features of 0."""
+        """``rows`` rows of every input, for the first word and features of 0."""
         memory, state = self.decoder.start(torch.zeros(rows, *self.features))
         return {TOKEN: torch.zeros(rows, dtype=torch.int64), **state, **memory}
 

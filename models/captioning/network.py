@@ -1,4 +1,4 @@
-"""The encoder/decoder frame of captioning (I2DL XI.2, one to many)."""
+"""The encoder-decoder network of captioning (I2DL XI.2, one to many)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,15 +21,15 @@ DECODERS: Mapping[str, Callable[..., Decoder]] = {
 
 
 class CaptionNetwork(nn.Module):
-    """An encoder that sees the image once, and a decoder that says one word after the other.
+    """An encoder that runs once per image, and a decoder that gives one word after the other.
 
     ``decoder`` is one of ``rnn``, ``gru``, ``lstm``, ``attention`` and ``transformer``, built with
-    ``decoder_config``; ``backbone``, ``shape``, ``grid`` and ``backbone_config`` are the encoder's, and ``features``
-    the width of what it gives. ``vocabulary`` counts the words and special tokens, ``length`` the most words of a
-    sentence, its end included.
+    ``decoder_config``; ``backbone``, ``shape``, ``grid`` and ``backbone_config`` are the encoder's, and ``features`` is
+    the width of its features. ``vocabulary`` is the number of words and special tokens, ``length`` the largest number
+    of words in a sentence, including the end token.
 
     Raises:
-        KeyError: no such decoder or backbone, or a key in their configs that they don't have.
+        KeyError: there is no such decoder or backbone, or one of them lacks a key of its config.
         TypeError, ValueError: as `ImageEncoder` and the decoder.
     """
 
@@ -54,9 +54,9 @@ class CaptionNetwork(nn.Module):
         self.decoder = DECODERS[decoder](features, vocabulary, length, **(decoder_config or {}))
 
     def forward(self, images: Tensor, tokens: Tensor) -> Sentence:
-        """What follows each of ``tokens`` (B, T) int64 for normalised ``images`` (B, C, H, W): teacher forcing.
+        """The words that follow each of ``tokens`` (B, T) int64, for normalised ``images`` (B, C, H, W).
 
-        ``tokens`` begin with the start token.
+        ``tokens`` begin with the start token (teacher forcing).
         """
         sentence: Sentence = self.decoder(tokens, self.encoder(images))
         return sentence

@@ -13,8 +13,8 @@ IMAGE = "image_vector"
 class RecurrentDecoder(Decoder):
     """The mean feature is the first input, before the start token (Vinyals et al. 2014, arXiv:1411.4555).
 
-    With ``every_step`` it is added to the vector of each word as well (as Mao et al. 2014, arXiv:1412.6632), so that
-    the state needn't remember the image. ``dropout`` acts on the inputs and the outputs of the cells.
+    With ``every_step``, it is also added to the vector of each word (as in Mao et al. 2014, arXiv:1412.6632), so that
+    the state needn't remember the image. ``dropout`` is applied to the inputs and outputs of the cells.
 
     Raises:
         KeyError: there is no such cell.
@@ -43,7 +43,7 @@ class RecurrentDecoder(Decoder):
         self.dropout = nn.Dropout(dropout)
 
     def start(self, features: Tensor) -> Start:
-        """The state after the image; in the memory ``image_vector`` (B, width), where every step sees it."""
+        """The state after the image; with ``every_step``, the memory has ``image_vector`` (B, width)."""
         image: Tensor = self.image(features.mean(1))  # (B, L, D) -> (B, D) -> (B, width)
         _, state = self.recurrence.step(self.dropout(image), self.recurrence.zeros(image))
         return Start({IMAGE: image} if self.every_step else {}, state)

@@ -10,12 +10,12 @@ from models.variant import Variant, build_row, find_row
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionVariant(Variant):
-    """``macs`` are those of an image, once, and ``word_macs`` those of each word."""
+    """A row of a captioning network: ``macs`` are for an image, once, and ``word_macs`` for each word."""
 
     word_macs: int
 
 
-# The digit scenes: 64x64 pixels, grey, seen as a grid of 8x8 places.
+# Digit scenes: 64x64 pixels, grey, encoded as a grid of 8x8 places.
 SCENE = {
     "backbone": "vgg7-28",
     "backbone_config": {"widths": ((16, 16), (32, 32), (64, 64, 64))},
@@ -24,7 +24,7 @@ SCENE = {
     "length": 12,
     "features": 96,
 }
-# Photos of 128x128 pixels, also seen as 8x8 places.
+# Photographs of 128x128 pixels, also encoded as 8x8 places.
 PHOTO = {
     "backbone": "resnet14",
     "shape": (3, 128, 128),
@@ -101,7 +101,7 @@ def find(name: str) -> CaptionVariant:
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> CaptionNetwork:
-    """A fresh network of the row ``name``; ``config`` replaces some of the row's values.
+    """A new network of the row ``name``; ``config`` replaces some of the row's values.
 
     Raises:
         KeyError: no such row, or a key in ``config`` that the network does not have.

@@ -1,4 +1,4 @@
-"""A Transformer decoder that keeps its keys and values (I2DL XII.1; Vaswani et al. 2017, arXiv:1706.03762)."""
+"""A Transformer decoder with cached keys and values (I2DL XII.1; Vaswani et al. 2017, arXiv:1706.03762)."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,8 @@ POSITIONS = ("learnt", "sinusoidal")
 def attend(query: Tensor, keys: Tensor, values: Tensor, heads: int, allowed: Tensor | None) -> tuple[Tensor, Tensor]:
     """softmax(Q K' / sqrt(d)) V for each of ``heads`` parts of the vectors.
 
-    ``query`` is (B, T, D), ``keys`` and ``values`` (B, S, D); ``allowed``, broadcast to (B, heads, T, S), says what may
-    be looked at.
+    ``query`` is (B, T, D), ``keys`` and ``values`` are (B, S, D); ``allowed``, broadcast to (B, heads, T, S), is the
+    attention mask, True where attention is allowed.
 
     Returns:
         Contexts (B, T, D), and weights (B, heads, T, S).
@@ -62,7 +62,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, words: tuple[Tensor, Tensor], allowed: Tensor, image: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """``x`` (B, T, width) after the block, and the mean over heads of its weights of the image, (B, T, L)."""
+        """``x`` (B, T, width) after the block, and its attention to the image, (B, T, L), the mean over heads."""
         context, _ = attend(self.query(self.norm1(x)), *words, self.heads, allowed)
         x = x + self.dropout(self.output(context))
         context, weights = attend(self.image_query(self.norm2(x)), *image, self.heads, None)
@@ -72,10 +72,10 @@ class Block(nn.Module):
 
 
 class TransformerDecoder(Decoder):
-    """``layers`` blocks over the words so far, of which each keeps keys and values of all ``length`` places.
+    """``layers`` blocks over the words so far; each caches the keys and values of ``length`` words.
 
-    ``positions`` are ``learnt``, or ``sinusoidal`` as in the paper. The attention is the last block's, a mean over
-    its heads.
+    ``positions`` are ``learnt``, or ``sinusoidal`` as in the paper. The attention is that of the last block, a mean
+    over its heads.
 
     Raises:
         KeyError: there are no such positions.
@@ -103,7 +103,7 @@ class TransformerDecoder(Decoder):
         if positions not in POSITIONS:
             raise KeyError(f"no positions {positions!r}; there are {', '.join(POSITIONS)}")
         if width % heads:
-            raise ValueError(f"width {width} isn't a multiple of {heads} heads")
+            raise ValueError(f"width is {width}; it must be a multiple of heads, {heads}")
         self.length, self.width = length, width
         self.words = Words(vocabulary, width, tied=tied)
         if positions == "learnt":
@@ -113,20 +113,20 @@ class TransformerDecoder(Decoder):
         self.blocks = nn.ModuleList(Block(features, width, heads, hidden, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         if self.words.scores is not None:
-            start_small(self.words.scores)  # what they score is normalised: of variance 1 from the first step on
+            start_small(self.words.scores)  # their input is normalised to variance 1 from the first step on
         self.dropout = nn.Dropout(dropout)
 
     @property
     def fills(self) -> Mapping[str, int]:
-        """All of the state: no word is there yet."""
+        """All states are 0: there is no word yet."""
         cached = (name for number in range(1, len(self.blocks) + 1) for name in _cache(number))
         return {POSITION: 0, **dict.fromkeys(cached, 0)}
 
     def start(self, features: Tensor) -> Start:
         """Memory: each block's ``image_keys`` and ``image_values`` (B, L, width).
 
-        State: the ``position`` (B,) int64 of the word that comes, and each block's ``keys`` and ``values`` of the words
-        before, (B, length, width).
+        State: the ``position`` (B,) int64 of the next word, and each block's ``keys`` and ``values`` of the words
+        before it, (B, length, width).
         """
         rows = features.shape[0]
         memory: Tensors = {}
@@ -137,7 +137,7 @@ class TransformerDecoder(Decoder):
         return Start(memory, state)
 
     def step(self, token: Tensor, state: Tensors, memory: Tensors) -> Word:
-        """See `Decoder`. After ``length`` words there is no place for another."""
+        """See `Decoder`. There may be at most ``length`` steps."""
         position = state[POSITION]
         here = torch.arange(self.length, device=token.device) == position[:, None]  # (B, length)
         past = torch.arange(self.length, device=token.device) <= position[:, None]
@@ -145,7 +145,7 @@ class TransformerDecoder(Decoder):
         after, weights = {POSITION: position + 1}, x
         for number, block in self._each():
             pairs = zip(_cache(number), block.remember(x), strict=True)
-            # One place of the cache changes; the others stay what they were.
+            # One position of the cache changes; the others stay unchanged.
             cache = {name: torch.where(here[:, :, None], new, state[name]) for name, new in pairs}
             words = (cache[_cache(number)[0]], cache[_cache(number)[1]])
             keys, values = _image(number)
@@ -161,7 +161,7 @@ class TransformerDecoder(Decoder):
         """
         steps = tokens.shape[1]
         if steps > self.length:
-            raise ValueError(f"{steps} words; the decoder has places for {self.length}")
+            raise ValueError(f"there are {steps} words; the decoder allows at most {self.length}")
         causal = torch.ones(steps, steps, dtype=torch.bool, device=tokens.device).tril()  # (T, T)
         x = self.dropout(self.words(tokens) + self.places[:steps])  # (B, T, width)
         weights = x

@@ -9,15 +9,15 @@ from torch.nn.functional import linear
 class Words(nn.Module):
     """A vector of ``width`` for each of ``vocabulary`` words.
 
-    ``tied``, the same vectors score the output (Press and Wolf 2017, arXiv:1608.05859), which halves the parameters of
-    a large vocabulary; else they have weights of their own.
+    If ``tied``, the same vectors score the output (Press and Wolf 2017, arXiv:1608.05859), which halves the parameters
+    of a large vocabulary; otherwise the scores have weights of their own.
     """
 
     def __init__(self, vocabulary: int, width: int, *, tied: bool = False) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.embedding.weight, std=1 / math.sqrt(width))
-        self.scale = math.sqrt(width)  # of tied vectors: of length 1 as scores, of variance 1 as inputs
+        self.scale = math.sqrt(width)  # gives tied vectors of length 1 the variance 1 as inputs
         self.bias = nn.Parameter(self.embedding.weight.new_zeros(vocabulary))
         self.scores = None if tied else nn.Linear(width, vocabulary, bias=False)
         if self.scores is not None:

@@ -36,7 +36,7 @@ class Heads(NamedTuple):
 
 
 class BasicConv2d(nn.Module):
-    """Convolution that keeps the size but for its stride, normalisation, activation."""
+    """A convolution that keeps the size except for its stride, then normalisation and activation."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, normalisation: str, activation: str, stride: int = 1):
         super().__init__()
@@ -52,7 +52,7 @@ class BasicConv2d(nn.Module):
 
 
 class Inception(nn.Module):
-    """1x1, 3x3 and ``large`` convolutions and a max pooling side by side; 1x1 convolutions shrink what they see."""
+    """1x1, 3x3 and ``large`` convolutions and a max pooling side by side; 1x1 convolutions reduce their channels."""
 
     def __init__(self, inputs: int, maps: tuple[int, ...], large: int, normalisation: str, activation: str) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ class GoogLeNet(nn.Module):
         return logits
 
     def _stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What modules 4a, 4d and 5b answer."""
+        """The outputs of the modules 4a, 4d and 5b."""
         x = self.maxpool1(self.conv1(x))  # (B, 64 scale, H / 4, W / 4)
         x = self.spatial_dropout(self.maxpool2(self.conv3(self.conv2(x))))  # (B, 192 scale, H / 8, W / 8)
         x = self._inception(x, "3a", "3b")  # (B, 480 scale, H / 8, W / 8)

@@ -1,4 +1,4 @@
-"""k nearest neighbours: the baseline that learns nothing (I2DL II; Fix and Hodges 1951)."""
+"""k nearest neighbours: a baseline without training (I2DL II; Fix and Hodges 1951)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,20 +6,20 @@ from torch.nn.functional import one_hot
 
 from models.variant import Variant
 
-# Of a vote. Far below one vote, above the rounding of a few of them.
+# The share of a vote that breaks a tie: far below one vote, and above the rounding of a few of them.
 TIE = 1e-3
 UNSEEN = 1e-3
 
 
 class NearestNeighbours(nn.Module):
-    """The label that most of the ``neighbours`` nearest of ``rows`` remembered images have.
+    """Classifies by the labels of the ``neighbours`` nearest of ``rows`` stored images.
 
     ``distance`` is ``l2`` or ``l1``, which needs B * rows * inputs floats at a time. The images and labels are
-    buffers, part of the state and of an export; `remember` fills them, there is nothing to train.
+    buffers, part of the state and of an export; `remember` fills them, and there is nothing to train.
 
     Raises:
-        KeyError: another distance.
-        ValueError: more neighbours than rows.
+        KeyError: there is no such distance.
+        ValueError: there are more neighbours than rows.
     """
 
     images: Tensor
@@ -32,19 +32,19 @@ class NearestNeighbours(nn.Module):
         if distance not in ("l1", "l2"):
             raise KeyError(f"no distance {distance!r}; there are l1, l2")
         if not 1 <= neighbours <= rows:
-            raise ValueError(f"{neighbours} neighbours of {rows} rows; there must be 1 to {rows}")
+            raise ValueError(f"neighbours is {neighbours}; {rows} rows allow 1 to {rows}")
         self.neighbours, self.distance, self.classes = neighbours, distance, classes
         self.register_buffer("images", torch.zeros(rows, inputs))
         self.register_buffer("votes", torch.zeros(rows, classes))  # one-hot labels
 
     def remember(self, x: Tensor, labels: Tensor) -> None:
-        """Keep the normalised images ``x`` (rows, C, H, W) and their ``labels`` (rows,).
+        """Store the normalised images ``x`` (rows, C, H, W) and their ``labels`` (rows,).
 
         Raises:
-            ValueError: not as many of either as there are rows.
+            ValueError: the number of images or of labels is not ``rows``.
         """
         if not len(x) == len(labels) == len(self.images):
-            raise ValueError(f"{len(x)} images and {len(labels)} labels; wanted {len(self.images)} of each")
+            raise ValueError(f"there are {len(x)} images and {len(labels)} labels; the model needs {len(self.images)}")
         self.images.copy_(x.flatten(1))  # (rows, C, H, W) -> (rows, C * H * W)
         self.votes.copy_(one_hot(labels, self.classes))  # (rows,) -> (rows, classes)
 
@@ -59,7 +59,7 @@ class NearestNeighbours(nn.Module):
         return (counts + UNSEEN).log()
 
     def distances(self, x: Tensor) -> Tensor:
-        """Of each row of ``x`` (B, inputs) to each image, (B, rows); squared for l2, less what all have in common."""
+        """The distance of each row of ``x`` (B, inputs) to each image, (B, rows); for l2, squared and less |x|^2."""
         if self.distance == "l1":
             return (x[:, None] - self.images).abs().sum(2)  # (B, 1, inputs) - (rows, inputs) -> (B, rows)
         return self.images.square().sum(1) - 2 * x @ self.images.T  # |a - x|^2 - |x|^2: (B, rows)

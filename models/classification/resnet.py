@@ -15,7 +15,7 @@ from models.variant import Variant
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int, normalisation: str) -> nn.Conv2d:
-    """A convolution that keeps the size but for its stride; a normalisation's shift makes a bias of its own idle."""
+    """A convolution that keeps the size except for its stride; the shift of a normalisation replaces its bias."""
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=normalisation == "none")
 
 
@@ -195,7 +195,7 @@ def _published(name: str, block: str, depths: tuple[int, ...], counts: tuple[int
 
 # Parameters, multiply-accumulates, receptive field of the last maps.
 VARIANTS = (
-    # Small enough to encode photographs here, and to learn of CIFAR-10's, twice as large, what it needs for that.
+    # A small encoder of photographs, first trained on CIFAR-10's images at twice their size.
     _row(
         "resnet14",
         {"block": "basic", "depths": (2, 2, 2), "widths": (32, 64, 96), "classes": 10},

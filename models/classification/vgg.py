@@ -13,7 +13,7 @@ from models.variant import Variant
 
 
 class VGG(FeatureClassifier):
-    """Stages of 3x3 convolutions that keep the size, each closed by a max pooling that halves it; then as AlexNet.
+    """Stages of 3x3 convolutions that keep the size, each followed by a max pooling that halves it; then as AlexNet.
 
     ``widths`` gives the maps of each convolution of each stage. The last maps are averaged to ``grid`` x ``grid``
     before the two full connections of ``hidden`` units; with ``cam``, to 1 x 1 before a single linear layer.

@@ -1,1 +1,1 @@
-"""Text to its language (I2DL XI.2, many to one)."""
+"""Recognition of a text's language (I2DL XI.2, many to one)."""

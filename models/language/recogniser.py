@@ -11,14 +11,14 @@ from models.layers.recurrence import Recurrence
 from models.variant import Row
 
 BYTES = 256
-PADDING = 0  # no text has it
+PADDING = 0  # does not occur in a text
 
 
 class LanguageRecogniser(nn.Module):
     """Reads UTF-8 byte by byte with a recurrent network; the state after the last one is scored by a linear layer.
 
-    Bytes need no vocabulary and cover every script. ``cell`` is ``rnn``, ``gru`` or ``lstm``; each byte is a vector of
-    ``width``, ``dropout`` acts on these and on the scored state.
+    Bytes need no vocabulary and cover every script. ``cell`` is ``rnn``, ``gru`` or ``lstm``. Each byte becomes a
+    vector of ``width``; ``dropout`` is applied to these and to the scored state.
 
     Raises:
         KeyError: there is no such cell.
@@ -50,13 +50,13 @@ class LanguageRecogniser(nn.Module):
 
 
 class LanguageGraph(nn.Module):
-    """What a package computes: texts (B, T) uint8, zeros after their end -> ``probabilities`` (B, languages) float32.
+    """A package's computation: texts (B, T) uint8, zeros after their end -> ``probabilities`` (B, languages) float32.
 
-    B and T are free. The weights are copies, for inference. The recurrence is the library's, which ONNX has as
-    one operator.
+    B and T may have any size. The weights are copies, for inference. The recurrence is torch's own layer, which ONNX
+    has as one operator.
 
     Raises:
-        TypeError: a vanilla RNN, which the exporter would spell out byte by byte, for one length.
+        TypeError: the cell is a vanilla RNN, which the exporter would unroll byte by byte, for one length.
     """
 
     inputs, outputs = ("text",), ("probabilities",)
@@ -70,7 +70,7 @@ class LanguageGraph(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, text: Tensor) -> tuple[Tensor]:
-        """See the class."""
+        """The ``probabilities`` of ``text``, as the class says."""
         h, _ = self.recurrence(self.embedding(text.to(torch.int64)))  # (B, T, hidden)
         last = _real(text).sum(1) - 1  # (B,)
         h = h.gather(1, last[:, None, None].expand(-1, 1, h.shape[2])).squeeze(1)  # (B, T, hidden) -> (B, hidden)
@@ -78,7 +78,7 @@ class LanguageGraph(nn.Module):
 
 
 def _real(text: Tensor) -> Tensor:
-    """Where (B, T) there are bytes to read; a text of none is read as one zero."""
+    """Whether each of (B, T) is a byte to read; an empty text is read as one zero."""
     first = torch.arange(text.shape[1], device=text.device) == 0
     return (text != PADDING) | first
 
@@ -96,7 +96,7 @@ def _row(cell: str, title: str, hidden: int, parameters: int, macs: int) -> Row:
     )
 
 
-# Multiply-accumulates are those of a text of one byte.
+# Multiply-accumulates are for a text of one byte.
 VARIANTS: Mapping[str, Row] = {
     row.name: row
     for row in (

@@ -1,1 +1,1 @@
-"""The layers that families share: activations, normalisations, dropout, starts, heads, recurrent cells."""
+"""The layers that families share: activations, normalisations, dropout, initialisation, heads, recurrent cells."""

@@ -21,7 +21,7 @@ class ScaledTanh(nn.Module):
     """A tanh(S a), A = 1.7159, S = 2/3 (LeCun et al. 1998, appendix A), so that f(1) = 1."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
+        """Apply the function to each value of ``x``."""
         return 1.7159 * (x * (2 / 3)).tanh()
 
 
@@ -32,7 +32,7 @@ ACTIVATIONS: Mapping[str, type[nn.Module]] = {
     "hard_tanh": nn.Hardtanh,
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,  # slope 0.01
-    "parametric_relu": nn.PReLU,  # one slope a layer, learned from 0.25
+    "parametric_relu": nn.PReLU,  # one slope per layer, learnt, initially 0.25
     "elu": nn.ELU,
     "softplus": nn.Softplus,
     "swish": nn.SiLU,  # x sigmoid(x)
@@ -52,5 +52,5 @@ def build_activation(name: str) -> nn.Module:
 
 
 def pieces(name: str) -> int:
-    """How many channels the activation ``name`` takes for each that it gives."""
+    """The number of input channels that the activation ``name`` needs for each output channel."""
     return 2 if name == "maxout" else 1

@@ -9,11 +9,11 @@ from torch.nn.functional import conv2d
 class ClassActivationMaps(nn.Module):
     """Where a network saw each class: M_c(x, y) = sum_k w_ck f_k(x, y), and the logits, the maps' means plus bias.
 
-    With them come the features that ``fc`` scores, the means of the maps f: the network's penultimate layer.
+    The third output is the features that ``fc`` scores, the means of the maps f: the network's penultimate layer.
 
-    For a network that ends in global average pooling and one linear layer ``fc`` and gives its last maps f as
-    ``maps(x)``: every ResNet, GoogLeNet and Xception, and any other family built with ``cam=True``. Shares the
-    network's parameters and can be exported in its place; dropout before ``fc`` is left out.
+    The network must end in global average pooling and one linear layer ``fc``, and return its last maps f from
+    ``maps(x)``: every ResNet, GoogLeNet and Xception does, and any other family built with ``cam=True``. The module
+    shares the network's parameters and can be exported in its place; dropout before ``fc`` is left out.
 
     Raises:
         TypeError: the network does not end that way.

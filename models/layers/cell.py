@@ -11,9 +11,9 @@ State = tuple[Tensor, ...]
 
 
 class Cell(nn.Module, ABC):
-    """theta_x maps the input to ``gates`` gates of ``hidden`` units each, theta_h the hidden state; a gate has one b.
+    """theta_x and theta_h map the input and the hidden state to ``gates`` of ``hidden`` units each; a gate has one b.
 
-    theta_x x_t + b doesn't depend on the state, so `project` computes it, for all steps at once where they are known.
+    theta_x x_t + b doesn't depend on the state, so `project` computes it, for all steps at once if they are known.
     Each gate's theta_h starts orthogonal: all eigenvalues have magnitude 1, so that signals neither vanish nor
     explode at first.
     """
@@ -69,14 +69,15 @@ class RNNCell(Cell):
 
 
 class GRUCell(Cell):
-    """Two gates, and no cell beside the hidden state (Cho et al. 2014, arXiv:1406.1078).
+    """The gated recurrent unit: two gates, and no cell beside the hidden state (Cho et al. 2014, arXiv:1406.1078).
 
     | reset   r_t = sigm(theta_xr x_t + theta_hr h_(t-1) + b_r)
     | update  z_t = sigm(theta_xz x_t + theta_hz h_(t-1) + b_z)
     | new     n_t = tanh(theta_xn x_t + b_n + r_t * (theta_hn h_(t-1) + b_hn))
     | output  h_t = (1 - z_t) * n_t + z_t * h_(t-1)
 
-    The reset gate comes after theta_hn, as in every library, and so has a b_hn under it; in the paper it comes before.
+    The reset gate is applied after theta_hn, as in every library, so theta_hn has a bias b_hn; in the paper it is
+    applied before.
     """
 
     states = ("h",)
@@ -98,7 +99,7 @@ class GRUCell(Cell):
 
 
 class LSTMCell(Cell):
-    """Long short-term memory: a cell C that gates erase, write and read (Hochreiter and Schmidhuber 1997).
+    """Long short-term memory: gates erase, write and read a cell C (Hochreiter and Schmidhuber 1997).
 
     | input   i_t = sigm(theta_xi x_t + theta_hi h_(t-1) + b_i)
     | forget  f_t = sigm(theta_xf x_t + theta_hf h_(t-1) + b_f)
@@ -107,7 +108,7 @@ class LSTMCell(Cell):
     | cell    C_t = f_t * C_(t-1) + i_t * g_t
     | hidden  h_t = o_t * tanh(C_t)
 
-    b_f starts at 1, so that the cell keeps what it has until it learns to forget (Jozefowicz et al. 2015).
+    b_f starts at 1, so that the cell keeps its content until it learns to forget (Jozefowicz et al. 2015).
     """
 
     states = ("h", "c")

@@ -1,8 +1,8 @@
-"""The way back down through each kind of layer (CV V; Zeiler and Fergus 2013, arXiv:1311.2901).
+"""The descent through each kind of layer, for deconvolution (CV V; Zeiler and Fergus 2013, arXiv:1311.2901).
 
-A layer is climbed with maps x (B, C, h, w) and gives its own, as in the network, and the descent: what brings a signal
-(B, K, C', h', w') on its output, K for every image, down to (B, K, C, h, w) on its input. Filters are transposed,
-poolings undone by their switches, and rectifiers rectify again, whatever they let through on the way up.
+Each function takes a layer and its input x (B, C, h, w), and returns the layer's output and its descent: a function
+that projects a signal (B, K, C', h', w') on the output, K for every image, to (B, K, C, h, w) on the input. Filters are
+transposed, poolings are undone by their switches, and rectifiers rectify the signal, whatever they let through before.
 """
 
 import operator
@@ -26,7 +26,7 @@ def convolution(layer: nn.Conv2d, x: Tensor) -> tuple[Tensor, Descent]:
 
 
 def average_pooling(layer: nn.AvgPool2d, x: Tensor) -> tuple[Tensor, Descent]:
-    """Down: an equal share to every pixel."""
+    """Down: an equal share to every pixel of the window."""
     side = geometry(layer)[0]
     shares = x.new_full((1, 1, side, side), 1 / side**2)
 
@@ -39,7 +39,7 @@ def average_pooling(layer: nn.AvgPool2d, x: Tensor) -> tuple[Tensor, Descent]:
 
 
 def max_pooling(layer: nn.MaxPool2d, x: Tensor) -> tuple[Tensor, Descent]:
-    """Down: all to the pixel that was the largest, its switch; a pixel that won several windows gets the sum."""
+    """Down: everything to the largest pixel, the switch; a pixel that is largest in several windows gets the sum."""
     how = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode)
     y, switches = max_pool2d(x, *how, return_indices=True)  # (B, C, h', w'), an index into h w
 
@@ -54,14 +54,14 @@ def max_pooling(layer: nn.MaxPool2d, x: Tensor) -> tuple[Tensor, Descent]:
 
 
 def batch_normalisation(layer: nn.BatchNorm2d, x: Tensor) -> tuple[Tensor, Descent]:
-    """Down: the gain of inference, g / sqrt(v + eps), a map; no shift."""
+    """Down: the gain in inference, g / sqrt(v + eps), for each map, without the shift."""
     assert layer.running_var is not None
     gain = layer.weight * torch.rsqrt(layer.running_var + layer.eps)
     return layer(x), lambda signal: (signal * gain[:, None, None],)
 
 
 def group_normalisation(layer: nn.GroupNorm, x: Tensor) -> tuple[Tensor, Descent]:
-    """Down: the gain that this image's own deviations gave, kept as the switches of a pooling are; no shift."""
+    """Down: the gain from this image's own deviations, kept like the switches of a pooling, without the shift."""
     group = x[0].numel() // layer.num_groups
     variance = x.reshape(-1, layer.num_groups, group).var(2, correction=0)  # (B, C, h, w) -> (B, G)
     deviations = torch.rsqrt(variance + layer.eps).repeat_interleave(x.shape[1] // layer.num_groups, 1)  # (B, C)
@@ -70,17 +70,17 @@ def group_normalisation(layer: nn.GroupNorm, x: Tensor) -> tuple[Tensor, Descent
 
 
 def rectifier(layer: nn.Module, x: Tensor) -> tuple[Tensor, Descent]:
-    """Down: rectified, as what it gives on the way up can't be negative either."""
+    """Down: the signal rectified, because the layer's output cannot be negative either."""
     return layer(x), lambda signal: (signal.relu(),)
 
 
 def unchanged(layer: nn.Module, x: Tensor) -> tuple[Tensor, Descent]:
-    """Down: as it is. So are activations of both signs, which leave nothing to rectify."""
+    """Down: the signal unchanged. This includes activations of both signs, which need no rectifying."""
     return layer(x), lambda signal: (signal,)
 
 
 def maxout(layer: Maxout, x: Tensor) -> tuple[Tensor, Descent]:
-    """Down: all to the linear map that was the larger; it is a pooling over two maps."""
+    """Down: everything to the larger of the two linear maps: maxout is a pooling over two maps."""
     first, second = x.chunk(2, dim=1)  # (B, 2 C, h, w) -> twice (B, C, h, w)
     won = (first >= second).unsqueeze(1).to(x.dtype)  # (B, 1, C, h, w)
     return layer(x), lambda signal: (torch.cat([signal * won, signal * (1 - won)], dim=2),)
@@ -92,7 +92,7 @@ def addition(x: Tensor, y: Tensor) -> tuple[Tensor, Descent]:
 
 
 def concatenation(xs: list[Tensor], dim: int = 1) -> tuple[Tensor, Descent]:
-    """Down: to each its own maps."""
+    """Down: the signal of its own maps to each input."""
     assert dim == 1
     return torch.cat(xs, 1), lambda signal: signal.split([x.shape[1] for x in xs], 2)
 
@@ -100,7 +100,7 @@ def concatenation(xs: list[Tensor], dim: int = 1) -> tuple[Tensor, Descent]:
 def padding(
     x: Tensor, amounts: tuple[int, ...], mode: str = "constant", value: float | None = None
 ) -> tuple[Tensor, Descent]:
-    """Down: without what was added, which must be a constant."""
+    """Down: the signal without the padding, which must be constant."""
     assert mode == "constant"
     return pad(x, amounts, mode, value), lambda signal: (pad(signal, tuple(-amount for amount in amounts)),)
 
@@ -122,7 +122,7 @@ FUNCTIONS: Mapping[Any, Climb] = {operator.add: addition, torch.cat: concatenati
 def _spread(signal: Tensor, layer: nn.Module, weight: Tensor, x: Tensor, groups: int) -> Tensor:
     """The transposed ``weight`` over (B, K, C', h', w') with the steps of ``layer``, to the size of ``x``."""
     kernel, stride, margin, dilation = geometry(layer)
-    # Where the stride doesn't divide the size, no window saw the last pixels: they come to nothing.
+    # If the stride doesn't divide the size, no window covers the last pixels: they get 0.
     reached = [(size - 1) * stride - 2 * margin + dilation * (kernel - 1) + 1 for size in signal.shape[3:]]
     unseen = [size - found for size, found in zip(x.shape[2:], reached, strict=True)]
     flat = signal.flatten(0, 1)  # (B K, C', h', w')

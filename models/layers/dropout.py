@@ -4,5 +4,5 @@ from torch import nn
 
 
 def build_spatial_dropout(probability: float) -> nn.Module:
-    """Sets each map of (B, C, H, W) to zero with ``probability`` in training; nothing at all at 0."""
+    """A layer that sets each map of (B, C, H, W) to 0 with ``probability`` in training; the identity if it is 0."""
     return nn.Dropout2d(probability) if probability else nn.Identity()

@@ -1,4 +1,4 @@
-"""The frame that AlexNet and VGG share: convolutions, an average pooling, and full connections that score."""
+"""The structure that AlexNet and VGG share: convolutions, an average pooling, and fully connected layers."""
 
 from torch import Tensor, nn
 
@@ -7,11 +7,11 @@ from models.layers.initialisation import initialise
 
 
 class FeatureClassifier(nn.Module):
-    """Scores the maps of ``features``, ``width`` of them, averaged down to ``grid`` x ``grid``.
+    """Scores the ``width`` maps of ``features``, averaged down to ``grid`` x ``grid``.
 
-    Two full connections of ``hidden`` units come before the scores, with dropout before each or, unless
-    ``dropout_first``, after each; with ``cam``, the maps are averaged to 1 x 1 and a single linear layer scores them.
-    Parameters are named as torchvision's are.
+    Two fully connected layers of ``hidden`` units come before the scores, with dropout before each if
+    ``dropout_first``, else after each; with ``cam``, the maps are averaged to 1 x 1 and a single linear layer scores
+    them. Parameters are named as torchvision's are.
     """
 
     def __init__(

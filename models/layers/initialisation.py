@@ -1,4 +1,4 @@
-"""How weights start (I2DL VII.3)."""
+"""The initialisation of weights (I2DL VII.3)."""
 
 from torch import nn
 
@@ -7,14 +7,14 @@ SMALL = 1e-3  # deviation of the last layer's weights
 
 
 def initialise(network: nn.Module, name: str, *scores: nn.Linear) -> None:
-    """Draw every weight of a convolution or linear layer of ``network`` anew, and set its bias to 0.
+    """Draw every weight of a convolution or linear layer of ``network``, and set its bias to 0.
 
-    ``xavier``: variance 2 / (fan in + fan out), Glorot and Bengio 2010, for tanh and its like. ``he``: 2 / fan in,
-    He et al. 2015 (arXiv:1502.01852), for rectifiers. The last layers, ``scores``, then start near 0, so that the
-    first loss is near log(classes) (I2DL VI, sanity checks). ``torch`` leaves the library's own start of all.
+    ``xavier`` has variance 2 / (fan in + fan out), for tanh and similar functions (Glorot and Bengio 2010); ``he`` has
+    2 / fan in, for rectifiers (He et al. 2015, arXiv:1502.01852). The last layers, ``scores``, start near 0, so that
+    the first loss is near log(classes) (I2DL VI, sanity checks). ``torch`` keeps torch's own initialisation everywhere.
 
     Raises:
-        KeyError: no such initialisation; the message lists the names there are.
+        KeyError: there is no such initialisation; the message lists the names.
     """
     if name not in INITIALISATIONS:
         raise KeyError(f"no initialisation {name!r}; there are {', '.join(INITIALISATIONS)}")
@@ -31,5 +31,5 @@ def initialise(network: nn.Module, name: str, *scores: nn.Linear) -> None:
 
 
 def start_small(scores: nn.Linear) -> None:
-    """Start the weights of the last layer near 0, where no class is likelier than another."""
+    """Start the weights of the last layer near 0, so that all classes are about equally probable."""
     nn.init.normal_(scores.weight, std=SMALL)

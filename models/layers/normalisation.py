@@ -1,7 +1,7 @@
 """Normalisations by name (I2DL VIII.3 and IX.5).
 
-They differ in what shares a mean and a deviation: a channel of the whole batch (``batch``, Ioffe and Szegedy 2015,
-arXiv:1502.03167), all channels of a row (``layer``, arXiv:1607.06450), a channel of a row (``instance``,
+They differ in the values that share a mean and a deviation: a channel of the whole batch (``batch``, Ioffe and Szegedy
+2015, arXiv:1502.03167), all channels of a row (``layer``, arXiv:1607.06450), a channel of a row (``instance``,
 arXiv:1607.08022), or some channels of a row (``group``, Wu and He 2018, arXiv:1803.08494).
 """
 
@@ -10,11 +10,11 @@ import math
 from torch import nn
 
 NORMALISATIONS = ("batch", "layer", "instance", "group", "none")
-GROUP_CHANNELS = 16  # of Wu and He's table 3; fewer where they don't divide the channels
+GROUP_CHANNELS = 16  # from Wu and He's table 3; fewer if they don't divide the channels
 
 
 def build_normalisation(name: str, channels: int, eps: float = 1e-5) -> nn.Module:
-    """The normalisation called ``name`` of maps (B, channels, H, W), with a gain and a shift a channel.
+    """The normalisation called ``name`` of maps (B, channels, H, W), with a gain and a shift per channel.
 
     Raises:
         KeyError: there is none; the message lists the names there are.

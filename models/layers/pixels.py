@@ -1,4 +1,4 @@
-"""From the bytes of images to what networks take."""
+"""Converts the bytes of images to the input of networks."""
 
 from collections.abc import Sequence
 

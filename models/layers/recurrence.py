@@ -1,4 +1,4 @@
-"""Cells over a sequence, one layer on the other (I2DL XI.2)."""
+"""Recurrent layers: stacked cells over a sequence (I2DL XI.2)."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,8 +13,8 @@ States = dict[str, Tensor]
 class Recurrence(nn.Module):
     """``layers`` of the cell called ``cell``; the hidden states of one are the inputs of the next.
 
-    The states are called ``h1``, and where the cell has a second one ``c1``; then ``h2`` and so on, (B, hidden) each.
-    ``dropout`` acts between two layers.
+    The states are called ``h1`` and, if the cell has a second one, ``c1``; then ``h2`` and so on, (B, hidden) each.
+    ``dropout`` is applied between two layers.
 
     Raises:
         KeyError: there is no such cell.
@@ -49,7 +49,7 @@ class Recurrence(nn.Module):
     def forward(self, x: Tensor, states: States, real: Tensor | None = None) -> tuple[Tensor, States]:
         """The last layer's h (B, T, hidden) after each of the inputs ``x`` (B, T, inputs), and the states at the end.
 
-        Where ``real`` (B, T) says False, there is no input: the row stays as it is.
+        Where ``real`` (B, T) is False, there is no input and the row's state stays unchanged.
         """
         after: States = {}
         for number, (cell, names) in enumerate(self._layers()):

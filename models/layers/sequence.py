@@ -6,5 +6,5 @@ from torch import nn
 
 
 def sequence(layers: Iterable[nn.Module]) -> nn.Sequential:
-    """``layers`` without those that do nothing (a switched-off normalisation), which therefore take no number."""
+    """``layers`` without those that do nothing (such as no normalisation), so that these do not take a number."""
     return nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))

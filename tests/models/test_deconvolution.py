@@ -224,7 +224,7 @@ def test_no_more_maps_are_shown_than_the_narrowest_layer_has() -> None:
 
 @each([variant for variant in EVERY if variant in SMALL and variant not in CONVOLUTIONAL])
 def test_a_network_without_convolutions_has_no_way_back(variant: Variant) -> None:
-    with pytest.raises(TypeError, match="has no convolutions of its own to go back through"):
+    with pytest.raises(TypeError, match="has no convolutions of its own to reverse"):
         Deconvolution(build(variant.name))
 
 
@@ -247,5 +247,5 @@ def test_an_ensemble_has_no_layers_of_its_own() -> None:
 def test_an_operation_without_a_way_back_is_named(foreign: nn.Module) -> None:
     network = Linear()
     network.features.insert(1, foreign)
-    with pytest.raises(TypeError, match=r"Linear: there is no way back through features\.1"):
+    with pytest.raises(TypeError, match=r"Linear: features\.1 cannot be reversed"):
         Deconvolution(network)

@@ -113,7 +113,7 @@ def test_what_is_no_file_of_weights_is_refused_by_name(
             path.write_bytes(b"")
         case "folder":
             path.mkdir()
-    with pytest.raises(WeightsError, match=r"weights\.pth: no file of weights"):
+    with pytest.raises(WeightsError, match=r"weights\.pth: is not a file of weights"):
         read_weights(path)
     assert "run" not in capsys.readouterr().out
 
@@ -144,5 +144,5 @@ def test_a_file_broken_anywhere_is_refused_or_read_and_nothing_else(tmp_path: Pa
     "content", [[torch.zeros(1)], {"state_dict": {"conv1.weight": torch.zeros(1)}}, torch.zeros(1)]
 )
 def test_what_is_no_state_dictionary_is_refused(content: Any, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="no state dictionary"):
+    with pytest.raises(WeightsError, match="is not a state dictionary"):
         read_weights(saved(content, tmp_path / "weights.pth"))

@@ -58,7 +58,7 @@ def test_from_recipe_to_measured_package(at_hand: Path) -> None:
         (["mlp", "--set", "dataset=minst"], "; did you mean 'mnist'?"),
         (
             ["mlp", "--weights", "nowhere.pth", "--set", "validation=40"],
-            "transfer.weights: nowhere.pth: no file of weights",
+            "transfer.weights: nowhere.pth: is not a file of weights",
         ),
         (["mlp", "--data", "."], "Error: "),
         ([], "RECIPE is missing; --list names the shipped ones"),

@@ -128,7 +128,7 @@ def test_averages_are_as_they_were_and_the_network_trains() -> None:
 
 
 def test_what_has_no_maps_or_no_such_grid_is_refused() -> None:
-    with pytest.raises(TypeError, match="'mlp' has no maps that an encoder could give; a convolutional one is wanted"):
+    with pytest.raises(TypeError, match="'mlp' has no maps for an encoder; give a convolutional one"):
         ImageEncoder("mlp", (1, 28, 28), 5)
     with pytest.raises(ValueError, match="maps of 4x4 cannot be averaged to 3x4"):
         ImageEncoder("vgg7-28", (1, 32, 32), 5, grid=(3, 4))

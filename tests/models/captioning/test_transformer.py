@@ -78,12 +78,12 @@ def test_attention_is_the_last_blocks_mean_over_heads() -> None:
 
 
 def test_more_words_than_places_are_refused() -> None:
-    with pytest.raises(ValueError, match="8 words; the decoder has places for 7"):
+    with pytest.raises(ValueError, match="there are 8 words; the decoder allows at most 7"):
         decoder("transformer")(words(1, 8), features(1))
 
 
 def test_unknown_positions_and_heads_that_do_not_divide_are_refused() -> None:
     with pytest.raises(KeyError, match="no positions 'rotary'; there are learnt, sinusoidal"):
         decoder("transformer", positions="rotary")
-    with pytest.raises(ValueError, match="width 8 isn't a multiple of 3 heads"):
+    with pytest.raises(ValueError, match="width is 8; it must be a multiple of heads, 3"):
         decoder("transformer", heads=3)

@@ -57,10 +57,10 @@ def test_what_is_remembered_is_in_the_state() -> None:
 
 def test_another_number_of_rows_is_refused() -> None:
     model = NearestNeighbours(inputs=1, rows=3, neighbours=1)
-    with pytest.raises(ValueError, match="2 images and 2 labels; wanted 3 of each"):
+    with pytest.raises(ValueError, match="there are 2 images and 2 labels; the model needs 3"):
         model.remember(torch.zeros(2, 1), torch.zeros(2, dtype=torch.long))
 
 
 def test_more_neighbours_than_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="6 neighbours of 5 rows"):
+    with pytest.raises(ValueError, match="neighbours is 6; 5 rows allow 1 to 5"):
         NearestNeighbours(rows=5, neighbours=6)

@@ -26,7 +26,7 @@ BACKBONE = ("config.widths=[[4],[8],[8]]", "epochs=1", "augmentation={}", "preci
         (("model=vgg7-28",), "vgg7-28 is not a captioner"),
         (("model=nothing",), "no model 'nothing'"),
         (("config.depth=3",), "has no 'depth'"),
-        (("transfer.weights=nowhere.pth",), "transfer.weights: nowhere.pth: no file of weights"),
+        (("transfer.weights=nowhere.pth",), "transfer.weights: nowhere.pth: is not a file of weights"),
         (("transfer={weights='x', fresh=['fc']}",), r"transfer.fresh is \['fc'\]; leave it out"),
     ],
 )

@@ -52,7 +52,7 @@ def test_what_is_remembered_is_remembered_once(tiny: Tiny, tmp_path: Path) -> No
     [
         (("epochs=3",), "epochs is 3; neighbours has no weights to train, so it must be 0"),
         (("model=softmax", "config={}"), "epochs is 0; softmax needs 1 or more"),
-        (("config.rows=50",), r"config\.rows: 180 images and 180 labels; wanted 50 of each"),
+        (("config.rows=50",), r"config\.rows: there are 180 images and 180 labels; the model needs 50"),
     ],
 )
 def test_epochs_and_rows_that_cannot_be_are_refused(

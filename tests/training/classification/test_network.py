@@ -36,7 +36,10 @@ def test_what_follows_from_the_data_is_filled_in_where_the_family_knows_it(tiny:
         (("config.hidden=12",), "recipe 'mlp', config: .*int"),
         (("config.hidden=[-1]",), "recipe 'mlp', config: "),
         (("config.dropout=7",), "recipe 'mlp', config: dropout probability"),
-        (("model=neighbours", "config.neighbours=0"), "recipe 'mlp', config: 0 neighbours of 1000 rows"),
+        (
+            ("model=neighbours", "config.neighbours=0"),
+            "recipe 'mlp', config: neighbours is 0; 1000 rows allow 1 to 1000",
+        ),
         (("model=resnet20", "config.normalisation=spectral"), "recipe 'mlp', config: no normalisation 'spectral'"),
     ],
 )

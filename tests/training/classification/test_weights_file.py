@@ -84,7 +84,7 @@ def test_grey_input_has_no_published_statistics(file: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04broken"])
 def test_a_broken_file_is_one_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(content)
-    with pytest.raises(ExportError, match=r"w\.pth: no file of weights \(.*\)$"):
+    with pytest.raises(ExportError, match=r"w\.pth: is not a file of weights \(.*\)$"):
         from_weights(Weights("softmax", tmp_path / "w.pth", LABELS, "mine", **GREY), None, None)
 
 

@@ -110,7 +110,7 @@ def test_a_plateau_falls_only_when_patience_is_at_an_end() -> None:
     ("how", "message"),
     [
         ({"name": "table"}, "needs the pairs of a `table`"),
-        ({"name": "cosine", "table": [[0, 1]]}, "only then"),
+        ({"name": "cosine", "table": [[0, 1]]}, "no other schedule takes them"),
         ({"name": "table", "table": [[1, 1]]}, "begin at 0"),
         ({"name": "table", "table": [[0, 1], [5, 1], [5, 2]]}, "rise"),
         ({"name": "table", "table": [[0, -1]]}, "table"),

@@ -141,7 +141,7 @@ class Interruption(pl.Callback):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (("transfer.weights=nowhere.pth",), r"transfer\.weights: nowhere\.pth: no file of weights"),
+        (("transfer.weights=nowhere.pth",), r"transfer\.weights: nowhere\.pth: is not a file of weights"),
         (("transfer.weights={run}", "config.widths=[4, 8, 8]"), "does not fit ResNet: .* of another shape: layer3"),
         (
             ("transfer.weights={run}", "transfer.fresh=[]"),

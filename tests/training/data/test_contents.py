@@ -77,5 +77,5 @@ def test_images_both_trained_on_and_measured_are_counted() -> None:
 
 def test_images_of_two_classes_are_counted() -> None:
     assert list(describe_repeats(files(0, [1, 2]) + files(1, [2, 3]), (), ())) == [
-        "1 images lie in more than one class"
+        "1 images are in more than one class"
     ]

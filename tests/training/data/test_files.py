@@ -42,7 +42,7 @@ def test_a_download_of_another_file_is_refused_and_leaves_nothing(tiny: Tiny, tm
         at(tiny.source, tmp_path / "data", mirror).read(TEST[0])
     message = str(error.value)
     assert f"{mirror}{TEST[0]}.gz" in message
-    assert f"sha256 {tiny.source.files[TRAIN[0]]}, wanted {tiny.source.files[TEST[0]]}" in message
+    assert f"sha256 {tiny.source.files[TRAIN[0]]}; expected {tiny.source.files[TEST[0]]}" in message
     assert everything_under(tmp_path / "data") == []
 
 
@@ -77,7 +77,7 @@ def test_a_wrong_file_at_hand_is_refused_and_not_touched(tiny: Tiny, tmp_path: P
     path = tmp_path / "mnist" / f"{TEST[1]}.gz"
     path.parent.mkdir()
     path.write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(DataError, match=f"wanted {tiny.source.files[TEST[1]]}") as error:
+    with pytest.raises(DataError, match=f"expected {tiny.source.files[TEST[1]]}") as error:
         at(tiny.source, tmp_path).read(TEST[1])
     assert str(path) in str(error.value)
     assert gzip.decompress(path.read_bytes()) == b"something else"
@@ -108,7 +108,7 @@ def test_a_file_may_be_published_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "set" / file.name).write_bytes(content)
     assert files.read_file(file, tmp_path) == content
     (tmp_path / "set" / file.name).write_bytes(content[:-1])
-    with pytest.raises(DataError, match=f"the content has sha256 .*, wanted {file.sha256}"):
+    with pytest.raises(DataError, match=f"the content has sha256 .*; expected {file.sha256}"):
         files.read_file(file, tmp_path)
 
 

@@ -93,7 +93,7 @@ def test_files_that_contradict_each_other_or_are_something_else_are_refused(
 
 def test_another_content_than_published_is_refused(tmp_path: Path) -> None:
     found = source(tmp_path)
-    with pytest.raises(DataError, match=r"testImages\.txt: the content has sha256 .*, wanted 0{64}"):
+    with pytest.raises(DataError, match=r"testImages\.txt: the content has sha256 .*; expected 0{64}"):
         replace(found, files={**found.files, TEST: "0" * 64}).test()
 
 

@@ -31,7 +31,7 @@ def test_a_file_cut_anywhere_is_refused(array: Bytes, data: st.DataObject) -> No
 
 def test_real_digits_cut_short_are_refused_with_both_lengths() -> None:
     images, _ = digits()
-    with pytest.raises(DataError, match=r"images: has 235199 bytes of data, .*\(300, 28, 28\), which is 235200"):
+    with pytest.raises(DataError, match=r"images: has 235199 bytes of data; .*\(300, 28, 28\), which is 235200"):
         parse_idx(idx(images)[:-1], "images")
 
 

@@ -68,5 +68,5 @@ def test_a_label_outside_the_classes_is_refused(tiny: Tiny) -> None:
 
 def test_images_of_another_size_than_stated_are_refused(tiny: Tiny, tmp_path: Path) -> None:
     source = holding(tiny.source, tmp_path, TEST[0], idx(digits()[0][TRAINING:, 2:]))
-    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte: images of \(26, 28\), MNIST has \(28, 28\)"):
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte: its images are \(26, 28\); MNIST has \(28, 28\)"):
         source.test()

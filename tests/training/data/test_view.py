@@ -77,5 +77,5 @@ def test_classes_that_are_none_are_refused(tiny: Tiny, classes: tuple[str, ...],
 
 
 def test_two_channels_are_refused(tiny: Tiny) -> None:
-    with pytest.raises(DataError, match="images of 2 channels"):
+    with pytest.raises(DataError, match="channels is 2"):
         find_source("mnist", (2, 28, 28), tiny.folder)

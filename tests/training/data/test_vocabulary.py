@@ -63,7 +63,7 @@ def test_what_comes_after_the_end_is_not_said() -> None:
 
 @pytest.mark.parametrize("token", [-1, 11])
 def test_a_token_outside_is_refused(token: int) -> None:
-    with pytest.raises(DataError, match=f"token {token}: the vocabulary has 0 to 10"):
+    with pytest.raises(DataError, match=f"a token is {token}; the vocabulary has 0 to 10"):
         build_vocabulary(DOGS).decode([token])
 
 
@@ -79,7 +79,7 @@ def test_captions_without_a_word_often_enough_are_refused() -> None:
         (list(SPECIAL[:3]), "begins with"),
         ([*SPECIAL, "dog", "dog"], "'dog' is repeated in the vocabulary"),
         ([*SPECIAL, "", "dog"], "'' is not one word in the vocabulary"),
-        ([*SPECIAL, "hot dog"], "'hot dog' is no word"),
+        ([*SPECIAL, "hot dog"], "'hot dog' is not one word"),
         ([*SPECIAL, "dog\x0b"], "not one word in the vocabulary"),
     ],
 )
