@@ -1,4 +1,4 @@
-"""The penultimate layer: what a network knows of an image just before it scores the classes."""
+"""The penultimate layer: a network's features of an image just before it scores the classes."""
 
 from typing import Any
 
@@ -8,13 +8,14 @@ LEARNT = (nn.Conv2d, nn.Linear)
 
 
 class Penultimate(nn.Module):
-    """The logits of ``network``, and the features that its last linear layer, ``layer``, makes them of.
+    """The logits of ``network``, and the features that its last linear layer, ``layer``, computes them from.
 
-    They are computed by the same operations as without. Shares the network's parameters and is for inference.
+    The logits are computed by the same operations as in ``network``. The module shares the network's parameters and is
+    for inference.
 
     Raises:
-        TypeError: the network's answer is no linear layer's of features that it has learnt: it has no hidden layer, or
-            is several networks.
+        TypeError: the network does not end in a linear layer of learnt features: it has no hidden layer, or is several
+            networks.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -32,7 +33,7 @@ class Penultimate(nn.Module):
         return found
 
     def _answer(self) -> Any:
-        """The node that answers, where a linear layer gives what it answers."""
+        """The output node, if its value comes directly from a linear layer of learnt features."""
         kinds = {
             node: type(self.network.get_submodule(str(node.target)))
             for node in self._graph.nodes
@@ -41,5 +42,5 @@ class Penultimate(nn.Module):
         *_, answer = self._graph.nodes
         others = [kind for node, kind in kinds.items() if node is not answer.args[0]]
         if kinds.get(answer.args[0]) is not nn.Linear or not any(issubclass(kind, LEARNT) for kind in others):
-            raise TypeError(f"{type(self.network).__name__} does not end in a linear layer of features that it learnt")
+            raise TypeError(f"{type(self.network).__name__} does not end in a linear layer of learnt features")
         return answer

@@ -66,7 +66,7 @@ def describe_explanations(graph: Graph, deconv: Deconvolution | None) -> Explain
 
 
 def describe_embedding(graph: Graph, layer: str) -> Embedding | None:
-    """What the ``graph`` answers of it, if anything; it is what the linear ``layer`` takes."""
+    """The description of the ``graph``'s embedding, the input of the linear ``layer``; None if it has none."""
     sizes = [tensor.shape[1] for tensor in graph.outputs if tensor.name == EMBEDDING]
     return Embedding(tensor=EMBEDDING, dimension=sizes[0], layer=layer) if sizes else None
 

@@ -45,5 +45,5 @@ def test_it_has_the_networks_own_parameters_by_the_same_names() -> None:
     ("name", "config"), [("softmax", {}), ("logistic", {}), ("neighbours", {}), ("mlp", {"hidden": ()})]
 )
 def test_what_learns_nothing_before_its_scores_has_none(name: str, config: dict[str, object]) -> None:
-    with pytest.raises(TypeError, match="does not end in a linear layer of features that it learnt"):
+    with pytest.raises(TypeError, match="does not end in a linear layer of learnt features"):
         Penultimate(build(name, config))
