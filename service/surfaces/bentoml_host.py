@@ -16,11 +16,12 @@ from prometheus_client import CollectorRegistry
 from service.config import Config
 from service.engine import Engine
 from service.metrics import published
-from service.surfaces.bentoml_service import mount_pages, routed, task_service
+from service.surfaces.bentoml_service import mount_pages, task_service
 from service.surfaces.control_guard import ControlGuard
 from service.surfaces.gate import Gate
 from service.surfaces.http.disconnect import ASGIApp
 from service.surfaces.http.hang_up import HangUps
+from service.surfaces.http.port import routed
 from service.surfaces.metrics.device import DeviceMetrics
 from service.surfaces.metrics.fleet import FleetMetrics
 from service.surfaces.metrics.page import MetricsPage, own_registry

@@ -1,7 +1,6 @@
 """The tasks as a BentoML service, made from their table: its schema, its clients, its OpenAPI page's assets."""
 
 import inspect
-import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -15,43 +14,22 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 import bentoml
 from bentoml.validators import ContentType
 from pydantic import BaseModel, Field
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from service.config import Config
 from service.engine import Engine
 from service.surfaces.gate import Gate
 from service.surfaces.http.asking import fields_of
-from service.surfaces.http.browser_headers import BrowserHeaders
 from service.surfaces.http.disconnect import ASGIApp
 from service.surfaces.http.openapi import document
-from service.surfaces.http.pages import ERROR_HANDLERS, Pages
-from service.surfaces.http.reading import Reads
+from service.surfaces.http.pages import Pages
 from service.surfaces.http.sse import framed
-from service.surfaces.http.tasks import SURFACE, TaskRoutes
 from service.tasks.caller import ANY_CALLER
 from service.tasks.task import Endpoint
 
 # What BentoML's clients read from a path of theirs, and send as a file.
 _FILE = Annotated[Path, ContentType("image/*")]
 NO_HOOKS: Mapping[str, Callable[..., Any]] = MappingProxyType({})
-
-
-def port_app(engine: Engine, endpoints: Sequence[Endpoint], gate: Gate, config: Config, metrics: ASGIApp) -> ASGIApp:
-    """The ASGI app of port 3000: the tasks, and for all else BentoML's own app with the read-only pages in it."""
-    logging.getLogger("bentoml").setLevel(logging.WARNING)
-    # It warns of each form that it cannot read, and whoever sends one is told.
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)
-    service = task_service(endpoints, gate)
-    mount_pages(service, engine, endpoints, config, metrics)
-    app: Starlette = service.to_asgi()
-    app.exception_handlers.update(ERROR_HANDLERS)
-    return routed(app, endpoints, gate, config)
-
-
-def routed(app: ASGIApp, endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> ASGIApp:
-    """Our routes of the tasks before BentoML's app, which has all others."""
-    return BrowserHeaders(TaskRoutes(Reads(app, gate, SURFACE), endpoints, gate, config))
 
 
 def mount_pages(service: Any, engine: Engine, endpoints: Sequence[Endpoint], config: Config, metrics: ASGIApp) -> None:

@@ -22,9 +22,7 @@ log = logging.getLogger(__name__)
 class HttpServer(uvicorn.Server):
     """Listens from `start` until `stop`; ``most`` connections may be open at the same time."""
 
-    def __init__(
-        self, name: str, app: ASGIApp, port: int, config: Config, most: int, *, lifespan: bool = False
-    ) -> None:
+    def __init__(self, name: str, app: ASGIApp, port: int, config: Config, most: int) -> None:
         self._connections = Connections(name, config, most)
         super().__init__(
             uvicorn.Config(
@@ -33,7 +31,7 @@ class HttpServer(uvicorn.Server):
                 port=port,
                 http=cast(Any, partial(HttpProtocol, self._connections)),
                 ws="none",
-                lifespan="on" if lifespan else "off",
+                lifespan="off",
                 proxy_headers=False,
                 access_log=False,
                 server_header=False,
@@ -65,14 +63,11 @@ class HttpServer(uvicorn.Server):
 
         Raises:
             InvalidConfig: the port is taken or the address is not ours.
-            RuntimeError: the app did not start; its trace is in the log.
         """
         sockets = bound(self.name, self.config.host, self.config.port, share=self._shares_port)
         self._task = asyncio.create_task(self._listen(sockets))
         while not self.started:
             if self._task.done():
-                if self.lifespan.should_exit:
-                    raise RuntimeError(f"the {self.name} app did not start; its trace is above")
                 raise cannot_listen(self.name, self.config.host, self.config.port, "the log says why")
             await asyncio.sleep(0.001)
 

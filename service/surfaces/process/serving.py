@@ -10,12 +10,12 @@ from contextlib import AsyncExitStack
 from service.config import Config
 from service.engine import Engine
 from service.metrics import published
-from service.surfaces.bentoml_service import port_app
 from service.surfaces.control_guard import ControlGuard
 from service.surfaces.gate import Gate
 from service.surfaces.grpc.server import GrpcServer
 from service.surfaces.http.connections import connections_a_port
 from service.surfaces.http.disconnect import ASGIApp
+from service.surfaces.http.port import port_app
 from service.surfaces.http.reading import Reads
 from service.surfaces.http.server import HttpServer
 from service.surfaces.metrics.device import DeviceMetrics
@@ -132,5 +132,5 @@ def http_servers(
     return [
         HttpServer("REST", OipRest(engine, gate, config), config.rest_port, config, most),
         HttpServer("metrics", Reads(metrics, gate, "metrics"), config.metrics_port, config, most),
-        HttpServer("HTTP", task, config.http_port, config, most, lifespan=True),
+        HttpServer("HTTP", task, config.http_port, config, most),
     ]

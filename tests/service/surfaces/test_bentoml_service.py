@@ -1,6 +1,9 @@
 """BentoML's own app, which answers by itself, too, gives the answers of our routes."""
 
+import asyncio
 import json
+import subprocess
+import sys
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +16,7 @@ import pytest
 from service.config import Config
 from service.engine import Engine
 from service.surfaces.gate import Gate
+from service.surfaces.http.port import BentoMLApp
 from service.tasks.registry import TASKS, endpoints
 from tests.packages import example
 from tests.pictures import png
@@ -60,6 +64,24 @@ async def test_both_give_the_same_answer(path: str, server: Server, zoo: Path) -
         ]
     assert first.pop("timing").keys() == second.pop("timing").keys()
     assert first == second
+
+
+def test_our_process_serves_without_bentoml_until_it_is_asked_for_its_schema() -> None:
+    loaded = "import sys, service.surfaces.process.serving; print('bentoml' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+async def test_what_asks_for_it_at_the_same_time_is_answered_by_one_app(zoo: Path) -> None:
+    config = Config.model_validate({"repository": zoo, "default_models": "classify=tiny"})
+    async with Engine(config) as engine:
+        app = BentoMLApp(endpoints(engine, config), Gate(engine))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a") as client:
+            asked = [client.get(path) for path in ("/schema.json", "/static_content/swagger-ui.css", "/nothing")]
+            answers = await asyncio.gather(*asked)
+    assert [answer.status_code for answer in answers] == [200, 200, 404]
+    assert answers[0].json()["name"] == "lectorium"
+    assert answers[2].json() == {"error": "no path '/nothing'"}
 
 
 async def test_both_stream_the_same_events(server: Server, zoo: Path) -> None:

@@ -1,0 +1,105 @@
+"""Port 3000: the tasks, the pages, the probes, and what BentoML's own app has, which is made when it is needed."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from service.config import Config
+from service.engine import Engine
+from service.surfaces.gate import Gate
+from service.surfaces.http.browser_headers import BrowserHeaders
+from service.surfaces.http.disconnect import ASGIApp, Receive, Scope, Send
+from service.surfaces.http.openapi import document
+from service.surfaces.http.pages import ERROR_HANDLERS, Pages
+from service.surfaces.http.reading import Reads
+from service.surfaces.http.tasks import SURFACE, TaskRoutes
+from service.tasks.task import Endpoint
+
+SCHEMA = "/schema.json"
+FILES = "/static_content/"
+
+
+def port_app(engine: Engine, endpoints: Sequence[Endpoint], gate: Gate, config: Config, metrics: ASGIApp) -> ASGIApp:
+    """The ASGI app of port 3000."""
+    pages = Pages(engine, document(endpoints, config.max_images), metrics).app()
+    probes = Probes(gate)
+    pages.routes.extend(
+        [
+            *[Route(path, probes.live) for path in ("/livez", "/healthz")],
+            Route("/readyz", probes.ready),
+            *[Route(endpoint.path, _OnlyPost()) for endpoint in endpoints],
+        ]
+    )
+    bentoml = BentoMLApp(endpoints, gate)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        which = bentoml if path == SCHEMA or path.startswith(FILES) else pages
+        await which(scope, receive, send)
+
+    return routed(app, endpoints, gate, config)
+
+
+def routed(app: ASGIApp, endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> ASGIApp:
+    """Our routes of the tasks before an app that has all others."""
+    return BrowserHeaders(TaskRoutes(Reads(app, gate, SURFACE), endpoints, gate, config))
+
+
+class BentoMLApp:
+    """BentoML's own app, made when it is first asked for something.
+
+    To import BentoML and to make it takes half of the time in which a server of one small model starts, and a third of
+    its memory, in each worker. Its schema and the files of the OpenAPI page are for people and for BentoML's clients.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], gate: Gate) -> None:
+        self._endpoints = endpoints
+        self._gate = gate
+        self._app: ASGIApp | None = None
+        self._making = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        async with self._making:
+            if self._app is None:
+                self._app = await asyncio.to_thread(self._make)
+        await self._app(scope, receive, send)
+
+    def _make(self) -> ASGIApp:
+        from service.surfaces.bentoml_service import task_service
+
+        logging.getLogger("bentoml").setLevel(logging.WARNING)
+        app: Any = task_service(self._endpoints, self._gate).to_asgi()
+        app.exception_handlers.update(ERROR_HANDLERS)
+        made: ASGIApp = app
+        return made
+
+
+class Probes:
+    """Whether the process lives, and whether requests are taken, as BentoML's own app answers it."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def live(self, _: Request) -> Response:
+        """It does, or nobody would answer."""
+        return PlainTextResponse("\n")
+
+    async def ready(self, _: Request) -> Response:
+        """200, or 503 with the reason."""
+        if reason := self._gate.why_not_ready:
+            raise HTTPException(503, reason)
+        return PlainTextResponse("\n")
+
+
+class _OnlyPost:
+    """A task's path, asked otherwise than by POST, which `TaskRoutes` has answered before."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise HTTPException(405, headers={"Allow": "POST"})
