@@ -1,7 +1,8 @@
-"""Memory that graphs read and write where it is, bound by address, a range of rows at a time.
+"""Buffers that graphs read and write in place: runs are bound to their addresses, for a range of rows.
 
-On the CPU that is the host's own arrays. On a device of its own memory it is a buffer there and a copy of it on the
-host, and rows pass between the two only when they are sent or fetched. Both run on the CPU provider, too.
+On the CPU a buffer is an array of the host. On a device with memory of its own it is memory there and a copy on the
+host; rows are copied between the two only by `send`, `fetch`, `put` and `get`. Both kinds also work with the CPU
+provider.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from service.engine.device import Device
 from service.engine.tensors import DTYPES, Tensor, Tensors
 from service.package import Graph, TensorSpec
 
-# Of the ``gpu_graph_id``: this run is neither recorded as a CUDA graph nor replayed from one.
+# The ``gpu_graph_id`` of a run that is neither recorded as a CUDA graph nor replayed from one.
 NOT_RECORDED = -1
 _KEPT_VIEWS = 256
 
@@ -23,7 +24,7 @@ Make = Callable[[TensorSpec, int], "Buffer"]
 
 
 class Buffer:
-    """``capacity`` rows of one tensor in host memory: ``rows``, which the graph reads and writes themselves."""
+    """``capacity`` rows of one tensor in host memory; the graph reads and writes the array ``rows`` itself."""
 
     place: tuple[str, int] = ("cpu", 0)
 
@@ -31,28 +32,28 @@ class Buffer:
         self.rows: Tensor = np.zeros((capacity, *spec.shape[1:]), DTYPES[spec.datatype])
 
     def address(self, first: int) -> int:
-        """Where the graph finds row ``first``."""
+        """The address of row ``first``, for the graph."""
         return self.rows.ctypes.data + first * self.rows.strides[0]
 
     def send(self, first: int, end: int) -> None:
-        """Have the graph see what ``rows`` holds there."""
+        """Copy rows ``first`` to ``end`` of ``rows`` to the graph. Nothing to do here: it reads ``rows``."""
 
     def fetch(self, first: int, end: int) -> None:
-        """Have ``rows`` hold there what the graph wrote."""
+        """Copy rows ``first`` to ``end`` from the graph to ``rows``. Nothing to do here: it writes to ``rows``."""
 
     def put(self, first: int, rows: Tensor) -> None:
-        """Give these to the graph from row ``first`` on; on a device, past ``self.rows``."""
+        """Give the graph these rows, from row ``first`` on; on a device, ``self.rows`` does not change."""
         self.rows[first : first + len(rows)] = rows
 
     def get(self, first: int, end: int) -> Tensor:
-        """What the graph wrote there, copied; on a device, past ``self.rows``."""
+        """A copy of rows ``first`` to ``end`` as the graph wrote them; on a device, ``self.rows`` does not change."""
         return self.rows[first:end].copy()
 
 
 class DeviceBuffer(Buffer):
-    """The same on a device; ``rows`` is the host's copy.
+    """A buffer on a device; ``rows`` is the host's copy.
 
-    A run waits for its own end before it returns, and copies here wait for theirs: nothing is in flight between.
+    Runs and copies are synchronous: each returns after it has ended, so they never overlap.
     """
 
     def __init__(self, spec: TensorSpec, capacity: int, device: Device, session: ort.InferenceSession) -> None:
@@ -65,35 +66,38 @@ class DeviceBuffer(Buffer):
         self.send(0, capacity)
 
     def address(self, first: int) -> int:
-        """Where the graph finds row ``first``, on the device."""
+        """The address of row ``first`` on the device."""
         start: int = self._memory.data_ptr()
         return start + first * self.rows.strides[0]
 
     def send(self, first: int, end: int) -> None:
-        """Copy those rows to the device."""
+        """Copy rows ``first`` to ``end`` of ``rows`` to the device."""
         self.put(first, self.rows[first:end])
 
     def fetch(self, first: int, end: int) -> None:
-        """Copy those rows from the device."""
+        """Copy rows ``first`` to ``end`` from the device to ``rows``."""
         self.rows[first:end] = self._view(first, end).numpy()
 
     def put(self, first: int, rows: Tensor) -> None:
-        """Copy these to the device."""
+        """Copy these rows to the device, from row ``first`` on."""
         self._view(first, first + len(rows)).update_inplace(np.ascontiguousarray(rows))
 
     def get(self, first: int, end: int) -> Tensor:
-        """A copy from the device."""
+        """A copy of rows ``first`` to ``end`` from the device."""
         return np.array(self._view(first, end).numpy())
 
     def _view(self, first: int, end: int) -> ort.OrtValue:
-        """A tensor of these rows only. The library makes none of a part of another, but for a bound output."""
+        """A tensor that is a view of these rows. ONNX Runtime only makes such a view for a bound output."""
         if (first, end) not in self._views:
             if len(self._views) == _KEPT_VIEWS:
                 self._views.clear()
             binding = self._session.io_binding()
             shape = (end - first, *self.rows.shape[1:])
             binding.bind_output(self._any_output, *self.place, self.rows.dtype.type, shape, self.address(first))
-            self._views[first, end] = (binding.get_outputs()[0], binding)  # which owns the view's description
+            self._views[first, end] = (
+                binding.get_outputs()[0],
+                binding,
+            )  # the binding owns the view, so it is kept too
         return self._views[first, end][0]
 
 
@@ -106,10 +110,10 @@ def bind(
     *,
     graph_id: int = NOT_RECORDED,
 ) -> Callable[[], None]:
-    """A run of rows ``first`` to ``end`` that reads and writes the buffers where they are.
+    """A function that runs the graph on rows ``first`` to ``end`` of the buffers, in place.
 
-    An input in the host's memory that a graph on a device wants on the device would be copied now, once, and not
-    again at a run: bind a `DeviceBuffer`.
+    Bind a `DeviceBuffer` to an input that the graph reads on the device. A buffer in host memory would be copied there
+    once, when it is bound, and not again at each run.
     """
     binding = session.io_binding()
     for attach, buffers in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
@@ -119,22 +123,22 @@ def bind(
     return partial(session.run_with_iobinding, binding, run_options(graph_id))
 
 
-# Options of the runs of the load on this thread: their ``terminate`` ends the one at hand, at its next node.
+# The options of all runs of the load on this thread: setting ``terminate`` ends the current run at its next node.
 LOADING: ContextVar[ort.RunOptions] = ContextVar("LOADING")
 
 
 def run_options(graph_id: int) -> ort.RunOptions:
-    """Options of a run that is recorded as the CUDA graph of this number, where the session records any."""
+    """Options of a run that is recorded as the CUDA graph ``graph_id``, if the session records CUDA graphs."""
     options = ort.RunOptions()
     options.add_run_config_entry("gpu_graph_id", str(graph_id))
     return options
 
 
 class Bucketed:
-    """Runs of a graph from buffers of ``graph.max_batch`` rows, each filled up to the next of ``sizes``.
+    """Runs a graph from buffers of ``graph.max_batch`` rows; each run is padded to the next of ``sizes``.
 
-    So every run has a size that was warmed, for which cuDNN has found its algorithms, and addresses that stay, which
-    a CUDA graph needs. One run at a time: a device has one lane.
+    So every run has a size that was warmed, for which cuDNN has chosen its algorithms, and the same addresses, which a
+    CUDA graph needs. Call it from one thread at a time; a device has one lane.
     """
 
     def __init__(self, session: ort.InferenceSession, graph: Graph, sizes: list[int], make: Make) -> None:
@@ -145,7 +149,7 @@ class Bucketed:
         self._bound: dict[int, Callable[[], None]] = {}
 
     def run(self, outputs: Sequence[str], inputs: Tensors) -> list[Tensor]:
-        """The named outputs, in that order, for one batch of inputs; fresh arrays."""
+        """The named outputs for one batch of inputs, in that order, as new arrays."""
         rows = 0
         for name, tensor in inputs.items():
             self._inputs[name].put(0, tensor)

@@ -1,4 +1,4 @@
-"""How many cores this process may use: the cgroup's and the scheduler's word, not the host's."""
+"""How many cores this process may use, by its CPU affinity and its cgroup's quota, not the number of the host's."""
 
 import os
 from pathlib import Path
@@ -8,14 +8,14 @@ _V1 = Path("/sys/fs/cgroup/cpu")
 
 
 def usable_cores() -> int:
-    """Cores this process may run on, at least 1: its CPU affinity, cut by the container's CPU quota."""
+    """The cores this process may use, at least 1: those of its CPU affinity, limited by the container's CPU quota."""
     affinity = len(os.sched_getaffinity(0))
     quota = _quota()
     return affinity if quota is None else max(1, min(affinity, int(quota)))
 
 
 def _quota() -> float | None:
-    """The CPU quota in cores (cgroup v2, then v1); None where there is none."""
+    """The CPU quota in cores, of cgroup v2 or else v1; None if there is no quota."""
     try:
         if _V2.exists():
             quota, period = _V2.read_text().split()

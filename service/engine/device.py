@@ -1,7 +1,7 @@
-"""Where the graphs run: the CPU, or a CUDA device that has been seen to work.
+"""What the graphs run on: the CPU, or a CUDA device that has been tested.
 
-ONNX Runtime falls back to the CPU where CUDA cannot be loaded, and only prints. So nothing is taken for true here
-but a session that was made, says it is on CUDA, and computed there.
+If CUDA cannot be loaded, ONNX Runtime falls back to the CPU and only prints a message. So a device counts as working
+only after a session was made that reports the CUDA provider and gave the right answer.
 """
 
 import ctypes
@@ -22,14 +22,14 @@ from service.errors import InvalidConfig
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 WHEELS = ("onnxruntime", "onnxruntime-gpu")
-# An ONNX model of one node, y = Neg(x) over one float: a kernel must be launched to answer it. Written out, because
-# serving installs without the onnx package; a test has that package write the same bytes.
+# An ONNX model of one node, y = Neg(x) on one float, which needs a kernel launch. It is spelled out in bytes because
+# the server is installed without the onnx package; a test compares it with what that package writes.
 PROBE = bytes.fromhex(
     "080a3a360a0b0a017812017922034e6567120570726f62655a0f0a0178120a0a08080112040a020801"
     "620f0a0179120a0a08080112040a02080142040a001011"
 )
 _ARENAS = {"same_as_requested": "kSameAsRequested", "next_power_of_two": "kNextPowerOfTwo"}
-_FATAL_ONLY, _WARNINGS = 4, 2  # severities of the library's log; the second is its own default
+_FATAL_ONLY, _WARNINGS = 4, 2  # severities of ONNX Runtime's log; the second is its default
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +38,12 @@ log = logging.getLogger(__name__)
 class Device:
     """What the sessions of a process run on.
 
-    ``own_memory``: rows are kept in buffers of the device's own and copied there and back; else the graphs read
-    and write the host's arrays. ``records``: runs of one size are recorded as a CUDA graph and replayed. ``options``
-    are the CUDA provider's, in ONNX Runtime's words.
+    Attributes:
+        kind: cpu or cuda.
+        number: of the CUDA device.
+        own_memory: whether rows are copied to and from buffers on the device; else graphs use the host's arrays.
+        records: whether runs of one size are recorded as a CUDA graph and replayed.
+        options: of the CUDA provider, by ONNX Runtime's names.
     """
 
     kind: Literal["cpu", "cuda"]
@@ -54,12 +57,12 @@ class Device:
 
     @property
     def provider(self) -> str:
-        """ONNX Runtime's name of the provider that is wanted."""
+        """ONNX Runtime's name of the provider."""
         return CUDA_PROVIDER if self.kind == "cuda" else CPU_PROVIDER
 
     @property
     def providers(self) -> list[Any]:
-        """For a session: the provider wanted with its options, and the CPU's for the nodes that CUDA's cannot run."""
+        """For a session: this device's provider with its options, then the CPU's for the nodes that it cannot run."""
         if self.kind == "cpu":
             return [CPU_PROVIDER]
         options = {"device_id": str(self.number), "enable_cuda_graph": str(int(self.records)), **self.options}
@@ -70,16 +73,17 @@ CPU = Device("cpu")
 
 
 def choose(config: Config) -> Device:
-    """The device the configuration asks for; for ``auto`` CUDA where it works, else the CPU.
+    """The device that the configuration asks for; for ``auto`` CUDA if it works, else the CPU.
 
     Raises:
-        InvalidConfig: it asks for CUDA, which does not work here, and why; or for more devices than workers.
+        InvalidConfig: it asks for CUDA, which does not work; or it names more devices than there are workers.
     """
     if config.device == "cpu":
         return CPU
     if len(config.gpus) > config.workers:
         raise InvalidConfig(
-            f"gpus: {len(config.gpus)} came for {config.workers} worker(s), each of which drives one; set workers too"
+            f"gpus has {len(config.gpus)} devices; {config.workers} worker(s) use one each; "
+            f"name at most {config.workers}, or set workers to {len(config.gpus)}"
         )
     device = cuda(config)
     reason = why_not(replace(device, records=False))
@@ -87,15 +91,15 @@ def choose(config: Config) -> Device:
         log.info("device: %s", device)
         return device
     if config.device == "cuda":
-        raise InvalidConfig(f"device: cuda is wanted, and does not work here: {reason}")
-    # Whoever has installed the library with CUDA expects it.
+        raise InvalidConfig(f"device is cuda, which does not work here: {reason}")
+    # If the installed library has CUDA, a CPU is not what the user expects.
     level = logging.WARNING if CUDA_PROVIDER in ort.get_available_providers() else logging.INFO
     log.log(level, "device: CPU, because CUDA does not work here: %s", reason)
     return CPU
 
 
 def cuda(config: Config) -> Device:
-    """The CUDA device the configuration names, whether or not it works."""
+    """The CUDA device that the configuration names, whether or not it works."""
     options = {
         "arena_extend_strategy": _ARENAS[config.gpu_arena],
         "cudnn_conv_algo_search": config.cudnn_search.upper(),
@@ -107,17 +111,17 @@ def cuda(config: Config) -> Device:
 
 
 def why_not(device: Device) -> str | None:
-    """Why the CUDA device cannot be used; None where it can: a session has computed on it."""
+    """Why the CUDA device cannot be used; None if a session has computed on it."""
     _warn_of_two_wheels()
     if CUDA_PROVIDER not in ort.get_available_providers():
-        return f"onnxruntime {ort.__version__} is built without CUDA; onnxruntime-gpu in its place has it"
-    with redirect_stdout(io.StringIO()):  # it prints what it does not find; the reason below says it better
-        ort.preload_dlls()  # CUDA and cuDNN from NVIDIA's wheels, which the dynamic linker does not search
-    ort.set_default_logger_severity(_FATAL_ONLY)  # the reason is ours to tell
+        return f"onnxruntime {ort.__version__} is built without CUDA; install onnxruntime-gpu instead"
+    with redirect_stdout(io.StringIO()):  # it prints what it does not find; the reason below is clearer
+        ort.preload_dlls()  # CUDA and cuDNN from NVIDIA's wheels, where the dynamic linker does not look
+    ort.set_default_logger_severity(_FATAL_ONLY)  # we report the reason ourselves
     try:
         session = ort.InferenceSession(PROBE, providers=device.providers, enable_fallback=0)
         [answer] = session.run(None, {"x": np.ones(1, "f4")})
-    except Exception as error:  # the library's own exception classes share no narrower base
+    except Exception as error:  # ONNX Runtime's exception classes have no narrower common base
         return str(error)
     finally:
         ort.set_default_logger_severity(_WARNINGS)
@@ -127,13 +131,13 @@ def why_not(device: Device) -> str | None:
 
 
 def _linking_error() -> str:
-    """Why the provider's library cannot be loaded: the library logs it and tells nobody."""
+    """Why the provider's library cannot be loaded; ONNX Runtime only logs it."""
     path = Path(ort.__file__).with_name("capi") / "libonnxruntime_providers_cuda.so"
     try:
         ctypes.CDLL(str(path))
     except OSError as error:
         return str(error)
-    return "ONNX Runtime took the CPU in its place and gave no reason"
+    return "ONNX Runtime used the CPU instead and gave no reason"
 
 
 def _warn_of_two_wheels() -> None:

@@ -1,4 +1,7 @@
-"""The engine: a request in, its answer or its emissions out; one loop owns the queues, few lanes run the graphs."""
+"""The engine: takes requests to models and returns their answers, or what their steps emit.
+
+One event loop owns all queues; a few lanes run the graphs.
+"""
 
 import asyncio
 import logging
@@ -108,7 +111,8 @@ class Engine:
         missing = self.loader.missing
         if not missing:
             return ""
-        return f"{len(missing)} of the models to load at the start are missing: {'; '.join(missing)}"[:_MAX_REASON]
+        count = "1 model is" if len(missing) == 1 else f"{len(missing)} models are"
+        return f"{count} not loaded: {'; '.join(missing)}"[:_MAX_REASON]
 
     def waiting(self) -> Iterator[tuple[Model, int]]:
         """Every model that is served, and how many requests wait for it."""
@@ -123,36 +127,37 @@ class Engine:
         options: Options = DEFAULTS,
         part: str = "",
     ) -> Answer:
-        """Run the model on ``inputs``, sharing a batch with whoever comes at the same time.
+        """Run the model on ``inputs``, in a batch with other requests if there are any.
 
         Args:
-            model: its name; or itself, got from the repository: the request ends on it, whatever is loaded since.
-            version: its version, where named; None or "" for the highest.
+            model: its name, or a model from the repository, which answers even if it was replaced since.
+            version: its version; None or "" for the highest.
             inputs: one array for each input of the model, all with the same number of rows.
-            outputs: the outputs wanted, in that order; all where empty.
-            options: deadline, priority and, for a loop, steps and seed.
-            part: the graph beside the model's program to run in its place; its line is its own.
+            outputs: the names of the outputs to return, in that order; all if empty.
+            options: deadline, priority and, for a step loop, steps and seed.
+            part: the name of a part of the card to run instead of the model's program; it has a queue of its own.
 
         Raises:
-            UnknownModel, InvalidArgument: the request names or holds what the model does not have or take.
-            Unsupported: the model is a loop that emits at every step; that is for `steps`.
-            QueueFull: more rows wait than may.
-            DeadlineExceeded: no answer within the deadline, or not taken within the queue timeout.
+            UnknownModel: there is no such model or version.
+            InvalidArgument: the model does not allow an input, an output or an option.
+            Unsupported: the model is a step loop that emits at every step; use `steps`.
+            QueueFull: the queue has no room for the rows.
+            DeadlineExceeded: there was no answer by the deadline, or the queue timeout passed.
             Draining: the engine has stopped.
-            InternalError: the graph failed to run; the log says why.
+            InternalError: the graph failed; the log says why.
         """
-        model = self._found(model, version)
+        model = self._resolve(model, version)
         program = _part(model, part) if part else model.program
         if isinstance(program, Loop):
             return await self._last(model, program, inputs, outputs, options)
         name, graph = model.name, program
         check_once(name, options)
         rows = check_inputs(name, graph.inputs, inputs, batched=graph.max_batch > 0)
-        wanted = check_outputs(name, graph.outputs, tuple(outputs))
+        requested = check_outputs(name, graph.outputs, tuple(outputs))
         queues = self._queues.of(model)
         queue = queues.parts[part] if part else queues.once
         deadline = options.deadline_within(self._config.timeout_s)
-        return await self._once(queue, inputs, wanted, rows, options, deadline)
+        return await self._once(queue, inputs, requested, rows, options, deadline)
 
     async def steps(
         self,
@@ -162,46 +167,49 @@ class Engine:
         outputs: Sequence[str] = (),
         options: Options = DEFAULTS,
     ) -> AsyncGenerator[Emission]:
-        """What each step of a loop emits, with its answer in the last; wrap it in `contextlib.aclosing`.
+        """Yield what each step of a step loop emits; the last emission also has the loop's answer.
 
-        Beam search emits at its end: step after step of the best hypotheses, each a row, the best first.
+        Wrap it in `contextlib.aclosing`. Beam search emits at its end: then each step of the best hypotheses, which are
+        the rows, the best first.
 
         Args:
-            model: its name; or itself, got from the repository: the request ends on it, whatever is loaded since.
-            version: its version, where named; None or "" for the highest.
-            inputs: one array for each tensor the loop takes; those with a default may be left out.
-            outputs: those wanted, of what is emitted and answered; all where empty.
+            model: its name, or a model from the repository, which answers even if it was replaced since.
+            version: its version; None or "" for the highest.
+            inputs: one array for each input of the loop; those with a default may be left out.
+            outputs: the names of the outputs to return, of those emitted and those of the answer; all if empty.
             options: deadline, priority, steps, seed and decoding.
 
         Raises:
             UnknownModel, InvalidArgument, QueueFull, DeadlineExceeded, Draining, InternalError: as `infer`.
-            CallerBehind: too much of what was emitted has not been read.
+            CallerBehind: the caller left too much of what was emitted unread.
         """
-        model = self._found(model, version)
+        model = self._resolve(model, version)
         name, loop = model.name, model.program
         if not isinstance(loop, Loop):
             raise InvalidArgument(f"model {name!r} runs once; it has no steps")
         began, deadline = time.perf_counter(), options.deadline_within(self._config.timeout_s)
         rows, step_inputs = check_steps(name, loop, inputs)
-        wanted = check_outputs(name, loop.outputs, tuple(outputs))
+        requested = check_outputs(name, loop.outputs, tuple(outputs))
         steps, seed = checked_steps(name, loop, options), checked_seed(name, options)
         sampling = checked_sampling_parameters(name, loop, options.decoding, steps, rows)
         beams = sampling.width if sampling is not None else 1
         queues = self._queues.of(model)
         queue = queues.steps
-        assert queue is not None  # a loop's
+        assert queue is not None  # a step loop has one
         level = self._admit(queue, rows * beams, options)
         encoded: Tensors = {}
         waited_s = encode_s = 0.0
         if loop.encoder is not None:
-            with queue.requests.reserve(rows * beams):  # no encoder runs for steps that find no room
+            with queue.requests.reserve(
+                rows * beams
+            ):  # so that the encoder does not run for steps that would be refused
                 answer = await self._encode(queues.once, loop.encoder, inputs, rows, options, deadline)
             encoded, waited_s = answer.outputs, answer.queue_s
             encode_s = time.perf_counter() - began - waited_s
         if beams > 1:
             rows, step_inputs, encoded = beams, _beams(step_inputs, beams), _beams(encoded, beams)
         request = StepRequest(
-            step_inputs, encoded, wanted, rows, steps, seed, level, sampling, deadline, began, encode_s
+            step_inputs, encoded, requested, rows, steps, seed, level, sampling, deadline, began, encode_s
         )
         queue_timeout_s = queue.requests.queue_timeout_s(options.queue_timeout_s)
         with Lifetime(queue.requests, request, model.statistics, queue_timeout_s, waited_s=waited_s):
@@ -216,17 +224,17 @@ class Engine:
     async def _last(
         self, model: Model, loop: Loop, inputs: Tensors, outputs: Sequence[str], options: Options
     ) -> Answer:
-        """The answer of a loop that emits nothing on its way."""
+        """The answer of a step loop that emits nothing before its end."""
         if loop.emit:
             raise Unsupported(
                 f"model {model.name!r} emits {list(loop.emit)} at every step; "
-                "ask for it as a stream, by ModelStreamInfer or generate_stream"
+                "request it as a stream, with ModelStreamInfer or generate_stream"
             )
         began = time.perf_counter()
         async with aclosing(self.steps(model, None, inputs, outputs, options)) as emissions:
             async for emission in emissions:
-                waited = emission.queue_s
-                return Answer(emission.outputs, waited, time.perf_counter() - began - waited, emission.seed)
+                queue_s = emission.queue_s
+                return Answer(emission.outputs, queue_s, time.perf_counter() - began - queue_s, emission.seed)
         raise AssertionError("a loop ends with an emission")
 
     async def _encode(
@@ -249,7 +257,7 @@ class Engine:
         *,
         ends: bool = True,
     ) -> Answer:
-        assert queue is not None  # a graph's or an encoder's
+        assert queue is not None  # a model that runs once has one, and so has an encoder
         level = self._admit(queue, rows, options)
         request = Request(inputs, outputs, rows, self._loop.create_future(), level, deadline, queue.signature(inputs))
         queue_timeout_s = queue.requests.queue_timeout_s(options.queue_timeout_s)
@@ -270,7 +278,7 @@ class Engine:
         await watch.start()
         self._watching = asyncio.create_task(watch.run(self._config.poll_s))
 
-    def _found(self, model: str | Model, version: str | None) -> Model:
+    def _resolve(self, model: str | Model, version: str | None) -> Model:
         return model if isinstance(model, Model) else self.repository.get(model, version)
 
     def _check_running(self) -> None:
@@ -278,7 +286,7 @@ class Engine:
             raise Draining(_STOPPED)
 
     def _admit(self, queue: BatchQueue | StepLoop, rows: int, options: Options) -> int:
-        """The request's level, if there is room for its rows."""
+        """The request's priority level, after checking that its rows have room in the queue."""
         self._check_running()
         level = queue.requests.level(options.priority)
         try:
@@ -296,5 +304,5 @@ def _part(model: Model, name: str) -> Graph:
 
 
 def _beams(tensors: Tensors, beams: int) -> Tensors:
-    """The one row of each tensor for every beam; views, nothing is copied."""
+    """Views of each tensor that repeat its one row for every beam."""
     return {name: np.broadcast_to(tensor, (beams, *tensor.shape[1:])) for name, tensor in tensors.items()}

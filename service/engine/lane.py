@@ -11,7 +11,7 @@ Call = Callable[[], None]
 
 
 def attempt(work: Callable[[], T]) -> T | Exception:
-    """What ``work`` returns, or the exception it ends with."""
+    """What ``work`` returns, or the exception that it raises."""
     try:
         return work()
     except Exception as error:
@@ -19,9 +19,9 @@ def attempt(work: Callable[[], T]) -> T | Exception:
 
 
 class Lane:
-    """A worker thread that takes calls from the loop and hands their results back to it.
+    """A worker thread that takes calls from the event loop and hands their results back to it.
 
-    Results return through ``call_soon_threadsafe``: no lock and no future is shared between the two threads.
+    Results return through ``call_soon_threadsafe``, so the two threads share no lock and no future.
     """
 
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
@@ -36,21 +36,21 @@ class Lane:
         return self._thread.is_alive()
 
     def submit(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
-        """Run ``work`` on the lane; then ``done`` on the loop, with its result or its exception."""
+        """Run ``work`` on the lane, then ``done`` on the event loop with its result or its exception."""
 
         def call() -> None:
             result = attempt(work)
             self._loop.call_soon_threadsafe(done, result)
-            del result  # an exception's trace leads to this frame, and from here back to it: a cycle that holds arrays
+            del result  # an exception's traceback refers to this frame: a cycle that would keep arrays alive
 
         self._calls.put(call)
 
     def stop(self) -> None:
-        """Finish the calls at hand, then end the thread."""
+        """Finish the submitted calls, then end the thread."""
         self._calls.put(None)
         self._thread.join()
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
-            del call  # or the last batch's arrays would live on until the next one
+            del call  # or it would keep the last batch's arrays alive until the next call

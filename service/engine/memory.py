@@ -1,4 +1,4 @@
-"""Memory that is free here, and the system could have."""
+"""Returns free memory to the operating system."""
 
 import ctypes
 
@@ -6,11 +6,11 @@ _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def give_back() -> None:
-    """Return what the C library has free to the system; where it is not glibc, it does so by itself.
+    """Have glibc return the memory that it keeps free; other C libraries return it by themselves.
 
-    Reading a graph takes several times its size for a moment. What is freed then, and by a model that has left, glibc
-    would keep: 300 MB resident in place of 150 after a 47 MB graph was loaded again. It takes some 20 ms, for which
-    other threads may wait when they allocate.
+    Reading a graph takes several times its size for a short time. Of that, and of a model that was unloaded, glibc
+    keeps much: 300 MB were resident instead of 150 after a 47 MB graph was loaded again. The call takes about 20 ms,
+    in which other threads may have to wait when they allocate.
     """
     if _trim is not None:
         _trim(0)

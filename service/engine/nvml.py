@@ -1,4 +1,4 @@
-"""What NVIDIA's management library says of the GPU we run on, whenever it is asked."""
+"""Reads the state of the GPU from NVIDIA's management library (NVML)."""
 
 import ctypes
 import logging
@@ -15,9 +15,10 @@ log = logging.getLogger(__name__)
 
 
 class Reading(NamedTuple):
-    """One moment; ``utilisation`` is the share of the last second or less in which a kernel ran, 0 to 1.
+    """The state of a GPU at one moment.
 
-    ``power_w`` is None where the GPU does not tell.
+    ``utilisation`` is the share of the last sampling period, a second or less, in which a kernel ran, 0 to 1.
+    ``power_w`` is None if the GPU does not report it.
     """
 
     uuid: str
@@ -28,26 +29,26 @@ class Reading(NamedTuple):
 
 
 def readings(device: Device) -> list[Reading]:
-    """That of the device, with all processes on it; none on the CPU, or where the library does not say.
+    """The state of the device, with all processes on it; none on the CPU, or if NVML reports an error.
 
-    A scrape goes on without it: what is missing is logged, and absent from the metrics.
+    A scrape does not fail because of it: the error is logged, and the metrics are absent.
     """
     if device.kind == "cpu":
         return []
     try:
-        pynvml.nvmlInit()  # counted, and cheap after the first
+        pynvml.nvmlInit()  # reference-counted, and cheap after the first call
         return [_read(pynvml.nvmlDeviceGetHandleByPciBusId(bus_id(device.number).encode()))]
     except (pynvml.NVMLError, OSError) as error:
-        _say_once(f"no GPU metrics: {error}")
+        _warn_once(f"no GPU metrics: {error}")
         return []
 
 
 @cache
 def bus_id(number: int) -> str:
-    """The PCI bus id of CUDA's device ``number``: NVML numbers otherwise, and knows no CUDA_VISIBLE_DEVICES.
+    """The PCI bus id of CUDA device ``number``: NVML has numbers of its own, and ignores CUDA_VISIBLE_DEVICES.
 
     Raises:
-        OSError: the driver is not there, or has no such device.
+        OSError: there is no driver, or no such device.
     """
     driver = ctypes.CDLL("libcuda.so.1")
     found, text = ctypes.c_int(), ctypes.create_string_buffer(_BUS_ID_LENGTH)
@@ -63,8 +64,8 @@ def bus_id(number: int) -> str:
 
 
 @cache
-def _say_once(what: str) -> None:
-    log.warning(what)
+def _warn_once(message: str) -> None:
+    log.warning(message)
 
 
 def _read(handle: object) -> Reading:

@@ -1,4 +1,4 @@
-"""What a load request changes of the packages it loads."""
+"""What a load request changes in the packages that it loads."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -13,33 +13,33 @@ from service.package import Card, Loop, Package
 from service.package.serving import DynamicBatching, VersionPolicy
 
 
-def _anything(_: Model, __: VersionPolicy) -> None:
-    """Accept."""
+def _accept_all(_: Model, __: VersionPolicy) -> None:
+    """Accept every model."""
 
 
 @dataclass(frozen=True)
 class Override:
-    """Nothing, unless it says so.
+    """Every attribute has a default that changes nothing.
 
     Attributes:
-        version_policy: instead of the card's, or the server's.
-        max_batch: most rows of a run, of all versions; the card's at most.
-        dynamic_batching: instead of the card's.
-        files: by version and plain file name, instead of the model's folder.
-        accept: raises a LectoriumError where the model that was loaded is not the one that is wanted.
+        version_policy: used instead of the card's or the server's.
+        max_batch: the most rows of a run, for all versions; at most the card's.
+        dynamic_batching: used instead of the card's.
+        files: their content by version and plain file name, used instead of the model's folder.
+        accept: called with each loaded model and the policy; raises a LectoriumError to refuse them.
     """
 
     version_policy: VersionPolicy | None = None
     max_batch: int | None = None
     dynamic_batching: DynamicBatching | None = None
     files: Mapping[int, Mapping[str, bytes]] = field(default_factory=dict)
-    accept: Callable[[Model, VersionPolicy], None] = _anything
+    accept: Callable[[Model, VersionPolicy], None] = _accept_all
 
     @contextmanager
     def repository(self, folder: Path, name: str) -> Iterator[Path]:
-        """The folder to load from: ``folder``, or a private one with the files, which is removed at the end.
+        """The folder to load from: ``folder``, or a private one with the files, which is removed on exit.
 
-        ``name`` is known to be one that a model may have.
+        ``name`` must be a valid model name, because it becomes a path.
         """
         if not self.files:
             yield folder
@@ -53,10 +53,10 @@ class Override:
             yield Path(private)
 
     def applied(self, package: Package) -> Package:
-        """The package with its card changed.
+        """The package with the changed card.
 
         Raises:
-            InvalidArgument: a run would hold more rows than the card allows, or none.
+            InvalidArgument: ``max_batch`` is not 1 to the card's.
         """
         card, serving = package.card, package.card.serving
         if self.dynamic_batching is not None:
@@ -71,15 +71,13 @@ class Override:
 def _with_max_batch(card: Card, rows: int) -> Card:
     program = card.program
     if not 1 <= rows <= program.max_batch:
-        raise InvalidArgument(
-            f"model {card.name!r}: max_batch_size {rows} came; its own is {program.max_batch}, at most"
-        )
-    less: dict[str, Any] = {"max_batch": rows}
+        raise InvalidArgument(f"max_batch_size is {rows}; model {card.name!r} allows 1 to {program.max_batch}")
+    changes: dict[str, Any] = {"max_batch": rows}
     if isinstance(program, Loop):
         return card.model_copy(
-            update={"loop": program.model_copy(update={"step": program.step.model_copy(update=less)})}
+            update={"loop": program.model_copy(update={"step": program.step.model_copy(update=changes)})}
         )
-    return card.model_copy(update={"graph": program.model_copy(update=less)})
+    return card.model_copy(update={"graph": program.model_copy(update=changes)})
 
 
 NO_OVERRIDE = Override()

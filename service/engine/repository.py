@@ -1,4 +1,4 @@
-"""The repository: what is served, by name and version, and what may be said of the rest."""
+"""The repository: the models that are served, by name and version, and the state of all others."""
 
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ State = Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
 
 
 class Row(NamedTuple):
-    """One version in the index; ``reason`` says why it is not served, or not as its files are now."""
+    """One version in the index; ``reason`` says why it is not served, or why its latest files are not."""
 
     name: str
     version: str
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 class Repository:
-    """Every model that is served; the highest version answers where none is named. It belongs to the event loop."""
+    """Every model that is served. The highest version answers if a request names none. It belongs to the event loop."""
 
     def __init__(self) -> None:
         self._models: dict[str, dict[str, Model]] = {}
@@ -47,15 +47,15 @@ class Repository:
         return list(self._versions(name))
 
     def policy(self, name: str) -> VersionPolicy:
-        """What chose the versions of one model that are served."""
+        """The policy that chose the served versions of one model."""
         self._versions(name)
         return self._policies[name]
 
     def get(self, name: str, version: str | None = None) -> Model:
-        """The model, in its highest version where ``version`` is None or empty.
+        """The model; in its highest version if ``version`` is None or empty.
 
         Raises:
-            UnknownModel: naming the nearest there are.
+            UnknownModel: no such model or version is served. The message has similar names.
         """
         versions = self._versions(name)
         if not version:
@@ -65,10 +65,10 @@ class Repository:
         return versions[version]
 
     def select(self, name: str | None = None, version: str | None = None) -> list[Model]:
-        """One version of a model, all its versions where none is named, all models where none is.
+        """One version of a model; all its versions if none is named; all models if none is named.
 
         Raises:
-            UnknownModel: naming the nearest there are.
+            UnknownModel: as `get`.
         """
         if not name:
             return list(self)
@@ -76,7 +76,7 @@ class Repository:
 
     @contextmanager
     def loading(self, name: str) -> Iterator[None]:
-        """While the model is read and warmed."""
+        """The model is LOADING in the index during this block."""
         self._loading.add(name)
         try:
             yield
@@ -84,31 +84,33 @@ class Repository:
             self._loading.discard(name)
 
     def reason(self, name: str) -> str:
-        """Why the last load of the model failed; empty where it did not."""
+        """Why the last load of the model failed; "" if it did not."""
         return self._reasons.get(name, "")
 
     def failed(self, name: str, reason: str) -> None:
-        """A load of the model has failed; versions that were served before it stay."""
+        """Record that a load of the model failed; the versions that were served before still are."""
         self._reasons[name] = reason
 
     def swap(self, name: str, models: Sequence[Model], policy: VersionPolicy) -> list[Model]:
-        """Serve these versions of the model, ascending, and no others of it; those that go are returned."""
+        """Serve these versions of the model, in ascending order, and no others; return those that leave."""
         gone = [model for model in self._models.get(name, {}).values() if model not in models]
         self._models = dict(sorted({**self._models, name: {model.version: model for model in models}}.items()))
         self._policies[name] = policy
         return self._left(name, gone)
 
     def remove(self, name: str) -> list[Model]:
-        """Serve the model no more; the versions that go are returned."""
+        """Stop serving the model; return the versions that leave."""
         self._policies.pop(name, None)
         return self._left(name, list(self._models.pop(name, {}).values()))
 
     def index(
         self, found: Mapping[str, Iterable[int]], misplaced: Mapping[str, str] = MappingProxyType({})
     ) -> list[Row]:
-        """A row for each version that is served or leaves, and for each of those ``found`` in the folder.
+        """The state of every version that is known, sorted by name and version.
 
-        And one for each of the ``misplaced``, folders that hold a model in no version; which are they, and why.
+        Args:
+            found: the versions in the repository's folder, by model.
+            misplaced: why a folder that seems to hold a model is none, by name.
         """
         models = [model for left in self._leaving if (model := left()) is not None]
         self._leaving = {weakref.ref(model) for model in models}
@@ -116,7 +118,7 @@ class Repository:
         known = {(model.name, model.version) for model in self} | leaving
         known |= {(name, str(version)) for name, versions in found.items() for version in versions}
         names = {name for name, _ in known}
-        # What is loaded from a request's files, or was wanted at the start and is not there, has no version yet.
+        # A model that is loaded from a request's files, or is missing since the start, has no version yet.
         known |= {(name, "") for name in self._loading | self._reasons.keys() if name not in names}
         rows = [self._row(*key, key in leaving) for key in known]
         have = {row.name for row in rows}
@@ -124,7 +126,7 @@ class Repository:
         return sorted(rows, key=lambda row: (row.name, int(row.version or 0)))
 
     def holds(self, name: str, version: str) -> bool:
-        """Whether that version is served, or requests are still inside one that was."""
+        """Whether that version is served, or was and still has requests inside."""
         leaving = (model for left in self._leaving if (model := left()) is not None)
         return version in self._models.get(name, ()) or any((m.name, m.version) == (name, version) for m in leaving)
 
@@ -135,12 +137,12 @@ class Repository:
         if name in self._loading:
             return Row(name, version, "LOADING", "")
         if leaving:
-            return Row(name, version, "UNLOADING", "requests that came before are still inside")
-        idle = "not among the versions that were loaded" if name in self._models else "not loaded"
-        return Row(name, version, "UNAVAILABLE", reason or idle)
+            return Row(name, version, "UNLOADING", "requests that came before it was unloaded are still inside")
+        default = "not among the versions that were loaded" if name in self._models else "not loaded"
+        return Row(name, version, "UNAVAILABLE", reason or default)
 
     def _left(self, name: str, models: list[Model]) -> list[Model]:
-        """The models, known to be leaving for as long as anything holds them."""
+        """Note that these models are leaving, for as long as anything refers to them; return them."""
         self._reasons.pop(name, None)
         self._leaving |= {weakref.ref(model) for model in models}
         return models

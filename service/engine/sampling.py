@@ -1,6 +1,6 @@
-"""Tokens of their log-probabilities, for many rows at once: the likeliest, and one that is drawn.
+"""Chooses tokens by their log-probabilities, for many rows at once: the most probable ones, or one at random.
 
-What a row gets hangs on the row alone, whatever others are there: the same seed gives the same token in any company.
+A row's token depends on that row alone, so the same seed gives the same token whatever other rows there are.
 """
 
 from typing import Any
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_NUCLEUS = 256  # tokens that hold most nuclei
-_BLOCK = 64  # tokens whose weights are added up before one of them is looked for
-_PASSES = 8  # so often the largest is found and taken out in less time than a partition takes
+_NUCLEUS = 256  # tokens; most top-p sets are smaller
+_BLOCK = 64  # a draw first finds one of the blocks of this many tokens, then a token in it
+_PASSES = 8  # up to this count, finding the largest again and again takes less time than a partition
 
 
 def likeliest(scores: Array, count: int) -> tuple[Array, Array]:
-    """The tokens of the ``count`` highest ``scores`` (rows, tokens) and these, both (rows, count), the highest first.
+    """The ``count`` tokens of the highest ``scores``, and these scores; both (rows, count), the highest first.
 
-    ``scores`` are spoiled.
+    ``scores`` is (rows, tokens); it may be overwritten.
     """
     if count > _PASSES:
         found = np.argpartition(scores, -count, axis=1)[:, -count:]
@@ -35,22 +35,22 @@ def likeliest(scores: Array, count: int) -> tuple[Array, Array]:
 
 
 def sample(scores: Array, temperature: Array, top_k: Array, top_p: Array, uniform: Array) -> Array:
-    """A token for each row, drawn by its ``uniform`` number in [0, 1).
+    """One token for each row, drawn with its number in ``uniform``.
 
     Args:
-        scores: log-probabilities (rows, tokens) float32, -inf for a token that may not be drawn; they are spoiled.
-        temperature: (rows,) float32, what they are divided by, above 0.
-        top_k: (rows,) draw of so many of the most probable tokens; 0: of all.
-        top_p: (rows,) of these, draw of the most probable that together have this probability.
-        uniform: (rows,) float64.
+        scores: (rows, tokens) float32, log-probabilities, -inf for a token that may not be drawn; may be overwritten.
+        temperature: (rows,) float32, above 0; the log-probabilities are divided by it.
+        top_k: (rows,) draw from this many of the most probable tokens; 0 for all.
+        top_p: (rows,) draw from the most probable of these that together have this probability.
+        uniform: (rows,) float64, random numbers in [0, 1).
 
     Returns:
-        (rows,) int64. A row of numbers that cannot be compared gets some token that there is.
+        (rows,) int64. A row with NaN gets an arbitrary token of the vocabulary.
     """
     rows, tokens = scores.shape
     drawn = np.zeros(rows, "i8")
     counts = np.where(top_k < tokens, top_k, 0)
-    with np.errstate(invalid="ignore"):  # -inf less -inf, where a graph gives nothing else
+    with np.errstate(invalid="ignore"):  # -inf minus -inf, if a graph allows no token
         for count in np.unique(counts).tolist():
             some = np.flatnonzero(counts == count)
             these = scores if len(some) == rows else scores[some]
@@ -81,28 +81,28 @@ def _of_all(scores: Array, temperature: Array, top_p: Array, uniform: Array) -> 
 
 
 def _least(weights: Array, top_p: Array, ranks: int = _NUCLEUS) -> Array:
-    """The weight of the last token that ``top_p`` takes, (rows, 1); it is sought in so many ranks first."""
+    """The smallest weight in each row's top-p set, (rows, 1); sorts only the ``ranks`` largest if they suffice."""
     tokens = weights.shape[1]
     most = min(ranks, tokens)
     ranked = np.sort(np.partition(weights, tokens - most, axis=1)[:, tokens - most :], axis=1)[:, ::-1]
     heavy = ranked.astype("f8")
     upto = heavy.cumsum(1)
-    wanted = top_p * weights.sum(1)
-    kept = (upto - heavy < wanted[:, None]).sum(1, keepdims=True)
+    target = top_p * weights.sum(1)
+    kept = (upto - heavy < target[:, None]).sum(1, keepdims=True)
     least: Array = np.take_along_axis(ranked, np.maximum(kept, 1) - 1, axis=1)
-    if most < tokens and (beyond := np.flatnonzero(upto[:, -1] < wanted)).size:
+    if most < tokens and (beyond := np.flatnonzero(upto[:, -1] < target)).size:
         least[beyond] = _least(weights[beyond], top_p[beyond], tokens)
     return least
 
 
 def _weights(scores: Array, temperature: Array) -> Array:
-    """What the tokens weigh, the heaviest 1."""
+    """The unnormalised probabilities of the tokens; the largest is 1."""
     weights: Array = np.exp((scores - scores.max(1, keepdims=True)) / temperature[:, None])
     return weights
 
 
 def _draw(weights: Array, uniform: Array) -> Array:
-    """A token for each row by its weight: the block first, then in the block. Sums are quick, running sums are not."""
+    """A token for each row, by its weight: first its block, then the token in it, since running sums are slow."""
     tokens = weights.shape[1]
     blocks = np.add.reduceat(weights, np.arange(0, tokens, _BLOCK), axis=1).astype("f8")
     upto = blocks.cumsum(1)
@@ -117,6 +117,6 @@ def _draw(weights: Array, uniform: Array) -> Array:
 
 
 def _first_beyond(upto: Array, target: Array) -> Array:
-    """The first column whose running sum is above ``target``; where rounding lets none be, the last that adds to it."""
+    """The first column whose running sum exceeds ``target``; if rounding leaves none, the last with a weight."""
     first: Array = np.minimum((upto <= target[:, None]).sum(1), (upto < upto[:, -1:]).sum(1))
     return first

@@ -14,12 +14,12 @@ _VERSION = re.compile("[1-9][0-9]{0,8}")
 _MOST_ENTRIES = 100
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
-# Of every file: name, size, and when its content and its entry last changed (ns).
+# For every file: name, size, and when its content and its inode last changed (ns).
 Fingerprint = frozenset[tuple[str, int, int, int]]
 
 
 def is_name(name: str) -> bool:
-    """Whether a model may be called so."""
+    """Whether this is a valid name of a model."""
     try:
         _NAME.validate_python(name)
     except ValidationError:
@@ -28,7 +28,7 @@ def is_name(name: str) -> bool:
 
 
 def versions(repository: Path, name: str) -> dict[int, Path]:
-    """The folders ``<repository>/<name>/<version>/``, ascending; none where there is no such model."""
+    """The folders ``<repository>/<name>/<version>/`` by version, ascending; empty if there is no such model."""
     folder = repository / name
     if not is_name(name) or not folder.is_dir():
         return {}
@@ -37,7 +37,7 @@ def versions(repository: Path, name: str) -> dict[int, Path]:
 
 
 def models(repository: Path) -> dict[str, dict[int, Path]]:
-    """The versions of every model, by name; other folders, such as ``lost+found``, are passed over.
+    """The versions of every model, by name. Other folders, such as ``lost+found``, are ignored.
 
     Raises:
         InvalidPackage: there is no such folder.
@@ -49,44 +49,44 @@ def models(repository: Path) -> dict[str, dict[int, Path]]:
 
 
 def misplaced(repository: Path, only: str = "") -> dict[str, str]:
-    """Why folders, or the ``only`` one of that name, hold a graph or a card and yet are no model, by name."""
+    """Why entries of the repository that have a graph or a card are no models, by name; ``only`` limits it to one."""
     found = {}
     for path in sorted(repository.iterdir()):
         if path.name.startswith(".") or only not in ("", path.name):
             continue
-        with suppress(OSError):  # nothing that may be read, or it went away meanwhile
+        with suppress(OSError):  # it may not be read, or was just removed
             if reason := _misplaced(path):
                 found[path.name] = printable(reason)
     return found
 
 
 def _misplaced(path: Path) -> str:
-    """Why the repository's entry is no model though it seems to be meant as one; empty where it is, or does not."""
-    name, wanted = path.name, "<repository>/<name>/<version>/model.onnx"
+    """Why the entry is no model though it seems to be meant as one; "" if it is one, or does not seem so."""
+    name, layout = path.name, "the layout is <repository>/<name>/<version>/model.onnx"
     if not path.is_dir():
-        return f"{name}: lies in the repository itself; {wanted} is wanted" if _of_a_package(path) else ""
+        return f"{name}: is directly in the repository; {layout}" if _of_a_package(path) else ""
     inside = _entries(path)
     if is_name(name) and any(_VERSION.fullmatch(entry.name) and entry.is_dir() for entry in inside):
         return ""
-    lying = [entry.name for entry in inside if _of_a_package(entry)]
-    holding = [entry.name for entry in inside if entry.is_dir() and any(map(_of_a_package, _entries(entry)))]
+    files = [entry.name for entry in inside if _of_a_package(entry)]
+    folders = [entry.name for entry in inside if entry.is_dir() and any(map(_of_a_package, _entries(entry)))]
     if not is_name(name):
-        named = "letters, digits, _ and -, the first a letter or digit, 64 at most"
-        return f"{name[:80]!r} is no name of a model: {named}" if lying or holding else ""
-    if lying:
-        return f"{name}/{lying[0]}: lies in the model's folder itself; {wanted} is wanted, as {name}/1/model.onnx"
-    if holding:
-        return f"{name}/{holding[0]}: is no version; versions are whole numbers from 1, as {name}/1/model.onnx"
+        allowed = "allowed are up to 64 letters, digits, _ and -, beginning with a letter or digit"
+        return f"{name[:80]!r} is no valid model name; {allowed}" if files or folders else ""
+    if files:
+        return f"{name}/{files[0]}: is directly in the model's folder; {layout}, as in {name}/1/model.onnx"
+    if folders:
+        return f"{name}/{folders[0]}: is no version; versions are whole numbers from 1, as in {name}/1/model.onnx"
     return ""
 
 
 def _entries(folder: Path) -> list[Path]:
-    """The first entries of a folder, which may be one of data, with millions."""
+    """The first entries of a folder; a folder of data may have millions."""
     return sorted(islice(folder.iterdir(), _MOST_ENTRIES))
 
 
 def printable(text: str) -> str:
-    """The text with what is no Unicode in it, as names of files may have, as escapes."""
+    """The text, with escapes for what cannot be encoded as UTF-8, which file names may contain."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -111,7 +111,7 @@ def _fingerprint(folder: Path) -> Fingerprint:
     for path in folder.iterdir():
         try:
             stat = path.stat()
-        except OSError:  # it went away meanwhile, or is a link to nowhere: its name alone tells a change
+        except OSError:  # it was just removed, or is a broken link: its name alone shows a change
             found.append((path.name, -1, 0, 0))
         else:
             found.append((path.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))

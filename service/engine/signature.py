@@ -1,4 +1,4 @@
-"""What an ONNX graph says of itself."""
+"""The tensors of an ONNX graph, read from the graph itself."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,22 +21,22 @@ _DATATYPES: dict[str, Datatype] = {f"tensor({word})": DATATYPES[np.dtype(code)] 
 
 
 def read_signature(path: Path, session: ort.InferenceSession) -> Signature:
-    """The tensors of the graph that ``session`` has read from the file.
+    """The inputs and outputs of the graph that ``session`` has read from the file at ``path``.
 
     Raises:
-        InvalidPackage: it has a tensor of a datatype that is not served, or a few rows take more memory than they may.
+        InvalidPackage: a tensor has a datatype that is not supported, or two rows take more memory than a run may.
     """
     inputs, outputs = (_specs(path, args) for args in (session.get_inputs(), session.get_outputs()))
     if not all(spec.shape[:1] == (-1,) for spec in (*inputs, *outputs)):
         return Signature(inputs, outputs)
     taken = sum(spec.bytes_of(2) for spec in inputs)
     if taken > MAX_RUN_BYTES:
-        raise InvalidPackage(f"{path}: inputs of 2 rows take {taken} bytes; at most {MAX_RUN_BYTES} may")
+        raise InvalidPackage(f"{path}: the inputs of 2 rows take {taken} bytes; at most {MAX_RUN_BYTES} are allowed")
     return Signature(inputs, outputs, why_rows_stay_apart(path, session, inputs, outputs))
 
 
 def zeros(specs: Sequence[TensorSpec], rows: int) -> Tensors:
-    """An example of so many rows, where rows may be any; every other dimension of any size is 1, texts are empty."""
+    """An example of zeros and empty texts. The first dimension is ``rows``, if it is free; other free ones are 1."""
     return {
         spec.name: np.full(_shape(spec.shape, rows), "" if spec.datatype == "BYTES" else 0, DTYPES[spec.datatype])
         for spec in specs
@@ -52,7 +52,7 @@ def _specs(path: Path, args: Sequence[Any]) -> tuple[TensorSpec, ...]:
     for arg in args:
         if arg.type not in _DATATYPES:
             raise InvalidPackage(
-                f"{path}: tensor {arg.name!r} is {arg.type}, which is not served; {', '.join(_DATATYPES.values())} are"
+                f"{path}: tensor {arg.name!r} is {arg.type}; allowed are {', '.join(_DATATYPES.values())}"
             )
     return tuple(
         TensorSpec(

@@ -1,4 +1,4 @@
-"""What one model has done since it was loaded, in the words of the protocol's statistics extension."""
+"""Statistics of one model since it was loaded, named as in the statistics extension of the protocol."""
 
 import asyncio
 import time
@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 
 from service.errors import InternalError, LectoriumError
 
-# Triton's, of nv_inference_first_response_histogram_ms.
+# The bounds of Triton's nv_inference_first_response_histogram_ms.
 FIRST_RESPONSE_MS = (100, 500, 2000, 5000)
 
 
 @dataclass(slots=True)
 class Duration:
-    """How often, and how long in all."""
+    """How often something happened, and how long it took in all."""
 
     count: int = 0
     ns: int = 0
 
     def add(self, seconds: float, times: int = 1) -> None:
-        """``times`` more, of ``seconds`` each."""
+        """Add ``times`` of ``seconds`` each."""
         self.count += times
         self.ns += int(seconds * 1e9) * times
 
@@ -34,7 +34,7 @@ class Stages:
     compute_output: Duration = field(default_factory=Duration)
 
     def add(self, input_s: float, infer_s: float, output_s: float, times: int = 1) -> None:
-        """``times`` more runs, or requests of one run."""
+        """Add ``times`` runs, or requests of one run."""
         self.compute_input.add(input_s, times)
         self.compute_infer.add(infer_s, times)
         self.compute_output.add(output_s, times)
@@ -44,14 +44,15 @@ class Stages:
 class FirstResponses:
     """How long the callers of a loop waited for its first emission, in milliseconds.
 
-    ``counts`` has those up to each bound of `FIRST_RESPONSE_MS` and above the one before, and at its end all others.
+    ``counts`` has one count for each bound of `FIRST_RESPONSE_MS`, of the times between the bound before and this one,
+    and at the end the count of all longer times.
     """
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(FIRST_RESPONSE_MS) + 1))
     ms: float = 0.0
 
     def add(self, seconds: float) -> None:
-        """One more."""
+        """Add one."""
         self.counts[bisect_left(FIRST_RESPONSE_MS, seconds * 1e3)] += 1
         self.ms += seconds * 1e3
 
@@ -62,7 +63,7 @@ class Statistics:
 
     ``stages`` counts each request of a batch with the batch's whole time, ``batches`` each batch once, by its rows.
     ``last_inference`` is in milliseconds since the epoch, 0 before the first. ``failures`` counts the failed
-    requests by Triton's reasons: REJECTED (never let in), CANCELED (the caller left), BACKEND (the graph failed)
+    requests by Triton's reasons: REJECTED (not admitted), CANCELED (the caller left), BACKEND (the graph failed)
     and OTHER.
     """
 
@@ -78,7 +79,7 @@ class Statistics:
     last_inference: int = 0
 
     def ran(self, rows: int, requests: int, input_s: float, infer_s: float, output_s: float) -> None:
-        """One batch of so many rows, of so many requests, has run."""
+        """One batch of ``rows`` rows of ``requests`` requests has run."""
         self.inference_count += rows
         self.execution_count += 1
         self.last_inference = time.time_ns() // 1_000_000
@@ -96,7 +97,7 @@ class Statistics:
         self.failures[_reason(error)] += 1
 
     def refused(self) -> None:
-        """One request found no room."""
+        """One request was refused because the queue was full."""
         self.failures["REJECTED"] += 1
 
 

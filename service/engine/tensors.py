@@ -1,4 +1,4 @@
-"""Tensors as the Open Inference Protocol names them, as numpy holds them, and what a graph accepts."""
+"""The datatypes of the Open Inference Protocol in numpy, and the check of a request's tensors against the model's."""
 
 from collections.abc import Collection, Mapping
 
@@ -12,7 +12,7 @@ from service.package import Datatype, Loop, TensorSpec
 Tensor = NDArray[np.generic]
 Tensors = Mapping[str, Tensor]
 
-# Little-endian whatever the host: the wire is.
+# Little-endian on every host, because the protocol is.
 DTYPES: dict[Datatype, np.dtype[np.generic]] = {
     "BOOL": np.dtype("?"),
     "UINT8": np.dtype("u1"),
@@ -32,12 +32,12 @@ DATATYPES: dict[np.dtype[np.generic], Datatype] = {dtype: name for name, dtype i
 
 
 def check_inputs(model: str, specs: tuple[TensorSpec, ...], inputs: Tensors, *, batched: bool = True) -> int:
-    """The number of rows in ``inputs``, once each tensor is known to be what the graph wants.
+    """The number of rows in ``inputs``, after checking that they are what the graph takes.
 
-    A request for a graph without a batch dimension (not ``batched``) counts as one row.
+    A request to a graph without a batch dimension (not ``batched``) counts as one row.
 
     Raises:
-        InvalidArgument: naming the model, the tensor, what came and what was wanted.
+        InvalidArgument: an input is missing, unknown, or of a datatype or shape that the graph does not take.
     """
     _check_names(model, {spec.name: None for spec in specs}, inputs)
     rows = -1
@@ -48,38 +48,42 @@ def check_inputs(model: str, specs: tuple[TensorSpec, ...], inputs: Tensors, *, 
             continue
         if not tensor.shape[0]:
             raise InvalidArgument(
-                f"model {model!r} input {spec.name!r}: shape {list(tensor.shape)} came; at least one row is wanted"
+                f"shape of input {spec.name!r} is {list(tensor.shape)}; model {model!r} needs at least one row"
             )
         if rows not in (-1, tensor.shape[0]):
             raise InvalidArgument(
-                f"model {model!r}: inputs have {rows} and {tensor.shape[0]} rows; one batch has one size"
+                f"inputs have {rows} and {tensor.shape[0]} rows; model {model!r} needs the same number in all of them"
             )
         rows = tensor.shape[0]
     return rows if batched else 1
 
 
-def check_outputs(model: str, specs: tuple[TensorSpec, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """The output names to answer: those wanted, in that order, or all where none is named."""
+def check_outputs(model: str, specs: tuple[TensorSpec, ...], requested: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of the outputs to return: those requested, in that order, or all if none is.
+
+    Raises:
+        InvalidArgument: the model has no such output.
+    """
     names = {spec.name: None for spec in specs}
-    for name in wanted:
+    for name in requested:
         if name not in names:
             raise InvalidArgument(f"model {model!r} has no output {name!r}; it has {listed(names)}")
-    return wanted or tuple(names)
+    return requested or tuple(names)
 
 
 def check_steps(model: str, loop: Loop, inputs: Tensors) -> tuple[int, Tensors]:
-    """The number of rows of a request for a loop, and its inputs with those left out filled in by their defaults.
+    """The number of rows of a request to a loop, and its inputs with the defaults of those that were left out.
 
-    A request that brings no tensor at all, where none is needed, is one row.
+    A request without any tensor is one row, if all inputs have defaults.
 
     Raises:
-        InvalidArgument: as `check_inputs`.
+        InvalidArgument: as `check_inputs`; or there are more rows than the loop has slots.
     """
     left_out = [spec for spec in loop.inputs if spec.name not in inputs and loop.defaults.get(spec.name) is not None]
-    brought = tuple(spec for spec in loop.inputs if spec not in left_out)
-    rows = check_inputs(model, brought, inputs) if brought or inputs else 1
+    given = tuple(spec for spec in loop.inputs if spec not in left_out)
+    rows = check_inputs(model, given, inputs) if given or inputs else 1
     if rows > loop.max_batch:
-        raise InvalidArgument(f"model {model!r}: {rows} rows came; a loop takes at most {loop.max_batch} at once")
+        raise InvalidArgument(f"the request has {rows} rows; model {model!r} allows at most {loop.max_batch}")
     filled = {
         spec.name: np.full((rows, *spec.shape[1:]), loop.defaults[spec.name], DTYPES[spec.datatype])
         for spec in left_out
@@ -87,24 +91,24 @@ def check_steps(model: str, loop: Loop, inputs: Tensors) -> tuple[int, Tensors]:
     return rows, {**inputs, **filled}
 
 
-def _check_names(model: str, wanted: Collection[str], came: Collection[str]) -> None:
-    for name in came:
-        if name not in wanted:
-            raise InvalidArgument(f"model {model!r} has no input {name!r}; it has {listed(wanted)}")
-    for name in wanted:
-        if name not in came:
-            raise InvalidArgument(f"model {model!r} needs input {name!r}; inputs {listed(came)} came")
+def _check_names(model: str, needed: Collection[str], given: Collection[str]) -> None:
+    for name in given:
+        if name not in needed:
+            raise InvalidArgument(f"model {model!r} has no input {name!r}; it has {listed(needed)}")
+    for name in needed:
+        if name not in given:
+            raise InvalidArgument(f"input {name!r} of model {model!r} is missing; the request has {listed(given)}")
 
 
 def _check_tensor(model: str, spec: TensorSpec, tensor: Tensor) -> None:
     if tensor.dtype != DTYPES[spec.datatype]:
-        came = DATATYPES.get(tensor.dtype, str(tensor.dtype))
-        raise InvalidArgument(f"model {model!r} input {spec.name!r}: datatype {came} came, {spec.datatype} wanted")
+        datatype = DATATYPES.get(tensor.dtype, str(tensor.dtype))
+        raise InvalidArgument(f"datatype of input {spec.name!r} is {datatype}; model {model!r} allows {spec.datatype}")
     fits = len(tensor.shape) == len(spec.shape) and all(
-        want in (-1, came) for want, came in zip(spec.shape, tensor.shape, strict=True)
+        allowed in (-1, size) for allowed, size in zip(spec.shape, tensor.shape, strict=True)
     )
     if not fits:
         raise InvalidArgument(
-            f"model {model!r} input {spec.name!r}: shape {list(tensor.shape)} came, "
-            f"{list(spec.shape)} wanted (-1: any size)"
+            f"shape of input {spec.name!r} is {list(tensor.shape)}; "
+            f"model {model!r} allows {list(spec.shape)} (-1: any size)"
         )

@@ -1,4 +1,4 @@
-"""The watch over a repository's folder: what is copied into it is served, what is removed goes, by itself."""
+"""Watches a repository's folder: a model that is copied into it is loaded, one that is removed is unloaded."""
 
 import asyncio
 import logging
@@ -17,10 +17,10 @@ Found = dict[int, Fingerprint]
 
 
 class Watch:
-    """Looks again and again; what two looks in a row find alike, and unlike before, is loaded or unloaded.
+    """Polls the folder. A model whose files have changed, and then were the same in two polls, is loaded or unloaded.
 
-    So nothing is read while it is being copied. Where a load fails, it is told once, and tried again when the
-    files have changed again. A load that takes long keeps no other model from being looked at.
+    So no model is read while it is being copied. A load that fails is logged once, and tried again when the files have
+    changed again. A load that takes long does not hold up other models.
     """
 
     def __init__(self, folder: Path, repository: Repository, loader: Loader) -> None:
@@ -30,48 +30,48 @@ class Watch:
         self._seen: dict[str, Found] = {}
         self._tried: dict[str, Found] = {}
         self._served: dict[str, Found] = {}
-        self._trouble = ""
+        self._problem = ""
         self._following: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
-        """Look for the first time, and have the loader start.
+        """Poll for the first time, and start the loader.
 
         Raises:
             InvalidPackage: as `Loader.start`.
         """
         self._seen = await asyncio.to_thread(scan.fingerprints, self._folder)
         await self._loader.start()
-        # What has changed since the look is loaded again.
+        # Models that have changed since that poll are loaded again.
         self._tried = dict(self._seen)
         self._served = {name: versions for name, versions in self._seen.items() if name in self._repository.names}
 
     async def run(self, every_s: float) -> None:
-        """Look every so many seconds, until cancelled."""
+        """Poll every ``every_s`` seconds, until cancelled."""
         try:
             while True:
                 await asyncio.sleep(every_s)
                 try:
-                    await self.look(within_s=0)
+                    await self.poll(within_s=0)
                 except Exception:
-                    log.exception("a look at %s failed", self._folder)
+                    log.exception("polling %s failed", self._folder)
         finally:
             for task in self._following.values():
                 task.cancel()
 
-    async def look(self, within_s: float | None = None) -> None:
-        """One look; waits for the loads that follow from it, or for so long."""
+    async def poll(self, within_s: float | None = None) -> None:
+        """Poll once, and wait for the loads that follow; at most ``within_s`` seconds, if given."""
         try:
             found = await asyncio.to_thread(scan.fingerprints, self._folder)
         except (LectoriumError, OSError) as error:
-            # A share that is away for a while is no reason to unload everything.
-            self._say(f"the repository cannot be read, and stays as it is: {error}")
+            # A network share may be away for a while; that is no reason to unload everything.
+            self._report(f"the repository cannot be read; the served models stay as they are: {error}")
             return
-        self._say("")
+        self._report("")
         before, self._seen = self._seen, found
         for name in self._tried.keys() | found.keys():
             versions = found.get(name, {})
-            still = versions == before.get(name, {}) and versions != self._tried.get(name, {})
-            if still and name not in self._following:
+            settled = versions == before.get(name, {}) and versions != self._tried.get(name, {})
+            if settled and name not in self._following:
                 task = self._following[name] = asyncio.create_task(self._follow(name, versions))
                 task.add_done_callback(partial(self._following.pop, name))
         if self._following:
@@ -81,7 +81,7 @@ class Watch:
         try:
             await self._load(name, versions)
         except Exception:
-            log.exception("model %s: what has changed cannot be followed", name)
+            log.exception("model %s: its change could not be applied", name)
 
     async def _load(self, name: str, versions: Found) -> None:
         if not versions:
@@ -96,13 +96,15 @@ class Watch:
             await self._loader.refresh(name, changed=changed)
         except LectoriumError as error:
             if name in self._repository.names:
-                log.error("model %s: its files have changed and cannot be served; it stays as it was: %s", name, error)
+                log.error(
+                    "model %s: its files have changed and cannot be served; the old ones still are: %s", name, error
+                )
             else:
                 log.error("model %s: not loaded: %s", name, error)
         else:
             self._served[name] = versions
 
-    def _say(self, trouble: str) -> None:
-        if trouble and trouble != self._trouble:
-            log.error(trouble)
-        self._trouble = trouble
+    def _report(self, problem: str) -> None:
+        if problem and problem != self._problem:
+            log.error(problem)
+        self._problem = problem

@@ -54,4 +54,4 @@ def test_requests_at_once_each_get_their_own_answer(client: dict[str, Any]) -> N
 
 
 def test_a_refusal_says_what_came_and_what_was_wanted(client: dict[str, Any]) -> None:
-    assert "shape [2, 3, 4] came, [-1, 4, 4] wanted" in client["refused"]
+    assert "is [2, 3, 4]; model 'tiny' allows [-1, 4, 4]" in client["refused"]

@@ -26,7 +26,7 @@ async def test_a_graph_without_a_card_is_served_by_what_it_says(tmp_path: Path) 
         x = np.arange(28, dtype="f4").reshape(7, 4)
         np.testing.assert_array_equal(await infer_x(engine, x), x + OFFSET)
         assert list(model.statistics.batches) == [5, 2]
-        with pytest.raises(InvalidArgument, match=r"shape \[1, 3\] came, \[-1, 4\] wanted"):
+        with pytest.raises(InvalidArgument, match=r"is \[1, 3\]; .* allows \[-1, 4\]"):
             await infer_x(engine, np.zeros((1, 3)))
 
 

@@ -60,7 +60,7 @@ async def test_no_load_is_begun_while_too_many_that_were_left_behind_still_run(
     monkeypatch.setattr(load_threads_module, "MAX_ABANDONED", 2)
     threads = LoadThreads(1, 0.5)
     async with hanging(threads, 2) as end:
-        with pytest.raises(QueueFull, match=r"2 loads that took over load_s, 0.5 s, still run"):
+        with pytest.raises(QueueFull, match=r"2 loads that took longer than load_s, 0.5 s, still run"):
             await threads.run("quick", lambda: 5)
         left_behind = [thread for thread in threading.enumerate() if thread.name == "loader slow"]
         end.set()

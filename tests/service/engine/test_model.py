@@ -261,7 +261,7 @@ def test_a_golden_example_that_unpacks_to_more_than_it_may_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_module, "MAX_UNPACKED_BYTES", 100)
-    with pytest.raises(InvalidPackage, match=r"golden.npz: .*: \d+ bytes unpacked; at most 100"):
+    with pytest.raises(InvalidPackage, match=r"golden.npz: .*: it unpacks to \d+ bytes; at most 100"):
         load(folder)
 
 

@@ -42,7 +42,7 @@ def test_the_cpu_has_no_gpu_to_read() -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_said() -> None:
-    nvml._say_once.cache_clear()
+    nvml._warn_once.cache_clear()
 
 
 @no_driver

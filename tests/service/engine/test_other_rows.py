@@ -217,4 +217,4 @@ async def test_an_encoder_that_a_trial_shows_to_choose_rows_is_not_served(tmp_pa
         brightest = float(golden["encoder.image"][:, 0, 0].max())
     drop_rows(folder, "encoder.onnx", "features", by="image", over=brightest, operator="Compress")
     message = await refusal(serving(tmp_path))
-    assert "encoder.onnx has max_batch 8, but mixes rows: Compress in the graph: its output 'features'" in message
+    assert "encoder.onnx has max_batch 8 but mixes rows: Compress in the graph: its output 'features'" in message

@@ -47,7 +47,7 @@ async def test_a_load_may_choose_the_versions_the_batch_and_who_goes_first(folde
 @pytest.mark.parametrize("rows", [MAX_BATCH + 1, 2**31])
 async def test_a_load_may_not_make_batches_larger_than_the_card_says(rows: int, folder: Path) -> None:
     async with controlled(folder) as engine:
-        with pytest.raises(InvalidArgument, match=f"max_batch_size {rows} came; its own is 8, at most"):
+        with pytest.raises(InvalidArgument, match=f"max_batch_size is {rows}; model 'tiny' allows 1 to 8"):
             await engine.control.load("tiny", Override(max_batch=rows))
         assert await reason(engine) == ""
 
@@ -120,7 +120,7 @@ async def test_fewer_rows_of_a_loop_may_step_together(folder: Path) -> None:
         await engine.control.load("chars", Override(max_batch=2))
         model = engine.repository.get("chars")
         assert model.program.max_batch == 2
-        with pytest.raises(InvalidArgument, match="3 rows came; a loop takes at most 2"):
+        with pytest.raises(InvalidArgument, match="the request has 3 rows; model 'chars' allows at most 2"):
             async for _ in engine.steps("chars", None, {"token": np.ones(3, "i8")}):
                 pass
 

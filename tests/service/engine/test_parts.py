@@ -124,9 +124,12 @@ async def test_a_part_the_model_does_not_have_is_refused(model: str, part: str, 
 
 
 BAD_INPUTS: dict[str, tuple[Tensors, str]] = {
-    "no_layer": ({"image": example(1)}, "needs input 'layer'"),
+    "no_layer": ({"image": example(1)}, "input 'layer' of model 'seeing' is missing"),
     "layers_of_fewer_rows": ({"image": example(2), "layer": layers(1)}, "2 and 1 rows"),
-    "a_layer_in_32_bits": ({"image": example(1), "layer": layers(1).astype("i4")}, "INT32 came, INT64 wanted"),
+    "a_layer_in_32_bits": (
+        {"image": example(1), "layer": layers(1).astype("i4")},
+        "is INT32; model 'seeing' allows INT64",
+    ),
     "the_programs_output": ({"image": example(1), "layer": layers(1), "mean": layers(1)}, "no input 'mean'"),
 }
 

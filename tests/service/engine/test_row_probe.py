@@ -68,17 +68,17 @@ def test_rows_share_a_run_of_a_graph_that_keeps_them_apart(model: ModelProto, tm
 
 
 APART = {
-    "compress": (compressor(), "Compress in the graph may answer other rows than came"),
+    "compress": (compressor(), "Compress in the graph may return other rows than it gets"),
     "compress_declared": (compressor("N"), "Compress in the graph"),
     "unique": (unique_rows(), "Unique in the graph"),
     "unique_declared": (unique_rows("N"), "Unique in the graph"),
     "suppressor": (box_suppressor("N"), "NonMaxSuppression in the graph"),
     "detector": (detector(), "NonZero in the graph"),
-    "softmax": (over_the_batch("Softmax"), "its output 'y' answers a row otherwise where others are beside it"),
-    "sum": (over_the_batch("CumSum"), "its output 'y' answers a row otherwise"),
+    "softmax": (over_the_batch("Softmax"), "its output 'y' is different for a row when other rows share the run"),
+    "sum": (over_the_batch("CumSum"), "its output 'y' is different for a row"),
     "undeclared_branch": (some_rows(1e6, None), "If in the graph may change its rows"),
     "branch": (some_rows(0.5), r"its output 'y' has shape"),
-    "one_row": (one_row_only(), "a run of 4 rows fails, of which each runs alone"),
+    "one_row": (one_row_only(), "a run of 4 rows fails, though each of them runs alone"),
 }
 
 
@@ -99,10 +99,10 @@ def never_runs(goes: str) -> ModelProto:
 def test_a_graph_that_runs_on_no_random_rows_is_believed_what_it_declares(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert why_apart(tmp_path, never_runs("M")).startswith("it ran on no random rows")
+    assert why_apart(tmp_path, never_runs("M")).startswith("no random rows could be run")
     with caplog.at_level(logging.WARNING):
         assert why_apart(tmp_path, never_runs("N")) == ""
-    assert "no random rows run, so it is believed" in caplog.text
+    assert "no random rows could be run to test" in caplog.text
 
 
 def test_a_slow_graph_is_tried_with_one_kind_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

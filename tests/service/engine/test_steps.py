@@ -123,17 +123,25 @@ WRONG: dict[str, tuple[dict[str, Any], type[LectoriumError], str]] = {
     "unknown_level": ({"options": Options(priority=2)}, InvalidArgument, "priority is 2; model 'chars' allows"),
     "unknown_input": ({"inputs": {"word": np.ones(1)}}, InvalidArgument, "'chars' has no input 'word'"),
     "inner_input": ({"inputs": {"hidden": np.ones((1, 8), "f4")}}, InvalidArgument, "'chars' has no input 'hidden'"),
-    "datatype": ({"inputs": {"token": np.ones(1, "f4")}}, InvalidArgument, "'token': datatype FP32 came, INT64 wanted"),
-    "shape": ({"inputs": {"token": np.ones((1, 2), "i8")}}, InvalidArgument, r"'token': shape \[1, 2\] came"),
+    "datatype": (
+        {"inputs": {"token": np.ones(1, "f4")}},
+        InvalidArgument,
+        "'token' is FP32; model 'chars' allows INT64",
+    ),
+    "shape": (
+        {"inputs": {"token": np.ones((1, 2), "i8")}},
+        InvalidArgument,
+        r"'token' is \[1, 2\]; model 'chars' allows \[-1\]",
+    ),
     "no_rows": ({"inputs": token(0)}, InvalidArgument, "at least one row"),
     "rows_differ": ({"inputs": {**token(2), "temperature": np.ones(3, "f4")}}, InvalidArgument, "2 and 3 rows"),
     "more_rows_than_slots": (
         {"inputs": token(SLOTS + 1)},
         InvalidArgument,
-        "9 rows came; a loop takes at most 8 at once",
+        "the request has 9 rows; model 'chars' allows at most 8",
     ),
     "unknown_output": ({"outputs": ["next_cell"]}, InvalidArgument, "'chars' has no output 'next_cell'"),
-    "needed": ({"model": "diffusion"}, InvalidArgument, "'diffusion' needs input 'label'"),
+    "needed": ({"model": "diffusion"}, InvalidArgument, "input 'label' of model 'diffusion' is missing"),
 }
 
 
@@ -157,7 +165,7 @@ async def test_a_model_that_runs_once_takes_neither_steps_nor_a_seed(options: Op
 
 async def test_a_loop_that_emits_is_no_single_answer(loops: Path) -> None:
     async with serving(loops) as engine:
-        with pytest.raises(LectoriumError, match=r"'chars' emits .* at every step; ask for it as a stream"):
+        with pytest.raises(LectoriumError, match=r"'chars' emits .* at every step; request it as a stream"):
             await engine.infer("chars", None, {})
 
 

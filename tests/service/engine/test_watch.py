@@ -38,8 +38,8 @@ async def watched(folder: Path, **settings: Any) -> AsyncIterator[tuple[Engine, 
 
 
 async def look_twice(watch: Watch) -> None:
-    await watch.look()
-    await watch.look()
+    await watch.poll()
+    await watch.poll()
 
 
 def served(engine: Engine) -> list[Model]:
@@ -65,11 +65,11 @@ async def test_nothing_is_loaded_while_it_still_changes(folder: Path, caplog: py
         package.mkdir()
         for path, content in files.items():
             path.write_bytes(content[:10])
-            await watch.look()
+            await watch.poll()
             path.write_bytes(content)
-            await watch.look()
+            await watch.poll()
             assert versions(engine) == ["1"]
-        await watch.look()
+        await watch.poll()
         assert versions(engine) == ["1", "2"]
         assert "ERROR" not in {record.levelname for record in caplog.records}
 
@@ -88,7 +88,7 @@ async def test_nothing_is_loaded_where_nothing_has_changed(folder: Path) -> None
     async with watched(folder) as (engine, watch):
         before = served(engine)
         for _ in range(4):
-            await watch.look()
+            await watch.poll()
         assert served(engine) == before
 
 
@@ -107,15 +107,15 @@ async def test_a_load_that_takes_long_keeps_no_other_model_from_being_followed(
     async with watched(folder) as (engine, watch):
         write_package(folder, "slow")
         for _ in range(2):
-            await watch.look(within_s=0)
+            await watch.poll(within_s=0)
         write_package(folder, "other")
         for _ in range(2):
-            await watch.look(within_s=0)
+            await watch.poll(within_s=0)
         while "other" not in engine.repository.names:
-            await watch.look(within_s=0.01)
+            await watch.poll(within_s=0.01)
         assert "slow" not in engine.repository.names
         go_on.set()
-        await watch.look()
+        await watch.poll()
         assert "slow" in engine.repository.names
 
 
@@ -136,7 +136,7 @@ async def test_a_model_moved_away_and_back_between_two_looks_serves_on(folder: P
     async with watched(folder) as (engine, watch):
         before = served(engine)
         (folder / "tiny").rename(folder / "tiny.old")
-        await watch.look()
+        await watch.poll()
         (folder / "tiny.old").rename(folder / "tiny")
         await look_twice(watch)
         assert served(engine) == before
@@ -154,7 +154,7 @@ async def test_a_corrupt_package_is_told_once_for_each_change_and_heals(
         for times, content in enumerate((b"", b"zero\n"), start=1):
             (folder / "tiny/1/labels.txt").write_bytes(content)
             for _ in range(4):
-                await watch.look()
+                await watch.poll()
             assert told() == times
             assert "tiny/1/labels.txt: sha256" in await reason(engine)
             assert served(engine) == before
@@ -197,7 +197,7 @@ async def test_a_repository_that_is_away_for_a_while_unloads_nothing(
         before = served(engine)
         shutil.move(folder, folder.with_name("away"))
         for _ in range(3):
-            await watch.look()
+            await watch.poll()
         assert served(engine) == before
         assert caplog.text.count("cannot be read") == 1
         shutil.move(folder.with_name("away"), folder)

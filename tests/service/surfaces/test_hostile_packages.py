@@ -75,7 +75,7 @@ def test_names_of_files_that_are_no_text_and_links_in_a_circle_are_refused_in_wo
         reasons = {row["name"]: row["reason"] for row in RestRepository(rest).index()}
         assert reasons["strange"].startswith("strange/1/\\udcff: a FIFO")
         assert reasons["circle"] == "circle: Too many levels of symbolic links"
-        assert reasons["flat"].startswith("flat/\\udcff.onnx: lies in the model's folder itself")
+        assert reasons["flat"].startswith("flat/\\udcff.onnx: is directly in the model's folder")
         assert "not loaded: circle: Too many" in httpx.get(server.http + "/readyz").text
 
 
@@ -86,15 +86,15 @@ def test_a_load_that_never_ends_is_left_behind_others_go_on_and_sigterm_ends_the
     with live(folder, tmp_path / "home", model_control="explicit", load_s=1) as server, closing(Rest(server)) as rest:
         models = RestRepository(rest)
         rest.infer("tiny", [tensor(example(2))])
-        reason = "1 of the models to load at the start are missing: stuck: not loaded within load_s, 1 s"
+        reason = "1 model is not loaded: stuck: not loaded within load_s, 1 s"
         assert httpx.get(server.http + "/readyz").json() == {"error": reason}
-        assert "model stuck: a load has taken over 1 s and is abandoned" in server.log
+        assert "model stuck: its load has taken longer than 1 s and is abandoned" in server.log
         write_bare(folder, adder(), "good")
         models.load("good")
         for _ in range(3):
             with pytest.raises(Refused, match="stuck: not loaded within load_s, 1 s"):
                 models.load("stuck")
-        with pytest.raises(Refused, match="4 loads that took over load_s, 1 s, still run, and no other is begun"):
+        with pytest.raises(Refused, match="4 loads that took longer than load_s, 1 s, still run; no other load starts"):
             models.load("good")
         rest.infer("tiny", [tensor(example(2))])
     assert "the process ends while loads still run" in server.log
@@ -147,7 +147,7 @@ def test_a_server_told_to_serve_the_rest_does_and_says_which_models_are_missing(
         answer = httpx.get(server.http + "/readyz")
         assert answer.status_code == 503
         why = answer.json()["error"]
-        assert why.startswith("2 of the models to load at the start are missing: bad/1/labels.txt: ")
+        assert why.startswith("2 models are not loaded: bad/1/labels.txt: ")
         assert "; worse/1/model.json: " in why
         ready = httpx.get(server.rest + "/v2/health/ready")
         assert (ready.status_code, ready.json()) == (400, {"ready": False, "reason": why})
@@ -167,12 +167,18 @@ def test_a_model_laid_out_otherwise_is_named_with_what_the_layout_must_be(folder
         (folder / place).parent.mkdir(parents=True)
         (folder / place).write_bytes(graph.read_bytes())
     (folder / "loose.onnx").write_bytes(graph.read_bytes())
-    flat = "flat/model.onnx: lies in the model's folder itself; <repository>/<name>/<version>/model.onnx is wanted"
-    letter = "letter/v1: is no version; versions are whole numbers from 1, as letter/1/model.onnx"
+    flat = "flat/model.onnx: is directly in the model's folder; the layout is <repository>/<name>/<version>/model.onnx"
+    letter = "letter/v1: is no version; versions are whole numbers from 1, as in letter/1/model.onnx"
     other_name = "mymodel.onnx is there: without a card, its name must be model.onnx"
     with live(folder, tmp_path / "home", model_control="explicit") as server, closing(Rest(server)) as rest:
         models = RestRepository(rest)
-        for words in (flat, letter, other_name, "loose.onnx: lies in the repository itself", "'two words' is no name"):
+        for words in (
+            flat,
+            letter,
+            other_name,
+            "loose.onnx: is directly in the repository",
+            "'two words' is no valid model name",
+        ):
             assert words in server.log
         reasons = {row["name"]: row["reason"] for row in models.index()}
         for name, words in (("flat", flat), ("letter", letter), ("pb", other_name)):
@@ -188,6 +194,6 @@ def test_a_new_broken_model_is_not_said_to_be_served_on(folder: Path, tmp_path: 
         (write_package(folder, "new") / "labels.txt").unlink()
         assert eventually(lambda: "model new: not loaded: new/1/labels.txt" in server.log)
         (folder / "tiny/1/labels.txt").unlink()
-        words = "model tiny: its files have changed and cannot be served; it stays as it was: tiny/1/labels.txt"
+        words = "model tiny: its files have changed and cannot be served; the old ones still are: tiny/1/labels.txt"
         assert eventually(lambda: words in server.log)
         assert "stays" not in server.log.split("model new: ")[1].split("\n")[0]

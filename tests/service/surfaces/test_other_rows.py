@@ -105,7 +105,8 @@ def test_the_configuration_says_that_requests_share_no_runs(
 def test_the_card_of_a_bare_graph_says_why_requests_share_no_runs(serving: Server) -> None:
     card = httpx.get(f"{serving.http}/v1/models/unique").json()
     assert (
-        card["description"] == "Each request has a run of its own: Unique in the graph may answer other rows than came."
+        card["description"]
+        == "Each request has a run of its own: Unique in the graph may return other rows than it gets."
     )
 
 

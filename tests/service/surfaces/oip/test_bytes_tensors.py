@@ -134,11 +134,11 @@ def test_scores_are_answered_as_classifications_and_labels_are_not(rest: Rest, g
 
 
 def test_numbers_for_texts_are_refused_and_texts_for_numbers(texts: TensorTransport) -> None:
-    with pytest.raises(Refused, match="'echo' input 'x': datatype FP32 came, BYTES wanted"):
+    with pytest.raises(Refused, match="'x' is FP32; model 'echo' allows BYTES"):
         texts.infer("echo", [tensor(np.zeros((1, 2), "f4"), "x")])
-    with pytest.raises(Refused, match="'nan' input 'x': datatype BYTES came, FP32 wanted"):
+    with pytest.raises(Refused, match="'x' is BYTES; model 'nan' allows FP32"):
         texts.infer("nan", [tensor(array([["a", "b"]]), "x")])
-    with pytest.raises(Refused, match=r"shape \[1, 3\] came, \[-1, 2\] wanted"):
+    with pytest.raises(Refused, match=r"is \[1, 3\]; model 'echo' allows \[-1, 2\]"):
         texts.infer("echo", [tensor(array([["a", "b", "c"]]), "x")])
 
 

@@ -152,7 +152,7 @@ def test_what_is_no_number_has_no_json_form_and_is_carried_in_binary(rest: Rest)
 WRONG_JSON: dict[str, tuple[Any, list[str]]] = {
     "a list": ([], ["JSON object is wanted, a list came"]),
     "a string": ("hello", ["JSON object is wanted, a string came"]),
-    "nothing in it": ({}, ["needs input 'image'"]),
+    "nothing in it": ({}, ["input 'image' of model", "is missing"]),
     "inputs an object": ({"inputs": {}}, ["'inputs' wants a list, an object came"]),
     "input a string": ({"inputs": ["image"]}, ["input: a JSON object is wanted, a string came"]),
     "id a number": ({"inputs": [LISTED], "id": 7}, ["'id' wants a string, a whole number came"]),

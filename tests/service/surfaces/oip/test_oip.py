@@ -73,9 +73,9 @@ def wrong(values: NDArray[Any], datatype: str = "UINT8", shape: list[int] | None
 
 SMALL, PIXELS = np.zeros((1, 5, 5), "u1"), np.zeros((1, 4, 4), "u1")
 WRONG_TENSORS = {
-    "size": (wrong(SMALL), ["'tiny'", "'image'", "[1, 5, 5] came", "[-1, 4, 4] wanted"]),
-    "rank": (wrong(PIXELS, shape=[1, 16]), ["'tiny'", "'image'", "[1, 16] came", "[-1, 4, 4] wanted"]),
-    "no rows": (wrong(PIXELS[:0]), ["'tiny'", "'image'", "[0, 4, 4] came", "at least one row"]),
+    "size": (wrong(SMALL), ["'tiny'", "'image'", "[1, 5, 5]; model", "allows [-1, 4, 4]"]),
+    "rank": (wrong(PIXELS, shape=[1, 16]), ["'tiny'", "'image'", "[1, 16]; model", "allows [-1, 4, 4]"]),
+    "no rows": (wrong(PIXELS[:0]), ["'tiny'", "'image'", "[0, 4, 4]; model 'tiny'", "at least one row"]),
     "negative": (wrong(PIXELS, shape=[-1, 4, 4]), ["'image'", "[-1, 4, 4] came", "none negative"]),
     "too many dimensions": (wrong(PIXELS[:, :1, :1], shape=[1] * 9), ["'image'", "[1, 1, 1", "8 dimensions"]),
     "nothing, of enormous size": (wrong(PIXELS[:0], shape=[0, 1 << 62, 1 << 62]), ["'image'", str(1 << 62), "came"]),
@@ -96,7 +96,7 @@ def test_a_wrong_tensor_is_refused_with_what_came_and_what_was_wanted(tensors: T
 def test_every_other_datatype_is_refused_by_name(tensors: TensorTransport, datatype: str) -> None:
     other = np.zeros((1, 4, 4), extremes(datatype).dtype)
     message = refusal(tensors, inputs=(tensor(other),))
-    assert f"model 'tiny' input 'image': datatype {datatype} came, UINT8 wanted" in message
+    assert f"datatype of input 'image' is {datatype}; model 'tiny' allows UINT8" in message
 
 
 @pytest.mark.parametrize("elements", [15, 17])
@@ -106,7 +106,7 @@ def test_another_number_of_elements_than_the_shape_asks_for_is_refused(tensors: 
 
 
 def test_no_input_at_all_is_refused(tensors: TensorTransport) -> None:
-    assert "needs input 'image'; inputs [] came" in refusal(tensors, inputs=())
+    assert "input 'image' of model 'tiny' is missing; the request has []" in refusal(tensors, inputs=())
 
 
 def test_an_input_that_comes_twice_is_refused(tensors: TensorTransport) -> None:
@@ -119,7 +119,7 @@ def test_an_input_too_many_is_refused(tensors: TensorTransport) -> None:
 
 def test_a_missing_input_among_many_is_named(tensors: TensorTransport) -> None:
     given = [tensor(extremes(name), name.lower()) for name in ECHO if name != "INT8"]
-    assert "needs input 'int8'" in refusal(tensors, "echo", tuple(given))
+    assert "input 'int8' of model 'echo' is missing" in refusal(tensors, "echo", tuple(given))
 
 
 def test_inputs_of_different_row_counts_are_refused(tensors: TensorTransport) -> None:

@@ -203,7 +203,7 @@ def test_the_seed_of_a_loop_that_emits_nothing_is_answered_to_infer(loops: Serve
 
 @pytest.mark.parametrize("way", ["rest", "grpc"])
 def test_infer_of_a_loop_that_emits_is_unsupported_and_names_what_is_not(loops: Server, way: str) -> None:
-    words = "ask for it as a stream, by ModelStreamInfer or generate_stream"
+    words = "request it as a stream, with ModelStreamInfer or generate_stream"
     if way == "rest":
         answer = httpx.post(f"{loops.rest}{infer_path('chars')}", json={"inputs": []})
         assert (answer.status_code, words in answer.text) == (501, True)
