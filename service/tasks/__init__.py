@@ -1,1 +1,1 @@
-"""Tasks: an image or a text in, a typed result out, through the engine. No protocol here either."""
+"""Tasks: they take an image or a text and return a typed result, using the engine. Nothing here knows a protocol."""

@@ -1,4 +1,4 @@
-"""What the answers of all tasks have in common."""
+"""What the answers of all tasks contain."""
 
 from base64 import b64encode
 from typing import Annotated
@@ -13,8 +13,10 @@ Base64 = Annotated[
 
 
 class Timing(BaseModel):
-    """Where the time went, in milliseconds."""
+    """How long the stages of the request took, in milliseconds."""
 
-    queue_ms: float = Field(description="Waiting for a lane.")
-    decode_ms: float = Field(description="Image file or text to tensor, waiting for a decoder included.")
-    compute_ms: float = Field(description="In the lane; shared with the rows of the same batch.")
+    queue_ms: float = Field(description="Waiting in the model's queue.")
+    decode_ms: float = Field(
+        description="Turning the image file or text into a tensor, including the wait for a decoder."
+    )
+    compute_ms: float = Field(description="Running the model, together with the other rows of the batch.")

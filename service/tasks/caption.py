@@ -1,4 +1,4 @@
-"""Captioning: an image file in, sentences about it out, word by word."""
+"""Captioning: describes an image in sentences, word by word."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -17,7 +17,7 @@ from service.tasks.task import Task
 
 
 class Caption(Task[CaptionAsk]):
-    """Captions images with any served package whose task is ``caption``."""
+    """Captions images with any served model whose card's task is ``caption``."""
 
     name = "caption"
     does = "caption"

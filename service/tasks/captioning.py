@@ -1,4 +1,4 @@
-"""What may be asked of a captioner, and the typed answers."""
+"""The fields of a captioning request, and its typed answer."""
 
 from pydantic import BaseModel, Field
 
@@ -10,51 +10,56 @@ from service.tasks.task import Ask
 ATTENTIONS = ("none", "values", "png")
 
 
-# The ranges of each option are those of any model; the card of the model that is asked has narrower ones.
+# These ranges hold for every model; the card of a model may have narrower ones.
 class CaptionAsk(Ask):
-    """An image, and how its captions are searched for; without a seed each that is sampled is another one."""
+    """An image, and how its captions are chosen. Without a seed, each sampled caption is a new one."""
 
     image: bytes = Field(description="An image file, any size and colour mode.")
     strategy: str = Field(
         "",
-        description="How each word is chosen; empty: the card's default. Options of another strategy than this are "
-        "refused.",
+        description="How each word is chosen; empty: the card's default. Options of other strategies are refused.",
         json_schema_extra={"enum": ["", *STRATEGIES]},
     )
-    beam_width: int | None = Field(None, ge=1, description="beam: captions followed at once.")
+    beam_width: int | None = Field(None, ge=1, description="beam: how many captions are tried at the same time.")
     length_penalty: float | None = Field(
-        None, ge=0, description="beam: the exponent a of ((5 + words) / 6)^a; 0: none."
+        None, ge=0, description="beam: the exponent a of the length penalty ((5 + words) / 6)^a; 0: no penalty."
     )
-    n_best: int | None = Field(None, ge=1, description="beam: captions answered; empty: 1.")
-    temperature: float | None = Field(None, gt=0, description="sample: what log-probabilities are divided by.")
-    top_k: int | None = Field(None, ge=0, description="sample: of so many of the most probable words; 0: of all.")
+    n_best: int | None = Field(None, ge=1, description="beam: how many captions are returned; empty: 1.")
+    temperature: float | None = Field(None, gt=0, description="sample: the log-probabilities are divided by this.")
+    top_k: int | None = Field(
+        None, ge=0, description="sample: draw from this many of the most probable words; 0: from all."
+    )
     top_p: float | None = Field(
-        None, gt=0, le=1, description="sample: of the most probable words with this probability together."
+        None, gt=0, le=1, description="sample: draw from the most probable words that together have this probability."
     )
     seed: int | None = Field(
-        None, ge=0, le=MAX_SEED, description="sample: the seed of an earlier answer gives its caption again."
+        None, ge=0, le=MAX_SEED, description="sample: the seed of an earlier answer gives the same caption again."
     )
-    max_words: int | None = Field(None, ge=1, description="Most words of a caption; empty: the card's default.")
+    max_words: int | None = Field(None, ge=1, description="The most words of a caption; empty: the card's default.")
     prefix: str = Field("", description="The caption's first words.", json_schema_extra={"examples": ["a photo of"]})
     attention: str = Field(
-        "", description="Show what was looked at for each word.", json_schema_extra={"enum": ["", *ATTENTIONS]}
+        "",
+        description="How to show where the model looked for each word; empty: not at all.",
+        json_schema_extra={"enum": ["", *ATTENTIONS]},
     )
 
 
 class Attention(BaseModel):
-    """Where in the image was looked for a word: as values, or drawn over the image."""
+    """Where in the image the model looked for a word: as numbers, or drawn over the image."""
 
-    png: Base64 | None = Field(None, description="png: the image under the attention, PNG in base64.")
-    shape: list[int] | None = Field(None, description="values: the grid's height and width.")
-    values: Base64 | None = Field(None, description="values: float32, little-endian, row by row, in base64.")
+    png: Base64 | None = Field(None, description="png: the image with the attention drawn over it, PNG in base64.")
+    shape: list[int] | None = Field(None, description="values: height and width of the grid.")
+    values: Base64 | None = Field(
+        None, description="values: the numbers as float32, little-endian, row by row, in base64."
+    )
 
 
 class Word(BaseModel):
     """One word of a caption."""
 
     word: str
-    log_probability: float = Field(description="The model's own, whatever the temperature.")
-    attention: Attention | None = Field(None, description="Where it was asked for.")
+    log_probability: float = Field(description="As the model gives it, before it is divided by the temperature.")
+    attention: Attention | None = Field(None, description="Only if it was requested.")
 
 
 class Caption(BaseModel):
@@ -62,7 +67,7 @@ class Caption(BaseModel):
 
     text: str
     score: float = Field(
-        description="The sum of its words' log-probabilities and its end's; beam: over the length penalty."
+        description="The sum of the log-probabilities of its words and its end; beam: divided by the length penalty."
     )
     words: list[Word]
 
@@ -72,6 +77,6 @@ class Captioning(BaseModel):
 
     model: str
     version: str
-    captions: list[Caption] = Field(description="The best first; one, but for beam search.")
-    seed: int | None = Field(None, description="sample: gives the same caption again.")
+    captions: list[Caption] = Field(description="The best first; only beam search gives several.")
+    seed: int | None = Field(None, description="sample: a request with this seed gets the same caption.")
     timing: Timing

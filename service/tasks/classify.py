@@ -1,4 +1,4 @@
-"""Classification: image files in, their most probable labels out, and what the network looked at."""
+"""Classification: finds the most probable labels of images, and shows what the network looked at."""
 
 import time
 from collections.abc import Sequence
@@ -22,49 +22,49 @@ from service.tasks.together import together
 
 
 class Classify(BatchTask[ClassifyAsk, Classified]):
-    """Classifies images with any served package whose task is ``classify``."""
+    """Classifies images with any served model whose card's task is ``classify``."""
 
     name = "classify"
     does = "classify"
-    summary = "The most probable labels of one image, with the model that gave them and where the time went."
+    summary = "The most probable labels of one image, with the model that gave them and how long it took."
     card = ClassifyCard
     ask = ClassifyAsk
     answer = answer_of("Classification", Classified)
     many = "image"
     result = Classified
-    batch_summary = "The most probable labels of each of several images; one that is refused refuses them all."
+    batch_summary = "The most probable labels of each of several images; if one is refused, all are."
     batch_ask = batch_ask_of(ClassifyAsk, many)
     batch_answer = batch_answer_of("ClassificationBatch", Classified)
 
     async def results(
-        self, model: Model, ask: ClassifyAsk, things: Sequence[bytes], caller: Caller, *, batch: bool
+        self, model: Model, ask: ClassifyAsk, items: Sequence[bytes], caller: Caller, *, batch: bool
     ) -> tuple[list[Classified], Timing]:
-        """What is said of each image, and where the time went.
+        """The result for each image, and how long the stages took.
 
         Raises:
-            InvalidArgument: an option is none the model has; of a batch there are none, or too many, for what is to be
-                explained of them too.
+            InvalidArgument: the model does not allow an option; or a batch has no image, too many images, or too many
+                for the requested explanation.
             InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `ImageDecoder`.
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
         """
         card, choice = model.package.classifier, ClassifyOptions.of(model, ask)
         plain = bool(choice.explain)
         if batch and plain:
-            Explainer(self.engine, model, choice).check_size(len(things), self.config.max_request_bytes)
+            Explainer(self.engine, model, choice).check_size(len(items), self.config.max_request_bytes)
         began = time.perf_counter()
         if batch:
-            rows = await self.decode.many(things, card.preprocessing, choice.views, plain=plain, caller=caller)
+            rows = await self.decode.many(items, card.preprocessing, choice.views, plain=plain, caller=caller)
         else:
-            rows = [await self.decode(things[0], card.preprocessing, choice.views, plain=plain, caller=caller)]
+            rows = [await self.decode(items[0], card.preprocessing, choice.views, plain=plain, caller=caller)]
         return await self._answer(model, choice, rows, time.perf_counter() - began, caller)
 
     async def _answer(
         self, model: Model, choice: ClassifyOptions, rows: list[NDArray[np.uint8]], decode_s: float, caller: Caller
     ) -> tuple[list[Classified], Timing]:
-        """What is said of each image, given its rows, and where the time went."""
-        asked = Options(deadline=caller.deadline)
-        explainer = Explainer(self.engine, model, choice, asked) if choice.explain else None
-        answers = await self._ask(model, choice, rows, explainer, asked)
+        """The result for each image, given its rows, and how long the stages took."""
+        options = Options(deadline=caller.deadline)
+        explainer = Explainer(self.engine, model, choice, options) if choice.explain else None
+        answers = await self._ask(model, choice, rows, explainer, options)
         probabilities: NDArray[Any] = answers[0].outputs[model.package.classifier.classes.tensor]
         views = VIEW_COUNTS[choice.views]
         if views > 1:
@@ -85,12 +85,12 @@ class Classify(BatchTask[ClassifyAsk, Classified]):
         choice: ClassifyOptions,
         rows: list[NDArray[np.uint8]],
         explainer: Explainer | None,
-        asked: Options,
+        options: Options,
     ) -> list[Answer]:
-        """The probabilities of every view; where a run of its own explains them, its answer is the last."""
+        """The probabilities of every view; if the explanation needs a run of its own, its answer is the last one."""
         card, views = model.package.classifier, VIEW_COUNTS[choice.views]
         seen = _joined([each[-views:] for each in rows])
-        infer = partial(self.engine.infer, model, None, {card.preprocessing.tensor: seen}, options=asked)
+        infer = partial(self.engine.infer, model, None, {card.preprocessing.tensor: seen}, options=options)
         if explainer is None:
             return [await infer([card.classes.tensor])]
         if views == 1 and explainer.output:
@@ -106,7 +106,7 @@ class Classify(BatchTask[ClassifyAsk, Classified]):
         results: list[Classified],
         caller: Caller,
     ) -> None:
-        """Add the explanation of each image to what is said of it."""
+        """Add the explanation of each image to its result."""
         drawings = [
             partial(explainer.explain, each[0], answer.outputs, i, result.labels[0].index)
             for i, (each, result) in enumerate(zip(rows, results, strict=True))

@@ -1,4 +1,4 @@
-"""Classification of texts: a text in, its most probable labels out, such as the language it is in (I2DL XI.2)."""
+"""Classification of texts: finds the most probable labels of a text, such as its language (I2DL XI.2)."""
 
 import time
 from collections import defaultdict
@@ -22,7 +22,7 @@ Row = NDArray[np.uint8]
 
 
 class ClassifyText(BatchTask[ClassifyTextAsk, TextLabels]):
-    """Classifies texts with any served package whose task is ``classify-text``."""
+    """Classifies texts with any served model whose card's task is ``classify-text``."""
 
     name = "classify-text"
     does = "classify texts"
@@ -32,38 +32,39 @@ class ClassifyText(BatchTask[ClassifyTextAsk, TextLabels]):
     answer = answer_of("TextClassification", TextLabels)
     many = "text"
     result = TextLabels
-    batch_summary = "The most probable labels of each of several texts; one that is refused refuses them all."
+    batch_summary = "The most probable labels of each of several texts; if one is refused, all are."
     batch_ask = batch_ask_of(ClassifyTextAsk, many)
     batch_answer = batch_answer_of("TextClassificationBatch", TextLabels)
 
     async def results(
-        self, model: Model, ask: ClassifyTextAsk, things: Sequence[str], caller: Caller, *, batch: bool
+        self, model: Model, ask: ClassifyTextAsk, items: Sequence[str], caller: Caller, *, batch: bool
     ) -> tuple[list[TextLabels], Timing]:
-        """The labels of each text, of 1 to the card's ``max_bytes`` bytes in UTF-8, and where the time went.
+        """The labels of each text, and how long the stages took. A text may have 1 to the card's ``max_bytes`` bytes.
 
         Raises:
-            InvalidArgument: one is no such text, or there are no such labels; of a batch there are none, or too many.
-            TooLarge: a text is too long; it is not cut, as what it says may be at its end.
+            InvalidArgument: a text is empty or has a NUL character; or the model does not allow this number of labels;
+                or a batch has no text or too many.
+            TooLarge: a text is too long. It is not cut, because what matters may be at its end.
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
         """
         card = model.package.text_classifier
         count, most = checked_top_k(card, ask.top_k), self.config.max_images
-        if not 1 <= len(things) <= most:
-            raise InvalidArgument(f"{len(things)} texts were sent; 1 to {most} are allowed")
+        if not 1 <= len(items) <= most:
+            raise InvalidArgument(f"{len(items)} texts were sent; 1 to {most} are allowed")
         began = time.perf_counter()
-        rows = [_numbered_row(card, i, text) if batch else text_row(card, text) for i, text in enumerate(things)]
+        rows = [_numbered_row(card, i, text) if batch else text_row(card, text) for i, text in enumerate(items)]
         decode_s = time.perf_counter() - began
         found, timing = await self._answer(model, rows, count, decode_s, Options(deadline=caller.deadline))
         return [TextLabels(labels=labels) for labels in found], timing
 
     async def _answer(
-        self, model: Model, rows: list[Row], count: int, decode_s: float, asked: Options
+        self, model: Model, rows: list[Row], count: int, decode_s: float, options: Options
     ) -> tuple[list[list[Label]], Timing]:
-        """So many labels of each row, and where the time went."""
-        places: dict[int, list[int]] = defaultdict(list)  # of the rows of each length, which share runs
+        """The ``count`` most probable labels of each row, and how long the stages took."""
+        places: dict[int, list[int]] = defaultdict(list)  # by length, because rows of equal length share runs
         for place, row in enumerate(rows):
             places[row.shape[1]].append(place)
-        answers = await together(*(self._ask(model, [rows[i] for i in alike], asked) for alike in places.values()))
+        answers = await together(*(self._ask(model, [rows[i] for i in alike], options) for alike in places.values()))
         found: dict[int, list[Label]] = {}
         for alike, answer in zip(places.values(), answers, strict=True):
             probabilities = answer.outputs[model.package.text_classifier.classes.tensor]
@@ -75,26 +76,26 @@ class ClassifyText(BatchTask[ClassifyTextAsk, TextLabels]):
         )
         return [found[i] for i in range(len(rows))], timing
 
-    async def _ask(self, model: Model, rows: list[Row], asked: Options) -> Answer:
+    async def _ask(self, model: Model, rows: list[Row], options: Options) -> Answer:
         card = model.package.text_classifier
         inputs = {card.text.tensor: rows[0] if len(rows) == 1 else np.concatenate(rows)}
-        return await self.engine.infer(model, None, inputs, [card.classes.tensor], asked)
+        return await self.engine.infer(model, None, inputs, [card.classes.tensor], options)
 
 
 def text_row(card: TextClassifyCard, text: str) -> Row:
-    """The text as the graph takes it: UTF-8, then zeros up to the next multiple of the card's, (1, bytes).
+    """The text as the graph takes it: in UTF-8, padded with zeros to a multiple of the card's ``multiple``, (1, bytes).
 
     Raises:
-        InvalidArgument: the text is empty, or holds a NUL character, which would end it.
+        InvalidArgument: the text is empty, or has a NUL character, which would look like padding.
         TooLarge: it has more bytes than the card allows.
     """
     data, most = text.encode(), card.text.max_bytes
     if not data:
-        raise InvalidArgument(f"the text is empty; model {card.name!r} takes 1 to {most} bytes of UTF-8")
+        raise InvalidArgument(f"the text is empty; model {card.name!r} allows 1 to {most} bytes of UTF-8")
     if len(data) > most:
-        raise TooLarge(f"the text has {len(data)} bytes in UTF-8; model {card.name!r} takes at most {most}")
+        raise TooLarge(f"the text has {len(data)} bytes in UTF-8; model {card.name!r} allows at most {most}")
     if (nul := data.find(0)) >= 0:
-        raise InvalidArgument(f"byte {nul} of the text is a NUL character, which no text has")
+        raise InvalidArgument(f"byte {nul} of the text is a NUL character, which is not allowed")
     multiple = card.text.multiple
     row = np.zeros((1, min(most, -(-len(data) // multiple) * multiple)), np.uint8)
     row[0, : len(data)] = np.frombuffer(data, np.uint8)

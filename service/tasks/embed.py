@@ -1,4 +1,4 @@
-"""Embedding: image files in, the feature vectors out that a classifier scores its classes by."""
+"""Embedding: gives the feature vectors of images, from which a classifier computes the scores of its classes."""
 
 import time
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from service.tasks.task import Ask, BatchTask, answer_of, batch_answer_of, batch
 
 
 class EmbedAsk(Ask):
-    """An image, and how its feature vector is wanted."""
+    """An image, and whether to normalise its feature vector."""
 
     image: bytes = Field(description="An image file, any size and colour mode.")
     normalize: bool = Field(False, description="Divide the vector by its Euclidean (L2) norm.")
@@ -33,28 +33,28 @@ class Embed(BatchTask[EmbedAsk, Embedded]):
 
     name = "embed"
     does = "embed images"
-    summary = "The feature vector of one image: what the classifier's last linear layer scores the classes by."
+    summary = "The feature vector of one image: the input of the classifier's last linear layer."
     card = ClassifyCard
     ask = EmbedAsk
     answer = answer_of("ImageEmbedding", Embedded)
     many = "image"
     result = Embedded
-    batch_summary = "The feature vector of each of several images; one that is refused refuses them all."
+    batch_summary = "The feature vector of each of several images; if one is refused, all are."
     batch_ask = batch_ask_of(EmbedAsk, many)
     batch_answer = batch_answer_of("ImageEmbeddingBatch", Embedded)
 
     @classmethod
     def serves(cls, card: Card) -> bool:
-        """Whether it is a classifier's, with an embedding."""
+        """Whether it is the card of a classifier with an embedding."""
         return isinstance(card, ClassifyCard) and card.embedding is not None
 
     async def results(
-        self, model: Model, ask: EmbedAsk, things: Sequence[bytes], caller: Caller, *, batch: bool
+        self, model: Model, ask: EmbedAsk, items: Sequence[bytes], caller: Caller, *, batch: bool
     ) -> tuple[list[Embedded], Timing]:
-        """The feature vector of each image, and where the time went.
+        """The feature vector of each image, and how long the stages took.
 
         Raises:
-            InvalidArgument: of a batch there are none, or too many.
+            InvalidArgument: a batch has no image or too many.
             InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `ImageDecoder`.
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
             InternalError: a vector is not finite.
@@ -62,9 +62,9 @@ class Embed(BatchTask[EmbedAsk, Embedded]):
         card = model.package.classifier
         began = time.perf_counter()
         if batch:
-            rows = await self.decode.many(things, card.preprocessing, caller=caller)
+            rows = await self.decode.many(items, card.preprocessing, caller=caller)
         else:
-            rows = [await self.decode(things[0], card.preprocessing, caller=caller)]
+            rows = [await self.decode(items[0], card.preprocessing, caller=caller)]
         decode_s = time.perf_counter() - began
         inputs = {card.preprocessing.tensor: rows[0] if len(rows) == 1 else np.concatenate(rows)}
         tensor = _embedding(card).tensor
@@ -79,8 +79,8 @@ class Embed(BatchTask[EmbedAsk, Embedded]):
 
 
 def normalized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors (N, D) divided by their Euclidean norms; one of zeros stays as it is."""
-    exact = vectors.astype("f8")  # whose squares float32 may not hold
+    """Vectors (N, D) divided by their Euclidean norms; a vector of zeros stays as it is."""
+    exact = vectors.astype("f8")  # in float32 the squares may overflow
     norms = np.linalg.norm(exact, axis=1, keepdims=True)  # (N, 1)
     return (exact / np.where(norms > 0, norms, 1)).astype("f4")
 

@@ -1,4 +1,4 @@
-"""What a classifier looked at: its class activation maps, or its strongest maps projected back to pixels."""
+"""Shows what a classifier looked at: class activation maps, or its strongest maps projected back to pixels."""
 
 import math
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ from service.tasks.picture import overlay, picture_size, signed
 
 
 class Explainer:
-    """Answers one choice's question of one classifier, image by image."""
+    """Explains the answers of one classifier, with the options of one request."""
 
-    def __init__(self, engine: Engine, model: Model, choice: ClassifyOptions, asked: Options = DEFAULTS) -> None:
+    def __init__(self, engine: Engine, model: Model, choice: ClassifyOptions, options: Options = DEFAULTS) -> None:
         self._engine = engine
         self._model = model
         self._card = model.package.classifier
         self._choice = choice
-        self._asked = asked
+        self._options = options
 
     def check_size(self, images: int, most_bytes: int) -> None:
-        """See that what is answered to so many images is not too much.
+        """Check that the explanations of this many images take at most ``most_bytes``.
 
         Raises:
-            InvalidArgument: it may be.
+            InvalidArgument: they may take more.
         """
         if images * self._bytes > most_bytes:
             raise InvalidArgument(
@@ -40,24 +40,24 @@ class Explainer:
 
     @property
     def output(self) -> str:
-        """The tensor of the classifier that explains its answer; "" where it takes a run of its own."""
+        """The output of the classifier that explains its answer; "" if the explanation needs a run of its own."""
         return self._card.explain.cam.tensor if self._choice.explain == "cam" and self._card.explain.cam else ""
 
     async def ask(self, images: NDArray[np.uint8]) -> Answer:
-        """What explains the answers to ``images``, (N, H, W) or (N, H, W, 3).
+        """Run what explains the answers to ``images``, (N, H, W) or (N, H, W, 3) uint8.
 
         Raises:
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
         """
         inputs = {self._card.preprocessing.tensor: images}
         if self.output:
-            return await self._engine.infer(self._model, None, inputs, [self.output], self._asked)
+            return await self._engine.infer(self._model, None, inputs, [self.output], self._options)
         layers = np.full(len(images), self._choice.layer, "<i8")
         inputs = {**inputs, LAYER: layers}
-        return await self._engine.infer(self._model, None, inputs, options=self._asked, part="deconv")
+        return await self._engine.infer(self._model, None, inputs, options=self._options, part="deconv")
 
     def explain(self, image: NDArray[np.uint8], outputs: Mapping[str, Tensor], row: int, top: int) -> Explanation:
-        """The explanation of row ``row`` of ``outputs``, with its pictures; ``top`` is the most probable class."""
+        """The explanation of row ``row`` of ``outputs``, with pictures; ``top`` is the most probable class."""
         if self.output:
             label = top if self._choice.label is None else self._choice.label
             activation = np.asarray(outputs[self.output][row, label], "<f4")
@@ -73,12 +73,12 @@ class Explainer:
     @property
     def _layer(self) -> str:
         deconv = self._card.explain.deconv
-        assert deconv is not None  # ClassifyOptions.of
+        assert deconv is not None  # checked by ClassifyOptions.of
         return deconv.layers[self._choice.layer]
 
     @property
     def _bytes(self) -> int:
-        """The most bytes the explanation of one image takes, about: its values and its pictures, unpacked."""
+        """About the most bytes that the explanation of one image takes: its values and its pictures, uncompressed."""
         preprocessing = self._card.preprocessing
         picture = 3 * math.prod(picture_size(preprocessing.height, preprocessing.width))
         if self.output or self._card.explain.deconv is None:

@@ -1,4 +1,4 @@
-"""Pictures of what a network looked at, as PNG files; drawn off the loop."""
+"""Draws what a network looked at, as PNG files. Call it on decoder threads, not on the event loop."""
 
 import io
 
@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-LEAST_SIDE = 224  # of a picture's longer side, so that one sees something of 28x28 pixels
-_MOST_HEAT = 0.6  # of a picture's colour, where the map is largest
+LEAST_SIDE = 224  # pixels of the longer side, so that an image of 28x28 pixels is large enough to see
+_MOST_HEAT = 0.6  # the opacity of the colours where the map is largest
 _GREY = 127.5
 # From weak to strong: blue, cyan, green, yellow, red.
 _COLOURS = ((0, 0, 255), (0, 255, 255), (0, 255, 0), (255, 255, 0), (255, 0, 0))
@@ -19,9 +19,9 @@ _PALETTE = [
 
 
 def overlay(pixels: NDArray[np.uint8], activation: NDArray[np.float32]) -> bytes:
-    """The image, (H, W) or (H, W, 3), under its class activation map, (h, w): the stronger, the redder.
+    """The image, (H, W) or (H, W, 3), with its class activation map, (h, w), drawn over it: the stronger, the redder.
 
-    Only what speaks for the class is drawn, in parts of its largest value; where nothing does, the image is bare.
+    Only positive values are drawn, relative to the largest; if there is none, the image is as it was.
     """
     picture = _enlarged(pixels).convert("RGB")
     positive = np.nan_to_num(activation).clip(0)
@@ -34,14 +34,14 @@ def overlay(pixels: NDArray[np.uint8], activation: NDArray[np.float32]) -> bytes
 
 
 def signed(values: NDArray[np.float32]) -> bytes:
-    """Values, (H, W) or (H, W, 3), as grey where they are 0, brighter above, darker below."""
+    """Values, (H, W) or (H, W, 3), as a picture: grey for 0, brighter for positive, darker for negative values."""
     values = np.nan_to_num(values)
     largest = np.abs(values).max() or 1
     return _png(_enlarged((_GREY + values / largest * _GREY).round().astype("u1")))
 
 
 def picture_size(height: int, width: int) -> tuple[int, int]:
-    """The height and width at which such an image is drawn: a whole number of times its own."""
+    """The height and width of the picture of an image: its own size, or a multiple if it is small."""
     times = max(1, -(-LEAST_SIDE // max(height, width)))
     return height * times, width * times
 
@@ -53,5 +53,5 @@ def _enlarged(pixels: NDArray[np.uint8]) -> Image.Image:
 
 def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)  # in a tenth of the time as long a file, for pictures like these
+    image.save(buffer, "PNG", compress_level=1)  # as small as by default for such pictures, in a tenth of the time
     return buffer.getvalue()

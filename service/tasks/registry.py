@@ -1,4 +1,4 @@
-"""The tasks there are; whatever a surface has of tasks comes from this table."""
+"""The table of all tasks; the surfaces get everything about tasks from it."""
 
 import logging
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ TASKS: Sequence[type[Task[Any]]] = (Classify, Caption, ClassifyText, Embed)
 
 
 def check_default_tasks(config: Config) -> None:
-    """Before anything is loaded: whether the tasks are known for which the configuration names a model.
+    """Check, before anything is loaded, that ``default_models`` only has tasks that exist.
 
     Raises:
-        InvalidConfig: one is not.
+        InvalidConfig: there is no such task.
     """
     names = [task.name for task in TASKS]
     for name in config.default_models:
@@ -36,10 +36,12 @@ def check_default_tasks(config: Config) -> None:
 
 
 def check_default_models(engine: Engine, config: Config) -> None:
-    """Look for each model that answers where none is named, once the engine has loaded what is to be served.
+    """Check, once the engine has loaded its models, that each model in ``default_models`` is there and can do its task.
+
+    If models may still be loaded later, this only logs a warning.
 
     Raises:
-        InvalidConfig: it is not among the models of its task, and will not be, for nothing is loaded later.
+        InvalidConfig: a model is not there, and models cannot be loaded later.
     """
     for task in TASKS:
         name = config.default_models.get(task.name)
@@ -53,6 +55,6 @@ def check_default_models(engine: Engine, config: Config) -> None:
 
 
 def endpoints(engine: Engine, config: Config) -> list[Endpoint]:
-    """All ways to ask all tasks; images are decoded for them in one place."""
+    """The endpoints of all tasks, which share one image decoder."""
     decode = ImageDecoder(config)
     return [endpoint for task in TASKS for endpoint in task(engine, config, decode).endpoints]

@@ -1,4 +1,4 @@
-"""Which served model a request for a task is for."""
+"""Selects the model for a request for a task."""
 
 from collections.abc import Callable
 
@@ -13,11 +13,11 @@ class Selection:
     """The served models of one task.
 
     Args:
-        engine: serves them.
-        serves: whether a model can do the task, by its card.
+        engine: has the served models.
+        serves: whether the model with a card can do the task.
         does: what the task's models do, as a verb.
-        default: the model that answers where a request names none; "" for the only one of the task, or the one whose
-            card says that it is the default.
+        default: the name of the model that answers a request that names none. If it is "", that is the task's only
+            model, or the one whose card has ``serving.default``.
     """
 
     def __init__(self, engine: Engine, serves: Callable[[Card], bool], does: str, default: str) -> None:
@@ -27,23 +27,24 @@ class Selection:
         self._default = default
 
     def __call__(self, name: str, version: str) -> Model:
-        """The model of that name, the default where it is ""; in its highest version where ``version`` is "".
+        """The model of that name, or the default model if it is ""; in its highest version if ``version`` is "".
 
         Raises:
-            UnknownModel: no such model or version, or it cannot do the task; or none was named, and there is none.
-            InvalidArgument: none was named, and several could be meant.
+            UnknownModel: there is no such model or version, or it cannot do the task; or ``name`` is "" and no model
+                can.
+            InvalidArgument: ``name`` is "" and several models could be meant.
         """
         return self._named(name, version) if name else self._unnamed(version)
 
     @property
     def served(self) -> dict[str, Model]:
-        """The models of the task that are served, by name, in their highest versions."""
+        """The served models of the task in their highest versions, by name."""
         return {model.name: model for model in self._engine.repository if self._serves(model.card)}
 
     def _named(self, name: str, version: str) -> Model:
         model = self._engine.repository.get(name, version)
         if not self._serves(model.card):
-            others = f"; these do: {list(self.served)[:_LISTED]}" if self.served else ", and none that is served does"
+            others = f"; these do: {list(self.served)[:_LISTED]}" if self.served else "; no served model does"
             raise UnknownModel(f"model {model.name!r} does not {self._does}{others}")
         return model
 
@@ -57,12 +58,12 @@ class Selection:
     def _chosen(self) -> str:
         served = self.served
         if not served:
-            raise UnknownModel(f"no model named in the request, and none that is served can {self._does}")
+            raise UnknownModel(f"no model named in the request, and no served model can {self._does}")
         defaults = [name for name, model in served.items() if model.card.serving.default]
         if len(defaults) > 1:
             raise InvalidArgument(
-                f"no model named in the request; name one, for the cards of several that {self._does} have "
-                f"serving.default: {defaults[:_LISTED]}"
+                f"no model named in the request; name one, because several that {self._does} have serving.default: "
+                f"{defaults[:_LISTED]}"
             )
         names = defaults or list(served)
         if len(names) > 1:

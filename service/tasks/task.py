@@ -1,7 +1,8 @@
-"""What a task is: declared once, and asked alike over every surface.
+"""What a task is. It is declared once, and every surface offers it in the same way.
 
-A task names its cards, what it may be asked (an `Ask`, the only list of its fields) and what it answers. Its
-`endpoints` follow from that, and whatever surfaces need follows from these: routes, forms, methods, descriptions.
+A task declares the type of its cards, the fields of its requests (an `Ask`, the only list of them) and the type of its
+answer. Its `endpoints` follow from that, and from these follow the routes, forms, methods and descriptions of the
+surfaces.
 """
 
 from abc import ABC, abstractmethod
@@ -25,24 +26,24 @@ NO_EVENTS: Mapping[str, type[BaseModel]] = MappingProxyType({})
 
 
 class Ask(BaseModel):
-    """What is asked: every field with its range, whichever model is asked; the model's card may allow less.
+    """The fields of a request. Their ranges hold for every model; the card of a model may allow less.
 
-    A field of type ``bytes`` is an image file. One that may be left out has "" or None for the card's default.
+    A field of type ``bytes`` is an image file. Optional fields are "" or None by default, for the card's default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = Field("", description="Model name; empty: the server's default.")
-    version: str = Field("", description="Model version; empty: the highest.")
+    model: str = Field("", description="The name of the model; empty: the server's default.")
+    version: str = Field("", description="The version of the model; empty: the highest.")
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """One of ``values``, which are of the fields' types already; their ranges are the task's to check.
+        """A request with these values, which must have the types of the fields. The task checks their ranges.
 
-        The same as `model_construct`, at a third of its cost.
+        It does the same as `model_construct` at a third of the cost.
         """
-        made: Self = _defaults(cls).model_copy(update=values)
-        return made
+        ask: Self = _defaults(cls).model_copy(update=values)
+        return ask
 
 
 A = TypeVar("A", bound=Ask)
@@ -52,17 +53,18 @@ Once = Callable[[Model, Any, Caller], Awaitable[BaseModel]]
 
 
 class Endpoint(NamedTuple):
-    """One way to ask a task.
+    """One way to request a task.
 
     Attributes:
-        path: where HTTP has it.
-        name: of the operation, as ``classify_batch``.
+        path: its path over HTTP.
+        name: the name of the operation, such as ``classify_batch``.
         summary: what it does.
-        ask: what it is asked.
-        answer: what it answers; with ``events``, by their names, it comes after these.
-        select: finds the model that is asked.
-        answers: gives the events, where there are any, and at last the answer.
-        once: gives the answer, of a task without events: half the cost of a generator of one; None of another.
+        ask: the type of its requests.
+        answer: the type of its answer.
+        events: the types of the events that a stream sends before the answer, by their names; empty if it is no stream.
+        select: finds the model for a request.
+        answers: yields the events, if there are any, and then the answer.
+        once: returns the answer of an endpoint without events, at half the cost of a generator; None if it has events.
     """
 
     path: str
@@ -77,21 +79,21 @@ class Endpoint(NamedTuple):
 
     @property
     def event_names(self) -> dict[type[BaseModel], str]:
-        """Of a stream: what each kind of event is called, the answer among them."""
+        """The name of each type of event in a stream, including the answer."""
         return {kind: name for name, kind in (*self.events.items(), ("answer", self.answer))}
 
 
 class Task(ABC, Generic[A]):
-    """One for the process, of each task that there is.
+    """A task; the process has one object of each.
 
     Attributes:
-        name: its path.
+        name: the last part of its path.
         does: what its models do, as a verb.
         summary: what it does.
-        card: the type of its models' cards; `serves` may want more of them.
-        ask: what it is asked.
-        answer: what it answers.
-        events: what comes before the answer, by name; where there is something, it may be asked as a stream.
+        card: the type of its models' cards; `serves` may require more of them.
+        ask: the type of its requests.
+        answer: the type of its answer.
+        events: the types of what comes before the answer, by name. A task with events can be requested as a stream.
     """
 
     name: ClassVar[str]
@@ -110,24 +112,24 @@ class Task(ABC, Generic[A]):
 
     @classmethod
     def serves(cls, card: Card) -> bool:
-        """Whether the model of that card can do it."""
+        """Whether the model with this card can do the task."""
         return isinstance(card, cls.card)
 
     @abstractmethod
     def answers(self, model: Model, ask: A, caller: Caller) -> AsyncGenerator[BaseModel]:
-        """The events as they come, then the answer; wrap it in `contextlib.aclosing`.
+        """Yield the events as they happen, then the answer; wrap it in `contextlib.aclosing`.
 
         Raises:
-            LectoriumError: an option is none that the model has, or whatever else keeps it from answering.
+            LectoriumError: the model does not allow an option, or cannot answer for another reason.
         """
 
     @cached_property
     def endpoints(self) -> Sequence[Endpoint]:
-        """The ways to ask it."""
+        """The ways to request the task."""
         path, name = f"/v1/{self.name}", self.name.replace("-", "_")
         found = [Endpoint(path, name, self.summary, self.ask, self.answer, NO_EVENTS, self.select, self.answers)]
         if self.events:
-            summary = "The same as server-sent events: each as it comes, then the whole answer."
+            summary = "The same as a stream of server-sent events, and then the whole answer."
             found.append(
                 found[0]._replace(path=f"{path}/stream", name=f"{name}_stream", summary=summary, events=self.events)
             )
@@ -135,13 +137,13 @@ class Task(ABC, Generic[A]):
 
 
 class BatchTask(Task[A], Generic[A, R]):
-    """A task that may be asked of several things at once, each of which has a result of its own.
+    """A task that takes one or several items, such as images, and has a result for each.
 
     Attributes:
-        many: the field that `/batch` takes several of.
-        result: what is said of each.
-        batch_ask: `ask` with a list in the place of ``many``.
-        batch_answer: the results of all.
+        many: the name of the field that has the item; in a `/batch` request it is a list.
+        result: the type of the result for one item.
+        batch_ask: the type of a request with several items.
+        batch_answer: the type of the answer to it.
     """
 
     many: ClassVar[str]
@@ -152,16 +154,16 @@ class BatchTask(Task[A], Generic[A, R]):
 
     @abstractmethod
     async def results(
-        self, model: Model, ask: A, things: Sequence[Any], caller: Caller, *, batch: bool
+        self, model: Model, ask: A, items: Sequence[Any], caller: Caller, *, batch: bool
     ) -> tuple[list[R], Timing]:
-        """The result of each of the ``things``, in their order, and where the time went.
+        """The result for each of the ``items``, in their order, and how long the stages took.
 
         Args:
-            model: a model of the task that is served.
-            ask: what is asked of each; of its fields, ``many`` is not read.
-            things: one, or where they are a ``batch`` any number that came.
-            caller: for whom, and by when.
-            batch: errors say the index of the thing they are about.
+            model: the model that answers.
+            ask: the options for all of them; its field ``many`` is not read.
+            items: one item, or those of a batch.
+            caller: who waits for the answer, and until when.
+            batch: whether it is a batch; then errors begin with the index of the item.
         """
 
     async def answers(self, model: Model, ask: A, caller: Caller) -> AsyncGenerator[BaseModel]:
@@ -184,7 +186,7 @@ class BatchTask(Task[A], Generic[A, R]):
 
     @cached_property
     def endpoints(self) -> Sequence[Endpoint]:
-        """The ways to ask it."""
+        """The ways to request the task."""
         (one,) = super().endpoints
         one = one._replace(once=self.once)
         batch = one._replace(
@@ -200,22 +202,22 @@ class BatchTask(Task[A], Generic[A, R]):
 
 
 def answer_of(name: str, result: type[BaseModel]) -> type[BaseModel]:
-    """The answer with one result: its fields, and the model and version that gave it."""
+    """The type of an answer with one result: its fields, with the model and version that gave it."""
     fields: dict[str, Any] = {key: (field.annotation, field) for key, field in result.model_fields.items()}
     doc = "The answer, with the model and version that gave it."
     return create_model(name, __doc__=doc, model=(str, ...), version=(str, ...), **fields, timing=(Timing, ...))
 
 
 def batch_answer_of(name: str, result: type[BaseModel]) -> type[BaseModel]:
-    """The answer with the results of several things."""
-    timing = Field(description="Of all of them together.")
+    """The type of an answer with the results of several items."""
+    timing = Field(description="The time for all of them together.")
     fields: dict[str, Any] = {"results": (list[result], ...), "timing": (Timing, timing)}  # type: ignore[valid-type]
-    doc = "The answer to several, in their order."
+    doc = "The results of several, in the order of the request."
     return create_model(name, __doc__=doc, model=(str, ...), version=(str, ...), **fields)
 
 
 def batch_ask_of(ask: type[Ask], many: str) -> type[Ask]:
-    """The same with a list in the place of the field ``many``, whose name then ends with an s."""
+    """The type of a request with a list instead of the field ``many``; the name of the list ends with an s."""
     fields: dict[str, Any] = {}
     for key, field in ask.model_fields.items():
         if key == many:

@@ -1,4 +1,4 @@
-"""What may be asked of a classifier of texts, and what is said of one."""
+"""The fields of a text classification request, and the result for one text."""
 
 from pydantic import BaseModel, Field
 
@@ -7,18 +7,18 @@ from service.tasks.task import Ask
 
 
 class ClassifyTextAsk(Ask):
-    """A text, and how its labels are wanted."""
+    """A text, and how many labels to return."""
 
     text: str = Field(
-        description="In any language and script; the model's card says how many bytes of UTF-8 a text may have.",
+        description="The text, in any language and script. The model's card limits its bytes in UTF-8.",
         min_length=1,
         pattern=r"^[^\x00]+$",
         json_schema_extra={"examples": ["Alle Menschen sind frei geboren."]},
     )
-    top_k: int | None = Field(None, ge=1, description="How many labels; empty: the card's default.")
+    top_k: int | None = Field(None, ge=1, description="How many labels are returned; empty: the card's default.")
 
 
 class TextLabels(BaseModel):
-    """What is said of one text."""
+    """The result for one text."""
 
     labels: list[Label] = Field(description="The most probable first.")

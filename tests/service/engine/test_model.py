@@ -24,9 +24,12 @@ from service.errors import InvalidPackage
 from service.package import CARD, read_package, sha256
 from service.package.bare import bare_package
 from tests.bare_packages import adder, not_for_zeros, text_doubler, write_bare
+from tests.lying_packages import drop_rows, numbered, write_carded
 from tests.packages import MAX_BATCH, change_card, example, expected, replace_file, write_package
 from tests.service.engine.sums import sum_model
 from tests.service.package.refusal import refused_in_time
+
+LIMIT = 1000.0
 
 
 @pytest.fixture
@@ -92,7 +95,18 @@ def test_a_graph_that_gives_another_answer_than_the_golden_one_is_refused(
     golden: bytes, message: str, folder: Path
 ) -> None:
     replace_file(folder, "golden.npz", golden)
-    with pytest.raises(InvalidPackage, match=f"tiny/1.*golden output {message}.*tolerance 0.001"):
+    with pytest.raises(InvalidPackage, match=f"tiny/1.*golden output {message}.*tolerance is 0.001"):
+        load(folder)
+
+
+def test_a_graph_that_gives_another_shape_than_the_golden_one_is_refused(tmp_path: Path) -> None:
+    folder = write_carded(tmp_path, adder(), "some")
+    drop_rows(folder, "model.onnx", "y", by="x", over=LIMIT)
+    buffer = io.BytesIO()
+    np.savez(buffer, x=numbered(2) + LIMIT, y=numbered(2))
+    replace_file(folder, "golden.npz", buffer.getvalue())
+    change_card(folder, "golden", {"file": "golden.npz", "tolerance": 0.1})
+    with pytest.raises(InvalidPackage, match=r"output 'y' has shape \[0, 4\]; the golden output has \[2, 4\]"):
         load(folder)
 
 

@@ -109,11 +109,11 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "another task": ({"model": "tiny"}, "NOT_FOUND", "model 'tiny' does not classify texts; these do: ['letters']"),
     "no labels": ({"top_k": 0}, "INVALID_ARGUMENT", "top_k is 0; model 'letters' allows 1 to 4"),
     "too many labels": ({"top_k": 1_000_000}, "INVALID_ARGUMENT", "top_k is 1000000; model 'letters' allows 1 to 4"),
-    "empty": ({"text": ""}, "INVALID_ARGUMENT", f"the text is empty; model 'letters' takes 1 to {MAX_BYTES} bytes"),
+    "empty": ({"text": ""}, "INVALID_ARGUMENT", f"the text is empty; model 'letters' allows 1 to {MAX_BYTES} bytes"),
     "too long": (
         {"text": "é" * MAX_BYTES},
         "INVALID_ARGUMENT",
-        f"the text has {2 * MAX_BYTES} bytes in UTF-8; model 'letters' takes at most {MAX_BYTES}",
+        f"the text has {2 * MAX_BYTES} bytes in UTF-8; model 'letters' allows at most {MAX_BYTES}",
     ),
     "nul": ({"text": "a\0b"}, "INVALID_ARGUMENT", "byte 1 of the text is a NUL character"),
 }

@@ -128,7 +128,7 @@ async def test_a_text_that_fails_its_run_fails_alone(repository: Path) -> None:
 
 async def test_an_empty_text_is_refused(repository: Path) -> None:
     async with serving(repository) as (classifier, _):
-        with pytest.raises(InvalidArgument, match=f"the text is empty; model 'letters' takes 1 to {MAX_BYTES} bytes"):
+        with pytest.raises(InvalidArgument, match=f"the text is empty; model 'letters' allows 1 to {MAX_BYTES} bytes"):
             await classifier("")
 
 
@@ -137,7 +137,7 @@ async def test_a_text_that_is_too_long_is_refused_and_not_cut(repository: Path, 
     came = len(text.encode())
     async with serving(repository) as (classifier, engine):
         gate = Gate(engine)
-        with pytest.raises(TooLarge, match=f"the text has {came} bytes in UTF-8; model 'letters' takes at most 100"):
+        with pytest.raises(TooLarge, match=f"the text has {came} bytes in UTF-8; model 'letters' allows at most 100"):
             await classifier(text)
         assert gate.runs == []
 

@@ -55,7 +55,7 @@ async def test_a_model_may_lack_what_a_task_wants_of_its_kind(tmp_path: Path) ->
     write_package(tmp_path)
     config = Config(repository=tmp_path)
     async with Engine(config) as engine:
-        with pytest.raises(UnknownModel, match=r"^model 'tiny' does not embed, and none that is served does$"):
+        with pytest.raises(UnknownModel, match=r"^model 'tiny' does not embed; no served model does$"):
             Selection(engine, Embed.serves, "embed", "")("tiny", "")
     write_embedding_package(tmp_path, "first")
     write_embedding_package(tmp_path, "second")
@@ -96,7 +96,7 @@ async def test_two_defaults_of_one_task_are_none_and_are_named(one: Path) -> Non
 
 async def test_where_there_is_none_the_error_says_so(tmp_path: Path) -> None:
     write_package(tmp_path)
-    with pytest.raises(UnknownModel, match="no model named in the request, and none that is served can caption"):
+    with pytest.raises(UnknownModel, match="no model named in the request, and no served model can caption"):
         await select(tmp_path)
     with pytest.raises(UnknownModel, match="the default cannot answer: no model 'gone'"):
         await select(tmp_path, default="gone")
