@@ -1,1 +1,1 @@
-"""Measurements of the running service."""
+"""The benchmark of the running service."""

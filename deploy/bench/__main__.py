@@ -1,6 +1,6 @@
 """``python -m deploy.bench [--quick] [SECTION...]``: measure, print the table, write it and its picture.
 
-What is written, into build/bench: bench.json and bench.png, of a part of the sections as well.
+It writes build/bench/bench.json and bench.png, also when only some sections are measured.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,13 +28,13 @@ SECTIONS: dict[str, Callable[[Plan], Iterator[Row]]] = {
 
 
 def main() -> None:
-    """Measure the sections asked for, all where none is."""
+    """Measure the given sections, or all without one."""
     sections, plan = read_arguments("deploy.bench", "Measure the running service.", SECTIONS)
     measure(sections, plan)
 
 
 def measure(sections: list[str], plan: Plan) -> None:
-    """Measure, print and write; what a section measured before it failed is reported too."""
+    """Measure, print and write; if a section fails, what it measured before is reported too."""
     conditions = Conditions()
     rows: list[Row] = []
     try:

@@ -1,4 +1,4 @@
-"""Requests no server should take. Each is a call that says what came of it."""
+"""Requests that a server must refuse. Each is a call that returns its outcome."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ Attack = Callable[[], str]
 
 
 def rest(port: int, subject: Subject) -> dict[str, Attack]:
-    """Over REST: refused by a 4xx."""
+    """The attacks over REST, which a server must refuse with a 4xx."""
     body, headers = subject.rest()
     truncated = callers.http_request(subject.path, body, headers)[:-100]
     whole = callers.http_request(subject.path, body, headers)
@@ -40,7 +40,7 @@ def rest(port: int, subject: Subject) -> dict[str, Attack]:
 
 
 def over_grpc(channel: grpc.Channel, subject: Subject) -> dict[str, Attack]:
-    """Over gRPC: refused as INVALID_ARGUMENT."""
+    """The attacks over gRPC, which a server must refuse with INVALID_ARGUMENT."""
     infer = callers.infer_on(channel)
     raw: Any = channel.unary_unary(callers.INFER)
     garbage = subject.grpc().SerializeToString()[:-50]
@@ -95,7 +95,7 @@ def _end(port: int, request: bytes) -> str:
 
 
 def _leave(port: int, request: bytes) -> str:
-    """Send, and be gone before the answer, without a word of parting."""
+    """Send the request, and reset the connection before the answer."""
     with callers.connect(port) as connection:
         connection.sendall(request)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,4 +1,4 @@
-"""Bare ONNX Runtime: the rows a second it runs with nothing around it."""
+"""Bare ONNX Runtime: the rows per second that it runs without a server."""
 
 import threading
 import time
@@ -20,13 +20,13 @@ class Way(NamedTuple):
 
 
 def ways(cores: int) -> list[Way]:
-    """All cores on one run, or a run on each core; in batches of every size."""
+    """One run on all cores, or one run on each core, with every batch size."""
     shapes = dict.fromkeys([(1, cores), (cores, 1)])
     return [Way(runners, threads, batch) for runners, threads in shapes for batch in BATCHES]
 
 
 def best_way(subject: Subject, seconds: float) -> Way:
-    """The way that runs most rows, each tried for so long in all, a bit at a time: a machine has slow moments."""
+    """The fastest way; each is tried for ``seconds`` in all, in several parts, because a machine has slow moments."""
     best: dict[Way, float] = {}
     for _ in range(PASSES):
         for way in ways(usable_cores()):
@@ -35,7 +35,7 @@ def best_way(subject: Subject, seconds: float) -> Way:
 
 
 def rows_per_s(subject: Subject, way: Way, seconds: float) -> float:
-    """Rows a second of all runners together, after a run each that does not count."""
+    """The rows per second of all runners together, after one uncounted run each."""
     batch = {subject.input: subject.row.repeat(way.batch, 0)}
     names = list(subject.outputs)
     sessions = [subject.session(way.threads) for _ in range(way.runners)]

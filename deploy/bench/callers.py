@@ -1,4 +1,4 @@
-"""One caller on one kept connection, for each surface: lean, for what is measured is the server."""
+"""One caller on one kept connection, for each surface; with little cost of its own, as the server is measured."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
-# No poller thread of its own; and no report of each server it sees leave.
+# The library gets no poller thread of its own, and does not log each server that closes a connection.
 os.environ["GRPC_EXPERIMENTS"] = "-event_engine_client"
 os.environ["GRPC_VERBOSITY"] = "ERROR"
 
@@ -25,7 +25,7 @@ TIMEOUT_S = 60
 
 
 class Refused(Exception):
-    """The answer was not 200; ``status`` is what it was."""
+    """The answer was not 200; ``status`` is its status."""
 
     def __init__(self, status: int, answer: bytes) -> None:
         super().__init__(f"{status}: {answer[:200]!r}")
@@ -34,14 +34,14 @@ class Refused(Exception):
 
 @contextmanager
 def rest(port: int, subject: Subject) -> Iterator[Callable[[], bytes]]:
-    """A call of the Open Inference REST endpoint; it returns the body."""
+    """A call of the Open Inference REST endpoint that returns the body."""
     with post(port, subject.path, *subject.rest()) as call:
         yield call
 
 
 @contextmanager
 def grpc_raw(port: int, subject: Subject) -> Iterator[Callable[[], pb.ModelInferResponse]]:
-    """A call of ModelInfer; without a deadline, for which the library would keep a timer at both ends."""
+    """A call of ModelInfer, without a deadline: with one, the library would keep a timer at both ends."""
     with channel(port) as opened:
         infer = infer_on(opened)
         request = subject.grpc()
@@ -49,12 +49,12 @@ def grpc_raw(port: int, subject: Subject) -> Iterator[Callable[[], pb.ModelInfer
 
 
 def channel(port: int) -> grpc.Channel:
-    """A connection of its own: left to itself, the library shares one among all of a process."""
+    """A connection of its own; by default the library shares one among all channels of a process."""
     return grpc.insecure_channel(f"{HOST}:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
 
 
 def infer_on(opened: grpc.Channel) -> Any:
-    """ModelInfer of a channel."""
+    """The method ModelInfer of a channel."""
     return opened.unary_unary(
         INFER,
         request_serializer=pb.ModelInferRequest.SerializeToString,
@@ -75,9 +75,9 @@ def classify(port: int, pixels: Array) -> Iterator[Callable[[], bytes]]:
 
 @contextmanager
 def post(port: int, path: str, body: bytes, headers: Mapping[str, str]) -> Iterator[Callable[[], bytes]]:
-    """A POST by hand, for http.client alone would take a quarter of what is measured.
+    """A POST over a plain socket, because http.client alone would take a quarter of the measured time.
 
-    The call raises Refused where the answer is not 200, OSError where there is none.
+    The call raises Refused if the answer is not 200, OSError if there is none.
     """
     request = http_request(path, body, headers)
     with connect(port) as connection:
@@ -90,31 +90,31 @@ def post(port: int, path: str, body: bytes, headers: Mapping[str, str]) -> Itera
 
 
 def connect(port: int) -> socket.socket:
-    """A connection that sends at once what it is given."""
+    """A connection that sends data without delay."""
     connection = socket.create_connection((HOST, port), TIMEOUT_S)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
 
 def http_request(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-    """A POST, whole."""
+    """The bytes of a complete POST."""
     lines = [f"POST {path} HTTP/1.1", f"Host: {HOST}", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def answer(connection: socket.socket) -> bytes:
-    """The body of the answer that comes next.
+    """The body of the next answer.
 
     Raises:
-        Refused: it is not 200.
+        Refused: its status is not 200.
         OSError: there is none.
     """
-    came = connection.recv(1 << 16)
-    while not (found := ANSWER.match(came)) or len(found[3]) < int(found[2]):
+    received = connection.recv(1 << 16)
+    while not (found := ANSWER.match(received)) or len(found[3]) < int(found[2]):
         if not (more := connection.recv(1 << 16)):
-            raise ConnectionResetError(f"closed after {came[:200]!r}")
-        came += more
+            raise ConnectionResetError(f"closed after {received[:200]!r}")
+        received += more
     if found[1] != b"200":
-        raise Refused(int(found[1]), came)
+        raise Refused(int(found[1]), received)
     return found[3]

@@ -1,7 +1,7 @@
-"""Captions: what sharing every word buys, how soon the first one comes, and what is left of the bare step session.
+"""Captions: the gain of sharing every step, the time to the first word, and the speed relative to the bare session.
 
-Measured at the engine, without a surface, on a shipped captioner: 16 callers ask for captions of random lengths, one
-after another, each of the image of the package's golden example. One may end sooner by itself.
+Measured at the engine, without a surface, on the shipped captioners: 16 callers ask for captions of random lengths, one
+after another, of the image of the package's golden example. A caption may also end before its length.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ GREEDY = DecodingOptions(strategy="greedy")
 
 
 class First(NamedTuple):
-    """Of a caption's first word: the seconds to it, and those of them spent waiting."""
+    """The seconds to a caption's first word, and how many of them were spent in the queue."""
 
     took_s: float
     waited_s: float
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """For each shipped captioner: throughput against the two other ways, the first word, the bare session."""
+    """For each shipped captioner: the throughput against two other ways, the first word, and the bare session."""
     for name in captioners():
         rounds = [uvloop.run(_round(name, plan.block_s)) for _ in range(plan.rounds)]
         found = {figure: [each[figure] for each in rounds] for figure in rounds[0]}
@@ -71,7 +71,7 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 
 def captioners() -> Iterator[str]:
-    """The names of the shipped packages that say captions."""
+    """The names of the shipped captioners."""
     for folder in sorted(path.parent for path in ZOO.glob("*/*/model.json")):
         if isinstance((package := read_package(folder)).card, CaptionCard):
             yield package.card.name
@@ -108,7 +108,7 @@ async def _round(name: str, block_s: float) -> dict[str, float]:
 
 
 async def _words_per_s(engine: Engine, model: Model, callers: int, seconds: float, firsts: list[First]) -> float:
-    """The words of so many callers, each with one request at a time; ``firsts`` gets the first words'."""
+    """The words per second of ``callers``, each with one request at a time; appends the first words to ``firsts``."""
     until = time.perf_counter() + seconds
     taken = await asyncio.gather(*(_caller(engine, model, seed, until, firsts) for seed in range(callers)))
     return sum(taken) / seconds
@@ -131,7 +131,7 @@ async def _caller(engine: Engine, model: Model, seed: int, until: float, firsts:
 
 
 def _batch_then_wait(model: Model, seconds: float) -> float:
-    """Words a second where callers are encoded together and stepped together until the longest caption has ended."""
+    """Words per second if callers are encoded together and stepped together until the longest caption has ended."""
     loop, random, taken = _loop(model), np.random.default_rng(0), 0
     slots = Slots(loop, model.session)
     began = time.perf_counter()
@@ -148,7 +148,7 @@ def _batch_then_wait(model: Model, seconds: float) -> float:
 
 
 def _bare(model: Model, seconds: float) -> float:
-    """Rows a second that the step session runs, so many at a time, with nothing around it."""
+    """Rows per second of the bare step session, with `CALLERS` rows in each run."""
     loop, runs = _loop(model), 0
     encoded = _encoded(model, 1)[0]
     inputs = {spec.name: np.zeros((CALLERS, *spec.shape[1:]), DTYPES[spec.datatype]) for spec in loop.step.inputs}
@@ -191,7 +191,7 @@ def _image(model: Model) -> Tensors:
 
 
 def _encoded(model: Model, images: int) -> list[Tensors]:
-    """What the encoder says of the image, so often at once, for each of them."""
+    """The encoder's output for ``images`` copies of the image, run as one batch, for each of them."""
     assert model.encoder is not None
     names = [spec.name for spec in model.encoder.graph.outputs]
     inputs = {name: np.repeat(pixels, images, 0) for name, pixels in _image(model).items()}
@@ -200,7 +200,7 @@ def _encoded(model: Model, images: int) -> list[Tensors]:
 
 
 def _encoder_s(model: Model, rows: int) -> float:
-    """Seconds of so many images, the median of some runs."""
+    """The median time, in seconds, of a run of the encoder on ``rows`` images."""
     assert model.encoder is not None
     image, times = {name: np.repeat(pixels, rows, 0) for name, pixels in _image(model).items()}, []
     names = [spec.name for spec in model.encoder.graph.outputs]
@@ -212,7 +212,7 @@ def _encoder_s(model: Model, rows: int) -> float:
 
 
 def _most(model: Model) -> int:
-    """The images of the encoder's largest run that the callers can fill."""
+    """The images in the largest run of the encoder that the callers can fill."""
     encoder = _loop(model).encoder
     assert encoder is not None
     return min(CALLERS, encoder.max_batch)

@@ -1,4 +1,4 @@
-"""What the two benches have in common: their command line, and rows that are told as they come."""
+"""What the two benches share: their command line, and printing each row when it is measured."""
 
 import argparse
 from collections.abc import Collection, Iterable, Iterator
@@ -8,10 +8,10 @@ from deploy.bench.table import Row
 
 
 def read_arguments(name: str, description: str, sections: Collection[str]) -> tuple[list[str], Plan]:
-    """The sections asked for, all where none is, and how long to measure; what is no section ends the process."""
+    """The given sections, or all without one, and how long to measure; an unknown section ends the process."""
     parser = argparse.ArgumentParser(prog=f"python -m {name}", description=description)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(sections)}; all where none")
-    parser.add_argument("--quick", action="store_true", help="short runs: does it work, not how fast is it")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(sections)}; all without one")
+    parser.add_argument("--quick", action="store_true", help="short runs, to see that it works, not how fast it is")
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(sections):
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(sections)}")

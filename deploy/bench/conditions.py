@@ -1,4 +1,4 @@
-"""What a figure is worth nothing without: the machine, the versions, and how busy others kept it."""
+"""The conditions of a measurement: the machine, the versions, and the load by other programs."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "grpcio", "uvicorn", "uvloop", "h
 
 
 class Conditions:
-    """Of a run that begins now."""
+    """The conditions of a run that begins now."""
 
     def __init__(self) -> None:
         self._began = datetime.now(UTC)
@@ -24,12 +24,12 @@ class Conditions:
         self._own = _own_ticks()
 
     def others(self) -> float:
-        """The share of all cores that neither this process nor its ended children used since, 0 to 1."""
+        """The share of all cores, 0 to 1, that other programs used since: not this process or its ended children."""
         busy, total = _ticks()
         return max(0.0, busy - self._busy - (_own_ticks() - self._own)) / max(1, total - self._total)
 
     def found(self) -> dict[str, Any]:
-        """All of them, for a file."""
+        """All conditions, for a file."""
         return {
             "date": self._began.isoformat(timespec="seconds"),
             "seconds": round((datetime.now(UTC) - self._began).total_seconds()),
@@ -43,7 +43,7 @@ class Conditions:
         }
 
     def __str__(self) -> str:
-        """A line for the reader of the table."""
+        """The conditions in one line, for the table."""
         return (
             f"{_processor()}, {usable_cores()} cores, callers included; other programs used {self.others():.0%} "
             f"of them meanwhile; {self._began:%Y-%m-%d %H:%M} UTC"
@@ -51,7 +51,7 @@ class Conditions:
 
 
 def _ticks() -> tuple[int, int]:
-    """Clock ticks the processors were in use, and all of them, since the machine started."""
+    """The clock ticks in which the processors were busy, and all ticks, since the machine started."""
     user, nice, system, idle, waiting, *interrupts = map(
         int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
     )
@@ -60,13 +60,13 @@ def _ticks() -> tuple[int, int]:
 
 
 def _own_ticks() -> float:
-    """Clock ticks this process and its ended children used."""
+    """The clock ticks that this process and its ended children used."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used) * os.sysconf("SC_CLK_TCK")
 
 
 def _version(name: str) -> str | None:
-    """None where it is not installed: of the two onnxruntime, one is."""
+    """The version of ``name``; None if it is not installed: only one of the two onnxruntime is."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -32,19 +32,19 @@ class Step(nn.Module):
         self.words = nn.Linear(WIDTH, WORDS)
 
     def forward(self, token: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One word further."""
+        """The next token, hidden and cell."""
         hidden, cell = self.cell(self.embedding(token), (hidden, cell))
         return self.words(hidden).argmax(1), hidden, cell
 
 
 def decoder(repository: Path) -> Path:
-    """The repository with the package in it, written unless it is there and sound."""
+    """The repository with the package in it, which is written unless it exists and is valid."""
     written(repository / NAME / "1", _write_onnx, card)
     return repository
 
 
 def card(folder: Path) -> TensorCard:
-    """What is to be said of the step in ``folder``."""
+    """The card of the step in ``folder``."""
     states = [TensorSpec(name=name, datatype="FP32", shape=(-1, WIDTH)) for name in ("hidden", "cell")]
     step = Graph(
         file=FILE,

@@ -1,4 +1,4 @@
-"""The least an ASGI server does with a body: read it and send it back. uvicorn, uvloop, httptools."""
+"""The least work of an ASGI server: it sends a request's body back. With uvicorn, uvloop and httptools."""
 
 import sys
 from typing import Any

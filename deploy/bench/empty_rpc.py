@@ -1,4 +1,4 @@
-"""The least grpc.aio does: any message in, an empty one out, with the library set up as Lectorium sets it up."""
+"""The least work of grpc.aio: any message in, an empty one out, with the library configured as in Lectorium."""
 
 import asyncio
 import sys
@@ -13,13 +13,13 @@ from deploy.bench.server import HOST
 
 
 class Empty(grpc.GenericRpcHandler):
-    """Answers every method with nothing."""
+    """Answers every method with an empty message."""
 
     def __init__(self) -> None:
         self._handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._call)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
-        """The one handler."""
+        """The handler of every method."""
         return self._handler
 
     async def _call(self, _request: bytes, _context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:

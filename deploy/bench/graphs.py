@@ -1,4 +1,4 @@
-"""Residual networks at 224 with random weights, as packages: models that cost what vision models cost."""
+"""Packages of residual networks at 224x224 with random weights, as expensive as trained vision models."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,7 +25,7 @@ Describe = Callable[[Path], TensorCard]
 class Logits(nn.Module):
     """uint8 images (B, 224, 224, 3) -> logits (B, 1000) of ``network``.
 
-    The probabilities of random weights are too much alike to tell one answer from another.
+    The probabilities of a network with random weights are too similar to tell answers apart.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -38,13 +38,13 @@ class Logits(nn.Module):
 
 
 def resnet18(repository: Path) -> Path:
-    """The repository with the package in it, written unless it is there and sound."""
+    """The repository with the package in it, which is written unless it exists and is valid."""
     written(repository / NAME / "1", partial(write_logits, NAME), card)
     return repository
 
 
 def written(folder: Path, write: Callable[[Path], None], describe: Describe) -> Path:
-    """The package's folder, which is written unless it is there and sound: its graph, then what is to be said of it."""
+    """The package's folder; unless it exists and is valid, its graph and then its card are written."""
     try:
         read_package(folder)
     except InvalidPackage:
@@ -55,7 +55,7 @@ def written(folder: Path, write: Callable[[Path], None], describe: Describe) -> 
 
 
 def card(folder: Path) -> TensorCard:
-    """What is to be said of the graph of logits in ``folder``."""
+    """The card of the graph of logits in ``folder``."""
     graph = Graph(
         file=FILE,
         inputs=(TensorSpec(name=IMAGE, datatype="UINT8", shape=(-1, SIDE, SIDE, 3)),),
@@ -73,7 +73,7 @@ def write_logits(name: str, path: Path, config: Mapping[str, Any] | None = None)
 
 @torch.no_grad()
 def random_weights(name: str, config: Mapping[str, Any] | None = None) -> nn.Module:
-    """The network as it is before training, from a fixed seed; its normalisation has seen noise of many strengths."""
+    """The untrained network, from a fixed seed, with normalisation statistics from noise of many strengths."""
     torch.manual_seed(0)
     network = build(name, config)
     for module in network.modules():

@@ -1,4 +1,4 @@
-"""16 callers who send what they should beside 4 who do not: not one of the 16 may notice."""
+"""16 callers with valid requests beside 4 with invalid ones: none of the 16 may be affected."""
 
 import time
 from collections import Counter
@@ -36,7 +36,7 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 
 def good_ones(server: Server, subject: Subject, stack: ExitStack) -> Iterator[Callable[[], None]]:
-    """Of the good callers, half of them over each surface, each with an answer of its own to expect."""
+    """The good callers, half of them on each surface; each expects an answer of its own."""
     for index in range(GOOD // 2):
         own = Subject(subject.repository, subject.name, index)
         yield partial(check_rest, own, stack.enter_context(callers.rest(server.ports["rest"], own)))
@@ -54,14 +54,14 @@ def check_grpc(subject: Subject, call: Callable[[], Any]) -> None:
 
 
 def hostile_ones(server: Server, subject: Subject, stack: ExitStack) -> Iterator[dict[str, Attack]]:
-    """What each of the hostile callers does, half of them over each surface."""
+    """The attacks of each hostile caller; half of the callers are on each surface."""
     for _ in range(HOSTILE // 2):
         yield attacks.rest(server.ports["rest"], subject)
         yield attacks.over_grpc(stack.enter_context(callers.channel(server.ports["grpc"])), subject)
 
 
 def report(what: str, tallies: list[Future[Tally]], fine: tuple[str, ...]) -> Row:
-    """How many ended otherwise than is fine; all ends are named beside it."""
+    """The number of requests whose outcome is not in ``fine``; the counts of all outcomes are given beside it."""
     total = sum((tally.result() for tally in tallies), Tally())
     otherwise = total.total() - sum(total[end] for end in fine)
     name = f"{GOOD} good and {HOSTILE} hostile callers, {what}"
@@ -69,26 +69,26 @@ def report(what: str, tallies: list[Future[Tally]], fine: tuple[str, ...]) -> Ro
 
 
 def ask(check: Callable[[], None], until: float) -> Tally:
-    """Ask again and again; a wrong answer is a failure like any other."""
+    """Repeat the request until ``until``; a wrong answer counts as a failure like any other."""
     tally = Tally()
     while time.perf_counter() < until:
         try:
             check()
             tally[ANSWERED] += 1
-        except Exception as error:  # whatever it is, it is what is counted here
+        except Exception as error:  # every exception is counted
             tally[f"{type(error).__name__}: {error}"[:120]] += 1
     return tally
 
 
 def attack(ways: dict[str, Attack], until: float) -> Tally:
-    """Try one way after the other."""
+    """Try one attack after the other."""
     tally = Tally()
     for name, way in cycle(ways.items()):
         if time.perf_counter() > until:
             break
         try:
             end = way()
-        except Exception as error:  # whatever it is, it is what is counted here
+        except Exception as error:  # every exception is counted
             end = type(error).__name__
         tally[end if end in (REFUSED, LEFT) else f"{name}: {end}"] += 1
     return tally

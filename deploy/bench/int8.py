@@ -1,4 +1,4 @@
-"""Static quantisation: how many times as fast int8 is as float, and what it loses on the trained networks."""
+"""Static quantisation: the speed of int8 relative to float, and the accuracy it loses on the trained networks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,12 +24,12 @@ from training.packages import find_version
 FOLDER, ZOO = Path("build/bench/int8"), Path("models/zoo")
 SUFFIX = "-int8"
 SPEED, LOSS = at_least(2.5), at_most(0.5)
-# Enough to see the ranges of random weights by: how fast it runs does not depend on them.
+# Images to calibrate random weights with: the speed does not depend on the ranges.
 CALIBRATION = 64
 
 
 class Pair(NamedTuple):
-    """A network in float and in int8, under their names in ``repository``."""
+    """A network in float and in int8, as two packages in ``repository``."""
 
     repository: Path
     name: str
@@ -49,7 +49,7 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 
 def resnet18(repository: Path) -> Pair:
-    """ResNet-18 with random weights, written as an export writes it, in float and in int8, unless it is there."""
+    """ResNet-18 with random weights, in float and in int8; unless it exists, it is written as an export writes it."""
     pair = Pair(repository, "resnet18")
     whole, small = (repository / name / "1" / FILE for name in (pair.name, pair.int8))
     if small.is_file():
@@ -65,15 +65,15 @@ def resnet18(repository: Path) -> Pair:
 
 
 def pairs(repository: Path) -> list[Pair]:
-    """Every network in ``repository`` beside which its int8 variant lies, by name."""
+    """Every network in ``repository`` that has an int8 variant, by name."""
     names = {folder.name for folder in repository.iterdir() if folder.is_dir()}
     return [Pair(repository, name) for name in sorted(names) if name + SUFFIX in names]
 
 
 def speed(what: str, pair: Pair, rounds: int, seconds: int, target: Target | None = None) -> Row:
-    """Images a second of int8 over float in bare ONNX Runtime, each run as it is fastest on the same cores.
+    """Images per second of int8 over float in bare ONNX Runtime, each run in its fastest way on the same cores.
 
-    They take turns, so that a slow moment of the machine meets both: float, int8, float, int8, ..., float.
+    They take turns, so that a slow moment of the machine affects both: float, int8, float, int8, ..., float.
     """
     whole, small = (Subject(pair.repository, name, wanted=[PROBABILITIES]) for name in (pair.name, pair.int8))
     way, small_way = (bare.best_way(subject, seconds / 4) for subject in (whole, small))
@@ -87,9 +87,9 @@ def speed(what: str, pair: Pair, rounds: int, seconds: int, target: Target | Non
 
 
 def loss(pair: Pair, data: Path | None) -> Row:
-    """Points of accuracy that int8 loses on the test split in the folder ``data``, through the serving engine.
+    """The points of accuracy that int8 loses on the test split in the folder ``data``, through the serving engine.
 
-    Without a folder, what the cards say, and the row says so.
+    Without a folder, the row has the difference of the cards, and says so.
     """
     names = (pair.name, pair.int8)
     if data:
@@ -103,5 +103,5 @@ def loss(pair: Pair, data: Path | None) -> Row:
 
 
 def card(repository: Path, name: str) -> ClassifyCard:
-    """What the newest version of ``name`` says of itself."""
+    """The card of the newest version of ``name``."""
     return read_package(repository / name / str(find_version(repository, name))).classifier

@@ -1,4 +1,4 @@
-"""LeNet-5: what the surfaces can carry, for the model itself costs next to nothing."""
+"""LeNet-5: the throughput of the surfaces, since the model itself costs almost nothing."""
 
 import statistics
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ Key = tuple[str, int]
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """Every surface at 1, 8 and 64 connections, and beside it the least its library can do."""
+    """Every surface at 1, 8 and 64 connections, beside a server that does the least its library can do."""
     subject = Subject(ZOO, "lenet5")
     loads: dict[Key, list[Load]] = {}
     for _ in range(plan.rounds):
@@ -43,7 +43,7 @@ def rows(plan: Plan) -> Iterator[Row]:
 def measures(
     subject: Subject, server: Server, two: Server, echo: Bare, empty: Bare
 ) -> dict[Key, Callable[[int], Load]]:
-    """How each is measured for so many seconds, by name and connections; what is compared stands side by side."""
+    """How each is measured for a number of seconds, by name and connections; compared ones follow each other."""
     found: dict[Key, Callable[[int], Load]] = {}
     for connections in CONNECTIONS:
         found[REST.title, connections] = partial(throughput, server, subject, REST, connections)
@@ -58,7 +58,7 @@ def measures(
 
 
 def row(key: Key, loads: list[Load], target: Target | None) -> Row:
-    """Requests a second, with the latencies beside them."""
+    """The requests per second, with the latencies beside them."""
     what, connections = key
     p50, p99 = (statistics.median(quantile) for quantile in zip(*(seen[2:] for seen in loads), strict=True))
     name = f"LeNet-5, {what}, {connections} connection{'s' * (connections > 1)}"
@@ -66,12 +66,12 @@ def row(key: Key, loads: list[Load], target: Target | None) -> Row:
 
 
 def gain(surface: Surface, ones: list[Load], twos: list[Load]) -> Row:
-    """How many times as much two workers carry, round by round."""
+    """The throughput of two workers over that of one, round by round."""
     gains = [two.per_s / one.per_s for one, two in zip(ones, twos, strict=True)]
     return median_row(f"LeNet-5, {surface.title}, {MANY} connections, two workers over one", gains, "x", at_least(1.4))
 
 
 def share(surface: Surface, loads: list[Load], of: str, others: list[Load], target: Target | None = None) -> Row:
-    """What the surface carries in percent of what the other does, round by round."""
+    """The surface's throughput in percent of the other's, round by round."""
     percents = [100 * seen.per_s / other.per_s for seen, other in zip(loads, others, strict=True)]
     return median_row(f"LeNet-5, {surface.title}, {MANY} connections, of the {of}", percents, "%", target)

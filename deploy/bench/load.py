@@ -1,4 +1,4 @@
-"""Load by generators in C, closed loop: each connection sends its next request when its last is answered."""
+"""Load from generators in C, in a closed loop: each connection sends its next request when the last is answered."""
 
 import json
 import re
@@ -16,7 +16,7 @@ _DONE = re.compile(r"requests: (\d+) total, \d+ started, \d+ done, (\d+) succeed
 
 
 class Post(NamedTuple):
-    """What is sent, over and over; on which port of this machine."""
+    """The request that is sent repeatedly, to a port of this machine."""
 
     port: int
     path: str
@@ -30,7 +30,7 @@ class Post(NamedTuple):
 
 
 class Load(NamedTuple):
-    """Requests answered, how many a second, and their latency in milliseconds."""
+    """The requests answered, in all and per second, and their latency in milliseconds."""
 
     requests: int
     per_s: float
@@ -39,10 +39,10 @@ class Load(NamedTuple):
 
 
 def wrk(post: Post, connections: int, seconds: int) -> Load:
-    """HTTP/1.1 by `wrk`, the lightest. It counts from its first request, which costs it the last it sends.
+    """HTTP/1.1 by `wrk`, the lightest generator. It does not count the requests that are open when it ends.
 
     Raises:
-        RuntimeError: an answer was not 200, or none came.
+        RuntimeError: an answer was not 200, or there was none.
     """
     with tempfile.NamedTemporaryFile() as file:
         file.write(post.body)
@@ -58,10 +58,10 @@ def wrk(post: Post, connections: int, seconds: int) -> Load:
 
 
 def h2load(post: Post, connections: int, seconds: int, protocol: str = "h2c") -> Load:
-    """HTTP/2 by `h2load`, or "http/1.1", after a second of the same that does not count.
+    """HTTP/2, or "http/1.1", by `h2load`, after an uncounted second of the same load.
 
     Raises:
-        RuntimeError: an answer was not 200, or none came.
+        RuntimeError: an answer was not 200, or there was none.
     """
     with tempfile.TemporaryDirectory() as folder:
         body, log = Path(folder, "body"), Path(folder, "log")
@@ -79,7 +79,7 @@ def h2load(post: Post, connections: int, seconds: int, protocol: str = "h2c") ->
 
 
 def grpc(port: int, method: str, message: bytes) -> Post:
-    """A gRPC call as the HTTP/2 request it is; `h2load` takes any status of it for a success."""
+    """A gRPC call as an HTTP/2 request; `h2load` counts any gRPC status as a success."""
     frame = b"\0" + len(message).to_bytes(4, "big") + message
     return Post(port, method, frame, {"content-type": "application/grpc", "te": "trailers"})
 

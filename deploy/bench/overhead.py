@@ -1,7 +1,7 @@
-"""What serving adds to a bare ``session.run``, one caller, and how long a server takes to be ready.
+"""The time that serving adds to a bare ``session.run`` for one caller, and the time until a server is ready.
 
-The surfaces take turns in small blocks, so that a slow moment of the machine hits them alike. For
-``/v1/classify`` the decode, which the answer itself states, is subtracted: it is the caller's format, not overhead.
+The surfaces take turns in small blocks, so that a slow moment of the machine affects them alike. For ``/v1/classify``
+the decode time, which the answer states, is subtracted: it depends on the caller's format and is not overhead.
 """
 
 import statistics
@@ -87,7 +87,7 @@ def timed(call: Callable[[], object]) -> Call:
 
 
 def without_decode(call: Callable[[], bytes]) -> Call:
-    """The seconds of a `/v1/classify` call, less those it says its decode took."""
+    """The seconds of a `/v1/classify` call, less the decode time in its answer."""
 
     def measured() -> float:
         began = time.perf_counter()

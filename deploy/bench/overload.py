@@ -1,7 +1,7 @@
-"""Three times what the server can do, for a minute: who is let in is served in time, the rest hears so at once.
+"""Three times the server's throughput, for a minute: accepted requests are served in time, others refused at once.
 
-An open loop: requests of ResNet-18 arrive at a constant rate, each on a connection of its own, whatever became of
-those before.
+It is an open loop: requests of ResNet-18 arrive at a constant rate, each on a connection of its own, whatever the
+outcome of those before.
 """
 
 import statistics
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """What the accepted and the refused met, what was carried, and what it took in memory."""
+    """The latency of accepted and refused requests, the throughput, and the growth of memory."""
     subject = Subject(resnet18(FOLDER), NAME)
     with Server(subject.repository, max_queue_rows=QUEUE_ROWS) as server:
         before = throughput(server, subject, SLOW_REST, CONNECTIONS, plan.slow_s).per_s
@@ -73,7 +73,7 @@ def arrivals(server: Server, post: Post, rate: float, seconds: int) -> tuple[lis
 
 
 def report(outcomes: list[Outcome], memory: list[int], peak: float) -> Iterator[Row]:
-    """The rows; ``peak`` is in requests a second. The first fifth of the time does not count: the queue is filling.
+    """The rows; ``peak`` is in requests per second. The first fifth of the time is not counted: the queue is filling.
 
     Raises:
         RuntimeError: an answer was neither a result nor a refusal.
@@ -83,7 +83,7 @@ def report(outcomes: list[Outcome], memory: list[int], peak: float) -> Iterator[
     accepted = [one.took_ms for one in outcomes if one.status == 200 and one.sent_s >= settled]
     refused = [one.took_ms for one in outcomes if one.status == 429 and one.sent_s >= settled]
     if others := {one.status for one in outcomes} - {200, 429}:
-        raise RuntimeError(f"answers of status {sorted(others)} came")
+        raise RuntimeError(f"there were answers of status {sorted(others)}; only 200 and 429 are allowed")
     carried = sum(one.status == 200 and settled <= one.sent_s + one.took_ms / 1e3 <= ended for one in outcomes)
     carried_per_s = carried / (ended - settled)
     bound_ms = QUEUE_ROWS / carried_per_s * 1e3
@@ -99,7 +99,7 @@ def report(outcomes: list[Outcome], memory: list[int], peak: float) -> Iterator[
 
 
 def growth(memory: list[int]) -> Row:
-    """How much more the last third of the time took than the first, in percent."""
+    """By how much the memory in the last third of the time exceeds that in the first, in percent."""
     third = len(memory) // 3
     first, last = (statistics.median(part) / (1 << 20) for part in (memory[:third], memory[-third:]))
     beside = {"first MiB": first, "last MiB": last}
@@ -107,7 +107,7 @@ def growth(memory: list[int]) -> Row:
 
 
 def quantiles(times: list[float]) -> tuple[float, float]:
-    """p50 and p99."""
+    """The p50 and p99 of ``times``."""
     cuts = statistics.quantiles(times, n=100)
     return cuts[49], cuts[98]
 

@@ -1,4 +1,4 @@
-"""The table as a picture: every figure as a multiple of its target, the right side of the line being the good one."""
+"""The table as a picture: every figure as a multiple of its target; a bar beyond the line meets it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def draw(path: Path, rows: Sequence[Row], conditions: str) -> None:
 
 
 def margin(row: Row) -> float:
-    """How many times as good as the target: 1 is the target itself; infinite where nothing is left to gain."""
+    """How many times as good as the target the figure is: 1 equals the target; infinite if nothing is left to gain."""
     assert row.target
     good, bad = (row.value, row.target.bound) if row.target.at_least else (row.target.bound, row.value)
     return float("inf") if bad <= 0 else good / bad

@@ -1,4 +1,4 @@
-"""The image files that are classified, and the models that do it: each a repository of that one model."""
+"""The image files to classify, and the models for it, each in a repository of its own."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -28,11 +28,11 @@ OCTAVES = 7
 
 
 class PictureFile(NamedTuple):
-    """An image ``file`` for ``model``, alone in ``repository``.
+    """An image ``file`` for ``model``, the only one in ``repository``.
 
-    ``targets`` are of requests a second over a plain app's, ``alone`` of one caller's p50 over its p50. Where it is
-    ``small``, what a request costs beside its model is what is measured; where the model is ``slow``, few requests are
-    answered in a second.
+    ``targets`` are for the requests per second relative to a plain app's, ``alone`` for one caller's p50 relative to
+    the plain app's. ``small`` means that the request's own cost is measured, not the model's; ``slow`` means that the
+    model answers only few requests per second.
     """
 
     title: str
@@ -53,7 +53,7 @@ class PictureFile(NamedTuple):
 
 
 def pictures() -> Iterator[PictureFile]:
-    """A small PNG for LeNet-5; a photograph's size for a small network, and for one of ImageNet's size."""
+    """A small PNG for LeNet-5, and a JPEG of a photograph's size for a small network and one of ImageNet's size."""
     photograph = encoded(noise(480, 640), "JPEG")
     digit = encoded(noise(28, 28)[..., 0], "PNG")
     targets = {HTTP: at_least(1.2), RAW: at_least(1.5)}
@@ -67,7 +67,7 @@ def pictures() -> Iterator[PictureFile]:
 
 
 def alone(model: str) -> Path:
-    """A repository with this model of the zoo and no other."""
+    """A repository with only this model of the zoo."""
     repository = FOLDER / model
     if not repository.exists():
         copytree(ZOO / model, repository / model)
@@ -75,7 +75,7 @@ def alone(model: str) -> Path:
 
 
 def resnet18() -> Path:
-    """A repository with a classifier of 1,000 classes, its weights random, as `lectorium export` writes it."""
+    """A repository with a classifier of 1,000 classes with random weights, as `lectorium export` writes it."""
     repository = FOLDER / RESNET18
     try:
         read_package(repository / RESNET18 / "1")
@@ -90,7 +90,7 @@ def resnet18() -> Path:
 
 
 def noise(height: int, width: int) -> Array:
-    """An image (H, W, 3) with detail of every size, as photographs have it, so that its JPEG is as long as theirs."""
+    """An image (H, W, 3) with detail of every size, like a photograph, so that its JPEG is about as large."""
     draw = np.random.default_rng(0)
     total = np.zeros((height, width, 3))
     for octave in range(OCTAVES):

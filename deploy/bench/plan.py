@@ -1,14 +1,14 @@
-"""How long each measurement takes."""
+"""The duration of each measurement."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Durations in seconds. What is compared takes turns in blocks; each round has servers of its own.
+    """Durations in seconds. Compared measurements take turns in blocks; each round starts new servers.
 
-    ``slow_s`` is the block of a model of which a batch takes a good part of a second.
-    Several servers, for where the kernel puts a server's threads is luck, and lasts as long as the server.
+    ``slow_s`` is the block for a model whose batches take a good part of a second. New servers are started because the
+    kernel's placement of a server's threads is random, and lasts as long as the server.
     """
 
     rounds: int = 3

@@ -1,4 +1,4 @@
-"""ResNet-18: how much of what ONNX Runtime can do on these cores reaches the callers."""
+"""ResNet-18: the throughput of the surfaces relative to bare ONNX Runtime's on the same cores."""
 
 import statistics
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ LOADS = [(surface, connections) for surface in (SLOW_REST, GRPC) for connections
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """Images a second over each surface in percent of a bare run's before and after it."""
+    """The images per second over each surface, in percent of bare runs before and after it."""
     subject = Subject(resnet18(FOLDER), NAME)
     way = bare.best_way(subject, plan.slow_s / 4)
     bares: list[list[float]] = []
@@ -38,7 +38,7 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 
 def share(name: str, loads: list[Load], bares: list[float]) -> Row:
-    """What is served, in percent of what the bare run does, round by round."""
+    """The images served in percent of the bare run's, round by round."""
     percents = [100 * seen.per_s / most for seen, most in zip(loads, bares, strict=True)]
     beside = {
         "images/s": statistics.median(seen.per_s for seen in loads),

@@ -1,4 +1,4 @@
-"""Child processes that serve: Lectorium itself, and the bare servers beside it."""
+"""Child processes that serve: Lectorium itself, and the bare servers to compare it with."""
 
 import os
 import re
@@ -25,7 +25,7 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 class Child:
-    """A process that is up while entered.
+    """A child process that runs while the context is entered.
 
     Raises:
         RuntimeError: it ended by itself, or is not up within a minute.
@@ -33,7 +33,7 @@ class Child:
 
     def __init__(self, command: Sequence[str], settings: Mapping[str, object]) -> None:
         self._command = command
-        # What a bench sets for its own client is not for the server.
+        # The bench's settings for its own gRPC client must not reach the server.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
         self._environment = inherited | {name: str(value) for name, value in settings.items()}
         self.ready_s = 0.0
@@ -61,7 +61,7 @@ class Child:
             self._kill()
 
     def _kill(self) -> None:
-        """End what is left of it, the processes that it started included."""
+        """Kill what is left of it, including the processes that it started."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -78,14 +78,14 @@ class OnePort(Child):
         super().__init__(command, settings)
 
     def answers(self) -> bool:
-        """Whether the port takes connections."""
+        """Whether the port accepts connections."""
         with suppress(OSError), socket.create_connection((HOST, self.port), 1):
             return True
         return False
 
 
 class Bare(OnePort):
-    """A module of this package that serves one port, its first argument."""
+    """A module of this package that serves the port in its first argument."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         port = free_port()
@@ -105,13 +105,13 @@ class Server(Child):
         )
 
     def answers(self) -> bool:
-        """Whether it says that it is ready."""
+        """Whether it reports that it is ready."""
         with suppress(OSError):
             return self._get("rest", "/v2/health/ready") is not None
         return False
 
     def outcomes(self, model: str, surface: str) -> Counter[str]:
-        """How many requests ended with each code, by the server's own count."""
+        """The number of requests that ended with each code, by the server's own count."""
         counts: Counter[str] = Counter()
         for labels, count in _COUNT.findall(self._get("metrics", "/metrics")):
             found = dict(_LABEL.findall(labels))
@@ -120,7 +120,7 @@ class Server(Child):
         return counts
 
     def memory(self) -> int:
-        """Resident bytes."""
+        """The resident memory in bytes."""
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * resource.getpagesize()
 
@@ -131,7 +131,7 @@ class Server(Child):
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

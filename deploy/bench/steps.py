@@ -1,4 +1,4 @@
-"""Step loops: what sharing every step buys, who waits for whom, and how soon a newcomer begins.
+"""Step loops: the gain of sharing every step, its effect on other models, and how soon a new request begins.
 
 Measured at the engine, without a surface: 16 callers ask for captions of random lengths, one after another.
 """
@@ -32,7 +32,7 @@ PIXELS = np.zeros((1, 28, 28), "u1")
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """Throughput against the two other ways to serve a loop; then latency, of newcomers and of others."""
+    """The throughput against two other ways to serve a loop; then the latency of new requests and of another model."""
     repository()
     figures: dict[str, list[float]] = {"alone": [], "wait": [], "shared": [], "newcomer": [], "beside": [], "step": []}
     for _ in range(plan.rounds):
@@ -53,7 +53,7 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 
 def repository() -> Path:
-    """The decoder and LeNet-5."""
+    """The repository with the decoder and LeNet-5."""
     decoder(REPOSITORY)
     if not (REPOSITORY / "lenet5").exists():
         copytree(ZOO / "lenet5", REPOSITORY / "lenet5")
@@ -90,7 +90,7 @@ def _times(what: str, shared: list[float], other: list[float], target: float) ->
 
 
 async def _steps_per_s(engine: Engine, callers: int, seconds: float) -> float:
-    """The useful steps of so many callers, each with one request at a time."""
+    """The useful steps per second of ``callers``, each with one request at a time."""
     until = time.perf_counter() + seconds
     taken = await asyncio.gather(*(_caller(engine, seed, until) for seed in range(callers)))
     return sum(taken) / seconds
@@ -113,7 +113,7 @@ async def _request(engine: Engine, steps: int, until: float = float("inf")) -> i
 
 
 def _batch_then_wait(engine: Engine, seconds: float) -> float:
-    """The same slots, but filled together and not again before the longest request has ended."""
+    """Useful steps per second if all slots are filled together, and again only when the longest request has ended."""
     model = engine.repository.get(NAME)
     loop = model.program
     assert isinstance(loop, Loop)
@@ -134,7 +134,7 @@ def _batch_then_wait(engine: Engine, seconds: float) -> float:
 
 @asynccontextmanager
 async def _busy(engine: Engine) -> AsyncIterator[None]:
-    """Callers who keep every slot but one taken."""
+    """Run callers that keep all slots but one occupied."""
     callers = [asyncio.create_task(_caller(engine, seed, float("inf"))) for seed in range(CALLERS - 1)]
     try:
         yield
@@ -145,7 +145,7 @@ async def _busy(engine: Engine) -> AsyncIterator[None]:
 
 
 async def _newcomer(engine: Engine, times: int = 200) -> float:
-    """The most steps that any of so many newcomers saw run until their first emission."""
+    """The most steps that ran before the first emission of any of ``times`` new requests."""
     worst = 0
     for _ in range(times):
         before = _executed(engine)
@@ -156,7 +156,7 @@ async def _newcomer(engine: Engine, times: int = 200) -> float:
 
 
 async def _lenet_p99(engine: Engine, seconds: float) -> float:
-    """Seconds; a request every few milliseconds, so that they do not wait for each other."""
+    """The p99 in seconds of requests sent every few milliseconds, so that they do not wait for each other."""
     times: list[float] = []
     until = time.perf_counter() + seconds
     for i in count():

@@ -1,4 +1,4 @@
-"""A model under measurement: one row, the requests that carry it, the answer they must get."""
+"""A model to measure: one row of input, the requests with it, and the answer they must get."""
 
 import math
 import os
@@ -23,9 +23,9 @@ TOLERANCE = 1e-4
 
 
 class Subject:
-    """The highest version of ``name`` in ``repository``, a graph of one uint8 input; and one random row for it.
+    """The highest version of ``name`` in ``repository``, a graph with one uint8 input, and one random row for it.
 
-    ``outputs`` is what bare ONNX Runtime answers for the row: to the names in ``wanted``, all where there is none.
+    ``outputs`` is bare ONNX Runtime's answer for the row: the outputs in ``wanted``, or all if it is empty.
     """
 
     def __init__(self, repository: Path, name: str, seed: int = 0, wanted: Sequence[str] = ()) -> None:
@@ -49,12 +49,12 @@ class Subject:
 
     @cached_property
     def another(self) -> "Subject":
-        """The same model with another row, and so another answer."""
+        """The same model with another row and therefore another answer."""
         return Subject(self.repository, self.name, self._seed + 1, self._wanted)
 
     @property
     def path(self) -> str:
-        """Where REST takes the model's requests."""
+        """The REST path of the model's requests."""
         return f"/v2/models/{self.name}/infer"
 
     def rest(self) -> tuple[bytes, dict[str, str]]:
@@ -74,10 +74,10 @@ class Subject:
         return pb.ModelInferRequest(model_name=self.name, inputs=[tensor], raw_input_contents=[self.row.tobytes()])
 
     def check_rest(self, body: bytes) -> None:
-        """Check a REST answer, whose JSON part says how long each tensor behind it is.
+        """Check a REST answer, whose JSON part has the length of each binary tensor after it.
 
         Raises:
-            WrongAnswer: it is not what bare ONNX Runtime answers.
+            WrongAnswer: it differs from bare ONNX Runtime's.
         """
         length = body.index(b"}]}") + 3
         outputs = orjson.loads(body[:length])["outputs"]
@@ -89,25 +89,25 @@ class Subject:
         """Check a gRPC answer.
 
         Raises:
-            WrongAnswer: it is not what bare ONNX Runtime answers.
+            WrongAnswer: it differs from bare ONNX Runtime's.
         """
         self._check([output.name for output in answer.outputs], list(answer.raw_output_contents))
 
     def _check(self, names: list[str], raw: list[bytes]) -> None:
         if names != list(self.outputs):
-            raise WrongAnswer(f"{self.name}: outputs {names} came, {list(self.outputs)} wanted")
+            raise WrongAnswer(f"{self.name}: the outputs are {names}; expected {list(self.outputs)}")
         for (name, wanted), data in zip(self.outputs.items(), raw, strict=True):
-            came = np.frombuffer(data, wanted.dtype).reshape(wanted.shape)
-            if not np.allclose(came, wanted, atol=TOLERANCE):
-                raise WrongAnswer(f"{self.name}: output {name!r} differs by {np.abs(came - wanted).max()}")
+            found = np.frombuffer(data, wanted.dtype).reshape(wanted.shape)
+            if not np.allclose(found, wanted, atol=TOLERANCE):
+                raise WrongAnswer(f"{self.name}: output {name!r} differs by {np.abs(found - wanted).max()}")
 
 
 class WrongAnswer(Exception):
-    """A figure of a server that answers wrongly is worth nothing."""
+    """A measured server answers wrongly, so its figure is invalid."""
 
 
 def patches(seed: int, shape: list[int]) -> Array:
-    """One image (1, H, W, ...) of random patches, about 7 x 7 of them: to a trained model all noise is alike."""
+    """An image (1, H, W, ...) of about 7 x 7 random patches: a trained model gives all plain noise the same answer."""
     height, width, *colours = shape
     coarse = np.random.default_rng(seed).integers(0, 256, (1, 7, 7, *colours), dtype="u1")
     return coarse.repeat(math.ceil(height / 7), 1).repeat(math.ceil(width / 7), 2)[:, :height, :width]

@@ -1,4 +1,4 @@
-"""What was measured, beside what was wanted: a row each, as Markdown and as JSON."""
+"""The table of measurements and their targets, as Markdown and as JSON."""
 
 import json
 import statistics
@@ -12,14 +12,14 @@ HEAD = ("what", "measured", "target", "met", "beside it")
 
 @dataclass(frozen=True)
 class Target:
-    """The figure wanted, ``at_least`` or at most; ``aim`` is what would be better still."""
+    """The ``bound`` for a figure, ``at_least`` or at most; ``aim`` is a stricter goal."""
 
     bound: float
     at_least: bool
     aim: float | None = None
 
     def met(self, value: float) -> bool:
-        """Whether ``value`` is on the right side of the bound."""
+        """Whether ``value`` satisfies the bound."""
         return value >= self.bound if self.at_least else value <= self.bound
 
     def __str__(self) -> str:
@@ -28,12 +28,12 @@ class Target:
 
 
 def at_least(bound: float, aim: float | None = None) -> Target:
-    """More is better."""
+    """A target for a figure of which more is better."""
     return Target(bound, True, aim)
 
 
 def at_most(bound: float) -> Target:
-    """Less is better."""
+    """A target for a figure of which less is better."""
     return Target(bound, False)
 
 
@@ -49,18 +49,18 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Whether the target is met; None without one."""
         return self.target.met(self.value) if self.target else None
 
 
 def median_row(what: str, values: Sequence[float], unit: str, target: Target | None = None, **beside: float) -> Row:
-    """The median of several rounds; the lowest and the highest stand beside it."""
+    """The median of several rounds, with the lowest and the highest value beside it."""
     spread = {"lowest": min(values), "highest": max(values)} if len(values) > 1 else {}
     return Row(what, statistics.median(values), unit, target, {**beside, **spread})
 
 
 def figure(value: float) -> str:
-    """Three digits that count, and no more than anybody reads."""
+    """``value`` with about three significant digits; without decimals from 100 on."""
     if abs(value) >= 100 or float(value).is_integer():
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
@@ -76,14 +76,14 @@ def markdown(rows: Iterable[Row]) -> str:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """How many targets are met, and which are not."""
+    """The number of targets met, and the names of those missed."""
     wanted = [row for row in rows if row.target]
     missed = [row.what for row in wanted if not row.met]
     return "\n- missed: ".join([f"{len(wanted) - len(missed)} of {len(wanted)} targets met", *missed])
 
 
 def write_json(path: Path, conditions: Mapping[str, Any], rows: Iterable[Row]) -> None:
-    """The same in full precision, with the conditions it was measured under."""
+    """Write the rows in full precision, with the conditions of the measurement."""
     path.write_text(json.dumps({"conditions": conditions, "rows": [_plain(row) for row in rows]}, indent=1) + "\n")
 
 

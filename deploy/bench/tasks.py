@@ -1,6 +1,6 @@
-"""The task endpoints: an image file in, labels out, beside a plain app of a dozen lines and beside other servers.
+"""The task endpoints: an image file in, labels out, compared with a plain app of a dozen lines and with other servers.
 
-LitServe is measured where it is installed (the extra ``bench``). One process each, on the same cores, in turn.
+LitServe is measured if it is installed (the extra ``bench``). Each is one process, on the same cores, in turn.
 """
 
 import statistics
@@ -31,18 +31,18 @@ LITSERVE, BENTOML = "LitServe", "BentoML"
 METHOD = "/lectorium.v1.Vision/Classify"
 FIRST_BY = at_least(2)
 
-Key = tuple[str, int]  # what is measured, and over how many connections
+Key = tuple[str, int]  # what is measured, and the number of connections
 Loads = Mapping[Key, list[Load]]
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """For each picture: requests a second, as times those of what stands beside it, at 1, 8 and 64 connections."""
+    """For each picture: the requests per second relative to each rival's, at 1, 8 and 64 connections."""
     for picture in pictures():
         loads: dict[Key, list[Load]] = {}
         for _ in range(plan.rounds):
             with ExitStack() as stack:
                 for key, measure in measures(picture, stack).items():
-                    # What a slow model was asked last keeps some servers busy for seconds after nobody waits for it.
+                    # With a slow model, the last requests keep some servers busy for seconds after the load has ended.
                     if plan.warm_s and not picture.slow:
                         measure(plan.warm_s)
                     loads.setdefault(key, []).append(measure(plan.slow_s if picture.slow else plan.block_s))
@@ -50,7 +50,7 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 
 def compared(picture: PictureFile, loads: Loads) -> Iterator[Row]:
-    """Ours over theirs, round by round."""
+    """The rows of our figures over theirs, round by round."""
     for connections in CONNECTIONS:
         targets = picture.targets if connections > 1 else {}
         for ours in (HTTP, RAW, GRPC) if picture.small else (HTTP, GRPC):
@@ -68,7 +68,7 @@ def compared(picture: PictureFile, loads: Loads) -> Iterator[Row]:
 def times(
     picture: PictureFile, loads: Loads, ours: str, theirs: str, connections: int, target: Target | None = None
 ) -> Row:
-    """How many times as many requests a second."""
+    """Our requests per second over theirs."""
     pairs = list(zip(loads[ours, connections], loads[theirs, connections], strict=True))
     what = f"{picture.title}, {ours}, {connections} connection{'s' * (connections > 1)}, over the {theirs}"
     beside = {
@@ -81,7 +81,7 @@ def times(
 
 
 def measures(picture: PictureFile, stack: ExitStack) -> dict[Key, Callable[[int], Load]]:
-    """How each is measured for so many seconds; what is compared stands side by side. ``stack`` ends the servers."""
+    """How each is measured for a number of seconds; compared ones follow each other. ``stack`` ends the servers."""
     start = stack.enter_context
     server = start(Server(picture.repository, default_models=f"classify={picture.model}"))
     others = {name: start(make(picture.package)) for name, make in rivals().items()}
@@ -127,40 +127,40 @@ def served(server: Server, picture: PictureFile, what: str, connections: int, se
 
 
 def generate(picture: PictureFile, post: Post, connections: int, seconds: int) -> Load:
-    """Load over HTTP; of slow requests, those that wrk does not count, the first and the last, are a share of all."""
+    """Load over HTTP; slow requests are too few for wrk, which does not count those that are open when it ends."""
     if picture.slow:
         return load.h2load(post, connections, seconds, "http/1.1")
     return load.wrk(post, connections, seconds)
 
 
 def form(port: int, picture: PictureFile) -> Post:
-    """The image file as a form's."""
+    """The image file in a multipart form."""
     head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\nContent-Type: %b\r\n\r\n'
     body = head % picture.media_type.encode() + picture.file + b"\r\n--b--\r\n"
     return Post(port, "/v1/classify", body, {"Content-Type": "multipart/form-data; boundary=b"})
 
 
 def check_agreement(picture: PictureFile, ports: list[int]) -> None:
-    """See that whatever answers on these ports finds the same class the most probable.
+    """Check that the servers on these ports agree on the most probable class.
 
     Raises:
-        WrongAnswer: it does not.
+        WrongAnswer: they do not.
     """
     found = [top_label(form(port, picture)) for port in ports]
     if len(set(found)) > 1:
-        raise WrongAnswer(f"{picture.title}: the most probable classes are {found}; they are to be one")
+        raise WrongAnswer(f"{picture.title}: the most probable classes are {found}; they must be the same")
 
 
 def top_label(post: Post) -> int:
     """The index of the most probable class."""
     with connection(post.port, post.path, post.body, post.headers) as ask:
         answer = orjson.loads(ask())
-    # BentoML answers a batchable method's single request by a list.
+    # BentoML answers a single request of a batchable method with a list.
     index: int = (answer[0] if isinstance(answer, list) else answer)["labels"][0]["index"]
     return index
 
 
 def rivals() -> dict[str, Callable[[Path], OnePort]]:
-    """What serves a package beside us, by name: those that are installed."""
+    """The other servers of a package, by name: those that are installed."""
     found: dict[str, Callable[[Path], OnePort]] = {PLAIN: partial(process.module, "plain"), BENTOML: process.bentoml}
     return found | ({LITSERVE: partial(process.module, "litserve_api")} if find_spec("litserve") else {})

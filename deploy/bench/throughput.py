@@ -1,4 +1,4 @@
-"""Requests a second of one model on one surface: load whose answers are known to be right."""
+"""Requests per second of one model on one surface, with the answers checked."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from deploy.bench.witness import witness
 
 
 class Surface(NamedTuple):
-    """Its names, for the reader and in the metrics, the name of its port, its requests and what generates them."""
+    """A surface: its title, its name in the metrics, the name of its port, its requests and their generator."""
 
     title: str
     name: str
@@ -34,13 +34,13 @@ def grpc_post(port: int, subject: Subject) -> Post:
 
 
 REST = Surface("REST binary", "oip_rest", "rest", rest_post, load.wrk)
-# For requests so slow that those wrk does not count, the first and the last, are a share of all.
+# For requests so slow that those wrk does not count, which are open when it ends, are a notable share.
 SLOW_REST = REST._replace(generate=partial(load.h2load, protocol="http/1.1"))
 GRPC = Surface("gRPC raw", "oip_grpc", "grpc", grpc_post, load.h2load)
 
 
 def throughput(server: Server, subject: Subject, surface: Surface, connections: int, seconds: int) -> Load:
-    """Load from so many connections, one request in flight on each; a witness with another row beside it.
+    """Load from ``connections``, one request in flight on each, while a witness sends another row.
 
     Raises:
         WrongAnswer: the witness got a wrong answer, or the server itself counts other outcomes than OK.
@@ -56,11 +56,11 @@ def throughput(server: Server, subject: Subject, surface: Surface, connections: 
 
 
 def check(outcomes: Counter[str], answered: int) -> None:
-    """The server answered that many with OK, or more; it counts as cancelled what a generator's end cut off.
+    """Check that the server counts at least ``answered`` requests as OK, and others only as cancelled by the end.
 
     Raises:
-        WrongAnswer: the server's count says otherwise.
+        WrongAnswer: the server's count differs.
     """
     others = {code: count for code, count in outcomes.items() if count and code not in ("OK", "CANCELLED")}
     if others or outcomes["OK"] < answered:
-        raise WrongAnswer(f"{answered} answers came; the server counts {dict(outcomes)}")
+        raise WrongAnswer(f"there were {answered} answers; the server counts {dict(outcomes)}")

@@ -1,4 +1,4 @@
-"""A caller beside the load generators, which look at no answer: it checks every one of its own."""
+"""A caller beside the load generators, which do not check answers: it checks all of its own."""
 
 import threading
 import time
@@ -11,18 +11,18 @@ from deploy.bench.server import Server
 from deploy.bench.subject import Subject, WrongAnswer
 
 PAUSE_S = 0.1
-# Times as long as an answer takes is the pause after it, so that what a slow model does for it does not count.
+# The pause is this many times as long as an answer took, so that the witness costs a slow model almost nothing.
 SELDOM = 20
 
 
 class Witness:
-    """Asks again and again while entered; on the way out, at least one answer came and all were right.
+    """Repeats a request while entered; on exit, checks that there was an answer and that all were right.
 
-    ``ask`` says whether it was answered, and raises where the answer was wrong.
+    ``ask`` returns whether it was answered, and raises if the answer was wrong.
 
     Raises:
         Exception: what ``ask`` raised.
-        WrongAnswer: nothing was answered.
+        WrongAnswer: there was no answer.
     """
 
     def __init__(self, ask: Callable[[], bool]) -> None:
@@ -44,7 +44,7 @@ class Witness:
         if self._error:
             raise self._error
         if not self.answers:
-            raise WrongAnswer("the witness was not answered once")
+            raise WrongAnswer("the witness got no answer")
 
     def _watch(self) -> None:
         try:
@@ -53,13 +53,13 @@ class Witness:
                 began = time.perf_counter()
                 self.answers += self._ask()
                 pause = max(PAUSE_S, SELDOM * (time.perf_counter() - began))
-        except Exception as error:  # raised again where it is looked for
+        except Exception as error:  # raised again on exit
             self._error = error
 
 
 @contextmanager
 def witness(server: Server, subject: Subject, surface: str) -> Iterator[Witness]:
-    """One for ``surface``; a refusal by a full queue is no answer, and not wrong."""
+    """A witness for ``surface``; a refusal because of a full queue counts neither as an answer nor as wrong."""
     with ExitStack() as stack:
         if surface == "oip_grpc":
             infer = stack.enter_context(callers.grpc_raw(server.ports["grpc"], subject))
@@ -71,7 +71,7 @@ def witness(server: Server, subject: Subject, surface: str) -> Iterator[Witness]
 
 
 def checked(check: Callable[[], None]) -> bool:
-    """Whether there was an answer to check; False where the queue was full."""
+    """Whether there was an answer to check; False if the queue was full."""
     try:
         check()
     except callers.Refused as error:

@@ -8,12 +8,12 @@ TIMEOUT_S = 2
 
 
 def main() -> int:
-    """Ask the readiness page of the tensor-level REST port: it knows the models, the lanes and the drain."""
+    """Request the readiness of the REST port of the Open Inference Protocol: it covers models, lanes and drain."""
     port = os.environ.get("LECTORIUM_REST_PORT", "8000")
-    if not port.isdecimal():  # a link to a Kubernetes service of that name, as tcp://10.0.0.1:8000
+    if not port.isdecimal():  # set by Kubernetes for a service of that name, such as tcp://10.0.0.1:8000
         port = "8000"
     try:
-        # An empty ProxyHandler: a proxy named in the environment must not see requests to ourselves.
+        # An empty ProxyHandler: requests to this container must not go through a proxy from the environment.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         opener.open(f"http://127.0.0.1:{port}/v2/health/ready", timeout=TIMEOUT_S).close()
     except OSError as error:

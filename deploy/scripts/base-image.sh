@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the base image to build from: BASE_IMAGE if set, else the official Python image, else, where no registry
-# can be reached, an image of the same Debian release and Python, made from Debian's packages.
+# Prints the base image to build from: BASE_IMAGE if set, else the official Python image, else, if no registry can be
+# reached, an image of the same Debian release and Python, made from Debian's packages.
 set -euo pipefail
 # shellcheck source=deploy/scripts/engine.sh
 source "$(dirname "$0")/engine.sh"
@@ -17,12 +17,12 @@ if "$ENGINE" image inspect "$official" >/dev/null 2>&1 || timeout 300 "$ENGINE" 
   exit
 fi
 if ! "$ENGINE" image inspect "$bootstrapped" >/dev/null 2>&1; then
-  echo "no registry answers: bootstrapping $bootstrapped from Debian's packages" >&2
+  echo "no registry can be reached: building $bootstrapped from Debian's packages" >&2
   "$(dirname "$0")/install-tools.sh" mmdebstrap >&2
   folder=$(mktemp -d)
   trap 'rm -rf "$folder"' EXIT
-  # The official image has `python` and `pip` in /usr/local/bin. The host's certificates come along: what stands
-  # between this machine and a registry of packages stands between a build and that registry too.
+  # The official image has `python` and `pip` in /usr/local/bin. The host's certificates are copied, because a proxy
+  # between this machine and a package registry is also between a build and that registry.
   # shellcheck disable=SC2016  # $1 is the hook's: the folder of the new root
   mmdebstrap --quiet --variant=minbase --include=ca-certificates,python3,python3-pip,python3-venv \
     --customize-hook='ln -s /usr/bin/python3 "$1/usr/local/bin/python"' \

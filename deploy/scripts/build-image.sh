@@ -8,7 +8,7 @@ source deploy/scripts/engine.sh
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 revision=$(git describe --always --dirty --abbrev=40 2>/dev/null || echo unknown)
 options=()
-# Podman's own format has no HEALTHCHECK; docker's has, and knows no other.
+# Podman's own format has no HEALTHCHECK; docker has only the docker format, and no option for it.
 [[ $ENGINE == podman ]] && options+=(--format docker)
 
 base=$(deploy/scripts/base-image.sh)

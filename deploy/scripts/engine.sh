@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced: sets ENGINE, the container engine to drive (podman, or docker where only that is there).
+# To be sourced: sets ENGINE, the container engine to use (podman, or docker if only that is installed).
 here=$(dirname "${BASH_SOURCE[0]}")
 
 if [[ -z ${ENGINE:-} ]]; then
@@ -8,8 +8,8 @@ if [[ -z ${ENGINE:-} ]]; then
 fi
 [[ $ENGINE != podman ]] || "$here/install-tools.sh" podman
 
-# Podman asks for a million open files and for systemd's cgroups; where a machine (a container, a small VM)
-# allows neither, every run fails. There, and only there, ask for less.
+# Podman asks for a million open files and for systemd's cgroups; on a machine that allows neither (a container, a small
+# VM), every run fails. Only there, ask for less.
 if [[ $ENGINE == podman && -z ${CONTAINERS_CONF:-} && ($(ulimit -Hn) != unlimited && $(ulimit -Hn) -lt 1048576) ]]; then
   CONTAINERS_CONF=$(realpath "$here/containers.conf")
   export CONTAINERS_CONF

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs, on Debian, what the given commands need and is missing: podman, promtool, wrk ...; a library by its file name.
+# Installs, on Debian, the packages of missing commands (podman, promtool, wrk ...) and libraries (by their file names).
 # usage: install-tools.sh COMMAND|LIBRARY...
 set -euo pipefail
 
-# What podman needs beside itself is only recommended by its package, hence the list.
+# podman's package only recommends the other programs that podman needs, so they are listed here.
 declare -A packages=(
   [podman]="podman buildah runc conmon netavark aardvark-dns iptables uidmap catatonit"
   [mmdebstrap]="mmdebstrap ca-certificates"
@@ -16,7 +16,7 @@ declare -A packages=(
 
 present() {
   if [[ $1 == lib*.so* ]]; then
-    # Cut short by -q, ldconfig would fail by a broken pipe.
+    # With grep -q, ldconfig would fail with a broken pipe.
     PATH=$PATH:/sbin ldconfig -p | grep -F "$1 " >/dev/null
   else
     command -v "$1" >/dev/null
@@ -25,7 +25,7 @@ present() {
 
 missing=()
 for command in "$@"; do
-  # A package's binary may live in sbin, which not every PATH has.
+  # A package's binary may be in sbin, which not every PATH has.
   present "$command" || read -ra missing <<<"${missing[*]} ${packages[$command]}"
 done
 [[ ${#missing[@]} -eq 0 ]] && exit 0

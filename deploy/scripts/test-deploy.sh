@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 venv=$(realpath "$1")
 shift
-# The tests speak podman's dialect, and podman-compose comes from the same registry as the other tools.
+# The tests use podman's options, and podman-compose comes from the same registry as the other tools.
 export ENGINE=podman
 # shellcheck source=deploy/scripts/engine.sh
 source deploy/scripts/engine.sh

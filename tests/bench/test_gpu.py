@@ -50,7 +50,7 @@ def test_without_cuda_it_stops_with_one_sentence_and_exit_code_2(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1
-    assert said.err.startswith("bench-gpu needs a CUDA device that works, and there is none here: onnxruntime")
+    assert said.err.startswith("bench-gpu needs a working CUDA device; there is none: onnxruntime")
 
 
 def test_a_section_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

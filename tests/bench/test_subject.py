@@ -49,5 +49,5 @@ def test_the_answer_to_another_row_does_not_pass(subject: Subject) -> None:
 def test_an_answer_with_other_outputs_does_not_pass(subject: Subject) -> None:
     with pytest.raises(WrongAnswer, match="logits"):
         subject.check_rest(rest_answer(subject, name="logits"))
-    with pytest.raises(WrongAnswer, match=r"\[\] came"):
+    with pytest.raises(WrongAnswer, match=r"outputs are \[\]"):
         subject.check_grpc(pb.ModelInferResponse())

@@ -17,5 +17,5 @@ def test_the_server_may_count_more_and_what_was_cut_off() -> None:
     ids=["too few", "none", "errors among them", "all cut off"],
 )
 def test_answers_the_server_does_not_count_as_right_are_no_throughput(outcomes: Counter[str]) -> None:
-    with pytest.raises(WrongAnswer, match="1000 answers came"):
+    with pytest.raises(WrongAnswer, match="there were 1000 answers"):
         check(outcomes, 1_000)

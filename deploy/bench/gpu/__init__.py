@@ -1,1 +1,1 @@
-"""What a CUDA device gives, measured on it: ``make bench-gpu``. No figure of it exists where none is at hand."""
+"""The benchmark on a CUDA device: ``make bench-gpu``. It needs a device; without one there are no figures."""

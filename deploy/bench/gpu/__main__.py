@@ -1,6 +1,6 @@
 """``python -m deploy.bench.gpu [--quick] [SECTION...]``: measure on CUDA device 0, print the table and write it.
 
-What is written is build/bench/gpu.json. Without a device that works, one sentence and exit code 2.
+It writes build/bench/gpu.json. Without a working device, it prints one sentence and exits with code 2.
 """
 
 import sys
@@ -28,17 +28,17 @@ SECTIONS: dict[str, Callable[[Plan, Device], Iterator[Row]]] = {
 
 
 def main() -> None:
-    """Measure the sections asked for, all where none is."""
+    """Measure the given sections, or all without one."""
     sections, plan = read_arguments("deploy.bench.gpu", "Measure on a CUDA device.", SECTIONS)
     device = cuda(Config())
     if reason := why_not(device):
-        print(f"bench-gpu needs a CUDA device that works, and there is none here: {reason}", file=sys.stderr)
+        print(f"bench-gpu needs a working CUDA device; there is none: {reason}", file=sys.stderr)
         sys.exit(NO_DEVICE)
     measure(sections, plan, device)
 
 
 def measure(sections: list[str], plan: Plan, device: Device) -> None:
-    """Measure, print and write; what a section measured before it failed is reported too."""
+    """Measure, print and write; if a section fails, what it measured before is reported too."""
     conditions = Conditions()
     gpus = [reading._asdict() for reading in readings(device)]
     rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""A caption decoder that attends, with random weights, as a package: what a step reads is larger than what it writes.
+"""A caption decoder with attention and random weights, as a package: a step reads more than it writes.
 
 Xu et al. 2015, "Show, Attend and Tell": 196 places of 512 features, an LSTM of 512, 10,000 words; greedy.
 """
@@ -29,7 +29,7 @@ class Step(nn.Module):
         self.words = nn.Linear(WIDTH, WORDS)
 
     def forward(self, token: Tensor, hidden: Tensor, cell: Tensor, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One word further."""
+        """The next token, hidden and cell."""
         scores = (features * self.query(hidden)[:, None]).sum(2) / WIDTH**0.5  # (B, 196, 512) -> (B, 196)
         context = (features * scores.softmax(1)[:, :, None]).sum(1)  # (B, 196, 512) -> (B, 512)
         hidden, cell = self.cell(torch.cat([self.embedding(token), context], 1), (hidden, cell))
@@ -37,12 +37,12 @@ class Step(nn.Module):
 
 
 def attention(repository: Path) -> Path:
-    """The folder of the package in ``repository``, written unless it is there and sound."""
+    """The folder of the package in ``repository``, which is written unless it exists and is valid."""
     return written(repository / NAME / "1", _write_onnx, _card)
 
 
 def _card(folder: Path) -> TensorCard:
-    """The plain decoder's, with features that a request brings once."""
+    """The plain decoder's card, with features that each request brings."""
     plain = decoder.card(folder)
     assert plain.loop is not None
     step, features = plain.loop.step, TensorSpec(name="features", datatype="FP32", shape=(-1, PLACES, WIDTH))

@@ -1,4 +1,4 @@
-"""ONNX Runtime with nothing around it, on the device that is measured; and a graph in float16."""
+"""Bare ONNX Runtime on the measured device, and graphs in float16."""
 
 import statistics
 import time
@@ -17,29 +17,29 @@ def session(path: Path, device: Device) -> Any:
     """A session of the graph on the device.
 
     Raises:
-        RuntimeError: the library took another provider.
+        RuntimeError: ONNX Runtime chose other providers.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     made = ort.InferenceSession(str(path), options, providers=device.providers, enable_fallback=0)
     if device.provider not in made.get_providers():
-        raise RuntimeError(f"{path}: {device} is wanted, ONNX Runtime took {made.get_providers()}")
+        raise RuntimeError(f"{path}: ONNX Runtime chose {made.get_providers()}; expected {device}")
     return made
 
 
 def write_float16(path: Path, to: Path) -> None:
-    """The graph with weights and arithmetic in float16; what goes in and comes out is as it was."""
+    """Write the graph with weights and arithmetic in float16; inputs and outputs keep their types."""
     onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), to)
 
 
 def is_quantised(path: Path) -> bool:
-    """Whether the graph computes in int8: then float16 says nothing of it but where its scales round."""
+    """Whether the graph computes in int8, so that float16 would only round its scales."""
     return any(node.op_type == "DequantizeLinear" for node in onnx.load(path).graph.node)
 
 
 def per_s(run: Callable[[], object], seconds: float) -> float:
-    """How often a second it runs, after three times that do not count."""
+    """The number of runs per second, after three uncounted ones."""
     for _ in range(3):
         run()
     began, count = time.perf_counter(), 0
@@ -50,7 +50,7 @@ def per_s(run: Callable[[], object], seconds: float) -> float:
 
 
 def p50_ms(run: Callable[[], object], calls: int) -> float:
-    """The median time of a run, after three that do not count."""
+    """The median time of a run in milliseconds, after three uncounted ones."""
     for _ in range(3):
         run()
     times = []

@@ -1,4 +1,4 @@
-"""The GPU's memory: what a model takes under each way of growing, and that a limit set is a limit kept."""
+"""The GPU's memory: how much a model takes with each way to grow the arena, and whether a limit is kept."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +17,13 @@ from service.engine.session import Session
 from service.package import Graph, read_package
 
 MIB = 1 << 20
-# ResNet-50 has 51 MB of float16 weights: it cannot live in this, and that is to be said, not to be ignored.
+# ResNet-50 has 51 MB of float16 weights, which do not fit: the session must fail, not ignore the limit.
 TOO_LITTLE = 32 * MIB
 ENOUGH = 4 << 30
 
 
 def rows(_plan: Plan, device: Device, repository: Path = FOLDER) -> Iterator[Row]:
-    """Bytes in use, by NVML, before and after all batch sizes were run; then the same in too little memory."""
+    """The bytes that running all batch sizes adds, by NVML; then whether the same fails with too little memory."""
     [before] = readings(device)
     yield Row("GPU power", before.power_w or 0, "W", None, {"utilisation %": 100 * before.utilisation})
     folder = resnet50(repository)
@@ -50,7 +50,7 @@ def _warm(folder: Path, device: Device) -> Session:
 def _refused(folder: Path, device: Device) -> bool:
     try:
         _warm(folder, cuda(Config(gpus=(device.number,), gpu_memory_limit=TOO_LITTLE)))
-    except Exception as error:  # the library's own exception classes share no narrower base
+    except Exception as error:  # the library's exception classes have no narrower common base
         print(f"refused: {error}")
         return True
     return False

@@ -1,4 +1,4 @@
-"""CUDA graphs: a run of a fixed size recorded and replayed, against one whose kernels are launched one by one."""
+"""CUDA graphs: a recorded and replayed run of a fixed size, against one that launches its kernels one by one."""
 
 from collections.abc import Iterator
 from dataclasses import replace

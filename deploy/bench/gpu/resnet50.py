@@ -12,7 +12,7 @@ NAME = "resnet50"
 
 
 def resnet50(repository: Path, config: Mapping[str, Any] | None = None) -> Path:
-    """The folder of the package in ``repository``, written unless it is there and sound."""
+    """The folder of the package in ``repository``, which is written unless it exists and is valid."""
     return written(repository / NAME / "1", partial(_write_onnx, config), card)
 
 

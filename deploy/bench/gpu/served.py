@@ -1,4 +1,4 @@
-"""ResNet-50 in float16 over gRPC, against the bare session at the same batch: what serving leaves of the device."""
+"""ResNet-50 in float16 over gRPC, relative to the bare session at the same batch size."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -21,11 +21,11 @@ from service.package import read_package
 
 FOLDER = Path("build/bench/gpu-zoo")
 BATCH, CONNECTIONS = 32, 4
-TOLERANCE = 0.05  # of the largest logit
+TOLERANCE = 0.05  # as a share of the largest logit
 
 
 def rows(plan: Plan, device: Device, repository: Path = FOLDER, batch: int = BATCH) -> Iterator[Row]:
-    """Images a second of requests of a whole batch each, in percent of a bare run's before and after."""
+    """The images per second of requests of a whole batch each, in percent of bare runs before and after."""
     folder = resnet50(repository)
     shape = read_package(folder).card.program.inputs[0].shape[1:]
     images = np.random.default_rng(0).integers(0, 256, (batch, *shape), dtype="u1")
@@ -57,7 +57,7 @@ def _request(images: Array) -> pb.ModelInferRequest:
 
 
 def _check(server: Server, images: Array, wanted: Array) -> None:
-    """The server gives the bare session's answer.
+    """Check that the server gives the bare session's answer.
 
     Raises:
         WrongAnswer: it does not.
@@ -67,4 +67,4 @@ def _check(server: Server, images: Array, wanted: Array) -> None:
     found = np.frombuffer(answer.raw_output_contents[0], "<f4").reshape(wanted.shape)
     difference = np.abs(found - wanted).max() / np.abs(wanted).max()
     if not difference <= TOLERANCE:
-        raise WrongAnswer(f"logits differ by {difference:.3g} of the largest, at most {TOLERANCE} is wanted")
+        raise WrongAnswer(f"logits differ by {difference:.3g} of the largest; at most {TOLERANCE} is allowed")

@@ -1,4 +1,4 @@
-"""Step loops with the state kept on the device, against the same steps with everything copied there and back."""
+"""Step loops with the state kept on the device, against the same steps with all tensors copied to it and back."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ STEPS = 1_000_000
 
 @dataclass(eq=False)
 class Guest:
-    """A request that takes all the slots, and steps for as long as it is asked to."""
+    """A request that occupies all slots, for as many steps as are run."""
 
     inputs: Tensors
     rows: int
@@ -41,7 +41,7 @@ class Guest:
 
 
 def rows(plan: Plan, device: Device, repository: Path = FOLDER) -> Iterator[Row]:
-    """How many times as many steps a second, for a decoder with a large constant input and for one without."""
+    """The gain in steps per second, for a decoder with a large constant input and for one without."""
     yield _of("attending decoder, 6.4 MB of features", attention(repository), plan, device, at_least(1.5))
     yield _of("plain decoder, 64 KB of state", decoder(repository) / "decoder" / "1", plan, device, None)
 
@@ -65,7 +65,7 @@ def _of(what: str, folder: Path, plan: Plan, device: Device, target: Any) -> Row
 
 
 class _Copied:
-    """The steps by a bare session, all inputs in and all outputs out each time."""
+    """The steps of a bare session, which copies all inputs and outputs each time."""
 
     def __init__(self, folder: Path, loop: Loop, inputs: dict[str, Any], device: Device) -> None:
         self._session = bare.session(folder / loop.step.file, device)
@@ -81,7 +81,7 @@ class _Copied:
 
 
 def _inputs(loop: Loop) -> dict[str, Any]:
-    """The first inputs of all rows: noise for features, nothing for states, a token each."""
+    """The first inputs of all rows: noise for features, zeros for states, a different token for each."""
     generator = np.random.default_rng(0)
     made: dict[str, Any] = {}
     for spec in loop.step.inputs:
@@ -92,7 +92,7 @@ def _inputs(loop: Loop) -> dict[str, Any]:
 
 
 def _same_tokens(slots: Slots, copied: _Copied) -> None:
-    """Both ways give the same words.
+    """Check that both ways give the same words.
 
     Raises:
         RuntimeError: they do not.

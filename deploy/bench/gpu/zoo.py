@@ -1,4 +1,4 @@
-"""Every package of the zoo: which provider truly runs it, and how far its answers on the device are from the CPU's."""
+"""Every package of the zoo: the provider that really runs it, and the difference of its answers from the CPU's."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +14,14 @@ from service.engine.device import CPU, Device
 from service.package import Graph, Loop, Package, read_package
 
 ZOO = Path("models/zoo")
-# float16 has 11 bits of mantissa: half a thousandth of an answer near 1 for each rounding on the way.
+# float16 has 11 bits of mantissa: each rounding may cost half a thousandth of an answer near 1.
 FLOAT16_TOLERANCE = 0.01
 
 Inputs = dict[str, Any]
 
 
 def rows(_plan: Plan, device: Device, repository: Path = ZOO) -> Iterator[Row]:
-    """For each graph the nodes on the device, and the largest difference, that of float graphs in float16 too."""
+    """For each graph, the nodes on the device and the largest difference; for float graphs, also in float16."""
     for folder in sorted(path.parent for path in repository.glob("*/*/model.json")):
         package = read_package(folder)
         for graph, prefix in _graphs(package):
@@ -62,7 +62,7 @@ def _golden(package: Package, graph: Graph, prefix: str) -> tuple[Inputs, float]
 
 
 def _difference(found: list[Any], wanted: list[Any]) -> float:
-    """The largest of all outputs, as a share of the output's largest value where that is above 1 (a map's is)."""
+    """The largest difference of all outputs, as a share of the output's largest value if that is above 1."""
     return max(
         float(np.abs(a.astype("f8") - b.astype("f8")).max() / max(1, np.abs(b).max()))
         for a, b in zip(found, wanted, strict=True)

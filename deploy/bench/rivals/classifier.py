@@ -1,4 +1,4 @@
-"""What all rivals share: one package's graph in a bare session, and its card's word on images and labels."""
+"""What all rivals share: a package's graph in a bare session, with its card's preprocessing and labels."""
 
 import io
 import os
@@ -35,11 +35,11 @@ class Classifier:
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def pixels(self, image: bytes) -> NDArray[np.uint8]:
-        """The image file as the graph takes it, (H, W) or (H, W, 3)."""
+        """The image file as the graph's input, (H, W) or (H, W, 3)."""
         return self.fitted(Image.open(io.BytesIO(image)))
 
     def fitted(self, image: Image.Image) -> NDArray[np.uint8]:
-        """The same of an image that is opened already."""
+        """The opened ``image`` as the graph's input, (H, W) or (H, W, 3)."""
         return np.asarray(image.convert(self._mode).resize(self._size))
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -48,7 +48,7 @@ class Classifier:
         return found
 
     def answer(self, probabilities: NDArray[np.float32]) -> dict[str, Any]:
-        """What is answered of one image, given its ``probabilities``, (classes,)."""
+        """The answer for one image with ``probabilities`` (classes,)."""
         best = (-probabilities).argsort()[: self._count].tolist()
         labels = [{"label": self._labels[i], "index": i, "probability": float(probabilities[i])} for i in best]
         return {"labels": labels}

@@ -15,7 +15,7 @@ MAX_BATCH, WAIT_S = 32, 0.001
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]  # its types are not exported
-    """One image a request."""
+    """Classifies one image per request."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(max_batch_size=MAX_BATCH, batch_timeout=WAIT_S, api_path="/v1/classify")
@@ -27,15 +27,15 @@ class Api(litserve.LitAPI):  # type: ignore[misc]  # its types are not exported
 
     def decode_request(self, request: Request) -> Any:
         """The image, (H, W) or (H, W, 3)."""
-        form: Any = request  # what the library reads of a request that is annotated so
+        form: Any = request  # the library passes the parsed form of a request with this annotation
         return self._classifier.pixels(form["image"].file.read())
 
     def predict(self, inputs: list[Any]) -> Any:
-        """The probabilities of each."""
+        """The probabilities of each image."""
         return self._classifier.run(np.stack(inputs))
 
     def unbatch(self, output: Any) -> list[Any]:
-        """A row each."""
+        """The rows of the output, one per request."""
         return list(output)
 
     def encode_response(self, output: Any) -> dict[str, Any]:

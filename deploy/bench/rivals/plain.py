@@ -1,4 +1,4 @@
-"""The dozen lines that anybody would write: Starlette reads the form, Pillow decodes, ONNX Runtime runs."""
+"""A plain app of a dozen lines: Starlette reads the form, Pillow decodes, ONNX Runtime runs."""
 
 import sys
 from pathlib import Path
