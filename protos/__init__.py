@@ -1,1 +1,1 @@
-"""What crosses the wire, and the stubs protoc makes of it."""
+"""The gRPC protocols, and the stubs that protoc generates from them."""

@@ -80,30 +80,30 @@ class VisionServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Classify(self, request, context):
-        """The most probable labels of one image, and what the network looked at.
+        """The most probable labels of one image, and an explanation if requested.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClassifyBatch(self, request, context):
-        """The same of several images at once, with the same options for all: one that is refused refuses them all.
+        """Classifies several images at once, with the same options for all; if one is refused, all are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClassifyStream(self, request_iterator, context):
-        """Images as they come, each answered as soon as it is done: an answer may overtake another, and `id` says whose it
-        is. One that is refused is answered with an error, and the stream goes on.
+        """A stream of images, each answered as soon as it is done: answers may come in another order, and `id` says which
+        image they are for. If one is refused, its answer is an error, and the stream continues.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Caption(self, request, context):
-        """Sentences about one image: each word of the best one when it is chosen, then the whole answer. The words of beam
-        search come at its end, when they are known.
+        """Captions of one image: each word of the best one as soon as it is chosen, then the whole answer. With beam search,
+        the words are only known, and sent, at the end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,21 +117,21 @@ class VisionServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ClassifyTextBatch(self, request, context):
-        """The same of several texts at once: one that is refused refuses them all.
+        """Classifies several texts at once; if one is refused, all are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Embed(self, request, context):
-        """The feature vector of one image: what a classifier's last linear layer scores the classes by.
+        """The feature vector of one image: the input of a classifier's last linear layer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EmbedBatch(self, request, context):
-        """The same of several images at once: one that is refused refuses them all.
+        """Embeds several images at once; if one is refused, all are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
