@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 # Clients whose libraries do not agree with ours: each list of packages becomes an environment of its own.
 CLIENTS := $(patsubst tests/clients/environments/%.txt,$(VENV)/clients/%/installed,$(wildcard tests/clients/environments/*.txt))
+# By whole files, so that what a file's tests share, such as a server, is made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
+# What takes a test long is a mark of it: tests/needs.py.
+FAST := not (server or fit or export or slow or deploy or bench)
 export ORT_DISABLE_TELEMETRY = 1
 export BENTOML_DO_NOT_TRACK = True
 
-.PHONY: serve test check clients bench bench-smoke bench-gpu gpu format lock protos image test-deploy clean
+.PHONY: serve test test-fast check clients bench bench-smoke bench-gpu gpu format lock protos image test-deploy clean
 
 serve: $(VENV)/serving  ## install what serving needs, then serve models/zoo
 	$(BIN)/lectorium serve
@@ -19,6 +23,9 @@ test: check clients  ## install everything, then lint, type-check and test
 	$(BIN)/pytest tests --ignore tests/models --ignore tests/training --ignore tests/clients
 	@# In a process of its own: tritonclient and protos/ both register the protobuf package `inference`.
 	$(BIN)/pytest tests/clients
+
+test-fast: $(VENV)/everything  ## the tests that start no server, fit no model and trace none: under two minutes
+	$(PYTEST) -m '$(FAST)' tests --ignore tests/clients
 
 clients: $(CLIENTS)
 	@deploy/scripts/install-tools.sh libb64.so.0d || echo "perf_analyzer cannot run without it: its tests are skipped"

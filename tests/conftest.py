@@ -2,20 +2,39 @@
 
 import asyncio
 import inspect
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import uvloop
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+from tests.needs import mark_by_fixtures, now_running
 from tests.packages import write_package
 
-# A busy machine is no failure: hypothesis times its examples otherwise.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+# A busy machine is no failure: hypothesis times its examples otherwise. CI searches longer than a developer waits.
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("local", _UNHURRIED, max_examples=25)
+settings.register_profile("ci", _UNHURRIED, max_examples=200, derandomize=False)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # A test that waits for an answer which never comes fails instead of hanging.
 TEST_TIMEOUT_S = 30
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before ``-m`` chooses among them."""
+    mark_by_fixtures(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    now_running(item)
+    result = yield
+    now_running(None)
+    return result
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -15,6 +15,7 @@ from types import TracebackType
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.needs import met
 from tests.packages import write_package
 
 HOST = "127.0.0.1"
@@ -36,9 +37,11 @@ def write_zoo(folder: Path) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on."""
+    """Ports nobody listens on; each of the processes that test side by side has its own to choose from."""
+    process, of = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    ports = _PORTS[int(process.removeprefix("gw")) :: int(of)]
     found: list[int] = []
-    for port in random.Random().sample(_PORTS, len(_PORTS)):
+    for port in random.Random().sample(ports, len(ports)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind((HOST, port))
             found.append(port)
@@ -47,7 +50,7 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> bool:
+def eventually(holds: Callable[[], bool], within_s: float = 30.0) -> bool:
     """Whether ``holds()`` within that time; asks again until then."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:
@@ -93,6 +96,7 @@ class Server:
 
     def launch(self) -> subprocess.Popen[bytes]:
         """The process, not yet ready."""
+        met("server")
         self.home.mkdir(parents=True, exist_ok=True)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
         environment |= {f"LECTORIUM_{key.upper()}": str(value) for key, value in self._settings.items()}
@@ -126,12 +130,12 @@ class Server:
             assert code == 0, f"SIGTERM gave exit code {code}:\n{self.log}"
         assert "Traceback" not in self.log, self.log
 
-    def stop(self, within_s: float = 40) -> int:
+    def stop(self, within_s: float = 60) -> int:
         """Send SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.wait(within_s)
 
-    def wait(self, within_s: float = 40) -> int:
+    def wait(self, within_s: float = 60) -> int:
         """The exit code; a process that outlasts ``within_s`` is killed and fails the test."""
         self._ended = True
         try:

@@ -7,12 +7,14 @@ import pytest
 from tests.bare_packages import adder, text_doubler, write_bare
 from tests.embedding_packages import write_embedding_package
 from tests.explaining_packages import write_explaining_package
+from tests.needs import needs
 from tests.serving import Server, write_zoo
 from tests.step_packages import write_captioner
 from tests.text_packages import write_text_package
 
 
 @pytest.fixture(scope="session")
+@needs("server")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     write_explaining_package(write_zoo(folder / "zoo"))
@@ -24,6 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+@needs("server")
 def every_task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """It has a model of every task."""
     folder = tmp_path_factory.mktemp("every_task")

@@ -10,6 +10,7 @@ import pytest
 
 from tests.bare_packages import text_echo, write_bare
 from tests.clients.environment import binary, run
+from tests.needs import needs
 from tests.serving import Server, write_zoo
 from tests.step_packages import write_captioner
 
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("measured")
     write_captioner(write_zoo(folder / "zoo"))

@@ -12,6 +12,7 @@ import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
 from tests.bare_packages import OFFSET, adder
+from tests.needs import needs
 from tests.packages import example, expected, write_package
 from tests.serving import Server, eventually, write_zoo
 
@@ -24,6 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def controlled(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(folder, tmp_path_factory.mktemp("home") / "home", model_control="explicit") as server:
         yield server
@@ -123,6 +125,7 @@ def test_what_is_refused_is_said(client: Client) -> None:
     assert ("tiny", "1", "READY") in client.index()
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("kind", MODULES)
 def test_with_a_control_token_it_sends_it_as_a_header(kind: str, tmp_path: Path) -> None:
     write_package(tmp_path / "zoo")

@@ -16,6 +16,8 @@ from models.layers.normalisation import NORMALISATIONS
 from tests.models.rows import images
 from training.export.onnx_file import OPSET
 
+pytestmark = pytest.mark.export
+
 
 def exported(model: nn.Module, example: torch.Tensor, path: Path) -> ort.InferenceSession:
     """``model`` written for any batch, as the export of a package writes it."""

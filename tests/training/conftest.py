@@ -1,9 +1,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import lightning.pytorch as pl
 import pytest
+import torch
 
 from service.package import Package
+from tests.needs import needs, watch
+from tests.training import exports
 from tests.training.captioning.tiny import tiny_captioner, tiny_scenes
 from tests.training.tiny import Tiny, make_folder, make_tiny, make_tiny_colour, tiny_recipe
 from training.captioning.package import write_captioner
@@ -11,6 +15,16 @@ from training.captioning.subject import from_run
 from training.classification.package import export
 from training.data import catalogue
 from training.fit import fit
+
+torch.onnx.export = exports.export_once  # type: ignore[assignment]
+watch(torch.onnx, "export", "export")
+watch(pl.Trainer, "fit", "fit")
+
+
+@pytest.fixture
+def traced_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every network is traced as often as it is exported."""
+    monkeypatch.setattr(exports, "remembers", False)
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +58,7 @@ def tiny_colour(tiny_colour_data: Tiny, monkeypatch: pytest.MonkeyPatch) -> Tiny
 
 
 @pytest.fixture(scope="session")
+@needs("fit")
 def finished_run(tiny_data: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of softmax regression on the tiny set; read it only."""
     run = tmp_path_factory.mktemp("runs") / "softmax"
@@ -54,6 +69,7 @@ def finished_run(tiny_data: Tiny, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="session")
+@needs("fit", "export")
 def package(tiny_data: Tiny, finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
     """The package of `finished_run`, alone in its repository; read it only."""
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -69,6 +85,7 @@ def scenes(tiny_data: Tiny) -> Iterator[Tiny]:
 
 
 @pytest.fixture(scope="session")
+@needs("fit")
 def captioner_run(tiny_data: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of an LSTM with attention; read it only."""
     run = tmp_path_factory.mktemp("runs") / "scenes"
@@ -78,6 +95,7 @@ def captioner_run(tiny_data: Tiny, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
+@needs("fit", "export")
 def captioner_package(tiny_data: Tiny, captioner_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
     """Its package, alone in its repository; read it only."""
     with tiny_scenes(tiny_data):

@@ -15,6 +15,8 @@ from training.commands.export import export
 from training.commands.train import train
 from training.craft.transfer import Transfer
 
+pytestmark = pytest.mark.fit
+
 ROOT = Path(__file__).parents[2]
 ZOO = ROOT / "models" / "zoo"
 SMALL = ("epochs=3", "batch_size=32", "validation=40", "optimiser.learning_rate=0.01", "gate.accuracy=0.5", "ema=0")
@@ -32,6 +34,7 @@ def changes(*values: str) -> list[str]:
     return [word for value in values for word in ("--set", value)]
 
 
+@pytest.mark.export
 def test_from_recipe_to_measured_package(at_hand: Path) -> None:
     cli = CliRunner()
     trained = cli.invoke(train, ["mlp", *changes(*SMALL)], catch_exceptions=False)
@@ -95,6 +98,7 @@ def test_training_goes_on_from_a_file_of_weights(at_hand: Path, finished_run: Pa
     assert read_checkpoint(at_hand / "runs" / "softmax").recipe.transfer == Transfer(weights="weights.pth")
 
 
+@pytest.mark.export
 def test_training_starts_from_a_package_that_the_card_of_the_new_one_names(at_hand: Path) -> None:
     lenet = ZOO / "lenet5" / "1"
     command = ["lenet5", "--weights", str(lenet), *changes(*SMALL, "epochs=1", "augmentation={}", "schedule={}")]

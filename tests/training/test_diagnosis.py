@@ -142,6 +142,7 @@ def test_a_real_run_is_under_fitted_half_way_and_well_fitted_at_its_end() -> Non
     assert names(real(), "augmentation") == ["good fit"]
 
 
+@pytest.mark.fit
 def test_a_network_that_learns_a_few_digits_by_heart_is_found_out(tiny: Tiny, tmp_path: Path) -> None:
     changes = ("epochs=40", "examples=40", "optimiser.learning_rate=0.01", "augmentation={}", "schedule.name=constant")
     done = fit(tiny_recipe(*changes, model="mlp"), tmp_path, tiny.folder)

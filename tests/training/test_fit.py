@@ -18,6 +18,8 @@ from training.fit import TENSORBOARD, fit
 from training.history import Row
 from training.task import fresh_model
 
+pytestmark = pytest.mark.fit
+
 RUN = {FILE, BEST, "history.csv", "curve.png", "sanity.json", TENSORBOARD}
 EVERYTHING = ("augmentation.shift=1", "augmentation.elastic=0.3", "ema=0.9", "schedule.name=cosine")
 IMPATIENT = ("early_stopping.patience=2", "early_stopping.metric=validation_accuracy", "early_stopping.min_delta=0.5")

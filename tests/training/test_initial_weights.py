@@ -212,6 +212,7 @@ def test_in_training_too_a_network_answers_about_as_its_package(tiny: Tiny) -> N
     assert agree > 0.75 > without
 
 
+@pytest.mark.fit
 def test_a_run_that_was_killed_still_knows_the_package_it_began_with(tiny: Tiny, tmp_path: Path) -> None:
     folder = copied("softmax", tmp_path)
     recipe = tiny_recipe(f"transfer.weights={folder}", "transfer.fresh=[]", "epochs=2")

@@ -94,6 +94,7 @@ def test_nothing_of_the_run_is_touched(tiny: Tiny, model: str) -> None:
     assert all(module.training for module in classifier.model.modules())
 
 
+@pytest.mark.fit
 def test_a_run_ends_with_the_same_bytes_with_and_without_checks(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_run_ends_with_the_same_bytes_with_and_without_checks(
         assert str(one[part]) == str(other[part])
 
 
+@pytest.mark.fit
 def test_a_failed_check_is_told_and_written_and_the_run_goes_on(tiny: Tiny, tmp_path: Path) -> None:
     lines: list[str] = []
     recipe = tiny_recipe("epochs=1", "config.initialisation=torch", "model=vgg7-28", "config.normalisation=none")
@@ -116,6 +118,7 @@ def test_a_failed_check_is_told_and_written_and_the_run_goes_on(tiny: Tiny, tmp_
     assert [each["passed"] for each in written][-1] is False
 
 
+@pytest.mark.fit
 def test_to_be_strict_is_to_stop_before_the_first_step(tiny: Tiny, tmp_path: Path) -> None:
     recipe = tiny_recipe("model=vgg7-28", "config.normalisation=none", "config.activation=sigmoid")
     with pytest.raises(SanityError, match=r"their loss is .*, it should be below 0\.230"):

@@ -15,6 +15,8 @@ from training.commands.folds import folds
 from training.commands.train import train
 from training.commands.tune import tune
 
+pytestmark = pytest.mark.fit
+
 SMALL = (
     "epochs=1",
     "batch_size=32",
@@ -79,6 +81,7 @@ def test_folds_end_with_mean_and_deviation(at_hand: Path) -> None:
     assert " ± " in said.splitlines()[-1]
 
 
+@pytest.mark.export
 def test_members_end_with_the_command_that_makes_one_package_of_them(at_hand: Path) -> None:
     said = called(bag, "softmax", "--members", "2")
     assert "runs/softmax-bag-0: accuracy 0." in said

@@ -30,6 +30,7 @@ def test_torchrun_says_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> No
     assert (world.rank, world.size, world.local_size, world.machines, world.leads) == (5, 8, 4, 2, False)
 
 
+@pytest.mark.fit
 def test_an_optimiser_of_the_full_batch_wants_to_be_alone(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,6 +63,7 @@ fit(tiny_recipe(*sys.argv[2:]), folder / "run", tiny.folder, progress=False, say
 """
 
 
+@pytest.mark.fit
 @pytest.mark.slow
 def test_two_processes_end_with_the_same_weights_and_about_those_of_one(tiny: Tiny, tmp_path: Path) -> None:
     changes = ("epochs=3", "early_stopping.patience=3")

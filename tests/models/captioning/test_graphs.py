@@ -17,6 +17,8 @@ from models.captioning.network import DECODERS, CaptionNetwork
 from tests.models.captioning.decoders import OPTIONS, SMALL
 from training.export.onnx_file import OPSET
 
+pytestmark = pytest.mark.export
+
 # An export takes seconds; what differs here is what the graphs differ in.
 EXPORTED = (*DECODERS, "gru, the image once", "attention, tied", "transformer, sinusoidal")
 MEAN, STD, WORDS, LENGTH = (0.3,), (0.4,), 11, 5

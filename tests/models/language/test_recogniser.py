@@ -67,6 +67,7 @@ def test_the_graph_answers_as_the_recogniser_does(cell: str, layers: int) -> Non
     torch.testing.assert_close(LanguageGraph(model).eval()(text), (torch.softmax(model(text), 1),))
 
 
+@pytest.mark.export
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_onnx_runtime_answers_as_torch_does_for_any_length(cell: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
+from tests.needs import met
 from tests.serving import HOST, NOT_INHERITED, answers, eventually, free_ports
 
 BENTOML = Path(sys.executable).with_name("bentoml")
@@ -53,6 +54,7 @@ class BentoServer:
 
     def launch(self) -> subprocess.Popen[bytes]:
         """The process, not yet ready."""
+        met("server")
         variables = environment(self._home, **self._settings)
         with self._log_file.open("wb") as log:
             return subprocess.Popen(

@@ -6,6 +6,7 @@ import pytest
 
 from tests.embedding_packages import write_embedding_package
 from tests.explaining_packages import write_explaining_package
+from tests.needs import needs
 from tests.packages import example, write_package
 from tests.pictures import png
 from tests.service.surfaces.echo import ECHO, write_echo
@@ -46,6 +47,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+@needs("server")
 def server(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server most tests share; it ends well, whatever they sent it."""
     # Room beside the requests of many rows that keep the slow model occupied.
@@ -69,6 +71,7 @@ def loop_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+@needs("server")
 def loops(loop_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server of `loop_zoo` that the tests of streams share."""
     with Server(loop_zoo, tmp_path_factory.mktemp("loops") / "home", max_queue_rows=100_000) as server:
@@ -76,6 +79,7 @@ def loops(loop_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
+@needs("server")
 def start(zoo: Path, tmp_path: Path) -> Iterator[StartServer]:
     """Starts a server of the test's own."""
     with ExitStack() as stack:
@@ -130,6 +134,7 @@ def oip_grpc(server: Server) -> Iterator[Grpc]:
 
 
 @pytest.fixture(scope="session", params=["rest", "oip_grpc"])
+@needs("server")
 def oip(request: pytest.FixtureRequest) -> Rest | Grpc:
     """Both forms of the Open Inference Protocol in turn."""
     transport: Rest | Grpc = request.getfixturevalue(request.param)

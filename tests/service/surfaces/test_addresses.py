@@ -15,6 +15,8 @@ from tests.service.surfaces.fleet import WORKERS
 from tests.service.surfaces.test_first_commands import printed, shell
 from tests.serving import Server
 
+pytestmark = pytest.mark.server
+
 
 def has_ipv6() -> bool:
     with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):

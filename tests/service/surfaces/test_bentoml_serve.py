@@ -17,6 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.needs import needs
 from tests.packages import example
 from tests.pictures import png
 from tests.service.surfaces.bento_server import BENTOML, ROOT, BentoServer, environment
@@ -32,6 +33,7 @@ REQUESTS = "lectorium_request_duration_seconds_count"
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def bento(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BentoServer]:
     home = tmp_path_factory.mktemp("bento") / "home"
     limit = MAX_REQUEST_BYTES
@@ -131,6 +133,7 @@ def metric(bento: BentoServer, name: str, **labels: str) -> float:
     )
 
 
+@pytest.mark.server
 def test_sigterm_lets_the_request_inside_be_answered(zoo: Path, tmp_path: Path) -> None:
     request: dict[str, Any] = {"files": [("images", png())] * MANY, "data": {"model": "slow"}}
     settings = {"repository": zoo, "max_images": MANY, "load_models": "slow", "model_control": "explicit"}
@@ -141,6 +144,7 @@ def test_sigterm_lets_the_request_inside_be_answered(zoo: Path, tmp_path: Path) 
         assert len(asked.result().raise_for_status().json()["results"]) == MANY
 
 
+@pytest.mark.server
 def test_a_wrong_setting_refuses_to_serve_by_its_name(zoo: Path, tmp_path: Path) -> None:
     bento = BentoServer(SERVICE, tmp_path / "home", repository=zoo, rest_prt=8000)
     bento.process = bento.launch()
@@ -149,6 +153,7 @@ def test_a_wrong_setting_refuses_to_serve_by_its_name(zoo: Path, tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of a BentoML that has built ``lectorium:1``."""
     home = tmp_path_factory.mktemp("built") / "home"

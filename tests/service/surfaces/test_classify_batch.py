@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.needs import needs
 from tests.packages import CLASSES, example, expected
 from tests.pictures import claiming, png
 from tests.service.surfaces.callers import BEGIN_BATCH, in_flight, slow_model_occupied
@@ -136,6 +137,7 @@ def test_a_caller_that_leaves_takes_the_rows_of_its_batch_with_it(server: Server
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def crowded(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server where few rows may wait."""
     with Server(zoo, tmp_path_factory.mktemp("crowded") / "home", max_queue_rows=16) as server:

@@ -11,6 +11,7 @@ import pytest
 
 from protos import open_inference_pb2 as pb
 from protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
+from tests.needs import needs
 from tests.packages import write_package
 from tests.service.surfaces.sockets import connect, read_reply
 from tests.service.surfaces.transports import Rest, open_channel
@@ -27,6 +28,7 @@ def serve(folder: Path, **settings: Any) -> Server:
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Requests control its models, and no token is set."""
     with serve(tmp_path_factory.mktemp("open")) as server:
@@ -34,6 +36,7 @@ def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """It has a token, and goes by a name of its own."""
     settings = {"control_token": TOKEN, "allowed_hosts": "models.example, Other.Example", "log_level": "debug"}

@@ -14,6 +14,8 @@ from tests.serving import Server
 from tests.step_packages import write_captioner
 from tests.text_packages import write_text_package
 
+pytestmark = pytest.mark.server
+
 ROOT = Path(__file__).parents[3]
 ZOO = ROOT / "models/zoo"
 # What each command of the README must answer, in their order.

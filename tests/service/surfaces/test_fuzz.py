@@ -9,7 +9,7 @@ import grpc
 import httpx
 import orjson
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protos import open_inference_pb2 as pb
@@ -21,7 +21,6 @@ from tests.service.surfaces.classifying_texts import ONE, SEVERAL
 from tests.service.surfaces.transports import JSON_LENGTH, Grpc, Refused, Rest, Vision, infer_path, refuse
 from tests.serving import Server
 
-fuzz = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PATH = infer_path("tiny")
 Clients = dict[str, httpx.Client]
 
@@ -88,7 +87,6 @@ def check(response: httpx.Response) -> None:
         assert 0 < len(response.json()["error"]) < 2000
 
 
-@fuzz
 @given(message=MESSAGE | ANYTHING, blob=st.binary(max_size=40), shift=st.sampled_from([0, 0, 0, -1, 1, 1 << 40]))
 @example(message={"inputs": [{"name": "image", "datatype": "UINT8", "shape": [0, 1 << 62, 4]}]}, blob=b"", shift=0)
 def test_any_json_is_answered_or_refused(rest: Rest, message: Any, blob: bytes, shift: int) -> None:
@@ -96,7 +94,6 @@ def test_any_json_is_answered_or_refused(rest: Rest, message: Any, blob: bytes, 
     check(rest.client.post(PATH, content=header + blob, headers={JSON_LENGTH: str(len(header) + shift)}))
 
 
-@fuzz
 @given(content=st.binary(max_size=200), length=st.none() | st.text("0123456789-+eEx.,", min_size=1, max_size=20))
 def test_any_bytes_are_answered_or_refused(rest: Rest, content: bytes, length: str | None) -> None:
     headers = {} if length is None else {JSON_LENGTH: length}
@@ -106,7 +103,6 @@ def test_any_bytes_are_answered_or_refused(rest: Rest, content: bytes, length: s
 SEGMENT = st.sampled_from(["v2", "models", "tiny", "versions", "1", "infer", "ready", "health", "live", "stats", "v1"])
 
 
-@fuzz
 @given(
     verb=st.sampled_from(["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]),
     segments=st.lists(SEGMENT | st.text(st.characters(exclude_categories=["Cs"]), max_size=10), max_size=7),
@@ -141,7 +137,6 @@ FORM = st.lists(
 )
 
 
-@fuzz
 @given(
     form=FORM,
     cut=st.integers(0, 10),
@@ -198,7 +193,6 @@ VISION_CALLS = {
 
 @pytest.mark.parametrize("call", VISION_CALLS)
 def test_any_vision_message_is_answered_or_refused(vision: Vision, call: str) -> None:
-    @fuzz
     @given(request=VISION_CALLS[call])
     def sends(request: Any) -> None:
         try:
@@ -224,7 +218,6 @@ TEXT_BODIES = {
 
 @pytest.mark.parametrize("path", TEXT_BODIES)
 def test_any_json_about_texts_is_answered_or_refused(clients: Clients, path: str) -> None:
-    @fuzz
     @given(message=TEXT_BODIES[path] | ANYTHING, cut=st.sampled_from([0, 0, 0, 1, 7]))
     def sends(message: Any, cut: int) -> None:
         body = orjson.dumps(message)
@@ -252,7 +245,6 @@ CAPTION = st.builds(
 )
 
 
-@fuzz
 @given(request=CAPTION)
 def test_any_caption_message_is_answered_or_refused(vision: Vision, request: vision_pb2.CaptionRequest) -> None:
     try:
@@ -277,7 +269,6 @@ TENSOR = st.builds(
 )
 
 
-@fuzz
 @given(
     request=st.builds(
         pb.ModelInferRequest,
@@ -300,7 +291,6 @@ def test_any_grpc_message_is_answered_or_refused(oip_grpc: Grpc, request: pb.Mod
     assert 0 < len(refused.message) < 2000
 
 
-@fuzz
 @given(data=st.binary(max_size=100))
 def test_any_grpc_bytes_are_answered_or_refused(oip_grpc: Grpc, data: bytes) -> None:
     call: Any = oip_grpc.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")

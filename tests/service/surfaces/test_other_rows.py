@@ -14,6 +14,7 @@ from onnx import ModelProto
 
 from tests.bare_packages import adder, box_suppressor, compressor, some_rows, unique_rows, write_bare
 from tests.lying_packages import MAX_BATCH, numbered, write_carded
+from tests.needs import needs
 from tests.service.surfaces.transports import Grpc, Rest, TensorTransport, tensor
 from tests.serving import Server
 
@@ -57,6 +58,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def serving(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(repository, tmp_path_factory.mktemp("serving") / "home", lanes=2, default_models="") as server:
         yield server
@@ -110,6 +112,7 @@ def test_the_card_of_a_bare_graph_says_why_requests_share_no_runs(serving: Serve
     )
 
 
+@pytest.mark.server
 def test_the_configuration_changes_once_a_run_has_shown_that_the_card_is_wrong(tmp_path: Path) -> None:
     write_carded(tmp_path / "zoo", some_rows(HUGE / 2), "carded-some")
     with Server(tmp_path / "zoo", tmp_path / "home", default_models="") as server, closing(Rest(server)) as oip:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine import Engine
@@ -232,7 +232,6 @@ async def lengths_wait(engine: Engine) -> None:
 
 
 @given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1), data=st.data())
-@settings(max_examples=200)
 def test_a_row_is_the_texts_utf_8_and_zeros_to_the_next_multiple(
     repository: Path, text: str, data: st.DataObject
 ) -> None:

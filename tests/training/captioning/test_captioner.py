@@ -130,6 +130,7 @@ def test_where_to_look_for_each_word_is_learnt(scenes: Tiny) -> None:
             assert bool(cells.any()) == (digit is not None)
 
 
+@pytest.mark.fit
 @pytest.mark.slow
 def test_a_run_that_was_interrupted_ends_as_an_unbroken_one(scenes: Tiny, tmp_path: Path) -> None:
     from tests.training.test_fit import Interrupted, Interruption
@@ -143,6 +144,7 @@ def test_a_run_that_was_interrupted_ends_as_an_unbroken_one(scenes: Tiny, tmp_pa
     assert [measured(row) for row in resumed.history] == [measured(row) for row in unbroken.history]
 
 
+@pytest.mark.fit
 def test_a_few_scenes_are_learnt_by_heart(scenes: Tiny, tmp_path: Path) -> None:
     recipe = tiny_captioner("epochs=60", "examples=4", "batch_size=4", "optimiser.learning_rate=0.01", "schedule={}")
     done = fit(recipe, tmp_path, scenes.folder, progress=False)

@@ -4,7 +4,7 @@ from math import exp
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.captioning.metrics import attention_mass, attention_on_digits, bleu, score
@@ -57,7 +57,6 @@ def test_exact_match_is_the_share_that_is_one_of_the_references() -> None:
     assert score(["a", "b", "c", "a b"], [["x", "a"], ["b"], ["b"], ["b a"]])["exact_match"] == 0.5
 
 
-@settings(max_examples=25)
 @given(st.lists(st.tuples(sentence, st.lists(sentence, min_size=1, max_size=3)), min_size=1, max_size=3))
 def test_the_order_of_references_has_no_say(corpus: list[tuple[str, list[str]]]) -> None:
     captions, references = zip(*corpus, strict=True)

@@ -96,6 +96,8 @@ def test_attention_is_measured_on_the_digits_that_are_named(
     assert metrics["attention_mass"] == 1.0
 
 
+@pytest.mark.export
+@pytest.mark.fit
 @pytest.mark.parametrize("decoder", ["lstm", "transformer"])
 def test_a_decoder_without_attention_and_one_without_recurrence_are_exported(
     scenes: Tiny, tmp_path: Path, decoder: str
@@ -114,12 +116,15 @@ def test_a_package_holds_no_image_that_may_not_be_passed_on(scenes: Tiny) -> Non
     assert example(find_captions("flickr8k"), images).tolist() == [[[3, 20]]]
 
 
+@pytest.mark.usefixtures("traced_anew")
+@pytest.mark.export
 def test_the_same_run_gives_the_same_bytes(captioner_package: Package, subject: CaptionSubject, tmp_path: Path) -> None:
     again = write_captioner(subject, tmp_path)
     for path in captioner_package.folder.iterdir():
         assert (again.folder / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+@pytest.mark.export
 def test_a_missed_gate_leaves_the_repository_as_it_was(subject: CaptionSubject, tmp_path: Path) -> None:
     strict = replace(subject, recipe=subject.recipe.model_copy(update={"gate": CaptionGate(exact_match=1, bleu_1=0)}))
     with pytest.raises(ExportError, match=r"gate, on the test split: exact_match is 0.\d{4}; at least 1 is required$"):
@@ -127,12 +132,14 @@ def test_a_missed_gate_leaves_the_repository_as_it_was(subject: CaptionSubject, 
     assert not list((tmp_path / "zoo").iterdir())
 
 
+@pytest.mark.export
 def test_a_broken_graph_is_no_package(subject: CaptionSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.captioning.package.differences", lambda *_: {"1": 1e-3})
     with pytest.raises(ExportError, match=r"parity, batch 1: differs from torch by 1.00e-03"):
         write_captioner(subject, tmp_path / "zoo")
 
 
+@pytest.mark.export
 def test_from_the_command_line(
     scenes: Tiny, captioner_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_caption_that_breaks_off_is_worth_less_than_the_whole_one(scenes: Tiny
     assert rewards[1, 3] == pytest.approx(10)
 
 
+@pytest.mark.fit
 @pytest.mark.slow
 def test_captions_come_to_be_worth_more(scenes: Tiny, captioner_run: Path, tmp_path: Path) -> None:
     given = (f"transfer={{weights='{captioner_run}', fresh=[]}}", "self_critical=8", "epochs=15", "batch_size=8")
@@ -110,6 +111,7 @@ def test_the_whole_network_starts_from_a_captioners_run(scenes: Tiny, captioner_
     assert still == {f"encoder.backbone.{name}" for name, _ in learner.network.encoder.backbone.named_parameters()}
 
 
+@pytest.mark.fit
 def test_other_words_or_another_network_are_refused(scenes: Tiny, captioner_run: Path, tmp_path: Path) -> None:
     given = f"transfer={{weights='{captioner_run}', fresh=[]}}"
     with pytest.raises(RecipeError, match="its min_count is 1; this recipe has 3"):

@@ -53,6 +53,7 @@ def test_examples_limits_what_is_learnt_from(scenes: Tiny) -> None:
     assert len(begun.held_out) == 24
 
 
+@pytest.mark.fit
 def test_the_encoder_starts_from_a_classifiers_run(scenes: Tiny, tmp_path: Path) -> None:
     recipe = load_recipe("mnist-vgg7", ("batch_size=32", "validation=40", "schedule={}", *BACKBONE))
     trained = fit(recipe, tmp_path / "classifier", scenes.folder, progress=False)
@@ -82,6 +83,7 @@ def test_the_encoder_starts_from_a_published_file_of_weights(scenes: Tiny, tmp_p
         assert torch.equal(weight, classifier.state_dict()[name]), name
 
 
+@pytest.mark.fit
 def test_weights_of_another_network_are_refused(scenes: Tiny, tmp_path: Path) -> None:
     fit(tiny_recipe("epochs=1"), tmp_path / "softmax", scenes.folder, progress=False)
     with pytest.raises(RecipeError, match=r"transfer.weights: .* missing"):

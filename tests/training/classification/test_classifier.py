@@ -101,12 +101,14 @@ def rates(rows: list[Row]) -> list[float]:
     return [row["learning_rate"] for row in rows]
 
 
+@pytest.mark.fit
 def test_the_learning_rate_follows_the_schedule(tiny: Tiny, tmp_path: Path) -> None:
     changes = ("schedule.name=exponential", "schedule.factor=0.5", "optimiser.learning_rate=0.1")
     done = fit(tiny_recipe(*changes), tmp_path, tiny.folder)
     assert rates(done.history) == pytest.approx([0.05, 0.025, 0.0125])
 
 
+@pytest.mark.fit
 def test_a_plateau_lowers_the_rate_by_the_losses_of_this_run(tiny: Tiny, tmp_path: Path) -> None:
     """With steps far too large the loss goes up and down, and the rate falls after an epoch that was no better."""
     plateau = ("schedule={name='plateau', patience=0, factor=0.5}", "optimiser.name=sgd", "optimiser.learning_rate=3")
@@ -130,6 +132,7 @@ def test_a_plateau_without_a_history_is_flat(tiny: Tiny) -> None:
     assert classifier.history.rows == []
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("name", ["lbfgs", "levenberg_marquardt"])
 def test_an_optimiser_of_the_full_batch_is_far_ahead_after_three_steps(tiny: Tiny, tmp_path: Path, name: str) -> None:
     two = ('classes=["0", "1"]', "validation=10", "batch_size=full", "schedule.name=constant", "model=logistic")

@@ -18,6 +18,7 @@ from service.package import Deconvolution as Description
 from service.package import TensorSpec
 from tests.models.rows import CONVOLUTIONAL, each, seasoned, thin
 from tests.models.rows import GREY as GREY_ROWS
+from tests.needs import needs
 from tests.training.tiny import digits
 from training.classification import deconvolution
 from training.classification.deconvolution import (
@@ -61,6 +62,7 @@ def alexnet() -> ServedDeconvolution:
 
 
 @pytest.fixture(scope="module")
+@needs("export")
 def written(alexnet: ServedDeconvolution, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Description]:
     """`alexnet` in a file, and what was said of it; read it only."""
     path = tmp_path_factory.mktemp("deconvolution") / DECONV_GRAPH
@@ -76,6 +78,7 @@ def test_the_card_is_told_what_the_graph_is(written: tuple[Path, Description]) -
     assert description.reconstruction == (2, *GREY)
 
 
+@pytest.mark.export
 def test_colours_come_last_as_in_the_image(tmp_path: Path) -> None:
     description = write_deconvolution(served("lenet5-32"), COLOUR, tmp_path / DECONV_GRAPH)
     description.check(TensorSpec(name="image", datatype="UINT8", shape=(-1, *COLOUR)))

@@ -10,6 +10,8 @@ from tests.training.tiny import Tiny, make_folder
 from training.commands.evaluate import evaluate
 from training.commands.export import export
 
+pytestmark = pytest.mark.export
+
 
 @pytest.fixture
 def at_hand(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from service.package import Package
@@ -36,6 +37,7 @@ def test_golden_images_are_none_of_the_test_split(package: Package, tiny: Tiny) 
     assert not images & {image.tobytes() for image in tiny.source.test().images}
 
 
+@pytest.mark.export
 def test_the_answers_of_int8_are_its_own(subject: Subject, tmp_path: Path) -> None:
     package = write_package(subject, tmp_path, how=How("int8"))
     served = Served(subject.model, subject.mean, subject.std)
@@ -44,6 +46,7 @@ def test_the_answers_of_int8_are_its_own(subject: Subject, tmp_path: Path) -> No
     assert difference > 1e-4  # torch computes another
 
 
+@pytest.mark.export
 def test_without_images_the_example_is_noise_and_still_right(subject: Subject, tmp_path: Path) -> None:
     bare = replace(subject, training=None, validation=None, test=None, dataset=None, history=())
     with np.load(write_package(bare, tmp_path).path("golden.npz")) as golden:

@@ -17,6 +17,8 @@ from training.errors import ExportError
 from training.export.int8 import IMAGES, quantise, some
 from training.export.onnx_file import open_onnx
 
+pytestmark = pytest.mark.export
+
 INT8 = How("int8")
 
 
@@ -47,6 +49,7 @@ def test_weights_are_8_bits_by_channel_of_which_7_are_used(subject: Subject, tmp
         assert len(tensors[name.replace("quantized", "scale")]) == len(tensors[name]) > 1
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_the_same_weights_and_images_give_the_same_bytes(subject: Subject, tmp_path: Path) -> None:
     assert quantised(subject, tmp_path / "a").read_bytes() == quantised(subject, tmp_path / "b").read_bytes()
 

@@ -12,6 +12,8 @@ from training.data import cut
 from training.errors import RecipeError
 from training.fit import fit
 
+pytestmark = pytest.mark.fit
+
 CHANGES = ("name=neighbours", "model=neighbours", "epochs=0", "config.neighbours=1")
 
 

@@ -23,6 +23,8 @@ from training.errors import ExportError, RunError
 from training.fit import fit
 from training.packages import largest_batch, shrink
 
+pytestmark = pytest.mark.export
+
 
 def everything_under(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*"))
@@ -47,6 +49,7 @@ def test_the_package_is_whole_and_says_where_it_comes_from(package: Package, fin
     assert [path.name for path in package.folder.parent.parent.iterdir()] == ["softmax"]
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_the_same_run_gives_the_same_bytes(package: Package, tiny: Tiny, finished_run: Path, tmp_path: Path) -> None:
     again = export(finished_run, tmp_path, data=tiny.folder)
     for path in package.folder.iterdir():
@@ -112,6 +115,7 @@ def test_broken_parity_refuses_and_leaves_the_repository_as_it_was(
     read_package(old)
 
 
+@pytest.mark.fit
 def test_an_unfinished_run_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     run = tmp_path / "run"
     fit(tiny_recipe("epochs=1"), run, tiny.folder)

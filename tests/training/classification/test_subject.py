@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.needs import needs
 from tests.training.tiny import Tiny, make_folder, tiny_recipe
 from training.classification.evaluate import ask, evaluate
 from training.classification.package import write_package
@@ -15,6 +16,7 @@ from training.fit import fit
 
 
 @pytest.fixture
+@needs("fit")
 def runs(tiny: Tiny, finished_run: Path, tmp_path: Path) -> list[Path]:
     """A run, and another of it with another seed and the same validation split."""
     second = tmp_path / "second"
@@ -22,6 +24,7 @@ def runs(tiny: Tiny, finished_run: Path, tmp_path: Path) -> list[Path]:
     return [finished_run, second]
 
 
+@pytest.mark.export
 def test_an_ensemble_answers_the_mean_of_its_members_from_one_graph(
     runs: list[Path], tiny: Tiny, tmp_path: Path
 ) -> None:
@@ -49,6 +52,7 @@ def test_an_ensemble_needs_a_name(finished_run: Path, tiny: Tiny) -> None:
         from_runs([finished_run, finished_run], None, tiny.folder)
 
 
+@pytest.mark.fit
 def test_members_of_other_labels_are_refused(finished_run: Path, tiny: Tiny, tmp_path: Path) -> None:
     fit(tiny_recipe("classes=['0', '1', '2']", "validation=10"), tmp_path / "three", tiny.folder)
     with pytest.raises(ExportError, match=r"three: its labels is \('0', '1', '2'\); that of "):
@@ -65,6 +69,7 @@ def test_only_what_no_member_was_trained_on_is_held_out() -> None:
     assert held_out_by_all([first, replace(second, images=images[180:], labels=labels[180:])]) is None  # 20: too few
 
 
+@pytest.mark.fit
 def test_a_folder_that_has_changed_since_the_run_is_refused(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "digits", per_class=10)
     fit(tiny_recipe(f"dataset='{folder}'", "validation=20"), tmp_path / "run")
@@ -74,6 +79,8 @@ def test_a_folder_that_has_changed_since_the_run_is_refused(tmp_path: Path) -> N
         from_run(tmp_path / "run", None)
 
 
+@pytest.mark.export
+@pytest.mark.fit
 def test_a_users_folder_goes_to_a_package_that_can_be_measured_again(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "digits", per_class=20)
     fit(tiny_recipe(f"dataset='{folder}'", "validation=20", "gate.accuracy=0.2"), tmp_path / "run")

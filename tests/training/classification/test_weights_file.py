@@ -25,6 +25,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.export
 def test_a_file_of_weights_becomes_a_package_that_nobody_measured(file: Path, tmp_path: Path) -> None:
     subject = from_weights(Weights("softmax", file, LABELS, "mine", **GREY), None, None)
     package = write_package(subject, tmp_path / "zoo", how=How("float32"))
@@ -39,6 +40,7 @@ def test_a_file_of_weights_becomes_a_package_that_nobody_measured(file: Path, tm
     np.testing.assert_allclose(ask(tmp_path / "zoo", package, images), wanted, atol=1e-5)
 
 
+@pytest.mark.export
 def test_a_folder_of_images_measures_it(file: Path, tmp_path: Path, tiny: Tiny) -> None:
     folder = make_folder(tmp_path / "digits", per_class=10)
     subject = from_weights(Weights("softmax", file, LABELS, "mine", **GREY), str(folder), None)

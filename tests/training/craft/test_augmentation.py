@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
@@ -32,7 +32,6 @@ def images() -> Tensor:
     return unit(torch.from_numpy(digits()[0][:64].copy()))
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**40))
 def test_nothing_asked_changes_nothing(seed: int) -> None:
     images = torch.rand(3, 1, 8, 8)

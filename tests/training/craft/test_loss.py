@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -56,7 +56,6 @@ smoothing = st.floats(0, 0.9)
 
 
 @pytest.mark.parametrize("name", MANY)
-@settings(deadline=None)
 @given(rows=st.lists(st.tuples(scores, scores, scores, st.integers(0, 2)), min_size=1, max_size=6), share=smoothing)
 def test_a_loss_of_many_logits_is_its_formula(
     name: str, rows: list[tuple[float, float, float, int]], share: float
@@ -70,7 +69,6 @@ def test_a_loss_of_many_logits_is_its_formula(
 
 
 @pytest.mark.parametrize("name", ONE)
-@settings(deadline=None)
 @given(rows=st.lists(st.tuples(scores, st.integers(0, 1)), min_size=1, max_size=6), share=smoothing)
 def test_a_loss_of_one_logit_is_its_formula(name: str, rows: list[tuple[float, int]], share: float) -> None:
     logits, labels = np.array([[score] for score, _ in rows]), [label for _, label in rows]
@@ -81,7 +79,6 @@ def test_a_loss_of_one_logit_is_its_formula(name: str, rows: list[tuple[float, i
     assert float(found) == pytest.approx(ONE[name](logits, targets).mean(), rel=1e-6, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(rows=st.lists(st.tuples(scores, scores, scores, st.integers(0, 2)), min_size=1, max_size=6))
 def test_the_hinge_wants_the_right_score_above_every_other_by_1(rows: list[tuple[float, float, float, int]]) -> None:
     logits, labels = np.array([row[:3] for row in rows]), [row[3] for row in rows]

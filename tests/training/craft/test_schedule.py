@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -73,7 +73,6 @@ def test_a_warm_up_rises_evenly_from_almost_nothing_to_where_the_schedule_begins
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None)
 @given(warmup=st.floats(0, 5), epoch=st.floats(0, 15), after=st.floats(0, 5), least=st.floats(0, 1))
 def test_after_the_warm_up_no_rate_rises_or_leaves_its_bounds(
     name: str, warmup: float, epoch: float, after: float, least: float
@@ -85,7 +84,6 @@ def test_after_the_warm_up_no_rate_rises_or_leaves_its_bounds(
 losses = st.lists(st.floats(0.01, 10) | st.sampled_from([1.0, 0.99995, 0.9, 0.5]), max_size=30)
 
 
-@settings(deadline=None)
 @given(losses=losses, patience=st.integers(0, 4), factor=st.floats(0.1, 0.9))
 @example(losses=[1.0, 0.99995], patience=0, factor=0.5)
 def test_a_plateau_is_torchs_own_and_a_function_of_the_losses_alone(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.classification.rows import VARIANTS, build
+from tests.needs import needs
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import Checkpoint, read_checkpoint
 from training.classification.recipe import ClassifierRecipe
@@ -77,6 +78,7 @@ def test_freezing_stops_the_averages_of_batch_norm_but_not_dropout() -> None:
 
 
 @pytest.fixture(scope="session")
+@needs("fit")
 def source_run(tiny_data: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a small ResNet that tells five digits apart; read it only."""
     run = tmp_path_factory.mktemp("runs") / "source"
@@ -95,6 +97,7 @@ def moved(done: Checkpoint, start: dict[str, Tensor]) -> set[str]:
     return {name for name, value in start.items() if not torch.equal(done.weights[name], value)}
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("mode", ["freeze", "slow", "full"])
 def test_a_run_starts_from_another_under_a_new_head(tiny: Tiny, tmp_path: Path, source_run: Path, mode: str) -> None:
     recipe = resnet(f"transfer.weights={source_run}", f"transfer.mode={mode}", "epochs=1")
@@ -108,6 +111,7 @@ def test_a_run_starts_from_another_under_a_new_head(tiny: Tiny, tmp_path: Path, 
     assert moved(done, {name: fresh[name] for name in ("fc.weight", "fc.bias")}) == {"fc.weight", "fc.bias"}
 
 
+@pytest.mark.fit
 def test_a_file_of_weights_is_as_good_as_a_run(tiny: Tiny, tmp_path: Path, source_run: Path) -> None:
     torch.save(read_checkpoint(source_run).weights, tmp_path / "weights.pth")
     runs = (source_run, tmp_path / "weights.pth")
@@ -118,6 +122,7 @@ def test_a_file_of_weights_is_as_good_as_a_run(tiny: Tiny, tmp_path: Path, sourc
     assert moved(one, other.weights) == set()
 
 
+@pytest.mark.fit
 def test_a_run_that_was_killed_goes_on_without_the_weights_it_began_with(
     tiny: Tiny, tmp_path: Path, source_run: Path
 ) -> None:
@@ -138,6 +143,7 @@ class Interruption(pl.Callback):
             raise InterruptedError
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -163,6 +169,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.fit
 def test_a_folder_that_is_no_run_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no last\.ckpt"):
         fit(resnet(f"transfer.weights={tmp_path}"), tmp_path / "run", tiny.folder)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.data.languages import FOLDER, LANGUAGES, Declaration, Texts, articles, excerpts, parse_sentences
@@ -70,7 +70,6 @@ def test_a_folder_without_the_files_is_an_error_that_names_the_first(tmp_path: P
         Declaration(tmp_path).training()
 
 
-@settings(max_examples=20)
 @given(st.integers(1, 30), st.integers(0, 40), st.integers(0, 9))
 def test_an_excerpt_is_a_piece_of_a_sentence_of_its_language(least: int, more: int, seed: int) -> None:
     texts = Declaration().validation()

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.data import vocabulary
@@ -25,7 +25,6 @@ def test_any_caption_it_was_built_of_comes_back(corpus: list[list[str]]) -> None
         assert known.decode([*tokens, PAD, PAD]) == caption
 
 
-@settings(max_examples=25)
 @given(corpora)
 def test_a_file_holds_all_of_it(tmp_path_factory: pytest.TempPathFactory, corpus: list[list[str]]) -> None:
     path = tmp_path_factory.mktemp("vocabulary") / "words.txt"

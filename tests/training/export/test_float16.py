@@ -75,6 +75,7 @@ def test_weights_that_are_no_float16_are_refused_by_name(value: float) -> None:
         round_weights(model)
 
 
+@pytest.mark.export
 def test_the_file_is_half_as_large_and_its_session_casts_nothing_at_run_time(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = fold_normalisation(build("vgg7-28"))

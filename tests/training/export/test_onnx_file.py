@@ -16,6 +16,8 @@ from training.data import Bytes
 from training.errors import ExportError
 from training.export.onnx_file import check_parity, save
 
+pytestmark = pytest.mark.export
+
 BATCHES = (1, 3, 64)
 
 
@@ -71,6 +73,7 @@ def without_weights(path: Path) -> onnx.ModelProto:
     return model
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         save(to_onnx(served(find("lenet5")), (28, 28)), tmp_path / name)

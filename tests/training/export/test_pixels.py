@@ -12,6 +12,8 @@ from training.classification.graph import IMAGE, Served
 from training.classification.served_file import to_onnx
 from training.export.pixels import fold_pixels
 
+pytestmark = pytest.mark.export
+
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from service.package import Package
+from tests.needs import needs
 from tests.training.language.tiny import tiny_recogniser
 from training.fit import fit
 from training.language import evaluate
@@ -19,6 +20,7 @@ def few_pieces() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+@needs("fit")
 def recogniser_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run; read it only."""
     run = tmp_path_factory.mktemp("runs") / "language"
@@ -27,6 +29,7 @@ def recogniser_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+@needs("fit", "export")
 def recogniser_package(recogniser_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
     """Its package, alone in its repository; read it only."""
     return write_recogniser(from_run(recogniser_run), tmp_path_factory.mktemp("zoo"))

@@ -45,6 +45,7 @@ def test_what_is_asked_is_answered_as_torch_would(recogniser_package: Package, r
         np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
 
 
+@pytest.mark.export
 def test_a_missed_gate_leaves_the_repository_as_it_was(recogniser_run: Path, tmp_path: Path) -> None:
     subject = from_run(recogniser_run)
     strict = replace(subject, recipe=subject.recipe.model_copy(update={"gate": AccuracyGate(accuracy=1)}))
@@ -53,12 +54,15 @@ def test_a_missed_gate_leaves_the_repository_as_it_was(recogniser_run: Path, tmp
     assert not list((tmp_path / "zoo").iterdir())
 
 
+@pytest.mark.export
+@pytest.mark.fit
 def test_a_plain_recurrent_network_cannot_be_exported(tmp_path: Path) -> None:
     fit(tiny_recogniser("epochs=1", cell="rnn"), tmp_path / "run", progress=False)
     with pytest.raises(ExportError, match="cannot be exported for any length; gru and lstm can"):
         write_recogniser(from_run(tmp_path / "run"), tmp_path / "zoo")
 
 
+@pytest.mark.export
 def test_from_the_command_line(recogniser_run: Path, tmp_path: Path) -> None:
     cli, zoo = CliRunner(), str(tmp_path / "zoo")
     done = cli.invoke(export_command, [str(recogniser_run), "--repository", zoo], catch_exceptions=False)

@@ -62,6 +62,7 @@ def test_the_loss_is_the_cross_entropy_of_the_languages() -> None:
     assert learner.training_step((texts, labels), 0).item() == pytest.approx(wanted.item(), rel=1e-5)
 
 
+@pytest.mark.fit
 def test_training_learns(tmp_path: Path) -> None:
     done = fit(tiny_recogniser("epochs=6", "examples=1120", "optimiser.learning_rate=0.01"), tmp_path, progress=False)
     assert done.history[-1]["validation_accuracy"] > 0.3  # of 28 languages

@@ -57,6 +57,7 @@ def test_an_epoch_of_mini_batches_has_no_short_one_at_its_end() -> None:
     ] * 3
 
 
+@pytest.mark.fit
 def test_of_several_rates_the_best_by_training_loss_is_reported(tiny: Tiny) -> None:
     (result,) = compare(Comparison("tiny", RECIPE, (SGD,)), tiny.folder)
     assert result.rate == 0.01
@@ -64,6 +65,7 @@ def test_of_several_rates_the_best_by_training_loss_is_reported(tiny: Tiny) -> N
     assert result.history[-1]["validation_loss"] < result.history[0]["validation_loss"]
 
 
+@pytest.mark.fit
 def test_all_start_with_the_same_weights_and_see_the_same_batches(tiny: Tiny) -> None:
     once = {**RECIPE, "batch_size": "full"}
     entries = (replace(SGD, rates=(1e-6,)), Entry("L-BFGS", "I2DL V.3", ("optimiser.name=lbfgs",), (1.0,)))
@@ -73,6 +75,7 @@ def test_all_start_with_the_same_weights_and_see_the_same_batches(tiny: Tiny) ->
     assert other.history[1]["train_loss"] < one.history[1]["train_loss"] / 2
 
 
+@pytest.mark.fit
 def test_one_that_fails_at_every_rate_is_reported_with_its_step_and_its_error(tiny: Tiny) -> None:
     mlp = {**RECIPE, "model": "mlp", "config": {"hidden": [2]}, "batch_size": "full"}
     newton = Entry("Newton", "I2DL V.2", ("optimiser.name=newton", "optimiser.damping=0"), (1.0,))
@@ -91,6 +94,7 @@ def test_a_table_has_a_line_for_each_result() -> None:
     ]
 
 
+@pytest.mark.fit
 def test_the_command_writes_tables_and_picture(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("one-full-batch", "two-full-batch")
     small = tuple(Comparison(name, RECIPE, (replace(SGD, rates=(0.01,)),)) for name in names)

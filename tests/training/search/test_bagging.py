@@ -11,6 +11,8 @@ from training.classification.recipe import ClassifierRecipe
 from training.errors import DataError, RecipeError
 from training.search.bagging import bag
 
+pytestmark = pytest.mark.fit
+
 
 def test_each_member_has_its_own_name_seed_and_draw(tiny: Tiny, tmp_path: Path) -> None:
     members = list(bag(tiny_recipe("epochs=1", "seed=5"), 3, tmp_path, tiny.folder))

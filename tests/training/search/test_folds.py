@@ -13,6 +13,8 @@ from training.data import Fold
 from training.errors import DataError, RecipeError, RunError
 from training.search.folds import METRICS, cross_validate, spread
 
+pytestmark = pytest.mark.fit
+
 
 def test_each_fold_is_a_run_measured_on_what_it_did_not_see(tiny: Tiny, tmp_path: Path) -> None:
     held = list(cross_validate(tiny_recipe("epochs=1"), 3, tmp_path, tiny.folder))

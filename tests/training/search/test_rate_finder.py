@@ -12,6 +12,7 @@ from training.fit import fit
 from training.search.rate_finder import DIVERGED, LEAST, SMOOTHING, RateCurve, draw, find_rate
 
 
+@pytest.mark.fit
 def test_rates_rise_in_equal_factors_and_the_loss_falls_before_it_explodes(tiny: Tiny) -> None:
     curve = find_rate(tiny_recipe("optimiser.name=sgd"), tiny.folder, lowest=1e-4, highest=100, steps=40)
     factors = np.array(curve.rates[1:]) / curve.rates[:-1]
@@ -25,12 +26,14 @@ def test_rates_rise_in_equal_factors_and_the_loss_falls_before_it_explodes(tiny:
     assert (judged <= DIVERGED * np.minimum.accumulate(judged)).all()
 
 
+@pytest.mark.fit
 def test_a_range_that_never_explodes_is_walked_to_its_end(tiny: Tiny) -> None:
     curve = find_rate(tiny_recipe(), tiny.folder, lowest=1e-6, highest=1e-3, steps=25)
     assert len(curve.rates) == 25
     assert curve.rates[-1] == pytest.approx(1e-3)
 
 
+@pytest.mark.fit
 def test_a_network_does_learn_at_the_rate_that_is_suggested(tiny: Tiny, tmp_path: Path) -> None:
     recipe = tiny_recipe("optimiser.name=sgd")
     rate = find_rate(recipe, tiny.folder, lowest=1e-5, highest=10, steps=60).suggestion
@@ -39,6 +42,7 @@ def test_a_network_does_learn_at_the_rate_that_is_suggested(tiny: Tiny, tmp_path
     assert done.history[-1]["train_loss"] < done.history[0]["train_loss"] / 2
 
 
+@pytest.mark.fit
 def test_the_test_is_a_function_of_the_recipe_and_leaves_the_generators(tiny: Tiny) -> None:
     recipe = tiny_recipe("augmentation.shift=1")
     before = torch.random.get_rng_state()
@@ -47,12 +51,14 @@ def test_the_test_is_a_function_of_the_recipe_and_leaves_the_generators(tiny: Ti
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+@pytest.mark.fit
 def test_the_recipes_own_rate_and_schedule_have_no_say(tiny: Tiny) -> None:
     one = find_rate(tiny_recipe("optimiser.learning_rate=0.5", "schedule.name=constant"), tiny.folder, steps=15)
     two = find_rate(tiny_recipe("schedule.name=exponential", "schedule.warmup=1"), tiny.folder, steps=15)
     assert one == two
 
 
+@pytest.mark.fit
 def test_slow_layers_keep_their_share_of_the_rate(tiny: Tiny, finished_run: Path) -> None:
     # A trained network whose every layer is slow: all but standing still, its loss is that of each batch as it comes.
     transfer = (f"transfer.weights={finished_run}", "transfer.mode=slow", "transfer.fresh=[]")
@@ -94,6 +100,7 @@ def test_a_range_that_does_not_rise_is_refused(lowest: float, highest: float, st
         find_rate(tiny_recipe(), lowest=lowest, highest=highest, steps=steps)
 
 
+@pytest.mark.fit
 def test_a_range_that_begins_too_high_is_refused(tiny: Tiny) -> None:
     with pytest.raises(RecipeError, match=r"the loss only rises from the rate 1e\+06 on; begin with a lower rate"):
         find_rate(tiny_recipe("optimiser.name=sgd"), tiny.folder, lowest=1e6, highest=1e12, steps=40)

@@ -23,6 +23,8 @@ from training.search.space import load_space
 from training.search.trials import Result, best
 from training.search.tune import Pruning, Search, results, tune
 
+pytestmark = pytest.mark.fit
+
 RATE = "optimiser.learning_rate={low = 1e-4, high = 1.0, log = true, points = 3}"
 BATCH = "batch_size=[16, 64]"
 

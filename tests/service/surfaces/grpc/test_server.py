@@ -154,6 +154,7 @@ def test_another_protocol_on_the_grpc_port_disturbs_no_call(oip_grpc: Grpc, stra
         assert oip_grpc.infer("tiny", [tensor(example(1))]).version == "2"
 
 
+@pytest.mark.server
 def test_an_answer_longer_than_its_caller_takes_leaves_no_traceback_in_the_log(tmp_path: Path) -> None:
     """Clients take 4 MiB unless told otherwise; the server's end looks for tracebacks."""
     write_bare(tmp_path / "zoo", adder(), "adder")

@@ -14,7 +14,7 @@ from protos import open_inference_pb2 as pb
 from protos.lectorium.v1 import vision_pb2 as pb_vision
 from tests.packages import example, expected
 from tests.service.surfaces.conversation import Conversation
-from tests.service.surfaces.test_fuzz import ANYTHING, ASKED, IMAGE, PICTURE, SCALARS, check, fuzz, mostly
+from tests.service.surfaces.test_fuzz import ANYTHING, ASKED, IMAGE, PICTURE, SCALARS, check, mostly
 from tests.service.surfaces.transports import model_path
 from tests.service.surfaces.vision_conversation import VisionConversation
 from tests.serving import Server
@@ -40,7 +40,6 @@ def client(loops: Server) -> Iterator[httpx.Client]:
         yield client
 
 
-@fuzz
 @given(
     message=GENERATE | ANYTHING,
     model=st.sampled_from(["chars", "chars", "words", "tiny", "é"]),
@@ -68,7 +67,6 @@ DECODING = st.fixed_dictionaries(
 )
 
 
-@fuzz
 @given(parameters=DECODING)
 def test_any_way_to_choose_tokens_is_taken_or_refused(server: Server, parameters: Any) -> None:
     message = {"image": [[0, 0], [0, 0]], "parameters": parameters}
@@ -103,7 +101,6 @@ def caller(loops: Server) -> Iterator[Conversation]:
         yield caller
 
 
-@fuzz
 @given(messages=st.lists(REQUEST | st.binary(max_size=60), max_size=4))
 def test_whatever_is_sent_on_a_stream_another_request_of_it_is_answered(
     caller: Conversation, messages: list[bytes]
@@ -130,7 +127,6 @@ def viewer(server: Server) -> Iterator[VisionConversation]:
         yield viewer
 
 
-@fuzz
 @given(messages=st.lists(VISION_REQUEST.map(lambda m: m.SerializeToString()) | st.binary(max_size=60), max_size=4))
 def test_whatever_is_sent_on_a_classify_stream_another_request_of_it_is_answered(
     viewer: VisionConversation, messages: list[bytes]

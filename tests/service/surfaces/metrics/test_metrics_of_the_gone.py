@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bare_packages import adder, write_bare
@@ -13,6 +14,8 @@ from tests.packages import example, write_package
 from tests.service.surfaces.oip.repository_calls import RestRepository
 from tests.service.surfaces.transports import Grpc, Rest, tensor
 from tests.serving import Server, eventually
+
+pytestmark = pytest.mark.server
 
 LOADS = 50
 

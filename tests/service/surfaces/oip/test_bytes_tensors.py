@@ -19,6 +19,7 @@ from protos import open_inference_pb2 as pb
 from service.errors import InvalidArgument
 from service.surfaces.oip.bytes_tensors import MAX_ELEMENT_BYTES, MAX_ELEMENTS, listed_texts, raw_texts
 from tests.bare_packages import MOODS, graph, sentiment, text_doubler, text_echo, write_bare
+from tests.needs import needs
 from tests.service.surfaces.rest_requests import body
 from tests.service.surfaces.transports import (
     JSON_LENGTH,
@@ -38,6 +39,7 @@ TEXTS = ["", "a", "é", "日本語", "a\0b\0", "💥" * 40]
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("texts")
     zoo = folder / "zoo"

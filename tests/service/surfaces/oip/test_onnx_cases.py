@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.backend import test as onnx_cases
@@ -13,6 +14,8 @@ from onnx.backend import test as onnx_cases
 from service.engine.tensors import DATATYPES
 from tests.service.surfaces.transports import Input, Rest
 from tests.serving import Server
+
+pytestmark = pytest.mark.server
 
 DATA = Path(onnx_cases.__file__).parent / "data"
 NEEDED = 100

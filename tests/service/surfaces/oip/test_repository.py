@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToDict
 
 from protos import open_inference_pb2 as pb
 from tests.bare_packages import adder
+from tests.needs import needs
 from tests.packages import MAX_BATCH, example, expected, write_package
 from tests.service.surfaces.oip.repository_calls import GrpcRepository, Repository, RestRepository, states
 from tests.service.surfaces.transports import Grpc, Refused, Rest, tensor
@@ -26,6 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def controlled(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that loads and unloads on request."""
     home = tmp_path_factory.mktemp("controlled_server") / "home"

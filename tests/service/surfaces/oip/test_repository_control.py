@@ -29,6 +29,7 @@ def test_where_requests_do_not_control_models_they_are_refused(start: StartServe
             assert {row["state"] for row in models.index()} == {"READY"}
 
 
+@pytest.mark.server
 def test_each_of_several_workers_follows_the_folder_and_none_takes_requests_for_all(tmp_path: Path) -> None:
     write_package(tmp_path / "zoo")
     server = Server(
@@ -47,6 +48,7 @@ def test_each_of_several_workers_follows_the_folder_and_none_takes_requests_for_
             RestRepository(rest).load("tiny")
 
 
+@pytest.mark.server
 def test_a_polling_server_follows_its_folder(tmp_path: Path) -> None:
     write_package(tmp_path / "zoo")
     server = Server(tmp_path / "zoo", tmp_path / "home", model_control="poll", poll_s=0.05)
@@ -60,6 +62,7 @@ def test_a_polling_server_follows_its_folder(tmp_path: Path) -> None:
         assert eventually(lambda: states(models, "own") == {})
 
 
+@pytest.mark.server
 def test_readiness_waits_for_a_model_that_was_bad_at_the_start(tmp_path: Path) -> None:
     write_package(tmp_path / "zoo")
     labels = write_package(tmp_path / "zoo", "bad") / "labels.txt"

@@ -4,7 +4,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protos import open_inference_pb2 as pb
@@ -14,7 +14,6 @@ from service.errors import InvalidArgument
 from service.surfaces.oip.repository import read_load, read_unload
 
 CONFIG = Config()
-fuzz = settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("TYPE_FP32")
 ANYTHING = st.recursive(
@@ -43,14 +42,12 @@ def checked(parameters: dict[str, Any]) -> Override | None:
     return None
 
 
-@fuzz
 @given(MODEL_CONFIG)
 def test_any_configuration_is_read_or_refused(config: dict[str, Any]) -> None:
     found = checked({"config": json.dumps(config)})
     assert found is None or not found.files
 
 
-@fuzz
 @given(st.dictionaries(NAMES, VALUES, max_size=4))
 def test_any_parameters_are_read_or_refused(parameters: dict[str, Any]) -> None:
     found = checked(parameters)

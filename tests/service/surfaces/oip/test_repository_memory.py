@@ -14,6 +14,8 @@ from tests.service.surfaces.oip.repository_calls import RestRepository
 from tests.service.surfaces.transports import JSON_LENGTH, Rest, infer_path, model_path, refuse_unless_ok
 from tests.serving import Server, eventually
 
+pytestmark = pytest.mark.server
+
 ZOO = Path("models/zoo")
 RELOADS, WARM_UP = 50, 10
 # As much as 50 reloads may add to the most that was resident while warming up: it varies by some pages either way.

@@ -18,7 +18,7 @@ LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 def refusal_to_start(server: Server) -> str:
     """What the process says before it ends with exit code 1 and no traceback."""
     server.process = server.launch()
-    assert server.wait(within_s=30) == 1, server.log
+    assert server.wait() == 1, server.log
     assert "Traceback" not in server.log, server.log
     return server.log
 
@@ -35,6 +35,7 @@ def test_the_greeting_names_models_addresses_and_a_command(server: Server) -> No
         assert address in server.log
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("taken", ["http_port", "rest_port", "grpc_port", "metrics_port"])
 def test_a_port_that_is_taken_is_named_before_anything_is_loaded(tmp_path: Path, taken: str) -> None:
     server = Server(tmp_path / "nowhere", tmp_path / "home")
@@ -46,6 +47,7 @@ def test_a_port_that_is_taken_is_named_before_anything_is_loaded(tmp_path: Path,
     assert "nowhere" not in said
 
 
+@pytest.mark.server
 def test_two_servers_never_share_the_grpc_port(server: Server, zoo: Path, tmp_path: Path) -> None:
     # gRPC would, and the kernel would deal the calls out between them.
     said = refusal_to_start(Server(zoo, tmp_path / "home", grpc_port=server.grpc_port))
@@ -53,6 +55,7 @@ def test_two_servers_never_share_the_grpc_port(server: Server, zoo: Path, tmp_pa
     assert server.answers("/readyz")
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
@@ -82,6 +85,7 @@ def cut_the_card(folder: Path) -> None:
     card.write_bytes(card.read_bytes()[:100])
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -97,10 +101,12 @@ def test_a_package_that_may_not_be_served_is_named(
     assert [word for word in words if word not in said] == []
 
 
+@pytest.mark.server
 def test_a_repository_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "nowhere: no such folder" in refusal_to_start(Server(tmp_path / "nowhere", tmp_path / "home"))
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("models", "why"),
     [

@@ -68,6 +68,7 @@ def test_a_worker_is_given_the_configuration_as_it_was_read() -> None:
     assert Orders.model_validate_json(line(orders)) == orders
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("taken", ["http_port", "rest_port", "grpc_port", "metrics_port"])
 def test_a_port_that_is_taken_is_named_before_any_worker_starts(zoo: Path, tmp_path: Path, taken: str) -> None:
     server = Server(zoo, tmp_path / "home", workers=WORKERS)
@@ -77,6 +78,7 @@ def test_a_port_that_is_taken_is_named_before_any_worker_starts(zoo: Path, tmp_p
     assert f"cannot listen on {HOST}:{getattr(server, taken)}: Address already in use" in said
 
 
+@pytest.mark.server
 def test_a_folder_too_deep_for_sockets_is_named(zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = tmp_path / ("x" * 100)
     deep.mkdir()
@@ -85,6 +87,7 @@ def test_a_folder_too_deep_for_sockets_is_named(zoo: Path, tmp_path: Path, monke
     assert said.startswith(f"Error: TMPDIR is too long for sockets: {deep}")
 
 
+@pytest.mark.server
 def test_a_package_that_may_not_be_served_is_named_once(tmp_path: Path) -> None:
     change_a_byte(write_package(tmp_path / "zoo", "tiny", 1))
     said = refusal_to_start(Server(tmp_path / "zoo", tmp_path / "home", workers=WORKERS))
@@ -107,6 +110,7 @@ def test_a_signal_drains_every_worker(start: StartServer, number: signal.Signals
         assert server.wait() == 0
 
 
+@pytest.mark.server
 def test_a_signal_while_workers_load_ends_them_well(zoo: Path, tmp_path: Path) -> None:
     server = Server(zoo, tmp_path / "home", workers=WORKERS)
     server.process = server.launch()
@@ -116,6 +120,7 @@ def test_a_signal_while_workers_load_ends_them_well(zoo: Path, tmp_path: Path) -
     assert "Traceback" not in server.log
 
 
+@pytest.mark.server
 def test_no_worker_is_ready_before_all_are(zoo: Path, tmp_path: Path) -> None:
     server = Server(zoo, tmp_path / "home", workers=WORKERS)
     server.process = server.launch()

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.needs import needs
 from tests.packages import example
 from tests.pictures import png
 from tests.service.surfaces.callers import in_flight
@@ -19,6 +20,7 @@ from tests.serving import Server
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def fleet(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(zoo, tmp_path_factory.mktemp("fleet") / "home", workers=WORKERS) as server:
         yield server
@@ -94,6 +96,7 @@ def test_one_worker_is_the_process_itself(server: Server) -> None:
     assert workers_of(server) == []
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("workers", [1, WORKERS])
 def test_the_ports_of_workers_are_no_others(fleet: Server, zoo: Path, tmp_path: Path, workers: int) -> None:
     said = refusal_to_start(Server(zoo, tmp_path / "home", grpc_port=fleet.grpc_port, workers=workers))
