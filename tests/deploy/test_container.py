@@ -72,11 +72,10 @@ def test_unknown_model_is_the_callers_error(callers: Callers) -> None:
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_service_is_ready_within_3_s_on_all_ports_at_once() -> None:
+def test_service_is_ready_on_all_ports_at_once() -> None:
     with running() as container:
         callers = callers_of(container)
-        seconds = callers.await_ready(READY_S)
+        callers.await_ready(READY_S)
         outcomes = [outcome_of(call) for call in (callers.classify_http, callers.classify_grpc, callers.infer_grpc)]
         callers.close()
-    assert seconds < 3
     assert outcomes == ["OK"] * 3

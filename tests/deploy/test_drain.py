@@ -11,7 +11,7 @@ from tests.deploy.containers import Container, running
 
 pytestmark = pytest.mark.deploy
 
-# Requests of some hundred milliseconds each, so that several are surely inside when the signal comes.
+# Requests of some hundred milliseconds each, so that several are surely inside when the signal comes, and after.
 REQUESTS = 6
 SIDE = 6000
 GRACE_S = 30
@@ -38,17 +38,16 @@ def test_sigterm_lets_requests_in_flight_finish_and_exits_0(own: tuple[Container
         answers = [pool.submit(outcome_of, call) for call in calls]
         await_in_flight(callers, REQUESTS, answers)
         stop = pool.submit(container.stop, GRACE_S)
-        was_ready = ready_until_stopped(callers, stop)
+        await_not_ready(callers)
+        inside = [answer for answer in answers if not answer.done()]
     assert [answer.result() for answer in answers] == ["OK"] * REQUESTS
     assert stop.result() == 0
-    assert was_ready < 1, f"still ready {was_ready:.2f} s after the signal"
+    assert inside, "readiness fell only when all had been answered"
 
 
-def test_sigterm_while_idle_exits_0_at_once(own: tuple[Container, Callers]) -> None:
+def test_sigterm_while_idle_exits_0_before_the_grace_time_is_over(own: tuple[Container, Callers]) -> None:
     container, _ = own
-    start = time.monotonic()
-    assert container.stop(GRACE_S) == 0
-    assert time.monotonic() - start < 5
+    assert container.stop(GRACE_S // 2) == 0  # not killed by then
 
 
 def await_in_flight(callers: Callers, wanted: int, answers: list[Future[str]]) -> None:
@@ -58,11 +57,7 @@ def await_in_flight(callers: Callers, wanted: int, answers: list[Future[str]]) -
         time.sleep(0.005)
 
 
-def ready_until_stopped(callers: Callers, stop: Future[int]) -> float:
-    """Ask for readiness until the container is gone; seconds after which it was last given."""
-    start = last = time.monotonic()
-    while not stop.done():
-        if callers.ready():
-            last = time.monotonic()
-        time.sleep(0.02)
-    return last - start
+def await_not_ready(callers: Callers) -> None:
+    """Return as soon as the service says that it takes no more."""
+    while callers.ready():
+        time.sleep(0.005)

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import orjson
 
@@ -12,7 +13,7 @@ from protos.lectorium.v1.vision_pb2_grpc import VisionStub
 from protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from tests.packages import MAX_BATCH, example
 from tests.pictures import png
-from tests.service.surfaces.sockets import connect
+from tests.service.surfaces.sockets import Reply, connect, read_reply
 from tests.service.surfaces.transports import JSON_LENGTH, infer_path, open_channel
 from tests.serving import Server, eventually
 
@@ -72,6 +73,36 @@ def begin_caption(server: Server, image: bytes, **fields: object) -> Leave:
     """Ask a model for a caption."""
     texts = [_part(name, str(value).encode()) for name, value in fields.items()]
     return _post(server, "/v1/caption", b"".join([*texts, _part("image", image, "a")]))
+
+
+class Upload:
+    """A request over REST for `tiny` whose body comes in part at the beginning of the block, and in full by `finish`.
+
+    It is inside the server all the while, so that a server told to end drains until then, however long that is.
+    """
+
+    _BODY = orjson.dumps({"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1, 4, 4], "data": [0] * 16}]})
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._connection = connect(server.rest_port)
+
+    def __enter__(self) -> Self:
+        before = in_flight(self._server, "oip_rest")
+        head = f"POST {infer_path('tiny')} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(self._BODY)}\r\n\r\n"
+        self._connection.sendall(head.encode() + self._BODY[:10])
+        assert eventually(lambda: in_flight(self._server, "oip_rest") == before + 1)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def finish(self) -> Reply:
+        """The answer."""
+        self._connection.sendall(self._BODY[10:])
+        return read_reply(self._connection)
 
 
 def _part(name: str, value: bytes, file: str = "") -> bytes:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.explaining_packages import LAYERS, STRONGEST, activation_maps, projected, write_explaining_package
+from tests.needs import needs
 from tests.packages import CLASSES, example, expected
 from tests.pictures import png
 from tests.service.surfaces.callers import BEGIN_BATCH, in_flight
@@ -202,6 +203,7 @@ def test_over_http_what_there_is_not_is_null(server: Server) -> None:
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of a slow model that explains itself, with room for many explanations at once."""
     folder = tmp_path_factory.mktemp("watched")
@@ -232,6 +234,6 @@ def test_leaving_a_stream_ends_the_explanations_of_its_frames(watched: Server) -
         # The first may have their answers before the last are in.
         assert eventually(lambda: in_flight(watched, "vision_grpc") >= 40)
         caller.call.cancel()
-        assert eventually(lambda: in_flight(watched, "vision_grpc") == 0, within_s=2)
+        assert eventually(lambda: in_flight(watched, "vision_grpc") == 0)
     assert eventually(lambda: watched.metric("lectorium_queue_rows", model="slow") == 0)
     assert watched.metric("lectorium_batch_rows_sum", model="slow") - run < 550 / 2

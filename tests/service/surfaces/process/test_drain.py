@@ -15,8 +15,9 @@ import orjson
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.needs import needs
 from tests.packages import MAX_BATCH, example, expected
-from tests.service.surfaces.callers import BEGIN, LONG, in_flight
+from tests.service.surfaces.callers import BEGIN, LONG, Upload, in_flight
 from tests.service.surfaces.conftest import IMAGE_TRANSPORTS, TENSOR_TRANSPORTS, StartServer, ask
 from tests.service.surfaces.sockets import Reply, connect, read_reply
 from tests.service.surfaces.transports import Answer, Grpc, Http, Refused, Rest, infer_path, open_channel, tensor
@@ -30,7 +31,7 @@ WAYS = [*TENSOR_TRANSPORTS, *IMAGE_TRANSPORTS]
 class Drain:
     """What was seen of a server that drained with an upload and a long call inside."""
 
-    fell_after_s: float = 0.0
+    inside_when_it_fell: int = 0
     http_ready: int = 0
     rest_ready: httpx.Response | None = None
     model_ready: httpx.Response | None = None
@@ -45,26 +46,23 @@ class Drain:
 
 
 @pytest.fixture(scope="module")
+@needs("server")
 def drain(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Drain:
     seen = Drain()
-    body = orjson.dumps({"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1, 4, 4], "data": [0] * 16}]})
-    head = f"POST {infer_path('tiny')} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with ExitStack() as stack:
         server = stack.enter_context(Server(zoo, tmp_path_factory.mktemp("draining") / "home"))
         rest, oip = stack.enter_context(closing(Rest(server))), stack.enter_context(closing(Grpc(server)))
         http = stack.enter_context(closing(Http(server)))
-        upload = stack.enter_context(connect(server.rest_port))
+        upload = stack.enter_context(Upload(server))
         pool = stack.enter_context(ThreadPoolExecutor(2))
         watching = pool.submit(_watch_until_it_ends, oip.channel, seen.watched)
-        upload.sendall(head + body[:10])
         call = pool.submit(oip.infer, "slow", [tensor(example(30 * MAX_BATCH))])
         assert eventually(lambda: in_flight(server, "oip_rest") == in_flight(server, "oip_grpc") == 1)
         assert eventually(lambda: seen.watched == [SERVING])
 
         server.process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
         assert eventually(lambda: rest.client.get("/v2/health/ready").status_code != 200)
-        seen.fell_after_s = time.monotonic() - began
+        seen.inside_when_it_fell = in_flight(server, "oip_rest")
         seen.rest_ready, seen.model_ready = (rest.client.get(f"/v2/{what}/ready") for what in ("health", "models/tiny"))
         seen.http_ready = http.client.get("/readyz").status_code
         seen.live = (http.client.get("/livez").status_code, rest.live() and oip.live())
@@ -72,8 +70,7 @@ def drain(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Drain:
         seen.health = health(oip.channel).Check(health_pb2.HealthCheckRequest()).status
         seen.refused = {way: _refused(server, way) for way in WAYS}
 
-        upload.sendall(body[10:])
-        seen.upload = read_reply(upload)
+        seen.upload = upload.finish()
         seen.call = call.result()
         seen.exit_code = server.wait()
         watching.result()
@@ -96,8 +93,8 @@ def _refused(server: Server, way: str) -> Refused:
     return caught.value
 
 
-def test_readiness_falls_at_once(drain: Drain) -> None:
-    assert drain.fell_after_s < 1
+def test_readiness_falls_before_the_requests_inside_have_ended(drain: Drain) -> None:
+    assert drain.inside_when_it_fell == 1
 
 
 def test_rest_is_not_ready_with_503_and_says_so(drain: Drain) -> None:
@@ -148,10 +145,10 @@ def test_the_process_ends_well(drain: Drain) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_with_nothing_inside_it_ends_at_once_whoever_keeps_a_connection(
+def test_with_nothing_inside_it_does_not_wait_for_the_grace_time_whoever_keeps_a_connection(
     start: StartServer, number: signal.Signals
 ) -> None:
-    server = start()
+    server = start(drain_s=3600)
     with closing(Rest(server)) as rest, closing(Http(server)) as http, open_channel(server) as channel:
         rest.live()
         http.client.get("/livez")
@@ -161,10 +158,7 @@ def test_with_nothing_inside_it_ends_at_once_whoever_keeps_a_connection(
             silent.sendall(b"GET /")
             half.sendall(b"POST /v2 HTTP/1.1\r\nHost: x\r\n")
             server.process.send_signal(number)
-            began = time.monotonic()
             assert server.wait() == 0
-            # About one second; more where others use the cores, but far from the grace time of 30.
-            assert time.monotonic() - began < 5
         watch.cancel()
     assert "draining" in server.log
     assert "ERROR" not in server.log
@@ -182,9 +176,7 @@ def test_what_outlasts_the_grace_time_does_not_keep_the_process(start: StartServ
         inside = {"oip_grpc": 2, "vision_grpc": 1, "http": 1, "oip_rest": 2}
         assert eventually(lambda: all(in_flight(server, surface) == count for surface, count in inside.items()))
         server.process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
         assert server.wait() == 0
-        assert 0.4 < time.monotonic() - began < 6
         reply = read_reply(stalled)
         with pytest.raises(Refused, match=r"UNAVAILABLE|CANCELLED"):
             call.result()
