@@ -37,13 +37,13 @@ Storage = Literal["float32", "float16", "int8"]
 class How:
     """How ``weights`` are stored, and whether a ``temperature`` is fitted (None: as the recipe says).
 
-    With ``deconv``, the package also has the deconvolution graph if the network supports it; that graph holds a second
-    copy of the convolutions' weights. Int8 packages never have it, to stay small.
+    With ``deconv`` (None: as the subject says), the package also has the deconvolution graph if the network supports
+    it; that graph holds a second copy of the convolutions' weights. Int8 packages never have it, to stay small.
     """
 
     weights: Storage = "float16"
     temperature: bool | None = None
-    deconv: bool = True
+    deconv: bool | None = None
 
 
 PLAIN = How()
@@ -97,6 +97,7 @@ def describe(
         title=subject.title,
         lecture=subject.lecture,
         description=subject.description,
+        serving=subject.serving,
         graph=graph,
         preprocessing=subject.preprocessing,
         classes=Classes(tensor=PROBABILITIES, labels=LABELS),

@@ -89,8 +89,7 @@ def write_package(
 
 def _write(subject: Subject, how: How, folder: Path) -> None:
     """Write the package, check it against torch, and measure it through the engine against the gate."""
-    fitted = subject.temperature if how.temperature is None else how.temperature
-    temperature = _temperature(subject) if fitted else 1.0
+    temperature = _temperature(subject, how.temperature)
     model = stored_model(subject.model, how.weights)
     stored = Served(model, subject.mean, subject.std, temperature, embedding=how.weights != "int8")
     whole = Served(subject.model, subject.mean, subject.std)
@@ -100,7 +99,8 @@ def _write(subject: Subject, how: How, folder: Path) -> None:
     differences = parity(folder / GRAPH, stored, subject.images, (1, 3, max_batch))
     if how.weights != "int8":
         check_parity(differences)
-    back = _way_back(stored) if how.deconv and how.weights != "int8" else None
+    explained = subject.deconv if how.deconv is None else how.deconv
+    back = _way_back(stored) if explained and how.weights != "int8" else None
     deconv = _write_way_back(subject, back, folder / DECONV_GRAPH) if back else None
     _write_words(subject, folder)
 
@@ -130,6 +130,8 @@ def _write_words(subject: Subject, folder: Path) -> None:
     if subject.history:
         draw(subject.history, subject.title, folder / CURVE)
         shrink(folder / CURVE)
+    elif subject.curve is not None:
+        (folder / CURVE).write_bytes(subject.curve)
 
 
 def _write_way_back(subject: Subject, back: ServedDeconvolution, path: Path) -> Deconvolution:
@@ -151,7 +153,12 @@ def _measure(subject: Subject, test: Split, card: ClassifyCard, folder: Path) ->
     write_card(card.model_copy(update={"files": checksums(folder), "provenance": measured}), folder)
 
 
-def _temperature(subject: Subject) -> float:
+def _temperature(subject: Subject, asked: bool | None) -> float:
+    """The one that is known, or one fitted anew where that is ``asked`` (None: as the subject says); 1 for none."""
+    if asked is None and subject.fitted_temperature is not None:
+        return subject.fitted_temperature
+    if not (subject.temperature if asked is None else asked):
+        return 1.0
     if subject.validation is None:
         raise ExportError(f"{subject.name}: a temperature needs images that were not trained on; there are none")
     served = Served(subject.model, subject.mean, subject.std)

@@ -1,7 +1,7 @@
 """Reads what a classifier's package is made from: a run, or several."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from models.classification.rows import find
-from service.package import Dataset, InitialWeights, Preprocessing
+from service.package import Dataset, InitialWeights, Preprocessing, Serving
 from training.checkpoint import read_finished, tested
 from training.classification.ensemble import Ensemble
 from training.classification.graph import IMAGE
@@ -29,8 +29,10 @@ class Subject:
     """A model and everything for its card except what the export measures.
 
     ``training`` are images to calibrate int8 on and ``validation`` images that the model was not trained on; both, and
-    ``test``, are None without a data set. ``mirrored`` says whether it was also trained on mirrored images. ``gate`` is
-    the accuracy it must reach.
+    ``test``, are None without a data set. ``mirrored`` says whether it was also trained on mirrored images. With
+    ``temperature`` the export fits one, unless ``fitted_temperature`` is given. ``gate`` is the accuracy it must reach.
+    ``curve`` is the PNG of the learning curve if there is no ``history`` to draw it from. ``deconv`` says whether the
+    package gets the deconvolution graph if the network supports it.
     """
 
     name: str
@@ -48,8 +50,12 @@ class Subject:
     libraries: Mapping[str, str]
     mirrored: bool = True
     temperature: bool = False
+    fitted_temperature: float | None = None
     gate: float | None = None
     history: Sequence[Row] = ()
+    curve: bytes | None = None
+    deconv: bool = True
+    serving: Serving = field(default_factory=Serving)
     dataset: Dataset | None = None
     initial_weights: InitialWeights | None = None
     training: Split | None = None

@@ -1,6 +1,7 @@
 """`lectorium export`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
@@ -44,7 +45,11 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
     default=None,
     help="Calibrate the probabilities on the validation split. [default: as the recipe says]",
 )
-@click.option("--deconv/--no-deconv", default=True, show_default=True, help="Add the graph for explain=deconv.")
+@click.option(
+    "--deconv/--no-deconv",
+    default=None,
+    help="Add the graph for explain=deconv. [default: yes; for a package, if it has one]",
+)
 @click.option("--model", help="Instead of a RUN: the architecture of --weights, such as resnet50.")
 @click.option("--weights", type=FILE, help="A state dictionary with torchvision's names; no code in it is run.")
 @click.option("--labels", type=FILE, help="The names of the classes of --weights, one per line.")
@@ -61,7 +66,7 @@ def export(
     weights_as: Literal["float16", "float32"] | None,
     int8: bool,
     temperature: bool | None,
-    deconv: bool,
+    deconv: bool | None,
     repository: Path,
     version: int | None,
     default: bool,
@@ -69,6 +74,9 @@ def export(
     **from_file: Unpack[FromFile],
 ) -> None:
     """Write the package of a finished RUN, of several as one ensemble, or of a file of weights.
+
+    A RUN may also be the folder of a classifier's package, such as models/zoo/lenet5/1: its weights are exported again,
+    by default as its next version, so that the package gets what newer exports have.
 
     The export fails if the graph's answers differ from torch's or the package misses the accuracy gate.
     """
@@ -78,7 +86,7 @@ def export(
         raise click.UsageError("give one or more RUNs, or --model, --weights and --labels, but not both")
     with plain_errors():
         if (task := _task(runs)) in OTHERS:
-            if int8 or weights_as or temperature is not None or not deconv or len(runs) > 1:
+            if int8 or weights_as or temperature is not None or deconv is not None or len(runs) > 1:
                 raise click.UsageError(f"a run of the task {task!r} is exported alone, its weights as float16")
             _report(OTHERS[task](runs[0], repository, name, version, replace), default)
             return
@@ -91,10 +99,16 @@ def export(
 
 
 def _task(runs: Sequence[Path]) -> str:
-    """The task of the first run; for a file of weights, a classifier's."""
+    """The task of the first run; for a package or a file of weights, a classifier's."""
     from training.checkpoint import read_checkpoint
 
-    return read_checkpoint(runs[0]).recipe.task if runs else "classify"
+    return "classify" if not runs or _is_package(runs[0]) else read_checkpoint(runs[0]).recipe.task
+
+
+def _is_package(folder: Path) -> bool:
+    from service.package import CARD
+
+    return (folder / CARD).is_file()
 
 
 def _write_captioner(run: Path, repository: Path, name: str | None, version: int | None, replace: bool) -> "Package":
@@ -123,8 +137,12 @@ def _given(from_file: FromFile) -> list[str]:
 
 
 def _subject(runs: tuple[Path, ...], name: str | None, from_file: FromFile) -> "Subject":
+    from training.classification.exported import from_package
     from training.classification.subject import from_runs
 
+    if len(runs) == 1 and _is_package(runs[0]):
+        subject = from_package(runs[0], load_config().data)
+        return replaced(subject, name=name or subject.name)
     return from_runs(runs, name, load_config().data) if runs else _from_file(name, from_file)
 
 
