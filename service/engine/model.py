@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Model:
-    """A package whose graphs gave the golden outputs, if it has a golden example, and whose batch sizes are warm.
+    """A package whose graphs gave the golden outputs, if it has a golden example, and are warm.
 
     Call `measure` before it is served.
 

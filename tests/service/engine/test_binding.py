@@ -278,10 +278,12 @@ def test_what_is_warmed_is_every_size_that_will_be_run(device: Device, tmp_path:
 
     Model(read_package(write_chars(tmp_path)), noted)
     Model(read_package(repository / "tiny" / "1"), noted)
-    slots = range(1, SLOTS + 1) if device is OWN else [1, 2, 4, 8]
     golden = [2]
-    runs = WARM_RUNS if device.own_memory else 1
-    assert ran == [*golden, *np.repeat(slots, runs), *golden, *np.repeat([1, 2, 4, 8], runs)]
+    if device.own_memory:
+        slots, rows = range(1, SLOTS + 1), [1, 2, 4, 8]
+        assert ran == [*golden, *np.repeat(slots, WARM_RUNS), *golden, *np.repeat(rows, WARM_RUNS)]
+    else:  # the smallest and the largest
+        assert ran == [*golden, 1, SLOTS, *golden, 1, MAX_BATCH]
 
 
 async def test_an_engine_on_such_a_device_has_one_lane_and_answers_everyone(

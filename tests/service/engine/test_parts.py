@@ -11,7 +11,7 @@ import pytest
 
 from service.engine import Answer, Engine, Options
 from service.engine.model import Model
-from service.engine.session import Session, buckets
+from service.engine.session import Session
 from service.engine.tensors import Tensor, Tensors
 from service.errors import DeadlineExceeded, Draining, InternalError, InvalidArgument, InvalidPackage, QueueFull
 from service.package import read_package
@@ -295,7 +295,7 @@ def test_a_part_other_than_the_card_describes_is_refused_at_load(tmp_path: Path)
         load(folder)
 
 
-def test_every_bucket_of_a_part_is_run_before_its_model_is_ready(
+def test_the_smallest_and_the_largest_batch_of_a_part_are_run_before_its_model_is_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows: list[int] = []
@@ -308,6 +308,6 @@ def test_every_bucket_of_a_part_is_run_before_its_model_is_ready(
 
     monkeypatch.setattr(Session, "run", recorded)
     model = load(write_explaining_package(tmp_path))
-    assert rows == [2, *buckets(PART_BATCH)]
+    assert rows == [2, 1, PART_BATCH]
     model.parts["deconv"].providers = ("AnotherExecutionProvider",)
     assert model.providers == ("CPUExecutionProvider", "AnotherExecutionProvider")
