@@ -1,4 +1,4 @@
-"""The serving section of a card: turns, queues and versions, in the words of Triton's model configuration."""
+"""The serving section of a card: priorities, queues and versions, named as in Triton's model configuration."""
 
 import re
 from typing import Annotated, Literal
@@ -18,7 +18,7 @@ _VERSION = "[1-9][0-9]{0,8}"
 
 
 class QueuePolicy(Frozen):
-    """How long, and how long a line, may wait for a run."""
+    """How long a request, and how many rows, may wait in the queue."""
 
     max_queue_size: int = Field(
         0, ge=0, le=MAX_QUEUE_ROWS, description="Rows that may wait; 0: the server's max_queue_rows."
@@ -110,9 +110,9 @@ class VersionPolicy(Frozen):
 class Serving(Frozen):
     """What may be said of serving a package; everything has a default.
 
-    ``version_policy`` is read from the highest version's card, None for the server's. ``priority`` is the
-    model's turn among models that wait for a lane: 1 goes first, equals take turns. ``default``, read from the highest
-    version's card too, makes the model the one of its task that answers requests that name none.
+    ``version_policy`` is read from the highest version's card; None for the server's. ``priority`` decides which
+    of the models that wait for a lane gets it: 1 is the highest, and equal ones get it in rotation. ``default``, also
+    read from the highest version's card, makes the model answer requests for its task that name none.
     """
 
     version_policy: VersionPolicy | None = None

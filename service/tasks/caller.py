@@ -14,7 +14,7 @@ class Caller(NamedTuple):
     """The request for which images are decoded and pictures drawn.
 
     Attributes:
-        connection: connections get decoder threads in turn, however many images each has sent.
+        connection: connections get decoder threads in rotation, however many images each has sent.
         deadline: when the answer must be there; None for the configured time from now.
         still_runs: called with 1 when the caller has left and its work still runs, and with -1 when that work ends.
     """

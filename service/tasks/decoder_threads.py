@@ -1,4 +1,7 @@
-"""Threads that decode: connections take turns, what nobody waits for is not begun, and no thread keeps the process."""
+"""Threads that decode images. They serve connections in rotation, and skip jobs that nobody waits for any more.
+
+They are daemons, so that the process does not wait for one when it ends.
+"""
 
 import asyncio
 import threading
@@ -14,10 +17,10 @@ T = TypeVar("T")
 
 
 class Job(Generic[T]):
-    """A piece of work, and the future of what it returns; both belong to the loop it was made on.
+    """A piece of work and the future of its result; the future belongs to the event loop that makes the job.
 
-    What it raises has its frames in the traceback, and these the work and its file: neither the job nor a frame may
-    keep the error, for such a circle lasts until the garbage collector comes, which is seldom.
+    The traceback of an error refers to the frames of the work, and these refer to the image file. So neither the job
+    nor a frame keeps the error: such a cycle would last until the garbage collector runs, which is seldom.
     """
 
     def __init__(self, work: Callable[[], T], caller: Caller, deadline: Deadline) -> None:
@@ -32,7 +35,7 @@ class Job(Generic[T]):
 
     def run(self) -> None:
         """Do the work, on any thread."""
-        assert self._work is not None  # run once
+        assert self._work is not None  # it runs only once
         result: Any = None
         error: BaseException | None = None
         try:
@@ -40,18 +43,18 @@ class Job(Generic[T]):
         except BaseException as raised:
             error = raised
         self._work = None  # it holds the file
-        with suppress(RuntimeError):  # the loop is closed, and nobody waits any longer
+        with suppress(RuntimeError):  # the event loop is closed, so nobody waits any more
             self._loop.call_soon_threadsafe(self._end, result, error)
         del error
 
     @property
     def future(self) -> asyncio.Future[T]:
-        """What it returns, until nobody waits for it."""
+        """The future of the result; do not use it after `leave`."""
         assert self._future is not None
         return self._future
 
     def leave(self) -> None:
-        """Nobody waits for it any longer."""
+        """Forget the future, because nobody waits for the result any more."""
         self._future = None
         if self.begun and not self._ended:
             self._left = True
@@ -70,17 +73,17 @@ class Job(Generic[T]):
 
 
 class DecoderThreads:
-    """Started as they are needed, ``most`` at the most; the interpreter does not wait for them at its end."""
+    """At most ``most`` threads, which are started when they are needed."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._started = 0
         self._idle = 0
         self._changed = threading.Condition()
-        self._waiting: dict[str, deque[Job[Any]]] = {}  # by connection; the first is the next
+        self._waiting: dict[str, deque[Job[Any]]] = {}  # by connection; the first connection is the next
 
     def add(self, job: Job[Any]) -> None:
-        """Have the job run when its connection's turn comes."""
+        """Run the job on a thread, after the jobs of its connection that were added before."""
         with self._changed:
             self._waiting.setdefault(job.caller.connection, deque()).append(job)
             if self._idle:
@@ -90,13 +93,13 @@ class DecoderThreads:
                 self._started += 1
 
     def leave(self, job: Job[Any]) -> None:
-        """Nobody waits for the job any longer: it is not begun, where it has not been."""
+        """Drop the job, because nobody waits for it any more; if it has begun, it still ends."""
         with self._changed:
-            line = self._waiting.get(job.caller.connection)
-            if not job.begun and line is not None:
-                with suppress(ValueError):  # dropped at its deadline
-                    line.remove(job)
-                if not line:
+            jobs = self._waiting.get(job.caller.connection)
+            if not job.begun and jobs is not None:
+                with suppress(ValueError):  # it was dropped at its deadline
+                    jobs.remove(job)
+                if not jobs:
                     del self._waiting[job.caller.connection]
         job.leave()
 
@@ -112,11 +115,12 @@ class DecoderThreads:
                     self._changed.wait()
                     self._idle -= 1
                 connection = next(iter(self._waiting))
-                line = self._waiting.pop(connection)
-                job = line.popleft()
-                if line:
-                    self._waiting[connection] = line  # behind all others
-                # The loop's timer tells the caller, and may be late where the loop has much to do.
+                jobs = self._waiting.pop(connection)
+                job = jobs.popleft()
+                if jobs:
+                    self._waiting[connection] = jobs  # behind all other connections
+                # The event loop's timer tells the caller that the deadline has passed, but it may be late if the loop
+                # is busy.
                 if not job.deadline.passed:
                     job.begun = True
                     return job

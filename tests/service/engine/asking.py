@@ -61,12 +61,12 @@ def label(*labels: int) -> Tensors:
 
 def check_tokens(emissions: list[Emission], seed: int, steps: int = 20, rows: int = 1, *, ends: bool = True) -> None:
     """Each row has emitted the tokens of its seed, and its last one again until the last row had ended."""
-    wanted = [chars(seed, steps, row, ends=ends) for row in range(rows)]
-    longest = max(map(len, wanted))
+    expected_tokens = [chars(seed, steps, row, ends=ends) for row in range(rows)]
+    longest = max(map(len, expected_tokens))
     assert [emission.step for emission in emissions] == list(range(1, longest + 1))
     assert [emission.last for emission in emissions] == [False] * (longest - 1) + [True]
-    came = np.stack([emission.outputs["next_token"] for emission in emissions], axis=1)
-    assert came.tolist() == [tokens + tokens[-1:] * (longest - len(tokens)) for tokens in wanted]
+    emitted = np.stack([emission.outputs["next_token"] for emission in emissions], axis=1)
+    assert emitted.tolist() == [tokens + tokens[-1:] * (longest - len(tokens)) for tokens in expected_tokens]
 
 
 async def settled(engine: Engine) -> None:
@@ -84,7 +84,7 @@ async def settled(engine: Engine) -> None:
             assert not queue._active
 
 
-async def ask_in_turn(engine: Engine, *rows: int) -> list[asyncio.Task[Answer]]:
+async def ask_in_order(engine: Engine, *rows: int) -> list[asyncio.Task[Answer]]:
     """Callers of so many rows, who have come to the queue in this order."""
     callers = [ask(engine, example(count, seed)) for seed, count in enumerate(rows)]
     await asyncio.sleep(0)
@@ -98,7 +98,7 @@ def check_answer(answer: Answer, images: NDArray[np.uint8], version: int = 1) ->
 
 
 async def check_all(callers: Sequence[asyncio.Task[Answer]], *rows: int) -> None:
-    """Those of `ask_in_turn` have the answers to their own rows."""
+    """Those of `ask_in_order` have the answers to their own rows."""
     for seed, (caller, count) in enumerate(zip(callers, rows, strict=True)):
         check_answer(await caller, example(count, seed))
 

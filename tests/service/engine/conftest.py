@@ -29,7 +29,7 @@ def loops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def one_step_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def single_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop gives its lane back after each step, however quick the step was."""
     monkeypatch.setattr(steps, "RUN_ON_S", -1.0)
 

@@ -67,9 +67,9 @@ class Gate:
 
     async def let(self, runs: int = 1) -> None:
         """Let so many runs pass the closed gate, and wait until the next one stands before it."""
-        wanted = len(self.runs) + runs
+        target = len(self.runs) + runs
         self._let(runs)
-        await self.reached(wanted)
+        await self.reached(target)
 
     async def reached(self, runs: int) -> None:
         """Wait until so many runs have reached a lane."""

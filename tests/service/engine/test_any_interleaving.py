@@ -55,7 +55,7 @@ class Caller:
         error: BaseException | None = asyncio.CancelledError() if self.task.cancelled() else self.task.exception()
         kind = type(error) if error else None
         if kind not in self.may:
-            raise AssertionError(f"{error!r} came, one of {self.may} is wanted") from error
+            raise AssertionError(f"the answer is {error!r}; allowed are {self.may}") from error
         return kind
 
 
@@ -101,13 +101,13 @@ class AnyInterleaving(RuleBasedStateMachine):
         begins[rows // 2] = POISON if poison else 1
 
         async def ask() -> None:
-            came: list[Emission] = []
+            read: list[Emission] = []
             async with aclosing(self.engine.steps("chars", None, {"token": begins}, options=options)) as emissions:
                 async for emission in emissions:
-                    came.append(emission)
-                    if len(came) == reads:
+                    read.append(emission)
+                    if len(read) == reads:
                         return
-            check_tokens(came, seed, steps, rows)
+            check_tokens(read, seed, steps, rows)
 
         fails = poison or any(FATAL in chars(seed, steps, row)[:-1] for row in range(rows))
         self.call(ask, options, fails=fails)

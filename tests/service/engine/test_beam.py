@@ -65,15 +65,15 @@ def search(language: Language, sampling: SamplingParameters, *, ends: bool = Tru
 
 
 def _offer(language: Language, row: Sentence, forced: Sequence[int]) -> Candidates:
-    said = language.after(row) if len(row) < language.steps else np.zeros(language.tokens)
+    scores = language.after(row) if len(row) < language.steps else np.zeros(language.tokens)
     tokens = list(forced) or range(language.tokens)
-    return Candidates(list(tokens), [float(said[token]) for token in tokens])
+    return Candidates(list(tokens), [float(scores[token]) for token in tokens])
 
 
 def sentences(beam: Beam) -> list[Sentence]:
     """The hypotheses, each up to its end."""
-    said = np.stack([step["token"] for step in beam.best()], axis=1)
-    return [tuple(row[: row.index(END) + 1] if END in row else row) for row in said.tolist()]
+    rows = np.stack([step["token"] for step in beam.best()], axis=1)
+    return [tuple(row[: row.index(END) + 1] if END in row else row) for row in rows.tolist()]
 
 
 cases = {
@@ -98,11 +98,11 @@ def test_a_beam_as_wide_as_there_are_prefixes_finds_the_best_of_all_sentences(
     scored = {
         sentence: language.total(sentence) / penalty(len(sentence), exponent) for sentence in language.sentences(ends)
     }
-    wanted = sorted(scored.values(), reverse=True)[: min(n_best, width)]
-    np.testing.assert_allclose(np.asarray(beam.best()[-1]["score"], "f8"), wanted, rtol=1e-5)
+    expected = sorted(scored.values(), reverse=True)[: min(n_best, width)]
+    np.testing.assert_allclose(np.asarray(beam.best()[-1]["score"], "f8"), expected, rtol=1e-5)
     found = [tuple(row) for row in np.stack([step["token"] for step in beam.best()], axis=1).tolist()]
     cut = [row[: row.index(END) + 1] if ends and END in row else row for row in found]
-    np.testing.assert_allclose([scored[row] for row in cut], wanted, rtol=1e-5)
+    np.testing.assert_allclose([scored[row] for row in cut], expected, rtol=1e-5)
 
 
 @given(**cases, width=st.integers(1, 5))
@@ -119,9 +119,9 @@ def test_what_a_narrow_beam_finds_is_a_sentence_with_its_own_numbers(
     scores = best[-1]["score"]
     assert (np.diff(scores) <= 0).all()
     for row in range(len(scores)):
-        said = tuple(int(step["token"][row]) for step in best)
-        sentence = said[: said.index(END) + 1] if ends and END in said else said
-        assert len(set(said[len(sentence) - 1 :])) == 1  # it repeats its last token
+        chosen = tuple(int(step["token"][row]) for step in best)
+        sentence = chosen[: chosen.index(END) + 1] if ends and END in chosen else chosen
+        assert len(set(chosen[len(sentence) - 1 :])) == 1  # it repeats its last token
         for place, step in enumerate(best[: len(sentence)]):
             np.testing.assert_allclose(step["log_probability"][row], language.after(sentence[:place])[sentence[place]])
             assert step["given"][row] == sum((token + 1) * 10**i for i, token in enumerate(sentence[:place]))

@@ -21,7 +21,7 @@ from service.engine.tensors import DTYPES, Tensors
 from service.package import Datatype, Graph, Loop, TensorSpec, read_package
 from tests.packages import MAX_BATCH, assert_close, example, expected, write_package
 from tests.service.engine.asking import ask, check_answer, check_tokens, label, serving, stream, token
-from tests.service.engine.saying import check_row
+from tests.service.engine.captioning import check_row
 from tests.service.engine.sums import sum_answer, sum_inputs, sum_model, write_sums
 from tests.step_packages import POISON, SLOTS, chars, diffusion, write_chars, write_diffusion, write_words
 
@@ -30,7 +30,7 @@ Array = NDArray[Any]
 
 
 @dataclass(eq=False)
-class TimedRequest:
+class StepRequest:
     """A request for steps."""
 
     rows: int
@@ -43,13 +43,13 @@ class TimedRequest:
 
 
 class Stage:
-    """Slots of a model on a device, and what its guests were given, step by step."""
+    """Slots of a model on a device, and what its requests were given, step by step."""
 
     def __init__(self, folder: Path, device: Device) -> None:
         self.model = loaded(folder, device)
         assert isinstance(self.model.program, Loop)
         self.slots = Slots(self.model.program, self.model.session)
-        self.given: dict[TimedRequest, list[dict[str, Array]]] = {}
+        self.given: dict[StepRequest, list[dict[str, Array]]] = {}
 
     def step(self) -> None:
         for stepped in self.slots.step()[1]:
@@ -64,12 +64,12 @@ def loaded(folder: Path, device: Device) -> Model:
     return Model(read_package(folder), partial(Session, intra_op=1, device=device))
 
 
-def letter(seed: int, steps: int, rows: int = 1, token: int = 1) -> TimedRequest:
-    return TimedRequest(rows, seed, steps, {"token": np.full(rows, token), "temperature": np.ones(rows, "f4")})
+def letter(seed: int, steps: int, rows: int = 1, token: int = 1) -> StepRequest:
+    return StepRequest(rows, seed, steps, {"token": np.full(rows, token), "temperature": np.ones(rows, "f4")})
 
 
-def letters(stage: Stage, guest: TimedRequest, row: int = 0) -> list[int]:
-    return [int(outputs["next_token"][row]) for outputs in stage.given[guest]]
+def letters(stage: Stage, request: StepRequest, row: int = 0) -> list[int]:
+    return [int(outputs["next_token"][row]) for outputs in stage.given[request]]
 
 
 def buffer(stage: Stage, name: str) -> DeviceBuffer:
@@ -132,21 +132,21 @@ def test_a_graph_of_free_dimensions_runs_without_buffers(tmp_path: Path) -> None
 
 def test_hypotheses_that_go_on_from_others_have_their_states_on_any_device(device: Device, tmp_path: Path) -> None:
     stage = Stage(write_words(tmp_path), device)
-    widths, guests = (3, 1, 4), []
+    widths, requests = (3, 1, 4), []
     for number, width in enumerate(widths):
         image = np.full((1, 2, 2), 13 * number, "u1")
         assert stage.model.encoder is not None
         [features] = stage.model.encoder.run(["features"], {"image": image})
         sampling = SamplingParameters("beam", width=width, n_best=width) if width > 1 else SamplingParameters("sample")
         encoded = {"features": np.repeat(features, width, axis=0)}
-        guest = TimedRequest(width, number, 7, encoded=encoded, sampling=sampling)
-        guests.append((guest, image[0]))
-        stage.slots.place(guest)
+        request = StepRequest(width, number, 7, encoded=encoded, sampling=sampling)
+        requests.append((request, image[0]))
+        stage.slots.place(request)
         stage.step()
     stage.run_out()
-    for guest, image in guests:
-        for row in range(guest.rows):
-            check_row(stage.given[guest], row, image)
+    for request, image in requests:
+        for row in range(request.rows):
+            check_row(stage.given[request], row, image)
 
 
 def test_rows_that_join_end_and_move_up_give_what_each_gives_alone(device: Device, tmp_path: Path) -> None:
@@ -163,38 +163,38 @@ def test_rows_that_join_end_and_move_up_give_what_each_gives_alone(device: Devic
     stage.slots.place(late)
     stage.run_out()
     assert letters(stage, first) == chars(1, 9)[:2]
-    for guest in (second, third, late):
-        for row in range(guest.rows):
-            alone = chars(guest.seed, guest.steps, row, token=int(guest.inputs["token"][0]))
-            assert letters(stage, guest, row)[: len(alone)] == alone
+    for request in (second, third, late):
+        for row in range(request.rows):
+            alone = chars(request.seed, request.steps, row, token=int(request.inputs["token"][0]))
+            assert letters(stage, request, row)[: len(alone)] == alone
 
 
 def test_answers_made_on_the_device_come_back_when_their_rows_end(device: Device, tmp_path: Path) -> None:
     stage = Stage(write_diffusion(tmp_path), device)
     assert stage.model.encoder is not None
-    guests = [TimedRequest(2, seed, steps) for seed, steps in ((5, 3), (6, 9), (7, 1), (8, 4))]
-    for index, guest in enumerate(guests):
-        labels = {"label": np.full(guest.rows, index % 3)}
-        guest.encoded = {"pattern": stage.model.encoder.run(["pattern"], labels)[0]}
-    for guest in guests:
-        stage.slots.place(guest)
+    requests = [StepRequest(2, seed, steps) for seed, steps in ((5, 3), (6, 9), (7, 1), (8, 4))]
+    for index, request in enumerate(requests):
+        labels = {"label": np.full(request.rows, index % 3)}
+        request.encoded = {"pattern": stage.model.encoder.run(["pattern"], labels)[0]}
+    for request in requests:
+        stage.slots.place(request)
         stage.step()
     stage.run_out()
-    for index, guest in enumerate(guests):
-        [answer] = stage.given[guest]
-        for row in range(guest.rows):
-            assert_close(answer["image"][row], diffusion(guest.seed, index % 3, guest.steps, row))
+    for index, request in enumerate(requests):
+        [answer] = stage.given[request]
+        for row in range(request.rows):
+            assert_close(answer["image"][row], diffusion(request.seed, index % 3, request.steps, row))
 
 
 def act(stage: Stage, seed: int) -> None:
-    """Guests of random sizes and lengths come and go at random."""
+    """Requests of random sizes and lengths join and leave at random."""
     chance = Random(seed)
-    inside: list[TimedRequest] = []
+    inside: list[StepRequest] = []
     for number in range(40):
-        guest = letter(seed * 100 + number, chance.randint(1, 12), chance.randint(1, 3), chance.randint(1, 9))
-        if len(stage.slots) + guest.rows <= SLOTS and chance.random() < 0.6:
-            stage.slots.place(guest)
-            inside.append(guest)
+        request = letter(seed * 100 + number, chance.randint(1, 12), chance.randint(1, 3), chance.randint(1, 9))
+        if len(stage.slots) + request.rows <= SLOTS and chance.random() < 0.6:
+            stage.slots.place(request)
+            inside.append(request)
         if inside and chance.random() < 0.2:
             stage.slots.drop([chance.choice(inside)])
         if len(stage.slots):
@@ -208,7 +208,7 @@ def test_whoever_comes_and_goes_the_device_gives_what_the_host_gives(seed: int, 
     host, own = Stage(folder, CPU), Stage(folder, OWN)
     act(host, seed)
     act(own, seed)
-    assert [guest.seed for guest in host.given] == [guest.seed for guest in own.given]
+    assert [request.seed for request in host.given] == [request.seed for request in own.given]
     for wanted, found in zip(host.given.values(), own.given.values(), strict=True):
         assert len(wanted) == len(found)
         for one, other in zip(wanted, found, strict=True):

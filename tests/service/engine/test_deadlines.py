@@ -102,7 +102,7 @@ async def test_there_is_one_deadline_for_an_encoder_and_its_steps(
         assert engine.repository.get(model).statistics.failures == {"OTHER": 1}
 
 
-async def test_no_step_is_begun_once_the_deadline_has_passed(loops: Path, one_step_a_turn: None) -> None:
+async def test_no_step_is_begun_once_the_deadline_has_passed(loops: Path, single_steps: None) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)
         with gate.closed():

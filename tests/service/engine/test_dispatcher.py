@@ -1,4 +1,4 @@
-"""Quick batches on the loop: alone at once, together where requests follow each other."""
+"""Quick batches on the event loop: a single request runs at once, requests that follow each other run together."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ def executions(engine: Engine, model: str = "tiny") -> int:
 
 
 async def trickle(engine: Engine, count: int) -> None:
-    """So many callers, each a turn of the loop after the one before; check their answers."""
+    """``count`` callers, one in each iteration of the event loop; check their answers."""
     callers = []
     for seed in range(count):
         callers.append(ask(engine, example(1, seed)))
@@ -25,7 +25,7 @@ async def trickle(engine: Engine, count: int) -> None:
     await check_all(callers, *[1] * count)
 
 
-async def test_requests_that_follow_each_other_turn_by_turn_share_batches(repository: Path) -> None:
+async def test_requests_of_successive_iterations_share_batches(repository: Path) -> None:
     async with serving(repository) as engine:
         run_on(engine, lanes=False)
         await trickle(engine, 3 * MAX_BATCH)
@@ -35,19 +35,19 @@ async def test_requests_that_follow_each_other_turn_by_turn_share_batches(reposi
 async def test_one_caller_alone_is_answered_without_waiting_for_others_but_now_and_then(repository: Path) -> None:
     async with serving(repository) as engine:
         run_on(engine, lanes=False)
-        turns = [await turns_of_one(engine) for _ in range(2 * PROBE_EVERY)]
-    assert sum(count > QUIET_ITERATIONS for count in turns) == 2
-    assert sorted(turns)[-3] <= 4
+        iterations = [await iterations_of_one(engine) for _ in range(2 * PROBE_EVERY)]
+    assert sum(count > QUIET_ITERATIONS for count in iterations) == 2
+    assert sorted(iterations)[-3] <= 4
 
 
-async def turns_of_one(engine: Engine) -> int:
-    """How many turns of the loop one request takes."""
+async def iterations_of_one(engine: Engine) -> int:
+    """How many iterations of the event loop one request takes."""
     caller = ask(engine, example(1))
-    turns = 0
+    iterations = 0
     while not caller.done():
         await asyncio.sleep(0)
-        turns += 1
-    return turns
+        iterations += 1
+    return iterations
 
 
 async def test_no_stream_of_newcomers_keeps_a_quick_batch_waiting(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ async def test_work_for_a_lane_is_not_kept_waiting_by_quick_requests(repository:
 
 
 async def crowd(engine: Engine, model: str, until: Callable[[], bool]) -> list[asyncio.Task[Answer]]:
-    """Callers of a model that come one in each turn of the loop, until something holds."""
+    """Callers of a model, one in each iteration of the event loop, until ``until`` is true."""
     callers = []
     while not until():
         callers.append(ask(engine, example(1), model=model, version=None))

@@ -13,9 +13,9 @@ import pytest
 from service.engine import Emission, Engine
 from service.errors import DeadlineExceeded, Draining, QueueFull
 from tests.service.engine.asking import serving, settled, stream
+from tests.service.engine.captioning import describe, up_to_end
+from tests.service.engine.captioning import rows as token_rows
 from tests.service.engine.gate import Gate
-from tests.service.engine.saying import rows as said_rows
-from tests.service.engine.saying import say, sentence
 from tests.step_packages import write_words
 from tests.step_packages.words import SLOTS
 
@@ -95,11 +95,11 @@ async def test_a_request_whose_steps_find_no_room_is_refused_before_its_encoder_
             with pytest.raises(
                 QueueFull, match=f"holds {ROOM} of at most {ROOM} rows; this request has 3 more"
             ):  # the rows of its beams
-                await say(engine, strategy="beam", beam_width=3)
+                await describe(engine, strategy="beam", beam_width=3)
             assert encoded(engine) == SLOTS + ROOM
             assert engine.repository.get("words").statistics.failures == {"REJECTED": 3}
         await asyncio.gather(running, waiting)
-        assert sentence(said_rows(await say(engine))[0])
+        assert up_to_end(token_rows(await describe(engine))[0])
         await settled(engine)
 
 
@@ -152,7 +152,7 @@ async def test_in_any_order_of_coming_and_leaving_no_place_is_lost(words: Path) 
             for _ in range(12):
                 late = {"timeout_s": 0.003} if random.random() < 0.2 else {}
                 if random.random() < 0.3:
-                    callers.append(say(engine, strategy="beam", beam_width=int(random.integers(2, SLOTS))))
+                    callers.append(describe(engine, strategy="beam", beam_width=int(random.integers(2, SLOTS))))
                 else:
                     callers.append(caption(engine, int(random.integers(1, SLOTS + 1)), **late))
                 for _ in range(int(random.integers(0, 3))):

@@ -14,7 +14,7 @@ from service.engine.tensors import Tensor, Tensors
 from tests.packages import MAX_BATCH, assert_close, example
 from tests.service.engine.asking import (
     ask,
-    ask_in_turn,
+    ask_in_order,
     batches,
     check_all,
     check_answer,
@@ -53,7 +53,7 @@ async def test_the_outputs_asked_for_come_in_that_order(outputs: list[str], repo
 async def test_requests_that_come_in_the_same_turn_of_the_loop_share_the_first_batch(repository: Path) -> None:
     async with serving(repository) as engine:
         count, total = batches("count"), batches("sum")
-        await check_all(await ask_in_turn(engine, 1, 2, 3), 1, 2, 3)
+        await check_all(await ask_in_order(engine, 1, 2, 3), 1, 2, 3)
         assert (batches("count") - count, batches("sum") - total) == (1, 6)
 
 
@@ -64,7 +64,7 @@ async def test_what_gathers_while_the_lane_is_busy_is_the_next_batch(repository:
         with gate.closed():
             first = ask(engine, example(1, seed=9))
             await gate.reached(1)
-            callers = await ask_in_turn(engine, *rows)
+            callers = await ask_in_order(engine, *rows)
             assert waiting_rows() == sum(rows)
         await check_all(callers, *rows)
         check_answer(await first, example(1, seed=9))
@@ -89,7 +89,7 @@ async def test_requests_are_run_first_come_first_served(repository: Path) -> Non
     async with serving(repository) as engine:
         gate = Gate(engine)
         with gate.closed():
-            callers = await ask_in_turn(engine, *rows)
+            callers = await ask_in_order(engine, *rows)
             await gate.reached(1)
         await check_all(callers, *rows)
         assert gate.rows == [8, 5, 7, 8]
@@ -104,7 +104,7 @@ async def test_a_request_larger_than_a_batch_is_split_and_joined_in_order(
 ) -> None:
     async with serving(repository, lanes=lanes) as engine:
         gate = Gate(engine)
-        callers = await ask_in_turn(engine, rows, 3)
+        callers = await ask_in_order(engine, rows, 3)
         await check_all(callers, rows, 3)
         assert max(gate.rows) == MAX_BATCH
         assert len(gate.rows) == -(-(rows + 3) // MAX_BATCH)
@@ -129,9 +129,9 @@ async def test_a_batch_that_is_quick_runs_on_the_loop_and_a_larger_one_on_a_lane
     async with serving(repository) as engine:
         threads = threads_of(engine, monkeypatch)
         engine.repository.get("tiny", "1").session.inline_rows = 2
-        await check_all(await ask_in_turn(engine, 1), 1)
-        await check_all(await ask_in_turn(engine, 1, 1), 1, 1)
-        await check_all(await ask_in_turn(engine, 1, 2), 1, 2)
+        await check_all(await ask_in_order(engine, 1), 1)
+        await check_all(await ask_in_order(engine, 1, 1), 1, 1)
+        await check_all(await ask_in_order(engine, 1, 2), 1, 2)
     assert threads == [threading.current_thread().name] * 2 + ["lane-0"]
 
 
@@ -142,7 +142,7 @@ async def test_a_quick_batch_runs_beside_what_the_lanes_are_at(repository: Path)
         with gate.closed():
             busy = ask(engine, example(8), model="other", version=None)
             await gate.reached(1)
-            await check_all(await ask_in_turn(engine, 1, 8, 8, 2), 1, 8, 8, 2)
+            await check_all(await ask_in_order(engine, 1, 8, 8, 2), 1, 8, 8, 2)
             assert not busy.done()
         await busy
 
@@ -151,7 +151,7 @@ async def test_between_quick_batches_the_loop_takes_what_comes(repository: Path)
     async with serving(repository) as engine:
         gate = Gate(engine)
         run_on(engine, lanes=False)
-        flood = await ask_in_turn(engine, *[8] * 20)
+        flood = await ask_in_order(engine, *[8] * 20)
         await asyncio.sleep(0)
         other = ask(engine, example(1), model="other", version=None)
         check_answer(await other, example(1), version=3)
@@ -163,7 +163,7 @@ async def test_as_many_batches_run_at_once_as_there_are_lanes(repository: Path) 
     async with serving(repository, lanes=3) as engine:
         gate = Gate(engine)
         with gate.closed():
-            callers = await ask_in_turn(engine, 8, 8, 8, 8, 8)
+            callers = await ask_in_order(engine, 8, 8, 8, 8, 8)
             await gate.reached(3)
             assert waiting_rows() == 16
         await check_all(callers, 8, 8, 8, 8, 8)

@@ -18,7 +18,7 @@ from service.errors import (
     UnknownModel,
 )
 from tests.packages import example
-from tests.service.engine.asking import WHITE, ask, ask_in_turn, check_all, check_answer, run_on, serving, waiting_rows
+from tests.service.engine.asking import WHITE, ask, ask_in_order, check_all, check_answer, run_on, serving, waiting_rows
 from tests.service.engine.gate import Gate
 
 
@@ -28,7 +28,7 @@ async def test_a_full_queue_refuses_at_once_and_takes_requests_again_when_it_has
         with gate.closed():
             running = ask(engine, example(1))
             await gate.reached(1)
-            waiting = await ask_in_turn(engine, 3, 1)
+            waiting = await ask_in_order(engine, 3, 1)
             with pytest.raises(QueueFull, match="'tiny': the queue holds 4 of at most 4 rows"):
                 await engine.infer("tiny", "1", {"image": example(1)})
             # Each model has a queue of its own.
@@ -45,7 +45,7 @@ async def test_a_request_larger_than_the_queue_is_taken_only_where_nobody_waits(
         with gate.closed():
             running = ask(engine, example(1))
             await gate.reached(4)
-            waiting = await ask_in_turn(engine, 1)
+            waiting = await ask_in_order(engine, 1)
             with pytest.raises(QueueFull, match="holds 1 of at most 4 rows; this request has 20 more"):
                 await engine.infer("tiny", "1", {"image": example(20)})
         await asyncio.gather(running, *waiting)
@@ -86,7 +86,7 @@ async def test_a_caller_that_runs_out_of_time_disturbs_no_other(repository: Path
             late = ask(engine, example(1, 8), timeout_s=0.02)
             shares_its_batch = ask(engine, example(1, 9))
             await gate.reached(1)
-            waiting = await ask_in_turn(engine, 2, 3)
+            waiting = await ask_in_order(engine, 2, 3)
             with pytest.raises(DeadlineExceeded):
                 await late
         check_answer(await shares_its_batch, example(1, 9))
@@ -100,7 +100,7 @@ async def test_a_caller_that_leaves_the_queue_gives_its_rows_back_and_disturbs_n
         with gate.closed():
             running = ask(engine, example(1, 9))
             await gate.reached(1)
-            callers = await ask_in_turn(engine, 2, 3, 3)
+            callers = await ask_in_order(engine, 2, 3, 3)
             callers[1].cancel()
             await asyncio.wait([callers[1]])
             assert waiting_rows() == 5
@@ -119,7 +119,7 @@ async def test_a_queue_that_all_have_left_is_passed_over(repository: Path) -> No
         with gate.closed():
             running = ask(engine, example(1), model="other", version=None)
             await gate.reached(1)
-            [leaves] = await ask_in_turn(engine, 1)
+            [leaves] = await ask_in_order(engine, 1)
             waits = ask(engine, example(1), version="2")
             await asyncio.sleep(0)
             leaves.cancel()
@@ -132,7 +132,7 @@ async def test_a_caller_that_leaves_a_running_batch_disturbs_no_other(repository
     async with serving(repository) as engine:
         gate = Gate(engine)
         with gate.closed():
-            callers = await ask_in_turn(engine, 2, 3, 3)
+            callers = await ask_in_order(engine, 2, 3, 3)
             await gate.reached(1)
             callers[0].cancel()
             await asyncio.wait([callers[0]])
@@ -145,7 +145,7 @@ async def test_a_caller_that_leaves_half_way_through_a_large_request_frees_the_r
     async with serving(repository) as engine:
         gate = Gate(engine)
         with gate.closed():
-            large, small = await ask_in_turn(engine, 80, 2)
+            large, small = await ask_in_order(engine, 80, 2)
             await gate.reached(1)
             assert waiting_rows() == 74
             large.cancel()

@@ -15,16 +15,16 @@ from service.engine.lane import Lane
 class Results:
     """Keeps what a lane hands back, and on which thread."""
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, expected: int) -> None:
         self.values: list[object] = []
         self.threads: set[int] = set()
-        self._wanted = wanted
+        self._expected = expected
         self._complete = asyncio.Event()
 
     def __call__(self, value: object) -> None:
         self.values.append(value)
         self.threads.add(threading.get_ident())
-        if len(self.values) == self._wanted:
+        if len(self.values) == self._expected:
             self._complete.set()
 
     async def all(self) -> list[object]:

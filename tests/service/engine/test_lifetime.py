@@ -1,4 +1,4 @@
-"""How a stay in a line is timed."""
+"""The times of a request in a queue: its deadline and its queue timeout."""
 
 import asyncio
 import time
@@ -17,8 +17,8 @@ HOURS_S = 10_000.0
 
 
 @dataclass(eq=False)
-class TimedRequest:
-    """Waits until it fails."""
+class WaitingRequest:
+    """A request that waits until it fails."""
 
     deadline: Deadline = NEVER
     rows: int = 1
@@ -44,30 +44,30 @@ class TimedRequest:
         self.failed.cancel()
 
 
-async def stay(guest: TimedRequest, queue_timeout_s: float | None = None, waited_s: float = 0.0) -> None:
-    line: RequestQueue[TimedRequest] = RequestQueue("m", Serving(), 10)
+async def wait_in_queue(request: WaitingRequest, queue_timeout_s: float | None = None, waited_s: float = 0.0) -> None:
+    queue: RequestQueue[WaitingRequest] = RequestQueue("m", Serving(), 10)
     statistics = Statistics()
     try:
-        with Lifetime(line, guest, statistics, queue_timeout_s, waited_s=waited_s):
+        with Lifetime(queue, request, statistics, queue_timeout_s, waited_s=waited_s):
             async with asyncio.timeout(5):
-                await guest.failed
+                await request.failed
     finally:
-        assert (line.rows, line.waiting) == (0, 0)
+        assert (queue.rows, queue.waiting) == (0, 0)
         assert statistics.fail.count == 1
 
 
-async def test_what_was_waited_in_another_line_counts_against_its_patience() -> None:
+async def test_the_time_spent_in_another_queue_counts_towards_the_queue_timeout() -> None:
     with pytest.raises(DeadlineExceeded, match="not taken from the queue in 10000 s"):
-        await stay(TimedRequest(), HOURS_S, waited_s=HOURS_S)
+        await wait_in_queue(WaitingRequest(), HOURS_S, waited_s=HOURS_S)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await stay(TimedRequest(), HOURS_S)
+            await wait_in_queue(WaitingRequest(), HOURS_S)
 
 
 async def test_it_ends_at_the_deadline_and_does_not_begin_after_it() -> None:
     with pytest.raises(DeadlineExceeded, match=r"model 'm': no answer in 0\.01 s"):
-        await stay(TimedRequest(Deadline.after(0.01)))
-    late = TimedRequest(Deadline(0.0, 7.0))
+        await wait_in_queue(WaitingRequest(Deadline.after(0.01)))
+    late = WaitingRequest(Deadline(0.0, 7.0))
     with pytest.raises(DeadlineExceeded, match="model 'm': no answer in 7 s"):
-        await stay(late)
+        await wait_in_queue(late)
     assert not late.gone

@@ -1,4 +1,4 @@
-"""Graphs that answer other rows than came: nobody gets a row of another's, whatever a card or a graph says."""
+"""Graphs that return other rows than they get: no request gets a row of another, whatever a card or a graph says."""
 
 import asyncio
 import logging
@@ -18,10 +18,10 @@ from tests.explaining_packages import write_explaining_package
 from tests.lying_packages import MAX_BATCH, drop_rows, numbered, over_half, write_carded
 from tests.packages import example, write_package
 from tests.service.engine.asking import WHITE, ask, check_answer, serving, settled, stream
+from tests.service.engine.captioning import describe, up_to_end
+from tests.service.engine.captioning import rows as token_rows
 from tests.service.engine.controlling import refusal
 from tests.service.engine.gate import Gate
-from tests.service.engine.saying import rows as said_rows
-from tests.service.engine.saying import say, sentence
 from tests.step_packages import write_words
 from tests.step_packages.words import BLACK, sight
 
@@ -168,13 +168,13 @@ async def test_an_encoder_that_drops_a_row_fails_for_whom_it_drops_it_and_names_
     drop_rows(write_words(tmp_path), "encoder.onnx", "features", by="image", over=254)
     white = np.full((1, 2, 2), 255, "u1")
     async with serving(tmp_path) as engine:
-        alone = sentence(said_rows(await say(engine))[0])
+        alone = up_to_end(token_rows(await describe(engine))[0])
         for _ in range(2):
-            callers = [say(engine), say(engine, white), say(engine)]
+            callers = [describe(engine), describe(engine, white), describe(engine)]
             with pytest.raises(InternalError, match="'words' failed on this request: its output 'features' has 0 rows"):
                 await callers[1]
             for caller in (callers[0], callers[2]):
-                assert sentence(said_rows(await caller)[0]) == alone
+                assert up_to_end(token_rows(await caller)[0]) == alone
         await settled(engine)
 
 
@@ -202,12 +202,12 @@ async def test_a_step_that_drops_a_row_fails_for_whom_it_drops_it_and_names_the_
     limit = 0.95 * float(bright.reshape(-1).astype("f4") @ weights)
     drop_rows(write_words(tmp_path), "model.onnx", "attention", by="features", over=limit)
     async with serving(tmp_path) as engine:
-        alone = sentence(said_rows(await say(engine))[0])
+        alone = up_to_end(token_rows(await describe(engine))[0])
         callers = [stream(engine, "words", {"image": image}, steps=8) for image in (BLACK, bright, BLACK)]
         with pytest.raises(InternalError, match="'words' failed on this request: its output 'attention' has 0 rows"):
             await callers[1]
         for caller in (callers[0], callers[2]):
-            assert sentence(said_rows(await caller)[0]) == alone
+            assert up_to_end(token_rows(await caller)[0]) == alone
         await settled(engine)
 
 

@@ -1,4 +1,4 @@
-"""What a card's serving section says, as callers meet it: levels, queue timeouts, sizes and turns."""
+"""The effect of a card's serving section on requests: levels, queue timeouts and sizes."""
 
 import asyncio
 from pathlib import Path
@@ -15,8 +15,8 @@ from tests.service.engine.gate import Gate
 
 def batching(levels: int = 1, default: int = 1, **policy: Any) -> dict[str, Any]:
     """A serving section."""
-    said = {"priority_levels": levels, "default_priority_level": default, "default_queue_policy": policy}
-    return {"dynamic_batching": said}
+    settings = {"priority_levels": levels, "default_priority_level": default, "default_queue_policy": policy}
+    return {"dynamic_batching": settings}
 
 
 async def busy(engine: Engine, gate: Gate) -> list[asyncio.Task[Answer]]:

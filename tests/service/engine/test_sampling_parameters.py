@@ -1,4 +1,4 @@
-"""How the tokens of a loop with a choice are chosen, asked of the engine."""
+"""How the engine chooses the tokens of a step loop with a choice."""
 
 import asyncio
 from itertools import pairwise
@@ -15,8 +15,8 @@ from service.errors import InvalidArgument
 from service.package import Loop, read_package
 from tests.packages import assert_close, change_card, example
 from tests.service.engine.asking import serving, settled, stream
+from tests.service.engine.captioning import check_row, describe, outputs, rows
 from tests.service.engine.gate import Gate
-from tests.service.engine.saying import check_row, outputs, rows, say
 from tests.step_packages import write_chars, write_words
 from tests.step_packages.words import (
     BLACK,
@@ -48,7 +48,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def test_greedy_takes_the_most_probable_word_of_each_step_and_never_a_special_one(words: Path) -> None:
     async with serving(words) as engine:
-        emissions = await say(engine)
+        emissions = await describe(engine)
         assert rows(emissions) == [[A, CAT, SLEEPS, END]]
         assert [emission.step for emission in emissions] == [1, 2, 3, 4]
         check_row(outputs(emissions), 0)
@@ -57,7 +57,7 @@ async def test_greedy_takes_the_most_probable_word_of_each_step_and_never_a_spec
 
 async def test_beam_search_finds_the_sentence_that_greedy_misses_and_emits_it_at_its_end(words: Path) -> None:
     async with serving(words) as engine:
-        emissions = await say(engine, strategy="beam")
+        emissions = await describe(engine, strategy="beam")
         assert rows(emissions) == [[CAT, SLEEPS, END]]
         assert [(emission.step, emission.last) for emission in emissions] == [(1, False), (2, False), (3, True)]
         check_row(outputs(emissions), 0)
@@ -71,66 +71,70 @@ async def test_every_hypothesis_has_the_states_and_the_numbers_of_its_own_words(
     image: NDArray[Any], width: int, exponent: float, words: Path
 ) -> None:
     async with serving(words) as engine:
-        emissions = await say(engine, image, strategy="beam", beam_width=width, n_best=width, length_penalty=exponent)
-    said = rows(emissions)
-    assert len({tuple(row) for row in said}) == len(said) == width
+        emissions = await describe(
+            engine, image, strategy="beam", beam_width=width, n_best=width, length_penalty=exponent
+        )
+    tokens = rows(emissions)
+    assert len({tuple(row) for row in tokens}) == len(tokens) == width
     scores = emissions[-1].outputs["score"]
     assert scores.tolist() == sorted(scores.tolist(), reverse=True)
     for row in range(width):
         check_row(outputs(emissions), row, image[0], exponent)
-    assert not {token for row in said for token in row} & set(NEVER)
+    assert not {token for row in tokens for token in row} & set(NEVER)
 
 
 async def test_words_drawn_by_a_seed_are_the_same_alone_and_beside_others(words: Path) -> None:
-    wishes: list[dict[str, Any]] = [
+    options: list[dict[str, Any]] = [
         {"strategy": "sample"},
         {"strategy": "sample", "temperature": 2.0, "top_k": 3},
         {"strategy": "sample", "temperature": 5.0, "top_p": 0.8},
         {"strategy": "beam", "beam_width": 2},
         {"strategy": "greedy"},
     ]
-    asked = [(seed, wishes[seed % len(wishes)], np.repeat(BRIGHT, 1 + seed % 2, axis=0)) for seed in range(20)]
-    asked = [(seed, wish, image[:1] if wish["strategy"] == "beam" else image) for seed, wish, image in asked]
+    asked = [(seed, options[seed % len(options)], np.repeat(BRIGHT, 1 + seed % 2, axis=0)) for seed in range(20)]
+    asked = [(seed, option, image[:1] if option["strategy"] == "beam" else image) for seed, option, image in asked]
     async with serving(words) as engine:
-        alone = [rows(await say(engine, image, seed=seed, **wish)) for seed, wish, image in asked]
-        callers = [say(engine, image, seed=seed, **wish) for seed, wish, image in asked]
+        alone = [rows(await describe(engine, image, seed=seed, **option)) for seed, option, image in asked]
+        callers = [describe(engine, image, seed=seed, **option) for seed, option, image in asked]
         beside = [rows(await caller) for caller in callers]
         assert alone == beside
         await settled(engine)
-    drawn = [said for said, (_, wish, _) in zip(alone, asked, strict=True) if wish["strategy"] == "sample"]
-    assert len({str(said) for said in drawn}) > len(drawn) / 2
+    drawn = [tokens for tokens, (_, option, _) in zip(alone, asked, strict=True) if option["strategy"] == "sample"]
+    assert len({str(tokens) for tokens in drawn}) > len(drawn) / 2
 
 
 async def test_every_row_of_a_request_draws_for_itself(words: Path) -> None:
     async with serving(words) as engine:
-        emissions = await say(engine, np.repeat(BLACK, SLOTS, axis=0), strategy="sample", temperature=3.0)
+        emissions = await describe(engine, np.repeat(BLACK, SLOTS, axis=0), strategy="sample", temperature=3.0)
     assert len({tuple(row) for row in rows(emissions)}) > SLOTS / 2
     for row in range(SLOTS):
         check_row(outputs(emissions), row)
 
 
-@pytest.mark.parametrize("wish", [{"temperature": 0.01}, {"top_k": 1}, {"top_p": 0.01}])
-async def test_sampling_at_its_narrowest_is_greedy(wish: dict[str, Any], words: Path) -> None:
+@pytest.mark.parametrize("option", [{"temperature": 0.01}, {"top_k": 1}, {"top_p": 0.01}])
+async def test_sampling_at_its_narrowest_is_greedy(option: dict[str, Any], words: Path) -> None:
     async with serving(words) as engine:
         for image in (BLACK, BRIGHT):
-            greedy, drawn = await asyncio.gather(say(engine, image), say(engine, image, strategy="sample", **wish))
+            greedy, drawn = await asyncio.gather(
+                describe(engine, image), describe(engine, image, strategy="sample", **option)
+            )
             assert rows(drawn) == rows(greedy)
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "options",
     [{}, {"strategy": "sample", "temperature": 3.0}, {"strategy": "beam", "n_best": 3}],
     ids=["greedy", "sample", "beam"],
 )
 @pytest.mark.parametrize("prefix", [(DOG,), (DOG, A, CAT), (UNKNOWN, SLEEPS, PAD)])
-async def test_a_prefix_is_forced_and_said_with_its_own_numbers(
-    wishes: dict[str, Any], prefix: tuple[int, ...], words: Path
+async def test_a_prefix_is_forced_and_has_its_own_numbers(
+    options: dict[str, Any], prefix: tuple[int, ...], words: Path
 ) -> None:
     async with serving(words) as engine:
-        emissions = await say(engine, BRIGHT, prefix=prefix, **wishes)
-    for row, said in enumerate(rows(emissions)):
-        assert tuple(said[: len(prefix)]) == prefix
-        assert not set(said[len(prefix) :]) & set(NEVER)
+        emissions = await describe(engine, BRIGHT, prefix=prefix, **options)
+    for row, tokens in enumerate(rows(emissions)):
+        assert tuple(tokens[: len(prefix)]) == prefix
+        assert not set(tokens[len(prefix) :]) & set(NEVER)
         check_row(outputs(emissions), row, BRIGHT[0])
 
 
@@ -138,26 +142,26 @@ async def test_a_prefix_is_forced_and_said_with_its_own_numbers(
 async def test_a_prefix_to_the_end_scores_a_sentence(strategy: str, words: Path) -> None:
     prefix = (DOG, SLEEPS, END)
     async with serving(words) as engine:
-        emissions = await say(engine, steps=3, prefix=prefix, strategy=strategy)
+        emissions = await describe(engine, steps=3, prefix=prefix, strategy=strategy)
     assert rows(emissions) == [list(prefix)]
     check_row(outputs(emissions), 0)
 
 
 async def test_a_search_ends_at_its_last_step_with_what_there_is(words: Path) -> None:
     async with serving(words) as engine:
-        emissions = await say(engine, steps=2, strategy="beam", n_best=3)
+        emissions = await describe(engine, steps=2, strategy="beam", n_best=3)
     assert rows(emissions) == [[CAT, SLEEPS], [A, CAT], [A, DOG]]
 
 
 async def test_beams_are_rows_that_share_their_steps_and_one_run_of_the_encoder(
-    words: Path, one_step_a_turn: None
+    words: Path, single_steps: None
 ) -> None:
     async with serving(words) as engine:
         gate = Gate(engine)
         with gate.closed():
-            beams = say(engine, strategy="beam", beam_width=5)
+            beams = describe(engine, strategy="beam", beam_width=5)
             await gate.reached(1)
-            alone = say(engine)
+            alone = describe(engine)
             await asyncio.sleep(0)
         await asyncio.gather(beams, alone)
         await settled(engine)
@@ -166,17 +170,17 @@ async def test_beams_are_rows_that_share_their_steps_and_one_run_of_the_encoder(
 
 
 async def test_a_search_that_is_cancelled_half_way_frees_its_slots_for_who_waits(
-    words: Path, one_step_a_turn: None
+    words: Path, single_steps: None
 ) -> None:
     async with serving(words) as engine:
         gate = Gate(engine)
         with gate.closed():
-            leaves = say(engine, steps=HISTORY, strategy="beam", beam_width=SLOTS - 1, prefix=(A,) * HISTORY)
+            leaves = describe(engine, steps=HISTORY, strategy="beam", beam_width=SLOTS - 1, prefix=(A,) * HISTORY)
             await gate.reached(1)
             await gate.let(1)
             await gate.reached(2)
-            stays = say(engine, BRIGHT, strategy="beam", beam_width=3, n_best=3)
-            waits = say(engine, BLACK)
+            stays = describe(engine, BRIGHT, strategy="beam", beam_width=3, n_best=3)
+            waits = describe(engine, BLACK)
             await gate.let(2)
             leaves.cancel()
             await asyncio.wait([leaves])
@@ -187,14 +191,14 @@ async def test_a_search_that_is_cancelled_half_way_frees_its_slots_for_who_waits
         assert engine.repository.get("words").statistics.failures == {"CANCELED": 1}
 
 
-async def test_beams_keep_their_states_apart_whoever_comes_and_goes_beside_them(words: Path) -> None:
+async def test_beams_keep_their_states_apart_while_other_requests_join_and_leave(words: Path) -> None:
     async with serving(words) as engine:
         callers = []
         for number in range(40):
             image = np.full((1, 2, 2), number * 6, "u1")
             width = number % 4
-            wishes = {"strategy": "beam", "beam_width": width, "n_best": width} if width else {"strategy": "sample"}
-            callers.append((say(engine, image, steps=1 + number % 9, seed=number, **wishes), image))
+            options = {"strategy": "beam", "beam_width": width, "n_best": width} if width else {"strategy": "sample"}
+            callers.append((describe(engine, image, steps=1 + number % 9, seed=number, **options), image))
             if number % 7 == 3:
                 callers.pop()[0].cancel()
             await asyncio.sleep(0)
@@ -235,13 +239,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-async def test_a_wish_that_cannot_be_is_refused_by_name_before_it_takes_a_place(case: str, words: Path) -> None:
-    wishes, message = WRONG[case]
-    wishes = dict(wishes)
-    image = np.repeat(BLACK, wishes.pop("rows", 1), axis=0)
+async def test_an_option_that_is_not_allowed_is_refused_by_name_before_it_takes_a_place(case: str, words: Path) -> None:
+    options, message = WRONG[case]
+    options = dict(options)
+    image = np.repeat(BLACK, options.pop("rows", 1), axis=0)
     async with serving(words) as engine:
         with pytest.raises(InvalidArgument, match=message):
-            await say(engine, image, **wishes)
+            await describe(engine, image, **options)
         await settled(engine)
 
 
@@ -278,7 +282,7 @@ async def test_what_the_card_says_is_what_is_chosen_by_default(tmp_path: Path) -
     async with serving(tmp_path) as engine:
         emissions = await stream(engine, "words", {"image": BLACK})
         with pytest.raises(InvalidArgument, match=r"strategy is 'sample'; model 'words' allows .'greedy', 'beam'."):
-            await say(engine, strategy="sample")
+            await describe(engine, strategy="sample")
     assert rows(emissions) == [[CAT, SLEEPS, END]]
     check_row(outputs(emissions), 0, exponent=1.0)
 
@@ -288,9 +292,9 @@ async def test_a_loop_that_only_answers_is_asked_for_a_single_answer(tmp_path: P
     change_card(folder, "loop.text", None)
     change_card(folder, "loop.emit", [])
     async with serving(tmp_path) as engine:
-        for strategy, said in (("greedy", [A, CAT, SLEEPS, END]), ("beam", [CAT, SLEEPS, END])):
+        for strategy, tokens in (("greedy", [A, CAT, SLEEPS, END]), ("beam", [CAT, SLEEPS, END])):
             decoding = DecodingOptions(strategy=strategy)  # type: ignore[arg-type]
             answer = await engine.infer("words", None, {"image": BLACK}, options=Options(decoding=decoding))
             assert sorted(answer.outputs) == ["next_count", "next_history", "score"]
-            score = sum(log_probabilities(last)[token] for last, token in pairwise([START, *said]))
+            score = sum(log_probabilities(last)[token] for last, token in pairwise([START, *tokens]))
             assert_close(answer.outputs["score"], np.array([score], "f4"))

@@ -40,13 +40,13 @@ class SlotRequest:
 
     def check(self) -> None:
         """Every row has emitted its own tokens, and then its last one until all had ended."""
-        wanted = [chars(self.seed, self.steps, row, self.token) for row in range(self.rows)]
-        longest = max(map(len, wanted))
+        expected = [chars(self.seed, self.steps, row, self.token) for row in range(self.rows)]
+        longest = max(map(len, expected))
         assert [stepped.step for stepped in self.given] == list(range(1, longest + 1))
         assert [stepped.last for stepped in self.given] == [False] * (longest - 1) + [True]
-        for row, tokens in enumerate(wanted):
-            came = [int(stepped.outputs["next_token"][row]) for stepped in self.given]
-            assert came == tokens + tokens[-1:] * (longest - len(tokens))
+        for row, tokens in enumerate(expected):
+            emitted = [int(stepped.outputs["next_token"][row]) for stepped in self.given]
+            assert emitted == tokens + tokens[-1:] * (longest - len(tokens))
 
 
 Make = Callable[[], Slots]
@@ -144,13 +144,13 @@ def test_slots_stay_dense_whoever_leaves(leaving: tuple[int, ...], make: Make) -
         slots.place(request)
     step(slots)
     slots.drop([requests[index] for index in leaving])
-    stay = [request for index, request in enumerate(requests) if index not in leaving]
-    assert sorted(map(id, slots.requests)) == sorted(map(id, stay))
-    assert len(slots) <= sum(request.rows for request in stay)
+    remaining = [request for index, request in enumerate(requests) if index not in leaving]
+    assert sorted(map(id, slots.requests)) == sorted(map(id, remaining))
+    assert len(slots) <= sum(request.rows for request in remaining)
     newcomer = SlotRequest(rows=2, seed=7)
     slots.place(newcomer)
     step_to_the_end(slots)
-    for request in (*stay, newcomer):
+    for request in (*remaining, newcomer):
         request.check()
 
 
@@ -253,5 +253,5 @@ def test_drawn_states_fresh_noise_and_schedules_are_each_requests_own(tmp_path: 
         [answer] = request.given
         assert answer.last
         assert answer.step == request.steps
-        wanted = np.stack([diffusion(request.seed, row % 3, request.steps, row) for row in range(request.rows)])
-        assert_close(answer.outputs["image"], wanted)
+        expected = np.stack([diffusion(request.seed, row % 3, request.steps, row) for row in range(request.rows)])
+        assert_close(answer.outputs["image"], expected)

@@ -175,7 +175,7 @@ async def test_the_smallest_and_the_largest_seed_are_taken(loops: Path) -> None:
             check_tokens(await stream(engine, seed=seed), seed)
 
 
-async def test_a_loops_full_line_refuses_at_once(loops: Path, one_step_a_turn: None) -> None:
+async def test_a_loops_full_line_refuses_at_once(loops: Path, single_steps: None) -> None:
     async with serving(loops, max_queue_rows=4) as engine:
         gate = Gate(engine)
         with gate.closed():

@@ -129,7 +129,7 @@ async def test_who_ended_in_an_earlier_step_of_a_turn_that_fails_is_answered(
 
 
 async def test_after_a_failed_turn_the_next_one_is_without_those_who_failed(
-    loops: Path, one_step_a_turn: None, monkeypatch: pytest.MonkeyPatch
+    loops: Path, single_steps: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)

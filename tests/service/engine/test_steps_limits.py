@@ -20,24 +20,24 @@ def failures(engine: Engine, model: str = "endless") -> dict[str, int]:
     return dict(engine.repository.get(model).statistics.failures)
 
 
-async def listen_to(engine: Engine, steps: int, came: list[Emission]) -> None:
+async def listen_to(engine: Engine, steps: int, read: list[Emission]) -> None:
     """A caller that leaves its loop by ``break``."""
     async with aclosing(engine.steps("endless", None, token(SLOTS), options=Options(steps=1000))) as emissions:
         async for emission in emissions:
-            came.append(emission)
+            read.append(emission)
             if emission.step == steps:
                 break
 
 
-async def test_a_caller_that_breaks_off_frees_its_slots_for_who_waits(loops: Path, one_step_a_turn: None) -> None:
+async def test_a_caller_that_breaks_off_frees_its_slots_for_who_waits(loops: Path, single_steps: None) -> None:
     async with serving(loops) as engine:
-        came: list[Emission] = []
-        leaves = asyncio.create_task(listen_to(engine, 3, came))
+        read: list[Emission] = []
+        leaves = asyncio.create_task(listen_to(engine, 3, read))
         await asyncio.sleep(0)
         waits = stream(engine, "endless", token(SLOTS), steps=4, seed=1)
         check_tokens(await waits, 1, 4, rows=SLOTS, ends=False)
         await leaves
-        assert len(came) == 3
+        assert len(read) == 3
         await settled(engine)
         assert failures(engine) == {"CANCELED": 1}
 
@@ -52,9 +52,7 @@ async def test_a_caller_that_forgets_its_loop_half_way_frees_its_slots_too(loops
         assert failures(engine) == {"CANCELED": 1}
 
 
-async def test_a_caller_that_is_cancelled_between_steps_is_not_in_the_next_one(
-    loops: Path, one_step_a_turn: None
-) -> None:
+async def test_a_caller_that_is_cancelled_between_steps_is_not_in_the_next_one(loops: Path, single_steps: None) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)
         with gate.closed():
@@ -91,7 +89,7 @@ async def test_a_caller_that_leaves_the_line_gives_its_rows_back(loops: Path) ->
 
 
 async def test_a_deadline_ends_a_request_between_two_steps_and_disturbs_no_other(
-    loops: Path, one_step_a_turn: None
+    loops: Path, single_steps: None
 ) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)
@@ -109,7 +107,7 @@ async def test_a_deadline_ends_a_request_between_two_steps_and_disturbs_no_other
 
 
 async def test_a_request_not_taken_within_its_queue_timeout_is_refused_and_one_that_steps_is_not(
-    loops: Path, one_step_a_turn: None
+    loops: Path, single_steps: None
 ) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)
@@ -151,9 +149,7 @@ async def test_a_request_whose_encoder_runs_when_the_engine_stops_is_told_so(loo
             await asyncio.wait_for(encodes, 5)
 
 
-async def test_a_caller_far_behind_is_let_go(
-    loops: Path, one_step_a_turn: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_caller_far_behind_is_let_go(loops: Path, single_steps: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.engine.steps.MAX_UNREAD_BYTES", 100 << 10)
     async with serving(loops) as engine:
         other = stream(engine, "endless", steps=200, seed=1)

@@ -1,4 +1,4 @@
-"""How requests for loops share their steps, slots and lanes, and take turns."""
+"""How requests to step loops share steps, slots and lanes."""
 
 import asyncio
 from contextlib import aclosing
@@ -25,7 +25,7 @@ from tests.service.engine.gate import Gate
 from tests.step_packages import SLOTS, diffusion, write_chars
 
 
-async def test_requests_of_different_lengths_share_their_steps(loops: Path, one_step_a_turn: None) -> None:
+async def test_requests_of_different_lengths_share_their_steps(loops: Path, single_steps: None) -> None:
     lengths = (3, 12, 7, 5)
     async with serving(loops) as engine:
         callers = [stream(engine, "endless", steps=steps, seed=seed) for seed, steps in enumerate(lengths)]
@@ -38,7 +38,7 @@ async def test_requests_of_different_lengths_share_their_steps(loops: Path, one_
 
 
 async def test_a_newcomer_joins_at_the_next_step_and_hears_of_it_before_the_one_after(
-    loops: Path, one_step_a_turn: None
+    loops: Path, single_steps: None
 ) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)
@@ -57,23 +57,23 @@ async def test_a_newcomer_joins_at_the_next_step_and_hears_of_it_before_the_one_
         check_tokens(await long, 1, 50, ends=False)
 
 
-async def test_the_steps_of_a_loop_that_is_alone_share_a_turn_but_for_a_newcomers_first(
+async def test_the_steps_of_a_loop_that_is_alone_share_a_work_item_except_a_newcomers_first(
     loops: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.engine.steps.RUN_ON_S", 10.0)
     async with serving(loops) as engine:
-        turns = turns_of(engine)
+        items = work_items_of(engine)
         check_tokens(await stream(engine, "endless", steps=100, seed=1), 1, 100, ends=False)
-    assert turns == ["endless"] * 2
+    assert items == ["endless"] * 2
 
 
 @pytest.fixture
-def long_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop keeps its lane for as long as nobody else waits."""
+def long_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop keeps its lane for as long as nothing else waits."""
     monkeypatch.setattr("service.engine.steps.RUN_ON_S", 1000.0)
 
 
-async def test_a_turn_of_many_steps_ends_when_a_request_for_another_model_comes(loops: Path, long_turns: None) -> None:
+async def test_a_long_work_item_ends_when_a_request_for_another_model_comes(loops: Path, long_items: None) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)
         with gate.closed():
@@ -88,7 +88,7 @@ async def test_a_turn_of_many_steps_ends_when_a_request_for_another_model_comes(
         check_tokens(await long, 1, 50, ends=False)
 
 
-async def test_a_turn_of_many_steps_ends_when_there_is_room_for_a_newcomer(loops: Path, long_turns: None) -> None:
+async def test_a_long_work_item_ends_when_there_is_room_for_a_newcomer(loops: Path, long_items: None) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)
         with gate.closed():
@@ -103,7 +103,7 @@ async def test_a_turn_of_many_steps_ends_when_there_is_room_for_a_newcomer(loops
         check_tokens(await long, 1, 50, ends=False)
 
 
-async def test_who_leaves_in_a_turn_of_many_steps_is_not_in_the_next_step(loops: Path, long_turns: None) -> None:
+async def test_a_request_that_leaves_in_a_long_work_item_is_not_in_the_next_step(loops: Path, long_items: None) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)
         with gate.closed():
@@ -119,26 +119,26 @@ async def test_who_leaves_in_a_turn_of_many_steps_is_not_in_the_next_step(loops:
 
 
 async def test_a_request_that_runs_once_waits_for_no_more_than_the_step_that_runs(
-    loops: Path, one_step_a_turn: None
+    loops: Path, single_steps: None
 ) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)
         with gate.closed():
             steps = [stream(engine, "endless", token(SLOTS // 2), steps=30, seed=seed) for seed in range(4)]
             await gate.reached(1)
-            for turn in range(4):
-                once = ask(engine, example(2, seed=turn))
+            for number in range(4):
+                once = ask(engine, example(2, seed=number))
                 await asyncio.sleep(0)
                 await gate.let(1)
                 assert gate.models[-1] == "tiny"
                 await gate.let(1)
                 assert gate.models[-1] == "endless"
-                check_answer(await once, example(2, seed=turn))
+                check_answer(await once, example(2, seed=number))
         for seed, caller in enumerate(steps):
             check_tokens(await caller, seed, 30, rows=SLOTS // 2, ends=False)
 
 
-async def test_a_loop_of_higher_priority_takes_every_turn_until_it_ends(loops: Path, one_step_a_turn: None) -> None:
+async def test_a_loop_of_higher_priority_gets_every_work_item(loops: Path, single_steps: None) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)
         with gate.closed():
@@ -151,7 +151,7 @@ async def test_a_loop_of_higher_priority_takes_every_turn_until_it_ends(loops: P
     assert gate.models == ["later"] + ["endless"] * 3 + ["later"] * 3
 
 
-async def test_loops_of_equal_priority_take_turns(loops: Path, one_step_a_turn: None) -> None:
+async def test_loops_of_equal_priority_get_the_lane_in_rotation(loops: Path, single_steps: None) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)
         with gate.closed():
@@ -162,7 +162,7 @@ async def test_loops_of_equal_priority_take_turns(loops: Path, one_step_a_turn: 
     assert gate.models == ["endless", "beside"] * 3
 
 
-async def test_who_finds_no_slot_waits_for_one_and_nobody_overtakes_it(loops: Path, one_step_a_turn: None) -> None:
+async def test_a_request_that_finds_no_slot_waits_for_one_and_is_not_overtaken(loops: Path, single_steps: None) -> None:
     async with serving(loops) as engine:
         gate = Gate(engine)
         with gate.closed():
@@ -229,15 +229,15 @@ async def test_a_loop_of_one_slot_serves_one_after_another(tmp_path: Path) -> No
         assert list(engine.repository.get("chars").statistics.batches) == [1]
 
 
-def turns_of(engine: Any) -> list[str]:
-    """The model of each turn that is formed from now on."""
-    turns: list[str] = []
+def work_items_of(engine: Any) -> list[str]:
+    """The model of each work item that is formed from now on."""
+    items: list[str] = []
     for queues in map(engine._queues.of, engine.repository):
         queue = queues.once if queues.steps is None else queues.steps
 
         def form(queue: Any = queue, real: Any = queue.form) -> Any:
-            turns.append(queue.model.name)
+            items.append(queue.model.name)
             return real()
 
         queue.form = form
-    return turns
+    return items
