@@ -1,4 +1,4 @@
-"""Every metric of the service, named once. Labels hold only what we serve, never what a stranger sends."""
+"""Every metric of the service, named once. Labels hold only what we serve, never what a caller sends."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from functools import cache
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.registry import Collector
 
-# A third of all series, which nobody reads.
+# They are a third of all series, and nobody reads them.
 disable_created_metrics()
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -15,14 +15,14 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 _request = Histogram(
     "lectorium_request_duration_seconds",
-    "From the request's first byte handled to its answer; code is the gRPC name of the outcome.",
+    "From the request's arrival to its answer; code is the gRPC name of the outcome.",
     ("model", "version", "surface", "code"),
     buckets=_SECONDS,
 )
 _stage_labels = ("model", "version", "surface")
-_decode = Histogram("lectorium_decode_duration_seconds", "Image or text to tensor.", _stage_labels, buckets=_SECONDS)
+_decode = Histogram("lectorium_decode_duration_seconds", "Decoding an image or text.", _stage_labels, buckets=_SECONDS)
 _queue = Histogram("lectorium_queue_duration_seconds", "Waiting for a lane.", _stage_labels, buckets=_SECONDS)
-_compute = Histogram("lectorium_compute_duration_seconds", "In the lane.", _stage_labels, buckets=_SECONDS)
+_compute = Histogram("lectorium_compute_duration_seconds", "Running in a lane.", _stage_labels, buckets=_SECONDS)
 _first_emission = Histogram(
     "lectorium_first_emission_seconds", "From a loop's request to its first emission.", _stage_labels, buckets=_SECONDS
 )
@@ -40,7 +40,7 @@ _reads = Counter(
 )
 
 
-# Finding a labelled child costs more than observing it, hence the caches; what they are keyed by is bounded.
+# Finding a labelled child takes longer than observing it, hence the caches; the number of their keys is bounded.
 
 
 @cache
@@ -64,13 +64,13 @@ def run_durations(model: str, version: str, surface: str) -> tuple[Histogram, Hi
 
 @cache
 def first_emission(model: str, version: str, surface: str) -> Histogram:
-    """The histogram of how long a loop's callers waited for the first emission."""
+    """The histogram of the time from a loop's request to its first emission."""
     return _first_emission.labels(model, version, surface)
 
 
 @cache
 def emissions(model: str, version: str, surface: str) -> Counter:
-    """How many emissions of a loop were sent."""
+    """The counter of a loop's emissions that were sent."""
     return _emissions.labels(model, version, surface)
 
 
@@ -88,27 +88,27 @@ def rejections(model: str, version: str, surface: str, reason: str) -> Counter:
 
 @cache
 def reads(surface: str, code: str) -> Counter:
-    """The counter of the requests to one surface that only read and ended so."""
+    """The counter of one surface's reads with one outcome."""
     return _reads.labels(surface, code)
 
 
 def watch_in_flight(surface: str, count: Callable[[], int]) -> None:
-    """Read how many requests of a surface are in flight whenever the metrics are read."""
+    """Call ``count`` at each scrape for how many requests of a surface are in flight."""
     _in_flight.labels(surface).set_function(count)
 
 
 def watch_queue(model: str, version: str, rows: Callable[[], int]) -> None:
-    """Read how many rows wait whenever the metrics are read."""
+    """Call ``rows`` at each scrape for how many rows wait for a model."""
     _queue_rows.labels(model, version).set_function(rows)
 
 
 def forget_queue(model: str, version: str) -> None:
-    """The model takes no more requests."""
+    """Drop a model's queue, which takes no more requests."""
     _queue_rows.remove(model, version)
 
 
 def forget(model: str, version: str) -> None:
-    """Drop every series of a model that has left, once its last request has ended."""
+    """Drop every series of an unloaded model, once its last request has ended."""
     for metric in _OF_MODELS:
         metric.remove_by_labels({"model": model, "version": version})
     for found in _FOUND:
@@ -139,7 +139,7 @@ _FOUND = (
 
 @contextmanager
 def published(collector: Collector) -> Iterator[None]:
-    """Have what the collector collects among the process's metrics inside this block."""
+    """Add the collector to the process's metrics inside this block."""
     REGISTRY.register(collector)
     try:
         yield

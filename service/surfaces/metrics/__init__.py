@@ -1,1 +1,1 @@
-"""What a scraper reads: this process's metrics, all workers' as one, Triton's names, the device's."""
+"""The metrics page: this process's metrics or all workers' together, Triton's names, the device's figures."""

@@ -1,4 +1,4 @@
-"""Where the models run, and how the GPU does: read whenever the metrics are; the GPU's by Triton's names."""
+"""Where the models run, and the state of the GPU under Triton's names; read at each scrape."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -10,23 +10,23 @@ from service.engine.device import Device
 from service.engine.nvml import Reading, readings
 
 _GPU: dict[str, tuple[str, Callable[[Reading], float | None]]] = {
-    "nv_gpu_utilization": ("Share of the time in which a kernel ran, 0 to 1.", lambda gpu: gpu.utilisation),
+    "nv_gpu_utilization": ("Share of the time a kernel was running, 0 to 1.", lambda gpu: gpu.utilisation),
     "nv_gpu_memory_total_bytes": ("Memory of the GPU.", lambda gpu: gpu.memory_bytes),
-    "nv_gpu_memory_used_bytes": ("Memory in use, by whomever.", lambda gpu: gpu.memory_used_bytes),
-    "nv_gpu_power_usage": ("Watts.", lambda gpu: gpu.power_w),
+    "nv_gpu_memory_used_bytes": ("Memory in use, by all processes.", lambda gpu: gpu.memory_used_bytes),
+    "nv_gpu_power_usage": ("Power drawn, in watts.", lambda gpu: gpu.power_w),
 }
 
 
 class DeviceMetrics(Collector):
-    """Of the ``models`` that are served at the time of a scrape, and of the ``device``."""
+    """Collects from ``models``, those served at the time of a scrape, and from the ``device``."""
 
     def __init__(self, models: Callable[[], Iterable[Model]], device: Device) -> None:
         self._models = models
         self._device = device
 
     def collect(self) -> Iterator[Metric]:
-        """The providers of every model, and the GPU's gauges where there is one."""
-        # The name ends in _info, by which workers' metrics are known to say the same of each, not to be added up.
+        """The execution providers of every model, and the gauges of each GPU."""
+        # Of names that end in _info, the fleet takes the largest value instead of adding up the workers'.
         providers = GaugeMetricFamily(
             "lectorium_model_provider_info",
             "1 for each execution provider that runs nodes of the model.",

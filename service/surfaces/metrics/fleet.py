@@ -1,8 +1,8 @@
-"""The metrics of all workers as one: each tells its own on a private socket, and whichever is asked adds them up.
+"""The metrics of all workers together: each serves its own on a private socket, and the one that is scraped adds them.
 
-What a worker has counted outlives it: it is kept in a file, from which the worker that takes its place counts on, and
-which stands for it meanwhile. The file has all that was ever told, so no counter falls; a worker that is killed
-loses what it counted since it last wrote, a second or so before.
+A worker's counts outlive it: it writes them to a file, which is read in its place until its replacement runs, and from
+which the replacement counts on. Whatever was reported is in the file, so no counter ever falls; a worker that is killed
+loses what it counted since it last wrote, about a second before.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from service.surfaces.metrics.page import MetricsUnavailable
 log = logging.getLogger(__name__)
 
 ANSWER_S = 2.0
-# Between two times that a worker writes down what it has counted, and the share of its time that writing may take.
+# Seconds between two writes of a worker's counts, and the share of its time that writing may take.
 WRITE_S = 1.0
 WRITE_SHARE = 0.005
-# What workers have is added up, but these say the same of each, or a time: the largest stands for all. So it is
-# with every metric whose name ends in _info.
+# The workers' values are added up, except for these and all names that end in _info: they are the same for every
+# worker, or a time, and the largest value is taken.
 LARGEST = frozenset(
     {
         "process_start_time_seconds",
@@ -42,22 +42,22 @@ Series = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class FleetMetrics:
-    """Of worker ``number`` of ``workers``, from 1; enter it, and the others can ask.
+    """The metrics of worker ``number`` (from 1) of ``workers``; enter it to let the others read them.
 
     Args:
-        folder: private to the workers; each has a socket there, and a file.
+        folder: private to the workers; each has a socket and a file in it.
     """
 
     def __init__(self, folder: Path, number: int, workers: int) -> None:
         self._folder = folder
         self._number = number
         self._workers = workers
-        # What those counted whose place this one takes.
-        self._before = self._counted(number) or []
-        self._keeps = True
+        # The counts of the worker that this one replaces.
+        self._inherited = self._saved(number) or []
+        self._saving = True
 
     async def __aenter__(self) -> "FleetMetrics":
-        self._server = await asyncio.start_unix_server(self._tell, self._folder / str(self._number))
+        self._server = await asyncio.start_unix_server(self._send, self._folder / str(self._number))
         self._writing = asyncio.create_task(self._write_again())
         return self
 
@@ -65,84 +65,84 @@ class FleetMetrics:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writing.cancel()
-        self._keep(_told(self._own()))
+        self._save(_to_json(self._own()))
         self._server.close()
 
     async def registry(self) -> CollectorRegistry:
         """The metrics of all workers, added up.
 
         Raises:
-            MetricsUnavailable: a worker does not answer.
+            MetricsUnavailable: a worker does not answer, and has left no file.
         """
-        others = [number for number in range(1, self._workers + 1) if number != self._number]
-        told = await asyncio.gather(*map(self._ask, others))
+        numbers = [number for number in range(1, self._workers + 1) if number != self._number]
+        others = await asyncio.gather(*map(self._fetch, numbers))
         registry = CollectorRegistry(auto_describe=True)
         own = self._own()
-        self._keep(_told(own))
-        registry.register(_Collected(added([own, *told])))
+        self._save(_to_json(own))
+        registry.register(_Families(added([own, *others])))
         return registry
 
-    async def _ask(self, number: int) -> list[Metric]:
+    async def _fetch(self, number: int) -> list[Metric]:
         try:
             async with asyncio.timeout(ANSWER_S):
                 reader, writer = await asyncio.open_unix_connection(self._folder / str(number))
                 try:
-                    told = await reader.read()
+                    data = await reader.read()
                 finally:
                     writer.close()
-            return _heard(told)
+            return _from_json(data)
         except TimeoutError as error:
-            raise MetricsUnavailable(f"worker {number} gave no metrics in {ANSWER_S:g} s") from error
-        except (OSError, ValueError) as error:  # it has ended, and another will take its place
-            if counted := self._counted(number):
+            raise MetricsUnavailable(f"worker {number} gave no metrics within {ANSWER_S:g} s") from error
+        except (OSError, ValueError) as error:  # it has ended, and will be replaced
+            if counted := self._saved(number):
                 return counted
             raise MetricsUnavailable(f"worker {number} gave no metrics: {error}") from error
 
-    def _tell(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        told = _told(self._own())
-        self._keep(told)
-        writer.write(told)
+    def _send(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        data = _to_json(self._own())
+        self._save(data)
+        writer.write(data)
         writer.close()
 
     async def _write_again(self) -> None:
-        """Write once a second, or less often where it takes long."""
+        """Write once a second, or less often if it takes long."""
         while True:
             began = time.thread_time()
-            self._keep(_told(self._own()))
+            self._save(_to_json(self._own()))
             await asyncio.sleep(max(WRITE_S, (time.thread_time() - began) / WRITE_SHARE))
 
     def _own(self) -> list[Metric]:
         own = list(REGISTRY.collect())
-        return added([own, self._before]) if self._before else own
+        return added([own, self._inherited]) if self._inherited else own
 
-    def _keep(self, told: bytes) -> None:
-        """Have it in the file, whole, before anybody is told."""
+    def _save(self, data: bytes) -> None:
+        """Write it to the file, in one piece, before anybody reads it."""
         file = self._file(self._number)
         try:
             new = file.with_suffix(".new")
-            new.write_bytes(told)
+            new.write_bytes(data)
             new.replace(file)
         except OSError as error:
-            if self._keeps:
-                log.warning("what is counted from now on is lost if this worker is killed: %s", error)
-            self._keeps = False
+            if self._saving:
+                log.warning("this worker's counts from now on are lost if it is killed: %s", error)
+            self._saving = False
         else:
-            self._keeps = True
+            self._saving = True
 
-    def _counted(self, number: int) -> list[Metric] | None:
-        """What the file of that worker has, less what is true only of one that lives; None where there is no file."""
+    def _saved(self, number: int) -> list[Metric] | None:
+        """The counts in that worker's file, without gauges, which end with the worker; None if there is no file."""
         try:
-            told = self._file(number).read_bytes()
+            data = self._file(number).read_bytes()
         except OSError:
             return None
-        return [metric for metric in _heard(told) if metric.type != "gauge"]
+        return [metric for metric in _from_json(data) if metric.type != "gauge"]
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{number}.json"
 
 
 def added(workers: Iterable[Iterable[Metric]]) -> list[Metric]:
-    """One family for each that any worker has; series of the same name and labels are added up, or see `LARGEST`."""
+    """All families of all workers; series of the same name and labels are added up, except those in `LARGEST`."""
     families: dict[str, Metric] = {}
     values: dict[str, dict[Series, float]] = {}
     for family in (family for worker in workers for family in worker):
@@ -158,8 +158,8 @@ def added(workers: Iterable[Iterable[Metric]]) -> list[Metric]:
     return list(families.values())
 
 
-class _Collected:
-    """Families that a registry can hold."""
+class _Families:
+    """A collector of families that were collected before."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
@@ -168,19 +168,19 @@ class _Collected:
         return self._families
 
 
-# As JSON: Prometheus' own text takes its library over ten times as long to read, on the loop that serves. Not by
+# In JSON: parsing Prometheus' text format takes its library over ten times as long, on the loop that serves. Not with
 # orjson, which has no infinity.
-def _told(metrics: Iterable[Metric]) -> bytes:
-    told = [
+def _to_json(metrics: Iterable[Metric]) -> bytes:
+    data = [
         [metric.name, metric.documentation, metric.type, metric.unit, [s[:3] for s in metric.samples]]
         for metric in metrics
     ]
-    return json.dumps(told).encode()
+    return json.dumps(data).encode()
 
 
-def _heard(told: bytes) -> list[Metric]:
+def _from_json(data: bytes) -> list[Metric]:
     metrics = []
-    for *described, samples in json.loads(told):
+    for *described, samples in json.loads(data):
         metric = Metric(*described)
         for sample in samples:
             metric.add_sample(*sample)

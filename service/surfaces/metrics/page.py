@@ -1,4 +1,4 @@
-"""The metrics as a scraper reads them, on every port that shows them."""
+"""The page with the metrics, for every port that has it."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,7 +9,7 @@ from service.surfaces.http.disconnect import Message, Receive, Scope, Send
 
 
 class MetricsUnavailable(Exception):
-    """Not all the metrics can be had, and a part of them would be taken for the whole."""
+    """Some of the metrics are missing, and the rest would be taken for all of them."""
 
 
 async def own_registry() -> CollectorRegistry:
@@ -18,13 +18,13 @@ async def own_registry() -> CollectorRegistry:
 
 
 class MetricsPage:
-    """An ASGI app: what ``registry`` gives in the format the scraper accepts, or 503 with the reason."""
+    """An ASGI app: the metrics of ``registry()`` in a format that the scraper accepts, or 503 with the reason."""
 
     def __init__(self, registry: Callable[[], Awaitable[CollectorRegistry]] = own_registry) -> None:
         self._registry = registry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, of whatever path."""
+        """Answer one request; its path does not matter."""
 
         async def sending(message: Message) -> None:
             if (

@@ -1,6 +1,6 @@
-"""Triton's metric names, so that dashboards and autoscalers made for it work: read from the models' statistics.
+"""Triton's metrics, so that dashboards and autoscalers made for it work; read from the models' statistics.
 
-Our own histograms say more (quantiles, surfaces); these are the sums that Triton publishes, per model and version.
+These are sums per model and version, as Triton publishes them; our own histograms have quantiles and surfaces, too.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,25 +14,25 @@ from service.engine.statistics import FIRST_RESPONSE_MS, FirstResponses, Statist
 
 REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
 _COUNTS: dict[str, tuple[str, Callable[[Statistics], int]]] = {
-    "nv_inference_request_success": ("Requests answered.", lambda s: s.success.count),
+    "nv_inference_request_success": ("Requests that succeeded.", lambda s: s.success.count),
     "nv_inference_count": ("Rows run.", lambda s: s.inference_count),
     "nv_inference_exec_count": ("Runs: batches, or steps of a loop.", lambda s: s.execution_count),
-    "nv_inference_request_duration_us": ("Of requests, end to end.", lambda s: (s.success.ns + s.fail.ns) // 1000),
-    "nv_inference_queue_duration_us": ("Of requests, waiting.", lambda s: s.queue.ns // 1000),
-    "nv_inference_compute_input_duration_us": ("Joining inputs.", lambda s: s.stages.compute_input.ns // 1000),
-    "nv_inference_compute_infer_duration_us": ("Running graphs.", lambda s: s.stages.compute_infer.ns // 1000),
-    "nv_inference_compute_output_duration_us": ("Slicing outputs.", lambda s: s.stages.compute_output.ns // 1000),
+    "nv_inference_request_duration_us": ("Requests, end to end, µs.", lambda s: (s.success.ns + s.fail.ns) // 1000),
+    "nv_inference_queue_duration_us": ("Requests waiting, µs.", lambda s: s.queue.ns // 1000),
+    "nv_inference_compute_input_duration_us": ("Joining inputs, µs.", lambda s: s.stages.compute_input.ns // 1000),
+    "nv_inference_compute_infer_duration_us": ("Running graphs, µs.", lambda s: s.stages.compute_infer.ns // 1000),
+    "nv_inference_compute_output_duration_us": ("Slicing outputs, µs.", lambda s: s.stages.compute_output.ns // 1000),
 }
 
 
 class TritonMetrics(Collector):
-    """``models`` are those served at the time of a scrape, with how many of their requests wait."""
+    """Collects from ``models()``: those served at the time of a scrape, each with how many of its requests wait."""
 
     def __init__(self, models: Callable[[], Iterable[tuple[Model, int]]]) -> None:
         self._models = models
 
     def collect(self) -> Iterator[Metric]:
-        """One metric after another, a sample for each model."""
+        """Each metric, with a sample for each model."""
         served = [
             ({"model": model.name, "version": model.version}, model, waiting) for model, waiting in self._models()
         ]
@@ -64,5 +64,5 @@ def _first_responses(found: Iterable[tuple[dict[str, str], FirstResponses]]) -> 
 
 
 def _counter(name: str, text: str) -> Metric:
-    # The library would put `_total` behind the name of a metric that it knows to be a counter; Triton does not.
+    # The library adds `_total` to the name of a counter; Triton does not.
     return Metric(name, text, "unknown")

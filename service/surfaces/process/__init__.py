@@ -1,1 +1,1 @@
-"""The serving process, and several of them under one supervisor."""
+"""The process that serves, and the supervisor of several."""

@@ -1,4 +1,4 @@
-"""What the user sees once every port listens."""
+"""The text that is printed once every port listens."""
 
 import re
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from service.surfaces.process.ports import EVERY_ADDRESS, bracketed
 from service.tasks.selection import Selection
 from service.tasks.task import Endpoint
 
-# There where we were started in the source tree.
+# It exists if the server was started in the source tree.
 PICTURE = Path("tests/data/seven.png")
-# Elsewhere a picture of the same digit is in the command: 28 pixels square, black and white.
+# Otherwise the command holds a picture of the same digit, 28 pixels square, black and white, in base64.
 SEVEN = (
     "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcAQAAAABaduI5AAAAO0lEQVR42mNgwAsY//9gYGJgYGFgYmD4w8DAwGDBwAQlGBgYGBgeQFhMDIxwFtMBmCw7A0wM"
     "weLDYxkAEJcGIri9gOoAAAAASUVORK5CYII="
@@ -21,9 +21,9 @@ SEVEN = (
 
 
 async def greeting(config: Config, engine: Engine, endpoints: Sequence[Endpoint]) -> str:
-    """The models, the addresses, and a command to try, which answers as it is printed."""
+    """The models, the addresses, and a command to try that works as it is printed."""
     host = "localhost" if config.host in ("127.0.0.1", "0.0.0.0", EVERY_ADDRESS) else bracketed(config.host)
-    by = f" by {config.workers} workers" if config.workers > 1 else ""
+    by = f" with {config.workers} workers" if config.workers > 1 else ""
     http, rest = f"http://{host}:{config.http_port}", f"http://{host}:{config.rest_port}/v2"
     names = engine.repository.names
     return f"""
@@ -39,7 +39,7 @@ Lectorium serves {", ".join(names) or "no model yet"}{by}
 
 
 def _task(endpoints: Sequence[Endpoint], http: str) -> str:
-    """A request for the first task that a model is served for; empty where there is none."""
+    """A request for the first task that has a model; "" if none has."""
     for endpoint in endpoints:
         if endpoint.select.served:
             return f"Try:  {_request(endpoint)} {http}{endpoint.path}"
@@ -47,20 +47,20 @@ def _task(endpoints: Sequence[Endpoint], http: str) -> str:
 
 
 def _request(endpoint: Endpoint) -> str:
-    """The command up to the address."""
+    """The curl command without the address."""
     name = _named(endpoint.select)
     if "image" not in endpoint.ask.model_fields:
         model = f', "model": "{name}"' if name else ""
         return f"""curl -d '{{"text": "Wo geht es zum Bahnhof?"{model}}}'"""
     model = f" -F model={name}" if name else ""
-    picture = str(PICTURE.absolute())  # the user may ask from another folder
+    picture = str(PICTURE.absolute())  # the user may run it in another folder
     if PICTURE.is_file() and re.fullmatch(r"[\w./-]+", picture):
         return f"curl -F image=@{picture}{model}"
     return f"echo {SEVEN} | base64 -d | curl -F image=@-{model}"
 
 
 def _named(selection: Selection) -> str:
-    """A model that a request must name; empty where it need name none."""
+    """The model that a request has to name; "" if it may leave the name out."""
     try:
         selection("", "")
     except LectoriumError:
@@ -80,7 +80,7 @@ async def _how_to_load(config: Config, engine: Engine, rest: str) -> str:
     if config.model_control == "poll":
         return f"Put {where}: it is found within {config.poll_s:g} s, and served."
     if config.workers > 1:
-        return "Nothing can be loaded: several workers load on no request. Set LECTORIUM_LOAD_MODELS, or one worker."
+        return "Nothing can be loaded: several workers refuse load requests. Set LECTORIUM_LOAD_MODELS, or one worker."
     token = ' -H "Authorization: Bearer $LECTORIUM_CONTROL_TOKEN"' if config.control_token else ""
     load = f"curl -X POST{token} {rest}/repository/models"
     waiting = [row.name for row in await engine.control.index()]

@@ -1,6 +1,6 @@
-"""The four ports: tried before anything is loaded; and shared by several workers, to whom the kernel deals connections.
+"""The four ports: checked before anything is loaded, and shared by several workers (the kernel spreads connections).
 
-An address of IPv6 is in brackets wherever a port follows it. ``::`` is every address of the machine, IPv4's too.
+An IPv6 address is put in brackets when a port follows it. ``::`` means every address of the machine, IPv4 included.
 """
 
 import errno
@@ -12,14 +12,14 @@ from service.config import PREFIX, Config
 from service.errors import InvalidConfig
 
 EVERY_ADDRESS = "::"
-# What another port would mend; anything else is the address's fault.
+# Errors that another port would fix; any other is about the address.
 _OF_PORT = (errno.EADDRINUSE, errno.EACCES, errno.EPERM)
-# By the name of their setting.
+# Each port's name, by its setting.
 SURFACES = {"http_port": "HTTP", "rest_port": "REST", "grpc_port": "gRPC", "metrics_port": "metrics"}
 
 
 def check_free(config: Config) -> None:
-    """Try the four ports, which are free again afterwards.
+    """Check that the four ports are free; they are released again.
 
     Raises:
         InvalidConfig: as `held`.
@@ -30,10 +30,10 @@ def check_free(config: Config) -> None:
 
 @contextmanager
 def held(config: Config) -> Iterator[None]:
-    """Keep strangers off the four ports, which workers may share meanwhile.
+    """Reserve the four ports inside this block: workers may share them, other programs may not.
 
     Raises:
-        InvalidConfig: somebody has a port, or the address is not ours; it names the setting to change.
+        InvalidConfig: a port is taken, or the address is not this machine's; the message names the setting to change.
     """
     with ExitStack() as stack:
         for setting, port in config.ports.items():
@@ -41,22 +41,22 @@ def held(config: Config) -> Iterator[None]:
             _check_free(name, config.host, port)
             for holder in bound(name, config.host, port, share=True):
                 stack.enter_context(holder)
-                # While a socket allows reuse and does not listen, another server's check would pass it over.
+                # A socket that allows reuse and does not listen would go unnoticed by another server's check.
                 holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         yield
 
 
 def bound(name: str, host: str, port: int, *, share: bool) -> list[socket.socket]:
-    """Sockets bound to the port, one for each address of ``host``; none listens yet.
+    """Sockets bound to the port, one for each address of ``host``; they do not listen yet.
 
     Args:
-        name: of the surface that the port is for.
-        host: an address, or a name of some.
-        port: the port.
-        share: other workers may be bound to it too.
+        name: what the port is for, for the message.
+        host: an address, or a name that resolves to some.
+        port: its number.
+        share: let other workers bind it, too.
 
     Raises:
-        InvalidConfig: somebody else has the port, or the address is not ours.
+        InvalidConfig: the port is taken, or the address is not this machine's.
     """
     with ExitStack() as stack:
         sockets = []
@@ -77,12 +77,12 @@ def bound(name: str, host: str, port: int, *, share: bool) -> list[socket.socket
 
 
 def bracketed(host: str) -> str:
-    """The host as it stands before a colon and a port."""
+    """The host as it is written before a colon and a port."""
     return f"[{host}]" if ":" in host else host
 
 
 def cannot_listen(name: str, host: str, port: int, why: str, setting: str = "") -> InvalidConfig:
-    """The error of a surface, which says the ``setting`` to change, where not given that of the port."""
+    """The error of a port that cannot be opened; it names the ``setting`` to change, by default the port's."""
     setting = PREFIX + (setting or f"{name}_PORT").upper()
     return InvalidConfig(f"{name} cannot listen on {bracketed(host)}:{port}: {why}; {setting} sets another")
 

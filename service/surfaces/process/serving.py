@@ -1,4 +1,4 @@
-"""The serving process: one engine, four ports, one loop, and a way out that loses nobody."""
+"""The serving process: one engine, four ports, one event loop, and a shutdown that loses no request."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 async def serve(config: Config) -> None:
-    """Serve by this process alone; see `run`."""
+    """Serve with this process alone; see `run`."""
     check_free(config)
 
     async def greet(text: str) -> None:
@@ -51,17 +51,17 @@ async def run(
 ) -> None:
     """Serve until SIGTERM, SIGINT or ``leave``, then drain.
 
-    Readiness falls at once and new requests are refused; those inside have ``drain_s`` seconds to finish.
+    Draining, the server is not ready and refuses new requests; those in flight have ``drain_s`` seconds to finish.
 
     Args:
         config: what to serve, and where.
-        metrics: answers for ``/metrics`` on both ports that have it.
-        leave: somebody else's way to say that it is time.
-        opens: called with what the user shall see once every port listens; the server is ready when it returns.
-        joins: others serve on these ports already, so be ready before the first of ours listens.
+        metrics: the app that answers ``/metrics`` on both ports that have it.
+        leave: set it to stop the server as SIGTERM does.
+        opens: called with the greeting to print once every port listens; the server is ready when it returns.
+        joins: other workers serve on these ports already, so be ready before the first port listens.
 
     Raises:
-        InvalidConfig: a port cannot be had, or not the device.
+        InvalidConfig: a port is taken, or the device cannot be used.
         InvalidPackage: a package of the repository may not be served.
     """
     began = time.perf_counter()
@@ -79,7 +79,7 @@ async def run(
         asked = endpoints(engine, config)
         grpc_server = GrpcServer(engine, asked, gate, config)
         servers: list[HttpServer | GrpcServer] = [grpc_server, *http_servers(engine, asked, gate, config, metrics)]
-        if leave.is_set():  # while it loaded
+        if leave.is_set():  # set while the models loaded
             return
         if joins:
             gate.open()
@@ -103,21 +103,21 @@ async def run(
 
 
 async def _loaded(stack: AsyncExitStack, config: Config, leave: asyncio.Event) -> Engine | None:
-    """The engine with its models; None where it is time to leave before they are loaded."""
+    """The engine with its models; None if the server is stopped while they load."""
     entering = asyncio.create_task(stack.enter_async_context(Engine(config)))
     leaving = asyncio.create_task(leave.wait())
     await asyncio.wait((entering, leaving), return_when=asyncio.FIRST_COMPLETED)
     leaving.cancel()
     if entering.done():
         return entering.result()
-    log.info("leaving before all models are loaded")
+    log.info("stopping before all models are loaded")
     entering.cancel()
     await asyncio.wait((entering,))
     return None
 
 
 async def _announce(engine: Engine, grpc_server: GrpcServer, began: float) -> None:
-    """Tell health's callers, once every model that was wanted at the start is there."""
+    """Set gRPC health to SERVING once every model that is wanted at the start is loaded."""
     await engine.loader.complete.wait()
     await grpc_server.serving()
     log.info("ready in %.2f s", time.perf_counter() - began)

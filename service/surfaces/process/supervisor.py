@@ -1,6 +1,6 @@
-"""The supervisor of several workers: starts them, opens them together, replaces those that end and stops them together.
+"""The supervisor of several workers: starts them, makes them ready together, replaces those that end, stops them all.
 
-Each worker is a process of its own with all four ports. The supervisor answers no request and loads no model.
+Each worker is a process with all four ports. The supervisor itself answers no request and loads no model.
 """
 
 import asyncio
@@ -17,19 +17,18 @@ from service.surfaces.process.worker_process import Worker, WorkerEnded
 
 log = logging.getLogger(__name__)
 
-# Seconds before each replacement of a worker that keeps ending; after the last of them the server ends.
+# Seconds to wait before each replacement of a worker that keeps ending; after the last one the server ends.
 WAITS_S: tuple[float, ...] = (0, 1, 2, 4, 8, 16, 30)
-# A worker that has served for so long is one that works: the next end is the first again.
+# A worker that has served for this long works; if it ends later, that counts as the first time again.
 STEADY_S = 60
 
 
 async def supervise(config: Config) -> None:
-    """Serve by ``config.workers`` processes until SIGTERM or SIGINT, then have them drain.
+    """Serve with ``config.workers`` processes until SIGTERM or SIGINT, then let them drain.
 
     Raises:
-        InvalidConfig: a port cannot be had, or no socket in the folder for temporary files.
-        WorkerEnded: a worker did not start at first, or keeps ending, or did not end well at the end; the others have
-            drained.
+        InvalidConfig: a port is taken, or the temporary folder's path is too long for sockets.
+        WorkerEnded: a worker did not start, keeps ending, or failed when it was stopped; the others have drained.
     """
     with held(config), TemporaryDirectory(prefix="lectorium-") as folder:
         check_folder(folder)
@@ -56,17 +55,17 @@ class Fleet:
         self._workers: dict[int, Worker] = {}
 
     async def run(self) -> None:
-        """Start the workers, open them together, and replace each that ends.
+        """Start the workers, make them ready together, and replace each that ends.
 
         Raises:
-            WorkerEnded: one did not start, or one and its replacements keep ending.
+            WorkerEnded: a worker did not start, or a worker and its replacements keep ending.
         """
         began = time.perf_counter()
         for number in range(1, self._config.workers + 1):
             await self._start(number, joins=False)
         workers = list(self._workers.values())
         greeting, *_ = await asyncio.gather(*(worker.loaded() for worker in workers))
-        # All at once: whoever waits for readiness keeps the connection, and the first worker would have them all.
+        # All at once: clients that wait for readiness keep their connection, and would all stay with the first worker.
         for worker in workers:
             worker.open()
         log.info("%d workers ready in %.2f s", len(workers), time.perf_counter() - began)
@@ -75,11 +74,11 @@ class Fleet:
             async with asyncio.TaskGroup() as group:
                 for number in list(self._workers):
                     group.create_task(self._keep(number))
-        except ExceptionGroup as ended:  # the first ends them all
+        except ExceptionGroup as ended:  # the first one ends the server
             raise ended.exceptions[0] from None
 
     async def stop(self) -> list[str]:
-        """Have all drain and end; how those ended that did not end well."""
+        """Let all drain and end; what happened to those that failed."""
         ends = await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
         return [end for end in ends if end]
 
@@ -89,10 +88,10 @@ class Fleet:
         return worker
 
     async def _keep(self, number: int) -> None:
-        """Whenever the worker of that number ends, have another take its place.
+        """Replace the worker of that number whenever it ends.
 
         Raises:
-            WorkerEnded: it has ended once more than there are `WAITS_S`, without serving for long in between.
+            WorkerEnded: it has ended more often in a row than `WAITS_S` allows.
         """
         end, served_s = await self._workers[number].end()
         ends = 0
@@ -104,12 +103,12 @@ class Fleet:
                 log.error("%s: stopping the others", end)
                 raise WorkerEnded(end)
             wait_s = WAITS_S[ends - 1]
-            log.error("%s: another takes its place in %g s", end, wait_s)
+            log.error("%s: it is replaced in %g s", end, wait_s)
             await asyncio.sleep(wait_s)
             end, served_s = await self._replace(number)
 
     async def _replace(self, number: int) -> tuple[str, float]:
-        """Start another and wait for its end: how it came, and for how many seconds it had served."""
+        """Start another and wait for its end: what happened, and for how many seconds it served."""
         began = time.perf_counter()
         try:
             worker = await self._start(number, joins=True)
@@ -121,5 +120,5 @@ class Fleet:
             await worker.stop()
             return f"worker {number} does not start: {error}", 0.0
         worker.open()
-        log.info("%s took the place of the one that ended, in %.2f s", worker, time.perf_counter() - began)
+        log.info("%s replaces the one that ended, after %.2f s", worker, time.perf_counter() - began)
         return await worker.end()

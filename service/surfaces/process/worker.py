@@ -1,6 +1,6 @@
-"""One of several workers: the whole serving process, told by the supervisor when to open and when to leave.
+"""One of several workers: a whole serving process that the supervisor makes ready and stops.
 
-``python -m service.surfaces.process.worker``, which only the supervisor runs: the standard input is its socket.
+Only the supervisor runs ``python -m service.surfaces.process.worker``: its standard input is a socket to it.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from service.surfaces.process.worker_link import LEAVING, Orders, Report, line, 
 
 
 def main() -> int:
-    """Serve until the supervisor says or dies; the exit code."""
+    """Serve until the supervisor stops it or dies; returns the exit code."""
     with ending_with_loads(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_work(socket.socket(fileno=sys.stdin.fileno())))
 
@@ -36,7 +36,7 @@ async def _work(link: socket.socket) -> int:
         return 1
     finally:
         writer.close()
-        with suppress(ConnectionError):  # the supervisor may have heard enough
+        with suppress(ConnectionError):  # the supervisor may have closed it already
             await writer.wait_closed()
     return 0
 
@@ -51,7 +51,7 @@ async def _serve(orders: Orders, supervisor: "Supervisor") -> None:
     async with supervisor, AsyncExitStack() as stack:
 
         async def opens(greeting: str) -> None:
-            # Only now: one that still loads may take too long to answer the others.
+            # Not before: a worker that still loads may take too long to answer the others.
             await stack.enter_async_context(metrics)
             await supervisor.opens(greeting)
 
@@ -59,9 +59,9 @@ async def _serve(orders: Orders, supervisor: "Supervisor") -> None:
 
 
 class Supervisor:
-    """The supervisor, as a worker sees it; enter it to hear it.
+    """The supervisor as a worker sees it; enter it to receive its messages.
 
-    ``leave`` is set when it closes the socket, or dies; and the supervisor is told when somebody else sets it.
+    ``leave`` is set when the supervisor closes the socket or dies. If anything else sets it, the supervisor is told.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,7 +80,7 @@ class Supervisor:
             task.cancel()
 
     async def opens(self, greeting: str) -> None:
-        """Report that the ports listen, and wait until those of all workers do."""
+        """Report that the ports listen, and wait until all workers have done so."""
         send(self._writer, line(Report(greeting=greeting)))
         await self._opened.wait()
 

@@ -1,8 +1,8 @@
-"""What passes between the supervisor and a worker: a socket that is the worker's standard input, and lines on it.
+"""The messages between the supervisor and a worker: lines on a socket that is the worker's standard input.
 
-The supervisor sends `Orders`, the worker its `Report`, the supervisor `OPEN`. When the socket closes, be it that
-the supervisor wishes so or that it was killed, the worker drains and ends. A worker that drains for another reason
-sends `LEAVING` first.
+The supervisor sends `Orders`, the worker its `Report`, the supervisor `OPEN`. When the socket closes, because the
+supervisor closed it or was killed, the worker drains and ends. A worker that drains for another reason sends `LEAVING`
+first.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from service.errors import InvalidConfig
 
 OPEN = b"open\n"
 LEAVING = b"leaving\n"
-# Of the folder of the workers' sockets: what the kernel takes, less the name of a socket.
+# The longest path of the folder with the workers' sockets: the kernel's limit, less a socket's name.
 PATH_LENGTH = 100
 
 
 class Orders(BaseModel):
-    """What a worker is told first.
+    """The first message to a worker.
 
     Attributes:
-        number: its own, from 1.
-        folder: private to the workers.
-        config: what all are to serve.
-        joins: the others serve already, so it must be ready when the first of its ports listens.
+        number: the worker's, from 1.
+        folder: where the workers have their sockets; private to them.
+        config: the configuration of all workers.
+        joins: the others serve already, so it has to be ready before the first of its ports listens.
     """
 
     number: int
@@ -41,19 +41,19 @@ class Orders(BaseModel):
 
 
 class Report(BaseModel):
-    """What a worker answers once: what the user shall see when it listens, or why it cannot serve."""
+    """The only answer of a worker: the greeting to print when it listens, or why it cannot serve."""
 
     greeting: str = ""
     refused: str = ""
 
 
 def line(message: Orders | Report) -> bytes:
-    """The message as it is sent."""
+    """The message as a line."""
     return message.model_dump_json(context=REVEAL).encode() + b"\n"
 
 
 async def next_line(reader: asyncio.StreamReader) -> bytes:
-    """What came; empty when the other end has closed or died."""
+    """The next line; b"" if the other end has closed or died."""
     try:
         came = await reader.readline()
     except ConnectionError:  # it died with something unread
@@ -62,16 +62,16 @@ async def next_line(reader: asyncio.StreamReader) -> bytes:
 
 
 def send(writer: asyncio.StreamWriter, message: bytes) -> None:
-    """Send it, unless the other end is known to have closed or died."""
+    """Send it, unless the other end is known to have closed."""
     if not writer.is_closing():
         writer.write(message)
 
 
 def check_folder(folder: str) -> None:
-    """Refuse a folder in which the workers could have no sockets.
+    """Check that the workers can have sockets in this folder.
 
     Raises:
         InvalidConfig: its path is too long.
     """
     if len(folder) > PATH_LENGTH:
-        raise InvalidConfig(f"TMPDIR is too long for sockets: {folder} has over {PATH_LENGTH} letters")
+        raise InvalidConfig(f"the path of TMPDIR is {folder}, {len(folder)} letters; sockets allow {PATH_LENGTH}")

@@ -11,20 +11,20 @@ from contextlib import suppress
 from service.errors import LectoriumError
 from service.surfaces.process.worker_link import LEAVING, OPEN, Orders, Report, line, next_line, send
 
-# -P: the folder we are in may have a `service` of its own.
+# -P: the current folder may have a package named `service`.
 COMMAND = (sys.executable, "-P", "-m", "service.surfaces.process.worker")
-# Of a report, which names every model.
+# The longest report, which names every model.
 LINE_BYTES = 16 << 20
-# Besides the drain; a worker that takes longer hangs.
+# Seconds after the drain; a worker that takes longer hangs.
 END_S = 10
 
 
 class WorkerEnded(LectoriumError):
-    """A worker did not start, died, or ended otherwise than well."""
+    """A worker did not start, died, or ended with an error."""
 
 
 class Worker:
-    """One process; `start` makes it."""
+    """One worker process; `start` creates it."""
 
     def __init__(
         self, orders: Orders, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -38,16 +38,16 @@ class Worker:
 
     @classmethod
     async def start(cls, orders: Orders) -> "Worker":
-        """Start the process; it has begun to load.
+        """Start the process, which begins to load.
 
         Raises:
-            OSError: the machine has no room for it.
+            OSError: the system cannot start a process.
         """
         ours, theirs = socket.socketpair()
         with theirs:
             reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_BYTES)
             try:
-                # A process group of its own: a terminal's Ctrl-C comes to the supervisor alone.
+                # A process group of its own, so that a terminal's Ctrl-C reaches the supervisor alone.
                 process = await asyncio.create_subprocess_exec(*COMMAND, stdin=theirs.fileno(), process_group=0)
             except BaseException:
                 writer.close()
@@ -59,10 +59,10 @@ class Worker:
         return f"worker {self._number} (process {self._process.pid})"
 
     async def loaded(self) -> str:
-        """Wait until it listens; what the user shall see.
+        """Wait until it listens; returns the greeting to print.
 
         Raises:
-            WorkerEnded: with its reason.
+            WorkerEnded: it ended before that; the message has its reason.
         """
         came = await next_line(self._reader)
         if came in (b"", LEAVING):
@@ -74,21 +74,21 @@ class Worker:
         return report.greeting
 
     def open(self) -> None:
-        """Let it be ready."""
+        """Make it ready."""
         send(self._writer, OPEN)
 
     async def end(self) -> tuple[str, float]:
-        """Wait for the end of a worker that has loaded: how it came, and for how many seconds it had served.
+        """Wait for the end of a worker that has loaded: what happened, and for how many seconds it served.
 
-        One that drains by itself and does not end in time is killed.
+        If it drains by itself and does not end in time, it is killed.
         """
         assert self._ready_at is not None
-        await next_line(self._reader)  # it leaves, or it is dead
+        await next_line(self._reader)  # it drains, or it is dead
         served_s = time.monotonic() - self._ready_at
         return await self._ended_in_time(), served_s
 
     async def stop(self) -> str:
-        """Have it drain and end, or kill it; how it ended, empty where well."""
+        """Let it drain and end, or kill it; what happened, "" if it ended without an error."""
         self._writer.close()
         end = await self._ended_in_time()
         return end if self._process.returncode else ""

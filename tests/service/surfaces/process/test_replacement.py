@@ -115,14 +115,14 @@ def test_a_killed_worker_is_replaced_while_the_others_answer_everybody(start: St
         assert eventually(lambda: all(caller.answered > 10 for caller in callers), within_s=30)
         first[0].kill()
         new = replacement(server, first)
-        assert eventually(lambda: "took the place" in server.log, within_s=30)
+        assert eventually(lambda: "replaces the one that ended" in server.log, within_s=30)
         assert eventually(lambda: new.pid in visited(server, server.rest_port))
         assert eventually(lambda: new.pid in visited(server, server.grpc_port))
         assert eventually(lambda: new.pid in visited(server, server.http_port))
         assert eventually(lambda: new.pid in visited(server, server.metrics_port))
     assert any(caller.broken for caller in callers)
-    assert f"(process {first[0].pid}) was killed by SIGKILL: another takes its place in 0 s" in server.log
-    assert re.search(rf"\(process {new.pid}\) took the place of the one that ended, in \d", server.log)
+    assert f"(process {first[0].pid}) was killed by SIGKILL: it is replaced in 0 s" in server.log
+    assert re.search(rf"\(process {new.pid}\) replaces the one that ended, after \d", server.log)
     assert server.answers("/readyz")
     assert server.log.count("Lectorium serves") == 1
 
@@ -147,8 +147,8 @@ def test_a_worker_that_ends_by_itself_drains_and_is_replaced(start: StartServer)
         assert eventually(lambda: "draining" in server.log)
         assert statuses(uploads) == {200}
     new = replacement(server, first)
-    assert f"(process {first[0].pid}) ended with exit code 0: another takes its place" in server.log
-    assert eventually(lambda: f"(process {new.pid}) took the place" in server.log, within_s=30)
+    assert f"(process {first[0].pid}) ended with exit code 0: it is replaced" in server.log
+    assert eventually(lambda: f"(process {new.pid}) replaces the one that ended" in server.log, within_s=30)
 
 
 def test_no_counter_falls_when_a_worker_is_killed_and_replaced(start: StartServer) -> None:
@@ -166,9 +166,9 @@ def test_no_counter_falls_when_a_worker_is_killed_and_replaced(start: StartServe
     assert counted() == 20
     seen = []
     for worker in first:  # both, one after the other: the last to go was replaced by one that counts on
-        before = server.log.count("took the place")
+        before = server.log.count("replaces the one that ended")
         worker.kill()
-        while server.log.count("took the place") == before:
+        while server.log.count("replaces the one that ended") == before:
             seen.append(counted())
             time.sleep(0.05)
     assert set(seen) == {20}
@@ -190,7 +190,7 @@ def test_what_was_counted_a_while_before_the_end_is_kept_though_nobody_asked(sta
     assert eventually(lambda: all(file.stat().st_mtime > answered for file in files))
     for worker in workers_of(server):
         worker.kill()
-    assert eventually(lambda: server.log.count("took the place") == WORKERS, within_s=30)
+    assert eventually(lambda: server.log.count("replaces the one that ended") == WORKERS, within_s=30)
     assert server.metric("lectorium_request_duration_seconds_count", model="tiny", code="OK") == 20
 
 
@@ -200,7 +200,7 @@ def test_a_signal_while_a_replacement_loads_ends_all_well(start: StartServer) ->
     first[0].kill()
     new = replacement(server, first)
     assert server.stop() == 0
-    assert "took the place" not in server.log
+    assert "replaces the one that ended" not in server.log
     assert "Traceback" not in server.log
     assert not new.is_running()
 
@@ -230,7 +230,7 @@ def test_the_server_ends_when_a_worker_and_its_replacements_keep_ending(
 
     with pytest.raises(WorkerEnded, match=r"tiny/1/model\.onnx.*; worker \d has ended 3 times in a row"):
         asyncio.run(kill_one_that_cannot_be_replaced())
-    assert "another takes its place in 0.1 s" in caplog.text
+    assert "it is replaced in 0.1 s" in caplog.text
     assert set(psutil.Process().children()) == others
 
 
