@@ -1,1 +1,1 @@
-"""gRPC: the tasks."""
+"""gRPC: the server, the tasks' methods, and how calls are answered and refused."""

@@ -1,4 +1,4 @@
-"""Requests whose bytes are no message: refused by us, for gRPC's library would log a traceback for each."""
+"""Requests whose bytes are no message: our methods get a refusal in their place, and answer with it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
@@ -7,25 +7,26 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from service.errors import InvalidArgument
-from service.surfaces.grpc.gate import Context, refuse, without_frames
+from service.surfaces.grpc.gate import Context, without_frames
 
 
 class Legible:
-    """Stands before the server while servicers are added to it: their methods refuse bytes that are no message.
+    """Takes the server's place while servicers are added to it, to read the requests of their methods itself.
 
-    grpc itself would log a traceback for each and answer UNKNOWN. (An interceptor would do, at a third of what an
-    empty call costs.)
+    The library would log a traceback for bytes that are no message, and answer UNKNOWN. Here the method gets an
+    `InvalidArgument` instead of the request, so that the refusal passes the gate like any other. (An interceptor could
+    do it, but costs a third of an empty call.)
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
         self._server = server
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """What the generated ``add_..._to_server`` functions call."""
+        """Called by the generated ``add_..._to_server`` functions."""
         self._server.add_generic_rpc_handlers([_Handlers(handler) for handler in handlers])
 
     def add_registered_method_handlers(self, service: str, handlers: object) -> None:
-        """Called as well; it means nothing to an asyncio server."""
+        """Called by them, too; an asyncio server needs nothing of it."""
 
 
 class _Handlers(grpc.GenericRpcHandler):
@@ -34,7 +35,7 @@ class _Handlers(grpc.GenericRpcHandler):
         self._known: dict[str, Any] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """The handler of the call's method, or None where there is none."""
+        """The handler of the call's method; None if there is no such method."""
         method = handler_call_details.method
         if method in self._known:
             return self._known[method]
@@ -56,15 +57,9 @@ def _legible(handler: Any) -> Any:
 
 
 def _legible_call(handler: Any, answer: Callable[[Any, Context], Awaitable[Any]]) -> Any:
-    async def read_and_answer(data: bytes, context: Context) -> Any:
-        request = _read(handler, data)
-        if isinstance(request, InvalidArgument):
-            await refuse(context, request)
-        return await answer(request, context)
-
     async def method(data: bytes, context: Context) -> Any:
         try:
-            return await read_and_answer(data, context)
+            return await answer(_read(handler, data), context)
         except grpc.aio.AbortError as error:
             del data
             raise without_frames(error) from None
@@ -73,8 +68,6 @@ def _legible_call(handler: Any, answer: Callable[[Any, Context], Awaitable[Any]]
 
 
 def _legible_stream(handler: Any) -> Any:
-    """The method gets the refusal in the request's place: it may have others to answer."""
-
     async def method(stream: AsyncIterator[bytes], context: Context) -> None:
         try:
             await handler.stream_stream((_read(handler, data) async for data in stream), context)

@@ -1,4 +1,4 @@
-"""The messages of `lectorium.v1.Vision`, and what a task is asked and answers: the same fields by the same names."""
+"""Converts between the messages of `lectorium.v1.Vision` and the tasks' models, whose fields have the same names."""
 
 from collections.abc import Callable
 from types import NoneType
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from service.tasks.task import Ask, Endpoint
 
-# Comes back with each answer; the task knows nothing of it.
+# Returned with each answer; tasks do not see it.
 ID = "id"
 ANSWER = "answer"
 
@@ -18,14 +18,14 @@ Read = Callable[[Any], Ask]
 
 
 class MessageMismatch(TypeError):
-    """A message of the protocol has other fields than the task whose it is."""
+    """A message of the protocol has other fields than its task's model."""
 
 
 def reader(message: Descriptor, ask: type[Ask]) -> Read:
-    """What makes an ``ask`` of such a message: what is not set there is None, or "" of a text.
+    """A function from such a message to an ``ask``. Fields that are not set become None, or "" if they are texts.
 
     Raises:
-        MessageMismatch: the fields are others.
+        MessageMismatch: the message has other fields.
     """
     _check(message, ask.model_fields.keys(), ask)
     plain = [name for name in ask.model_fields if not message.fields_by_name[name].has_presence]
@@ -40,10 +40,10 @@ def reader(message: Descriptor, ask: type[Ask]) -> Read:
 
 
 def writer(message: Descriptor, answer: type[BaseModel]) -> Callable[[BaseModel, str], Any]:
-    """What makes such a message of an answer and its request's id; what is None is not set.
+    """A function from an answer and its request's id to such a message; what is None is not set.
 
     Raises:
-        MessageMismatch: the fields are others, here or in a message inside.
+        MessageMismatch: the message, or one inside it, has other fields.
     """
     check_answer(message, answer)
     made = GetMessageClass(message)
@@ -55,10 +55,10 @@ def writer(message: Descriptor, answer: type[BaseModel]) -> Callable[[BaseModel,
 
 
 def event_writer(message: Descriptor, endpoint: Endpoint) -> Callable[[BaseModel, str], Any]:
-    """What makes such a message of an event, or of the answer that comes last: one of its fields each.
+    """A function from an event, or the answer that comes last, to such a message, which has a field for each kind.
 
     Raises:
-        MessageMismatch: the fields are others, here or in a message inside.
+        MessageMismatch: the message, or one inside it, has other fields.
     """
     kinds = {**endpoint.events, ANSWER: endpoint.answer}
     _check(message, kinds.keys(), endpoint.answer)
@@ -74,10 +74,10 @@ def event_writer(message: Descriptor, endpoint: Endpoint) -> Callable[[BaseModel
 
 
 def check_answer(message: Descriptor, answer: type[BaseModel]) -> None:
-    """See that the message has the answer's fields, and the messages inside it those of what is inside the answer.
+    """Check that the message has the answer's fields, and so for the messages inside it.
 
     Raises:
-        MessageMismatch: it has others.
+        MessageMismatch: it has other fields.
     """
     _check(message, answer.model_fields.keys(), answer)
     for name, field in answer.model_fields.items():
@@ -97,7 +97,7 @@ def _check(message: Descriptor, wanted: Any, model: type[BaseModel]) -> None:
 
 
 def _inside(annotation: Any) -> type[BaseModel] | None:
-    """The model that the annotation is, or is a list of, or may be; None where it is something else."""
+    """The model in the annotation, alone, optional or in a list; None if there is none."""
     if get_origin(annotation) is not None:
         inner = [_inside(each) for each in get_args(annotation) if each is not NoneType]
         return next((each for each in inner if each is not None), None)

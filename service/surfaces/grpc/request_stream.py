@@ -1,4 +1,4 @@
-"""Many requests in one gRPC call: they run side by side, and their answers interleave as they come."""
+"""Many requests in one gRPC call: they run at the same time, and each answer is sent as soon as it is there."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -22,15 +22,14 @@ class RequestStream(Generic[Request, Response]):
     """One call.
 
     Args:
-        surface: what the gate counts its requests under.
-        gate: the gate each request passes.
-        context: the call's.
-        answers: the answers of one request; a request may also be one that could not be read, to be refused there.
-        refusal: the answer of a request that is refused; None: the first error is the status that ends the call, and
-            all of its requests.
-        at_once: requests of the call that run at the same time. While they run the next one is not read, so that a
+        surface: the surface of its requests, for the gate.
+        gate: the gate that each request passes.
+        context: the call's context.
+        answers: yields the answers to one request. It has to refuse a request that could not be read (see `readable`).
+        refusal: makes an answer of an error; None: the first error ends the call with its status, and all its requests.
+        at_once: how many requests of the call run at the same time. While they do, the next one is not read, so a
             caller that only sends is held back by its connection instead of filling the memory.
-        patience_s: how long a request may take to be answered, and an answer waits for the caller to read it.
+        patience_s: how long a request may take, and how long an answer may wait for the caller to read it.
     """
 
     def __init__(
@@ -63,14 +62,14 @@ class RequestStream(Generic[Request, Response]):
                     await self._room.acquire()
                     running.create_task(self._handle(request)).add_done_callback(lambda _: self._room.release())
         except* LectoriumError:
-            pass  # it is what broke the stream
+            pass  # the error that broke the stream
         except* grpc.aio.BaseError:
-            pass  # nothing can be read any more: the server has stopped before this task was cancelled
+            pass  # nothing can be read any more: the server stopped before it cancelled this task
         await self._end()
 
     async def serve_one(self, request: Request) -> None:
-        """Answer the one request that the call brings; a group of tasks would keep it after it is refused."""
-        with suppress(LectoriumError):  # it is what broke the stream
+        """Answer the only request of a call. (A task group would keep it in memory after it is refused.)"""
+        with suppress(LectoriumError):  # the error that broke the stream
             await self._handle(request)
         await self._end()
 
@@ -93,10 +92,10 @@ class RequestStream(Generic[Request, Response]):
             await self._write(self._refusal(request, error))
 
     async def _write(self, response: Response) -> None:
-        """Hand the answer to the connection, when it has room for it.
+        """Wait until the connection has room for the answer, and write it.
 
         Raises:
-            CallerBehind, CallerGone: the caller reads nothing, or has hung up; no answer can be written after that.
+            CallerBehind, CallerGone: the caller does not read, or has hung up; no answer can be written after that.
         """
         async with self._writing:
             if self._broken is not None:
@@ -115,8 +114,8 @@ class RequestStream(Generic[Request, Response]):
     async def _begin(self) -> None:
         """Send the headers, once.
 
-        Where the first write, which would send them, is given up, the library does not know that they are sent: it
-        would send them again with the status, which fails, and the call would never end.
+        The first write would send them, too. But if that write times out, the library does not know that they are sent,
+        and sends them again with the status; that fails, and the call never ends.
         """
         if not self._begun:
             self._begun = True

@@ -5,8 +5,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-# Read when the library starts. Its event engine wakes one thread more for each call than the poller it replaced:
-# an empty call takes 0.43 ms with it and 0.35 ms without (2 cores, one caller).
+# Read when the library starts. Its event engine wakes one more thread per call than the poller it replaced: an empty
+# call takes 0.43 ms with it and 0.35 ms without (2 cores, one caller).
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 import grpc
@@ -25,7 +25,7 @@ from service.surfaces.oip.grpc import OipGrpc
 from service.surfaces.process.ports import bracketed, cannot_listen
 from service.tasks.task import Endpoint
 
-# Names, tensor descriptions and framing around the bytes the limit is about.
+# For what a message holds beside the data that the limit is about: names, shapes, framing.
 _ENVELOPE_BYTES = 64 << 10
 _SERVICES = (
     open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
@@ -34,9 +34,9 @@ _SERVICES = (
 
 
 def _is_of_the_server(record: logging.LogRecord) -> bool:
-    """Whether the library logs something else than that an answer could not be written, as its caller had gone.
+    """False for the traceback that the library logs whenever an answer cannot be written because its caller has gone.
 
-    It logs a traceback for each, so for every answer that is longer than its caller takes.
+    Callers cause these at will, for example with a limit on messages that is below the answer's length.
     """
     return not record.getMessage().startswith("ExecuteBatchError raised in core")
 
@@ -45,10 +45,10 @@ class GrpcServer:
     """Listens from `start` until `stop`; health says SERVING between `serving` and `not_serving`."""
 
     def __init__(self, engine: Engine, endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> None:
-        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_of_the_server)  # the same is added only once
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_of_the_server)  # adding it again changes nothing
         limit = config.max_request_bytes + _ENVELOPE_BYTES
         self._server = grpc.aio.server(
-            # so_reuseport is for workers: any other second server on the port is an error, not a lottery.
+            # Workers share the port. Without workers a second server on it must fail, not get some of the calls.
             options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", int(config.workers > 1))],
         )
         legible: Any = Legible(self._server)
@@ -68,29 +68,29 @@ class GrpcServer:
         """Listen.
 
         Raises:
-            InvalidConfig: the port is taken or the address is not ours.
+            InvalidConfig: the port is taken, or the address is not this machine's.
         """
         try:
             self._server.add_insecure_port(f"{bracketed(self._host)}:{self._port}")
         except RuntimeError as error:
             raise cannot_listen("gRPC", self._host, self._port, str(error)) from error
-        # The library's own first word is that the server serves.
-        await self._say(self._status)
+        # The library's servicer begins with SERVING.
+        await self._announce(self._status)
         await self._server.start()
 
     async def serving(self) -> None:
-        """Tell health's callers that the server is ready; before `start`, those that will come."""
+        """Set health to SERVING; may be called before `start`."""
         self._status = health_pb2.HealthCheckResponse.SERVING
-        await self._say(self._status)
+        await self._announce(self._status)
 
     async def not_serving(self) -> None:
-        """Tell health's callers, those that watch included, that the server drains."""
+        """Set health to NOT_SERVING for good, and tell the callers that watch it."""
         await self._health.enter_graceful_shutdown()
 
     async def stop(self) -> None:
-        """Stop; calls that came while the gate was closing have a second to be refused."""
+        """Stop; calls that arrived while the gate closed have a second to be refused."""
         await self._server.stop(grace=1)
 
-    async def _say(self, status: Any) -> None:
+    async def _announce(self, status: Any) -> None:
         for service in ("", *_SERVICES):
             await self._health.set(service, status)

@@ -1,8 +1,8 @@
-"""`lectorium.v1.Vision`: the tasks over gRPC, its methods made from their table."""
+"""`lectorium.v1.Vision`: the tasks over gRPC. Its methods are made from the table of tasks."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import MethodDescriptor
@@ -10,9 +10,8 @@ from google.protobuf.descriptor import MethodDescriptor
 from protos.lectorium.v1 import vision_pb2 as pb
 from service.config import Config
 from service.errors import InvalidArgument, LectoriumError
-from service.surfaces.client import GrpcClient
 from service.surfaces.gate import Call, Gate, Kind
-from service.surfaces.grpc.gate import Context, call_deadline, refuse
+from service.surfaces.grpc.gate import Context, gated, readable
 from service.surfaces.grpc.messages import MessageMismatch, Read, event_writer, reader, writer
 from service.surfaces.grpc.request_stream import RequestStream
 from service.surfaces.task_call import answer, answers
@@ -20,27 +19,27 @@ from service.tasks.task import Endpoint
 
 SURFACE = "vision_grpc"
 SERVICE = pb.DESCRIPTOR.services_by_name["Vision"]
-# A method of this name takes the requests of the one without it, as they come.
+# A method whose name ends so takes the same requests as the one without it, in a stream.
 STREAM = "Stream"
-# Requests of one stream that run at the same time: enough to fill any model's batches. Each may be an image of the
-# largest size: fewer than of tensors.
+# Requests of one stream that run at the same time: enough to fill any model's batches. Fewer than for tensors, because
+# each may be an image of the largest size.
 MAX_AT_ONCE = 64
 
 Method = Callable[[Any, Context], Awaitable[Any]]
 
 
 class Numbered(NamedTuple):
-    """A request of a stream, or the refusal of one that could not be read, and what its answer is called."""
+    """A request of a stream, or the refusal of one that could not be read, and the id of its answer."""
 
     id: str
     request: Any
 
 
 def vision(endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> SimpleNamespace:
-    """The servicer: each method of the service, by its name.
+    """The servicer: an object with the service's methods.
 
     Raises:
-        MessageMismatch: a method is no endpoint's, or an endpoint's messages have other fields.
+        MessageMismatch: a method has no endpoint, or an endpoint's messages have other fields.
     """
     named = {_method_name(endpoint): endpoint for endpoint in endpoints}
     made = VisionMethods(gate, config)
@@ -48,7 +47,7 @@ def vision(endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> SimpleN
 
 
 def _method_name(endpoint: Endpoint) -> str:
-    """A task with events has one method, which gives them; HTTP has it in two ways."""
+    """A task with events has one method, the stream; over HTTP it has two paths."""
     name = endpoint.name.removesuffix("_stream") if endpoint.events else endpoint.name
     return name.title().replace("_", "")
 
@@ -58,12 +57,12 @@ class VisionMethods:
 
     def __init__(self, gate: Gate, config: Config) -> None:
         self._gate = gate
-        self._timeout_s = config.timeout_s
+        self._config = config
 
     def method(self, method: MethodDescriptor, endpoints: dict[str, Endpoint]) -> Method:
-        """One of them, for the endpoint of its name."""
+        """The method, which answers with the endpoint of its name."""
         if method.name.removesuffix(STREAM) not in endpoints:
-            raise MessageMismatch(f"{method.full_name} is the method of no task; there are {sorted(endpoints)}")
+            raise MessageMismatch(f"{method.full_name} belongs to no task; the tasks have {sorted(endpoints)}")
         endpoint = endpoints[method.name.removesuffix(STREAM)]
         read = reader(method.input_type, endpoint.ask)
         if method.client_streaming:
@@ -74,21 +73,17 @@ class VisionMethods:
         return self._once(endpoint, read, writer(method.output_type, endpoint.answer))
 
     def _once(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
-        async def once(request: Any, context: Context) -> Any:
-            try:
-                deadline = call_deadline(context, self._timeout_s)
-                with self._gate.call(SURFACE, GrpcClient(context), Kind.INFERENCE, deadline) as call:
-                    return write(await answer(endpoint, read(request), call), request.id)
-            except LectoriumError as error:
-                await refuse(context, error)
+        @gated(SURFACE, Kind.INFERENCE)
+        async def once(_: VisionMethods, request: Any, call: Call) -> Any:
+            return write(await answer(endpoint, read(request), call), request.id)
 
-        return once
+        return MethodType(once, self)
 
     def _events(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
-        """An error is the call's status, after the events that came before."""
+        """An error ends the call with its status; events before it have been sent."""
 
         async def each(request: Any, call: Call) -> AsyncGenerator[Any]:
-            async with aclosing(answers(endpoint, read(request), call)) as found:
+            async with aclosing(answers(endpoint, read(readable(request)), call)) as found:
                 async for event in found:
                     yield write(event, request.id)
 
@@ -100,19 +95,18 @@ class VisionMethods:
                 answers=each,
                 refusal=None,
                 at_once=1,
-                patience_s=self._timeout_s,
+                patience_s=self._config.timeout_s,
             )
             await stream.serve_one(request)
 
         return events
 
     def _side_by_side(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
-        """Requests as they come, each answered when it is done, errors among the answers."""
+        """Each request is answered as soon as it is done; errors are answers, too."""
 
         async def one(numbered: Numbered, call: Call) -> AsyncGenerator[pb.ClassifyStreamResponse]:
-            if isinstance(numbered.request, InvalidArgument):
-                raise numbered.request
-            response = write(await answer(endpoint, read(numbered.request), call), numbered.id)
+            request = readable(numbered.request)
+            response = write(await answer(endpoint, read(request), call), numbered.id)
             yield pb.ClassifyStreamResponse(id=numbered.id, response=response)
 
         async def side_by_side(requests: AsyncIterator[Any], context: Context) -> None:
@@ -123,7 +117,7 @@ class VisionMethods:
                 answers=one,
                 refusal=_refusal,
                 at_once=MAX_AT_ONCE,
-                patience_s=self._timeout_s,
+                patience_s=self._config.timeout_s,
             )
             await stream.serve(_numbered(requests))
 

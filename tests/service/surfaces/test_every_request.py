@@ -190,10 +190,10 @@ def kind_of(method: MethodDescriptor) -> Kind:
     return Kind.CONTROL if method.name in CONTROL_OF_GRPC else Kind.INFERENCE
 
 
-async def ask(channel: grpc.aio.Channel, method: MethodDescriptor) -> str:
-    """Send one empty message; the status that the call ended with, or the refusal in the stream's only answer."""
+async def ask(channel: grpc.aio.Channel, method: MethodDescriptor, data: bytes = b"") -> str:
+    """Send one message; the status that the call ended with, or the refusal in a stream's only answer."""
     path, metadata = f"/{method.containing_service.full_name}/{method.name}", ((HEADER, "it"),)
-    request: Any = iter([b""]) if method.client_streaming else b""
+    request: Any = iter([data]) if method.client_streaming else data
     arity = "_".join("stream" if each else "unary" for each in (method.client_streaming, method.server_streaming))
     call: Any = getattr(channel, arity)(path)(request, metadata=metadata, timeout=10)
     try:
@@ -232,3 +232,15 @@ async def test_while_draining_every_grpc_read_is_answered_and_all_else_is_refuse
                 assert answer == before[method.full_name], method.full_name
             else:
                 assert "shutting down" in answer, method.full_name
+
+
+async def test_bytes_that_are_no_message_are_refused_behind_the_gate_by_every_method_but_reflections(
+    tmp_path: Path,
+) -> None:
+    async with all_ports(tmp_path) as ports, grpc.aio.insecure_channel(f"{HOST}:{ports.config.grpc_port}") as channel:
+        found = [method for method in await methods(channel) if method.name != "ServerReflectionInfo"]
+        ports.took()
+        for method in found:
+            answer = await ask(channel, method, b"\xff" * 9)
+            assert "the request's 9 bytes cannot be read" in answer, method.full_name
+            assert ports.took()[1:3] == (kind_of(method), ["it"]), method.full_name
