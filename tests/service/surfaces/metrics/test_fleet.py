@@ -174,7 +174,7 @@ async def test_a_folder_that_cannot_be_written_costs_no_metrics_and_one_line_of_
     async with FleetMetrics(folder, 1, 1) as asked:
         for _ in range(2):
             assert list((await asked.registry()).collect())
-    assert caplog.text.count("lost if this worker is killed") == 1
+    assert caplog.text.count("lost if it is killed") == 1
 
 
 async def test_a_worker_counts_on_from_what_the_one_before_it_had_counted(folder: Path) -> None:
