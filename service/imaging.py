@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, _imaging, features
+from PIL.JpegImagePlugin import JpegImageFile
 
 from service.errors import InvalidImage, LectoriumError
 from service.image_bounds import Bounds, check_mode, most_seconds, no_image, read_bounds
@@ -42,6 +43,10 @@ QUICK_S = 0.0002
 _QUICK_BYTES = 16 << 10
 # Of a pixel of the graph's input, by the costliest interpolation.
 _SCALE_S = 30e-9
+# The least a JPEG is decoded at, in sizes it is prepared at. `cifar10-resnet20` on the 10,000 test images enlarged to
+# JPEGs of 256x256: 83.54 % decoded whole, 83.37 % at 4 times the input's size, 82.24 % at 2; of 192x192, 83.47 % whole
+# and 83.91 % at 3.
+_REDUCED = 3
 _MOST_EXIF_BYTES = 128 << 10
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -75,17 +80,22 @@ def examine(data: bytes, max_pixels: int) -> ImageFile:
     return ImageFile(data, *read_bounds(data, max_pixels))
 
 
-def decode(data: bytes, max_pixels: int) -> Image.Image:
-    """The first frame of the image in ``data``, upright.
+def decode(
+    data: bytes, max_pixels: int, preprocessing: Preprocessing | None = None, views: Views = "single"
+) -> Image.Image:
+    """The first frame of the image in ``data``, upright; see `decode_file`.
 
     Raises:
         InvalidImage, TooLarge: as `examine` and `decode_file`.
     """
-    return decode_file(examine(data, max_pixels))
+    return decode_file(examine(data, max_pixels), preprocessing, views)
 
 
-def decode_file(file: ImageFile) -> Image.Image:
+def decode_file(file: ImageFile, preprocessing: Preprocessing | None = None, views: Views = "single") -> Image.Image:
     """The first frame of the image, upright.
+
+    If it is decoded for a ``preprocessing``, a JPEG that is far larger than the graph's input is decoded at a half, a
+    quarter or an eighth of its size, which libjpeg does in a fraction of the time; see `_reduce`.
 
     Raises:
         InvalidImage: the file is truncated, or damaged otherwise.
@@ -97,6 +107,8 @@ def decode_file(file: ImageFile) -> Image.Image:
         if sorted(image.size) != sorted((found.width, found.height)):
             raise InvalidImage(f"{no_image(data)}: as {format_}, it says two sizes")
         check_mode(format_, found, image.mode, transparent=image.has_transparency_data)
+        if preprocessing is not None:
+            _reduce(image, preprocessing, views)
         image.load()
         return _upright(image)
     except LectoriumError:
@@ -147,8 +159,7 @@ def take_views(image: Image.Image, preprocessing: Preprocessing, views: Views) -
 def _crops(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """The four corners and the centre, (5, H, W) or (5, H, W, 3)."""
     height, width = preprocessing.height, preprocessing.width
-    larger = {"height": -(-height * 8 // 7), "width": -(-width * 8 // 7)}  # rounded up
-    whole = prepare(image, preprocessing.model_copy(update=larger))
+    whole = prepare(image, _larger(preprocessing))
     down, right = whole.shape[0] - height, whole.shape[1] - width
     corners = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
     return np.stack([whole[top : top + height, left : left + width] for top, left in corners])
@@ -156,6 +167,24 @@ def _crops(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8
 
 def _with_mirrored(views: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate([views, views[:, :, ::-1]])
+
+
+def _reduce(image: Image.Image, preprocessing: Preprocessing, views: Views) -> None:
+    """Have a JPEG decoded smaller, but on each side at least `_REDUCED` times as large as the image is prepared.
+
+    So that resizing, which averages over what becomes one pixel, still has several pixels to average over. The nearest
+    one is not averaged, and would be another pixel.
+    """
+    if isinstance(image, JpegImageFile) and preprocessing.interpolation != "nearest":
+        size = _larger(preprocessing) if views == "ten_crop" else preprocessing
+        least = _REDUCED * max(size.width, size.height)  # the EXIF may say that its sides are swapped
+        image.draft(None, (least, least))
+
+
+def _larger(preprocessing: Preprocessing) -> Preprocessing:
+    """At the size of which ten crops are taken, 8/7 of the graph's, rounded up."""
+    size = {"height": -(-preprocessing.height * 8 // 7), "width": -(-preprocessing.width * 8 // 7)}
+    return preprocessing.model_copy(update=size)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -53,7 +53,7 @@ class ImageDecoder:
         file = quick_file(data, self._config.max_image_pixels, preprocessing, views)
         if file is not None:
             (caller.deadline or NEVER).check()
-            return _rows(decode_file(file), preprocessing, views, plain)
+            return _rows(decode_file(file, preprocessing, views), preprocessing, views, plain)
         (rows,) = await self.each(
             [partial(self._decode, data, preprocessing, views, plain)], VIEW_COUNTS[views], caller
         )
@@ -126,7 +126,7 @@ class ImageDecoder:
             raise type(error)(f"images[{index}]: {error}") from error
 
     def _decode(self, data: bytes, preprocessing: Preprocessing, views: Views, plain: bool) -> NDArray[np.uint8]:
-        return _rows(decode(data, self._config.max_image_pixels), preprocessing, views, plain)
+        return _rows(decode(data, self._config.max_image_pixels, preprocessing, views), preprocessing, views, plain)
 
 
 def _rows(image: Image, preprocessing: Preprocessing, views: Views, plain: bool) -> NDArray[np.uint8]:

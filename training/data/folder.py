@@ -109,7 +109,7 @@ class FolderSource(Measured):
             data = file.path.read_bytes()
             if hashlib.sha256(data).hexdigest() != content:
                 return f"{file.name} (it has changed since it was listed)"
-            image = prepare(decode(data, MAX_PIXELS), self._preprocessing)
+            image = prepare(decode(data, MAX_PIXELS, self._preprocessing), self._preprocessing)
         except (LectoriumError, OSError) as error:
             return f"{file.name} ({error})"
         if images is not None:

@@ -53,7 +53,8 @@ def main(name: str, image: Path, repository: Path, picture: Path) -> None:
     with plain_errors():
         package = open_package(repository, name, None)
         # The network's input, which may be a part of the image.
-        pixels = prepare(decode(image.read_bytes(), load_config().max_image_pixels), package.captioner.preprocessing)
+        wanted = package.captioner.preprocessing
+        pixels = prepare(decode(image.read_bytes(), load_config().max_image_pixels, wanted), wanted)
         (caption,) = ask(repository, package, pixels[np.newaxis])
         draw(pixels, caption, picture)
     click.echo(f"{picture}: {caption.text}")

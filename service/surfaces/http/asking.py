@@ -56,6 +56,11 @@ def fields_of(ask: type[Ask]) -> Mapping[str, AskField]:
     return dict(sorted(found.items(), key=lambda item: not item[1].needed))
 
 
+@cache
+def _files_of(ask: type[Ask]) -> Sequence[str]:
+    return [name for name, field in fields_of(ask).items() if field.kind == "file"]
+
+
 def read_ask(ask: type[Ask], scope: Scope, body: bytes, most: int) -> Ask:
     """What the request asks; of what it brings several of, ``most`` may come.
 
@@ -64,7 +69,7 @@ def read_ask(ask: type[Ask], scope: Scope, body: bytes, most: int) -> Ask:
     """
     fields = fields_of(ask)
     kind = header(scope, b"content-type").partition(b";")[0].strip().lower().decode("latin-1")
-    files = [name for name, field in fields.items() if field.kind == "file"]
+    files = _files_of(ask)
     if not files:
         values = _from_json(fields, _json_of(scope, body, most))
     elif kind == "multipart/form-data":
@@ -177,6 +182,8 @@ def _from_query(fields: Mapping[str, AskField], scope: Scope, file: str) -> Valu
 
 def _check_no_query(fields: Mapping[str, AskField], scope: Scope) -> None:
     """Beside a body that has the options, nobody reads them in the URL."""
+    if not scope["query_string"]:
+        return
     if pairs := parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
         raise InvalidArgument(
             f"query parameter {pairs[0][0][:_MAX_ECHO]!r} came; options are fields of the body: {sorted(fields)}"

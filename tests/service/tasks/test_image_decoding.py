@@ -35,7 +35,7 @@ class SlowDecoding:
         self.files: list[bytes] = []
         self.go_on = threading.Event()
 
-    def __call__(self, data: bytes, max_pixels: int) -> Image.Image:
+    def __call__(self, data: bytes, max_pixels: int, *_: object) -> Image.Image:
         self.threads.add(threading.current_thread().name)
         self.files.append(data)
         assert self.go_on.wait(10)

@@ -40,7 +40,7 @@ def test_the_splits_of_a_folder_are_kept(tmp_path: Path) -> None:
 
 
 def test_photographs_are_prepared_as_the_service_prepares_them(tmp_path: Path) -> None:
-    photograph = Image.fromarray(np.concatenate(coloured()[0][:4], axis=1))  # (28, 112, 3)
+    photograph = Image.fromarray(np.concatenate(coloured()[0][:4], axis=1)).resize((896, 224))
     for split, label, quality in (("train", "a", 90), ("train", "b", 80), ("test", "a", 70), ("test", "b", 60)):
         path = tmp_path / split / label / "wide.jpg"
         path.parent.mkdir(parents=True)
@@ -48,8 +48,9 @@ def test_photographs_are_prepared_as_the_service_prepares_them(tmp_path: Path) -
     source = FolderSource(tmp_path, (3, 32, 32))
     said = source.preprocessing("pixels")
     assert (said.tensor, said.colour, said.height, said.width, said.fit) == ("pixels", "rgb", 32, 32, "crop")
-    wanted = prepare(decode((tmp_path / "train" / "b" / "wide.jpg").read_bytes(), 1 << 20), said)
-    assert (source.training().images[1] == wanted).all()
+    decoded = decode((tmp_path / "train" / "b" / "wide.jpg").read_bytes(), 1 << 20, said)
+    assert decoded.size == (448, 112)  # a JPEG so much larger than the network's input is decoded at half its size
+    assert (source.training().images[1] == prepare(decoded, said)).all()
 
 
 def test_the_statistics_are_those_of_the_training_split(tmp_path: Path) -> None:
