@@ -16,7 +16,6 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from protos import open_inference_pb2, open_inference_pb2_grpc
 from protos.lectorium.v1 import vision_pb2, vision_pb2_grpc
 from service.config import Config
-from service.engine import Engine
 from service.surfaces.gate import Gate
 from service.surfaces.grpc.gate import GatedReads
 from service.surfaces.grpc.legible import Legible
@@ -44,7 +43,7 @@ def _is_of_the_server(record: logging.LogRecord) -> bool:
 class GrpcServer:
     """Listens from `start` until `stop`; health says SERVING between `serving` and `not_serving`."""
 
-    def __init__(self, engine: Engine, endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> None:
+    def __init__(self, oip: OipGrpc, endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> None:
         logging.getLogger("grpc._cython.cygrpc").addFilter(_is_of_the_server)  # adding it again changes nothing
         limit = config.max_request_bytes + _ENVELOPE_BYTES
         self._server = grpc.aio.server(
@@ -54,7 +53,7 @@ class GrpcServer:
         legible: Any = Legible(self._server)
         gated: Any
         self._health = health.aio.HealthServicer()
-        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OipGrpc(engine, gate, config), legible)
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(oip, legible)
         vision_pb2_grpc.add_VisionServicer_to_server(vision(endpoints, gate, config), legible)
         gated = GatedReads(self._health, gate, "grpc_health")
         health_pb2_grpc.add_HealthServicer_to_server(gated, legible)

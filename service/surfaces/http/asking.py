@@ -19,7 +19,7 @@ from service.nearest import did_you_mean
 from service.surfaces.http.body import check_json_type, header
 from service.surfaces.http.disconnect import Scope
 from service.surfaces.http.multipart import Part, read_parts
-from service.surfaces.oip.json_messages import json_object, read_json, typed
+from service.surfaces.json_fields import json_object, read_json, typed
 from service.tasks.task import Ask
 
 Kind = Literal["file", "text", "whole number", "number", "true or false"]

@@ -25,12 +25,10 @@ def raw_texts(name: str, data: bytes | memoryview, count: int) -> list[str]:
     for place in range(count):
         left = len(data) - at - _LENGTH.size
         if left < 0:
-            raise InvalidArgument(
-                f"input {name!r}: {len(data)} bytes came, which end before element {place} of {count}"
-            )
+            raise InvalidArgument(f"input {name!r} has {len(data)} bytes, which end before element {place} of {count}")
         (length,) = _LENGTH.unpack_from(data, at)
         if length > left:
-            raise InvalidArgument(f"input {name!r}: element {place} says that it has {length} bytes, {left} are left")
+            raise InvalidArgument(f"input {name!r}: element {place} says it has {length} bytes; {left} are left")
         at += _LENGTH.size + length
         texts.append(_text(name, place, data[at - length : at]))
     if at < len(data):
@@ -56,24 +54,23 @@ def texts_bytes(tensor: Tensor) -> bytes:
 
 
 def check_count(name: str, count: int) -> None:
-    """Check that a request may bring so many texts at once.
+    """Check that a tensor may have so many texts.
 
     Raises:
         InvalidArgument: it may not.
     """
     if count > MAX_ELEMENTS:
-        raise InvalidArgument(f"input {name!r}: {count} BYTES elements came; at most {MAX_ELEMENTS} are taken at once")
+        raise InvalidArgument(f"input {name!r} has {count} BYTES elements; at most {MAX_ELEMENTS} are allowed")
 
 
 def _text(name: str, place: int, data: bytes | memoryview) -> str:
     if len(data) > MAX_ELEMENT_BYTES:
         raise InvalidArgument(
-            f"input {name!r}: element {place} has {len(data)} bytes; at most {MAX_ELEMENT_BYTES} are taken"
+            f"input {name!r}: element {place} has {len(data)} bytes; at most {MAX_ELEMENT_BYTES} are allowed"
         )
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError as error:
         raise InvalidArgument(
-            f"input {name!r}: element {place} is not UTF-8, which ONNX's strings are: {error.reason} "
-            f"at byte {error.start}"
+            f"input {name!r}: element {place} is not UTF-8, as ONNX's strings are: {error.reason} at byte {error.start}"
         ) from error

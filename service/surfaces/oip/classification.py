@@ -5,43 +5,49 @@ from math import prod
 
 import numpy as np
 
-from service.engine import Answer, Model
-from service.engine.tensors import Tensor
+from service.engine import Model
+from service.engine.tensors import Tensor, Tensors
 from service.errors import InvalidArgument
+from service.surfaces.json_fields import shown
 from service.surfaces.oip.bytes_tensors import MAX_ELEMENTS
+from service.surfaces.oip.infer_messages import RequestedOutput
 
 PARAMETER = "classification"
 
 
-def checked_count(output: str, count: int) -> int:
-    """``count``, which must ask for one class at least.
+def class_counts(outputs: Sequence[RequestedOutput]) -> dict[str, int]:
+    """How many classes are asked for, of each output that is asked for as a classification.
 
     Raises:
-        InvalidArgument: it does not.
+        InvalidArgument: the parameter is not a whole number, or under 1.
     """
-    if count < 1:
-        raise InvalidArgument(f"output {output!r}: {PARAMETER} is {count}; 1 or more is wanted")
-    return count
+    counts = {output.name: output.parameters[PARAMETER] for output in outputs if PARAMETER in output.parameters}
+    for name, count in counts.items():
+        if type(count) is not int or count < 1:
+            raise InvalidArgument(f"output {name!r}: {PARAMETER} is {shown(count)}; it must be a whole number from 1")
+    return counts
 
 
-def classified(model: Model, answer: Answer, counts: Mapping[str, int]) -> Answer:
-    """The answer with each output in ``counts`` as BYTES (rows, k), the greatest first; k is at most its size.
+def classified(model: Model, outputs: Tensors, counts: Mapping[str, int]) -> Tensors:
+    """The outputs, each in ``counts`` as BYTES (rows, k), the greatest first; k is at most its size.
 
     Raises:
-        InvalidArgument: one of them holds texts, or too many classes are wanted at once.
+        InvalidArgument: one of them holds texts, or they are too many classes at once.
     """
+    if not counts:
+        return outputs
     labels = model.package.output_labels
     for name, count in counts.items():
-        tensor = answer.outputs[name]
+        tensor = outputs[name]
         if tensor.dtype.kind == "O":
-            raise InvalidArgument(f"output {name!r} is BYTES; {PARAMETER} is of numbers")
+            raise InvalidArgument(f"output {name!r} is BYTES; {PARAMETER} is for numbers")
         rows = len(tensor) if tensor.ndim else 1
-        if (wanted := min(count * rows, tensor.size)) > MAX_ELEMENTS:
+        if (asked := min(count * rows, tensor.size)) > MAX_ELEMENTS:
             raise InvalidArgument(
-                f"output {name!r}: {wanted} classes of {rows} rows are wanted; at most {MAX_ELEMENTS} are answered"
+                f"output {name!r}: {PARAMETER} asks for {asked} classes of {rows} rows; {MAX_ELEMENTS} are allowed"
             )
-    top = {name: _top(answer.outputs[name], count, labels.get(name, ())) for name, count in counts.items()}
-    return answer._replace(outputs={**answer.outputs, **top})
+    top = {name: _top(outputs[name], count, labels.get(name, ())) for name, count in counts.items()}
+    return {**outputs, **top}
 
 
 def _top(tensor: Tensor, count: int, labels: Sequence[str]) -> Tensor:

@@ -7,7 +7,6 @@ from functools import partial
 import orjson
 
 from service.config import Config
-from service.engine import Engine
 from service.surfaces.gate import Call
 from service.surfaces.http.body import read_body
 from service.surfaces.http.disconnect import Caller, Callers, Receive, Scope
@@ -15,15 +14,16 @@ from service.surfaces.http.encoding import decoded
 from service.surfaces.http.error import JSON
 from service.surfaces.http.routing import Answered, SendEvents
 from service.surfaces.http.sse import EventStream
-from service.surfaces.oip.generate_json import GenerateAnswer, read_generate
-from service.surfaces.oip.responses import Response, responses
+from service.surfaces.oip.data_plane import DataPlane
+from service.surfaces.oip.generate_messages import GenerateAnswer, read_generate
+from service.surfaces.oip.infer_messages import InferResponse
 
 
 class OipGenerate:
     """Answers ``POST /v2/models/{name}/generate`` and ``/generate_stream``; errors are the caller's to answer."""
 
-    def __init__(self, engine: Engine, config: Config, callers: Callers) -> None:
-        self._engine = engine
+    def __init__(self, plane: DataPlane, config: Config, callers: Callers) -> None:
+        self._plane = plane
         self._limit = config.max_request_bytes
         self._callers = callers
 
@@ -51,14 +51,13 @@ class OipGenerate:
 
     async def _ask(
         self, scope: Scope, receive: Receive, call: Call, caller: Caller, name: str, version: str | None
-    ) -> AsyncGenerator[tuple[GenerateAnswer, Response]]:
+    ) -> AsyncGenerator[tuple[GenerateAnswer, InferResponse]]:
         """Each response, and what makes a message of it."""
-        model = self._engine.repository.get(name, version)
-        call.for_model(model)
+        model = self._plane.model_for(call, name, version)
         body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
         caller.body_came()
         request = read_generate(body, model)
-        answer = GenerateAnswer(model, request)
-        async with aclosing(responses(self._engine, model, request.inputs, (), request.options, call)) as found:
-            async for response in found:
+        answer = GenerateAnswer(model, request.id)
+        async with aclosing(self._plane.stream(request, call)) as responses:
+            async for response in responses:
                 yield answer, response

@@ -1,13 +1,11 @@
-"""The Open Inference Protocol over REST: a bare ASGI callable, for this is the fast path."""
+"""The Open Inference Protocol over REST: its messages to the data plane and back, as a bare ASGI callable."""
 
 import re
 from typing import Any
 
 import orjson
 
-from service import __version__
 from service.config import Config
-from service.engine import Engine
 from service.errors import NotReady, UnknownModel
 from service.surfaces.client import HttpClient
 from service.surfaces.gate import Call, Gate, Kind
@@ -17,28 +15,26 @@ from service.surfaces.http.encoding import decoded
 from service.surfaces.http.error import ANSWERED, JSON, error_answer
 from service.surfaces.http.routing import Answered, Route, find_route
 from service.surfaces.http.sse import EventStream
-from service.surfaces.oip.classification import classified
+from service.surfaces.oip.data_plane import DataPlane
 from service.surfaces.oip.generate import OipGenerate
-from service.surfaces.oip.json_messages import read_raw_request, read_request, write_answer
-from service.surfaces.oip.model import configuration, metadata, statistics
 from service.surfaces.oip.repository_rest import RepositoryRoutes
-from service.surfaces.oip.tensors import EXTENSIONS
+from service.surfaces.oip.rest_messages import JSON_LENGTH, read_request, write_response
 
 SURFACE = "oip_rest"
-_JSON_LENGTH = b"inference-header-content-length"
+_JSON_LENGTH = JSON_LENGTH.lower().encode()
 _BINARY = (b"content-type", b"application/octet-stream")
 
 
 class OipRest:
-    """Answers ``/v2``. Every error is ``{"error": "..."}`` with the status its class names."""
+    """Answers ``/v2``. Every error is ``{"error": "..."}`` with the status that its class names."""
 
-    def __init__(self, engine: Engine, gate: Gate, config: Config) -> None:
-        self._engine = engine
+    def __init__(self, plane: DataPlane, gate: Gate, config: Config) -> None:
+        self._plane = plane
         self._gate = gate
         self._config = config
         self._limit = config.max_request_bytes
         self._callers = Callers(config.timeout_s)
-        generate = OipGenerate(engine, config, self._callers)
+        generate = OipGenerate(plane, config, self._callers)
         model = r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?"
         self.routes: list[Route] = [
             Route(re.compile(model + "/infer"), "POST", Kind.INFERENCE, self._infer),
@@ -48,7 +44,7 @@ class OipRest:
             Route(re.compile(model + "/config"), "GET", Kind.READ, self._model_config),
             Route(re.compile(model + "/stats"), "GET", Kind.READ, self._stats),
             Route(re.compile("/v2/models/stats"), "GET", Kind.READ, self._stats),
-            *RepositoryRoutes(engine, config).routes,
+            *RepositoryRoutes(plane.repository, config).routes,
             Route(re.compile(model), "GET", Kind.READ, self._model),
             Route(re.compile("/v2/health/live"), "GET", Kind.READ, self._live),
             Route(re.compile("/v2/health/ready"), "GET", Kind.READ, self._ready),
@@ -78,59 +74,49 @@ class OipRest:
 
     async def _infer(self, call: Call, scope: Scope, receive: Receive, name: str, version: str | None) -> Answered:
         with self._callers.caller(scope) as caller:
-            model = self._engine.repository.get(name, version)
-            call.for_model(model)
+            model = self._plane.model_for(call, name, version)
             body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
             caller.body_came()
-            length = length_header(scope, _JSON_LENGTH)
-            request = read_raw_request(body, model) if length == 0 else read_request(body, length, model)
-            answer = await self._engine.infer(model, model.version, request.inputs, request.outputs, request.options)
-            call.record_stages(answer.queue_s, answer.compute_s)
-            if request.classes:
-                answer = classified(model, answer, request.classes)
-            body, length = write_answer(model, request, answer)
+            request, binary = read_request(body, length_header(scope, _JSON_LENGTH), model)
+            body, length = write_response(await self._plane.infer(request, call), binary)
             return 200, [JSON] if length is None else [_BINARY, (_JSON_LENGTH, b"%d" % length)], body
 
     async def _model_ready(
         self, call: Call, scope: Scope, receive: Receive, name: str, version: str | None
     ) -> Answered:
         try:
-            model = self._engine.repository.get(name, version)
+            return self._readiness(call, self._plane.model_ready(name, version))
         except UnknownModel as error:
             call.code = error.grpc_code
             return error.http_status, [JSON], orjson.dumps({"ready": False, "error": str(error)})
-        return self._readiness(call, {"name": model.name, "version": model.version}, self._gate.serving)
 
     async def _model(self, call: Call, scope: Scope, receive: Receive, name: str, version: str | None) -> Answered:
-        model = self._engine.repository.get(name, version)
-        return _ok(metadata(model, [model.version] if version else self._engine.repository.versions(name)))
+        return _ok(self._plane.model_metadata(name, version))
 
     async def _model_config(
         self, call: Call, scope: Scope, receive: Receive, name: str, version: str | None
     ) -> Answered:
-        model = self._engine.repository.get(name, version)
-        return _ok(configuration(model, self._engine.repository.policy(name), self._config))
+        return _ok(self._plane.model_config(name, version))
 
     async def _stats(
         self, call: Call, scope: Scope, receive: Receive, name: str | None = None, version: str | None = None
     ) -> Answered:
-        return _ok({"model_stats": [statistics(model) for model in self._engine.repository.select(name, version)]})
+        return _ok(self._plane.model_statistics(name, version))
 
     async def _live(self, call: Call, scope: Scope, receive: Receive) -> Answered:
         return _ok({"live": True})
 
     async def _ready(self, call: Call, scope: Scope, receive: Receive) -> Answered:
-        reason = self._gate.why_not_ready
-        return self._readiness(call, {"reason": reason} if reason else {}, not reason)
+        return self._readiness(call, self._plane.server_ready())
 
     async def _server(self, call: Call, scope: Scope, receive: Receive) -> Answered:
-        return _ok({"name": "lectorium", "version": __version__, "extensions": EXTENSIONS})
+        return _ok(self._plane.server_metadata())
 
-    def _readiness(self, call: Call, what: dict[str, Any], ready: bool) -> Answered:
-        if not ready:
-            call.code = NotReady.grpc_code
-        status = 200 if ready else 503 if self._gate.closed else 400
-        return status, [JSON], orjson.dumps({**what, "ready": status == 200})
+    def _readiness(self, call: Call, found: dict[str, Any]) -> Answered:
+        if found["ready"]:
+            return _ok(found)
+        call.code = NotReady.grpc_code
+        return 503 if self._gate.closed else 400, [JSON], orjson.dumps(found)
 
 
 def _ok(message: dict[str, Any]) -> Answered:

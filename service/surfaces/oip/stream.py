@@ -8,8 +8,8 @@ from service.surfaces.gate import Call, Gate
 from service.surfaces.grpc.gate import Context
 from service.surfaces.grpc.request_stream import RequestStream
 
-# On the last answer of a request. No empty one follows it, even for callers that take one
-# (triton_enable_empty_final_response): the last answer is known to be the last when it is given.
+# Marks the last answer of a request. No empty one follows it, even for callers that accept one
+# (triton_enable_empty_final_response): the last answer is known to be the last when it is sent.
 FINAL = "triton_final_response"
 # Enough to fill any model's batches.
 MAX_AT_ONCE = 256

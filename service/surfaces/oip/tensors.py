@@ -10,21 +10,9 @@ import numpy as np
 from service.engine.tensors import DATATYPES, DTYPES, Tensor
 from service.errors import InvalidArgument
 from service.package import Datatype
-from service.package.graph import MAX_TENSORS
 from service.surfaces.oip.bytes_tensors import listed_texts, raw_texts, texts_bytes
 
-EXTENSIONS = (
-    "binary_tensor_data",
-    "classification",
-    "generate",
-    "model_configuration",
-    "model_repository",
-    "model_repository(unload_dependents)",
-    "schedule_policy",
-    "statistics",
-)
-_MAX_RANK = 8
-_MAX_NAME = 128
+MAX_RANK = 8
 _MAX_ELEMENTS = 1 << 40
 _DTYPES: dict[str, np.dtype[np.generic]] = {
     str(name): dtype for name, dtype in DTYPES.items()
@@ -43,12 +31,10 @@ def raw_tensor(name: str, datatype: str, shape: Sequence[int], data: bytes | mem
     dtype = _dtype(name, datatype)
     if datatype == "BYTES":
         return np.array(raw_texts(name, data, _elements(name, shape)), dtype).reshape(shape)
-    wanted = _elements(name, shape) * dtype.itemsize
-    if len(data) != wanted:
-        raise InvalidArgument(
-            f"input {name!r}: {len(data)} bytes came, shape {list(shape)} of {datatype} needs {wanted}"
-        )
-    return np.frombuffer(data, dtype).reshape(shape)
+    needed = _elements(name, shape) * dtype.itemsize
+    if len(data) != needed:
+        raise InvalidArgument(f"input {name!r} has {len(data)} bytes; shape {list(shape)} of {datatype} needs {needed}")
+    return np.ndarray(shape, dtype, data)
 
 
 def listed_tensor(name: str, datatype: str, shape: Sequence[int], values: Any) -> Tensor:
@@ -61,14 +47,14 @@ def listed_tensor(name: str, datatype: str, shape: Sequence[int], values: Any) -
     dtype = _dtype(name, datatype)
     if datatype == "FP16":
         raise InvalidArgument(f"input {name!r}: FP16 has no JSON or protobuf form; send it as raw bytes")
-    wanted = _elements(name, shape)
+    needed = _elements(name, shape)
     values = _flat(name, values)
-    if len(values) != wanted:
-        raise InvalidArgument(f"input {name!r}: {len(values)} elements came, shape {list(shape)} needs {wanted}")
+    if len(values) != needed:
+        raise InvalidArgument(f"input {name!r} has {len(values)} elements; shape {list(shape)} needs {needed}")
     # Before numpy sees them: it would make room for the longest string once an element.
     kinds = _KINDS[dtype.kind]
     for kind in set(map(type, values)) - set(kinds):
-        raise InvalidArgument(f"input {name!r}: data holds {kind.__name__}; {datatype} wants {kinds[0].__name__}")
+        raise InvalidArgument(f"input {name!r}: data holds {kind.__name__}; {datatype} allows {kinds[0].__name__}")
     if datatype == "BYTES":
         return np.array(listed_texts(name, values), dtype).reshape(shape)
     try:
@@ -77,29 +63,8 @@ def listed_tensor(name: str, datatype: str, shape: Sequence[int], values: Any) -
     except (OverflowError, FloatingPointError) as error:
         holds = np.iinfo(dtype.str) if dtype.kind in "iu" else np.finfo(dtype.str)
         raise InvalidArgument(
-            f"input {name!r}: elements {min(values)} to {max(values)} came; {datatype} holds {holds.min} to {holds.max}"
+            f"input {name!r} has elements {min(values)} to {max(values)}; {datatype} holds {holds.min} to {holds.max}"
         ) from error
-
-
-def check_tensor_count(kind: str, count: int) -> None:
-    """Check that a request may name so many inputs, or outputs.
-
-    Raises:
-        InvalidArgument: no model has so many.
-    """
-    if count > MAX_TENSORS:
-        raise InvalidArgument(f"{count} {kind}s came; no model has over {MAX_TENSORS}")
-
-
-def checked_name(kind: str, name: str) -> str:
-    """``name``, if it is short enough to be one and to stand in an error message.
-
-    Raises:
-        InvalidArgument: it is longer.
-    """
-    if len(name) > _MAX_NAME:
-        raise InvalidArgument(f"{kind} name of {len(name)} characters came; at most {_MAX_NAME} are wanted")
-    return name
 
 
 def datatype_of(tensor: Tensor) -> Datatype:
@@ -125,26 +90,29 @@ def check_finite(name: str, tensor: Tensor, instead: str) -> None:
 def _dtype(name: str, datatype: str) -> np.dtype[np.generic]:
     dtype = _DTYPES.get(datatype)
     if dtype is None:
-        raise InvalidArgument(f"input {name!r}: datatype {datatype[:40]!r} came; one of {', '.join(DTYPES)} is wanted")
+        raise InvalidArgument(f"input {name!r}: datatype is {datatype[:40]!r}; allowed are {', '.join(DTYPES)}")
     return dtype
 
 
 def _elements(name: str, shape: Sequence[int]) -> int:
+    """How many elements a tensor of this shape has."""
+    count = prod(shape)
     # A 0 hides the other dimensions from us, but not from numpy.
-    if len(shape) > _MAX_RANK or min(shape, default=0) < 0 or prod(filter(None, shape)) > _MAX_ELEMENTS:
+    if len(shape) > MAX_RANK or (shape and min(shape) < 0) or (count or prod(filter(None, shape))) > _MAX_ELEMENTS:
+        shown = f"{list(shape[:MAX_RANK])}{' and more' if len(shape) > MAX_RANK else ''}"
         raise InvalidArgument(
-            f"input {name!r}: shape {list(shape)[: _MAX_RANK + 1]} came; at most {_MAX_RANK} dimensions "
-            f"and {_MAX_ELEMENTS} elements, none negative, are wanted"
+            f"input {name!r}: shape is {shown}; at most {MAX_RANK} dimensions, none negative, and {_MAX_ELEMENTS} "
+            "elements are allowed"
         )
-    return prod(shape)
+    return count
 
 
 def _flat(name: str, values: Sequence[Any]) -> Sequence[Any]:
     """The elements of ``values``, nested as deep as a tensor may be; lists of one level have one length."""
-    for _ in range(_MAX_RANK):
+    for _ in range(MAX_RANK):
         if not values or type(values[0]) is not list:
             return values
         if set(map(type, values)) != {list} or len(set(map(len, values))) > 1:
-            raise InvalidArgument(f"input {name!r}: data is ragged; a flat list or a regularly nested one is wanted")
+            raise InvalidArgument(f"input {name!r}: data is ragged; it must be flat, or nested with equal lengths")
         values = list(chain.from_iterable(values))
-    raise InvalidArgument(f"input {name!r}: data is nested deeper than {_MAX_RANK} lists")
+    raise InvalidArgument(f"input {name!r}: data is nested deeper than the {MAX_RANK} lists allowed")

@@ -21,6 +21,8 @@ from service.surfaces.http.server import HttpServer
 from service.surfaces.metrics.device import DeviceMetrics
 from service.surfaces.metrics.page import MetricsPage
 from service.surfaces.metrics.triton import TritonMetrics
+from service.surfaces.oip.data_plane import DataPlane
+from service.surfaces.oip.grpc import OipGrpc
 from service.surfaces.oip.rest import OipRest
 from service.surfaces.process.collector import spare_collector
 from service.surfaces.process.greeting import greeting
@@ -77,9 +79,9 @@ async def run(
         check_default_models(engine, config)
         gate = Gate(engine, [ControlGuard(config)])
         asked = endpoints(engine, config)
-        grpc_server = GrpcServer(engine, asked, gate, config)
-        servers: list[HttpServer | GrpcServer] = [grpc_server, *http_servers(engine, asked, gate, config, metrics)]
-        if leave.is_set():  # set while the models loaded
+        grpc_server, http = make_servers(engine, asked, gate, config, metrics)
+        servers: list[HttpServer | GrpcServer] = [grpc_server, *http]
+        if leave.is_set():  # while it loaded
             return
         if joins:
             gate.open()
@@ -123,14 +125,15 @@ async def _announce(engine: Engine, grpc_server: GrpcServer, began: float) -> No
     log.info("ready in %.2f s", time.perf_counter() - began)
 
 
-def http_servers(
+def make_servers(
     engine: Engine, asked: Sequence[Endpoint], gate: Gate, config: Config, metrics: ASGIApp
-) -> list[HttpServer]:
-    """The three ports that speak HTTP."""
+) -> tuple[GrpcServer, list[HttpServer]]:
+    """The gRPC port, and the three ports that speak HTTP."""
     most = connections_a_port(config.max_connections)
+    plane = DataPlane(engine, gate, config)
     task = port_app(engine, asked, gate, config, metrics)
-    return [
-        HttpServer("REST", OipRest(engine, gate, config), config.rest_port, config, most),
+    return GrpcServer(OipGrpc(plane, gate, config), asked, gate, config), [
+        HttpServer("REST", OipRest(plane, gate, config), config.rest_port, config, most),
         HttpServer("metrics", Reads(metrics, gate, "metrics"), config.metrics_port, config, most),
         HttpServer("HTTP", task, config.http_port, config, most),
     ]

@@ -23,6 +23,7 @@ from service.surfaces.gate import Call, Gate, Kind
 from service.surfaces.grpc.server import GrpcServer
 from service.surfaces.http.server import HttpServer
 from service.surfaces.metrics.page import MetricsPage
+from service.surfaces.oip.data_plane import DataPlane
 from service.surfaces.oip.rest import OipRest
 from service.tasks.registry import endpoints
 from tests.packages import write_package
@@ -31,7 +32,7 @@ from tests.serving import HOST, eventually, free_ports
 with warnings.catch_warnings():  # BentoML's libraries use what others of them call outdated
     warnings.simplefilter("ignore")
     from service.surfaces.bentoml_service import mount_pages, task_service
-    from service.surfaces.process.serving import http_servers
+    from service.surfaces.process.serving import make_servers
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -92,11 +93,8 @@ async def all_ports(repository: Path) -> AsyncIterator[Ports]:
         engine = await stack.enter_async_context(Engine(config))
         gate = Gate(engine, [look])
         asked = endpoints(engine, config)
-        grpc_server = GrpcServer(engine, asked, gate, config)
-        servers: list[GrpcServer | HttpServer] = [
-            grpc_server,
-            *http_servers(engine, asked, gate, config, MetricsPage()),
-        ]
+        grpc_server, http = make_servers(engine, asked, gate, config, MetricsPage())
+        servers: list[GrpcServer | HttpServer] = [grpc_server, *http]
         for server in servers:
             await server.start()
             stack.push_async_callback(server.stop)
@@ -108,7 +106,7 @@ async def all_ports(repository: Path) -> AsyncIterator[Ports]:
 def http_requests(ports: Ports) -> Iterator[Asked]:
     """One of every verb for every route of the three HTTP ports, and one for paths that there are not."""
     config = ports.config
-    for route in OipRest(ports.engine, ports.gate, config).routes:
+    for route in OipRest(DataPlane(ports.engine, ports.gate, config), ports.gate, config).routes:
         # The pattern with its groups filled in.
         path = re.sub(r"\(\?P<\w+>[^)]*\)", "tiny", route.path.pattern).replace("(?:/versions/tiny)?", "")
         yield Asked(route.verb, ports.http(config.rest_port, path.removesuffix("/?")), route.kind)

@@ -16,6 +16,7 @@ from service.engine import Engine
 from service.surfaces.gate import Gate
 from service.surfaces.grpc.gate import call_deadline
 from service.surfaces.grpc.tasks import vision
+from service.surfaces.oip.data_plane import DataPlane
 from service.surfaces.oip.grpc import OipGrpc
 from service.tasks.registry import endpoints
 from tests.packages import example, write_package
@@ -115,7 +116,8 @@ async def ended(ask: Ask, call: Call, zoo: Path) -> int:
     config = Config.model_validate({"repository": zoo, "lanes": 1, "intra_op": 1})
     async with Engine(config) as engine:
         gate = Gate(engine)
-        on = SimpleNamespace(oip=OipGrpc(engine, gate, config), vision=vision(endpoints(engine, config), gate, config))
+        oip = OipGrpc(DataPlane(engine, gate, config), gate, config)
+        on = SimpleNamespace(oip=oip, vision=vision(endpoints(engine, config), gate, config))
         with suppress(Aborted):
             await ask(on, call)
         return sum(model.statistics.execution_count for model in engine.repository)

@@ -71,7 +71,7 @@ def test_reflection_gives_the_messages_of_a_service(channel: grpc.Channel, symbo
 
 
 def test_a_tensor_of_the_size_limit_is_read_and_not_cut_off(oip_grpc: Grpc) -> None:
-    with pytest.raises(Refused, match=f"{MAX_REQUEST_BYTES} bytes came, shape"):
+    with pytest.raises(Refused, match=f"{MAX_REQUEST_BYTES} bytes; shape"):
         oip_grpc.send(
             pb.ModelInferRequest(
                 model_name="tiny",

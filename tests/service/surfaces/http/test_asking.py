@@ -76,13 +76,13 @@ def test_a_wrong_request_with_a_bare_image_is_refused_in_words(client: httpx.Cli
 
 
 WRONG_JSON: dict[str, tuple[Any, str]] = {
-    "a list": ([], "request: a JSON object is wanted, a list came"),
+    "a list": ([], "request is a list; it must be an object"),
     "no image": ({}, "request: 'image' is missing"),
-    "an image that is no text": ({"image": 5}, "request: 'image' wants a string, a whole number came"),
+    "an image that is no text": ({"image": 5}, "request: 'image' is a whole number; it must be a string"),
     "an image that is no base64": ({"image": "?"}, "request: 'image' wants a file's bytes in base64: "),
     "an image beyond ASCII": ({"image": "é"}, "request: 'image' wants a file's bytes in base64: "),
     "an unknown key": ({"image": "", "topk": 1}, "request: unknown key 'topk'; known are ['explain', "),
-    "a number as text": ({"image": "", "top_k": "1"}, "request: 'top_k' wants a whole number, a string came"),
+    "a number as text": ({"image": "", "top_k": "1"}, "request: 'top_k' is a string; it must be a whole number"),
 }
 
 
@@ -130,12 +130,12 @@ def test_another_word_for_yes_is_refused(client: httpx.Client, text: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("value", "came"), [("true", "a string"), (1, "a whole number"), ([], "a list"), ({}, "an obj")]
+    ("value", "kind"), [("true", "a string"), (1, "a whole number"), ([], "a list"), ({}, "an object")]
 )
-def test_a_yes_or_no_in_json_is_no_other_value(client: httpx.Client, value: Any, came: str) -> None:
+def test_a_yes_or_no_in_json_is_no_other_value(client: httpx.Client, value: Any, kind: str) -> None:
     response = client.post(EMBED, json={"image": IMAGE, "normalize": value})
     assert response.status_code == 400
-    assert response.json()["error"].startswith(f"request: 'normalize' wants true or false, {came}")
+    assert response.json()["error"].startswith(f"request: 'normalize' is {kind}; it must be true or false")
 
 
 def test_a_batch_takes_no_bare_image(client: httpx.Client) -> None:

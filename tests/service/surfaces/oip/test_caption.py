@@ -115,7 +115,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"temperature": 2.0},
         "temperature was given with strategy 'greedy'; model 'captioner' allows",
     ),
-    "kind": ({"strategy": "sample", "top_p": "all"}, "request parameter 'top_p' is 'all'; a number is wanted"),
+    "kind": ({"strategy": "sample", "top_p": "all"}, "request parameter 'top_p' is 'all'; it must be a number"),
     "range": ({"strategy": "beam", "beam_width": 9}, "beam_width is 9; model 'captioner' allows 1 to 8"),
     "best": ({"strategy": "beam", "beam_width": 2, "n_best": 3}, "n_best is 3; model 'captioner' allows 1 to 2"),
     "prefix": ({"prefix": "a giraffe"}, "prefix has 'giraffe'; model 'captioner' allows the 8 words of its vocabulary"),

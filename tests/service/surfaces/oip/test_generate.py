@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from service.surfaces.oip.generate_json import MAX_GATHERED_BYTES
+from service.surfaces.oip.generate_messages import MAX_GATHERED_BYTES
 from tests.packages import assert_close, example, expected
 from tests.service.surfaces.ticks import FLOOD
 from tests.service.surfaces.transports import model_path
@@ -147,28 +147,28 @@ def test_what_parameters_say_comes_before_a_key_beside_them(client: httpx.Client
 
 
 WRONG: dict[str, tuple[bytes, str]] = {
-    "seed_beside": (b'{"seed": "5"}', "'seed' is '5'; a whole number from 0 is wanted"),
-    "text": (b'{"text_input": "a cat"}', "takes no text_input; its tensors are ['temperature', 'token']"),
-    "id": (b'{"id": 7}', "'id' wants a string, a whole number came"),
-    "parameters": (b'{"parameters": [1]}', "'parameters' wants an object, a list came"),
-    "list": (b"[1]", "a JSON object is wanted, a list came"),
-    "number": (b"7", "a JSON object is wanted, a whole number came"),
-    "nothing": (b"", "no JSON"),
-    "nan": (b'{"temperature": NaN}', "no JSON"),
-    "infinity": (b'{"temperature": 1e999}', "no JSON"),
+    "seed_beside": (b'{"seed": "5"}', "'seed' is '5'; it must be a whole number from 0"),
+    "text": (b'{"text_input": "a cat"}', "has no input 'text_input'; it has ['temperature', 'token']"),
+    "id": (b'{"id": 7}', "'id' is a whole number; it must be a string"),
+    "parameters": (b'{"parameters": [1]}', "'parameters' is a list; it must be an object"),
+    "list": (b"[1]", "is a list; it must be an object"),
+    "number": (b"7", "is a whole number; it must be an object"),
+    "nothing": (b"", "not JSON"),
+    "nan": (b'{"temperature": NaN}', "not JSON"),
+    "infinity": (b'{"temperature": 1e999}', "not JSON"),
     "huge_float": (b'{"temperature": 1e300}', "FP32 holds"),
     "huge_integer": (b'{"token": 18446744073709551615}', "INT64 holds"),
-    "float_for_integer": (b'{"token": 1.0}', "data holds float; INT64 wants int"),
-    "string": (b'{"token": "a"}', "data holds str; INT64 wants int"),
-    "null": (b'{"token": null}', "data holds NoneType; INT64 wants int"),
-    "object": (b'{"token": {}}', "data holds dict; INT64 wants int"),
-    "too_nested": (b'{"token": [[1]]}', "2 lists inside each other came, shape [-1] wants 0 (one row) or 1 (rows)"),
+    "float_for_integer": (b'{"token": 1.0}', "data holds float; INT64 allows int"),
+    "string": (b'{"token": "a"}', "data holds str; INT64 allows int"),
+    "null": (b'{"token": null}', "data holds NoneType; INT64 allows int"),
+    "object": (b'{"token": {}}', "data holds dict; INT64 allows int"),
+    "too_nested": (b'{"token": [[1]]}', "is nested 2 lists deep; shape [-1] allows 0 (one row) or 1 (rows)"),
     "ragged": (b'{"token": [1, [2]]}', "data holds list"),
     "no_rows": (b'{"token": []}', "at least one row is wanted"),
     "rows_differ": (b'{"token": [1, 2], "temperature": 1}', "inputs have "),
-    "brackets": (b'{"token": ' + b"[" * 200_000, "no JSON"),
+    "brackets": (b'{"token": ' + b"[" * 200_000, "not JSON"),
     "steps": (b'{"parameters": {"steps": 1001}}', "steps is 1001; model 'chars' allows 1 to 1000"),
-    "seed": (b'{"parameters": {"seed": -1}}', "'seed' is '-1'; a whole number from 0 is wanted"),
+    "seed": (b'{"parameters": {"seed": -1}}', "'seed' is -1; it must be a whole number from 0"),
 }
 
 

@@ -53,29 +53,29 @@ def test_fp16_has_no_typed_form_and_the_refusal_says_what_has(oip_grpc: Grpc) ->
 def test_raw_and_typed_contents_in_one_request_are_refused(oip_grpc: Grpc) -> None:
     mixed = request(contents=pb.InferTensorContents(uint_contents=PIXELS.ravel().tolist()))
     mixed.raw_input_contents.append(PIXELS.tobytes())
-    assert "'image' has contents; with raw_input_contents no input may" in refusal(oip_grpc, mixed)
+    assert "'image' has contents; beside raw_input_contents none are allowed" in refusal(oip_grpc, mixed)
 
 
 @pytest.mark.parametrize("count", [2, 3, 50])
 def test_another_number_of_raw_contents_than_of_inputs_is_refused(oip_grpc: Grpc, count: int) -> None:
     wrong = request()
     wrong.raw_input_contents.extend([PIXELS.tobytes()] * (count - 1))
-    assert f"{count} raw_input_contents came for 1 inputs" in refusal(oip_grpc, wrong)
+    assert f"the request has {count} raw_input_contents; its 1 inputs need one each" in refusal(oip_grpc, wrong)
 
 
 def test_contents_in_another_field_than_the_datatypes_are_refused(oip_grpc: Grpc) -> None:
     wrong = request(contents=pb.InferTensorContents(fp32_contents=[0.0] * 16))
-    assert "'image': UINT8 is read from uint_contents, ['fp32_contents'] came" in refusal(oip_grpc, wrong)
+    assert "'image' has fp32_contents; UINT8 must be in uint_contents" in refusal(oip_grpc, wrong)
 
 
 def test_an_input_without_any_contents_is_refused(oip_grpc: Grpc) -> None:
     wrong = request(contents=pb.InferTensorContents())
-    assert "'image': UINT8 is read from uint_contents, [] came" in refusal(oip_grpc, wrong)
+    assert "'image' has no contents; UINT8 must be in uint_contents" in refusal(oip_grpc, wrong)
 
 
 def test_typed_contents_outside_the_datatypes_range_are_refused(oip_grpc: Grpc) -> None:
     wrong = request(contents=pb.InferTensorContents(uint_contents=[0] * 15 + [256]))
-    assert "'image': elements 0 to 256 came; UINT8 holds 0 to 255" in refusal(oip_grpc, wrong)
+    assert "'image' has elements 0 to 256; UINT8 holds 0 to 255" in refusal(oip_grpc, wrong)
 
 
 def on_request(asked: pb.ModelInferRequest) -> Any:
@@ -104,21 +104,21 @@ def test_unknown_parameters_are_passed_over(oip_grpc: Grpc, parameters: Callable
 def test_a_known_parameter_of_another_kind_is_refused_by_name(oip_grpc: Grpc) -> None:
     wrong = request()
     wrong.parameters["priority"].string_param = "high"
-    assert "'priority' is 'high'; a whole number from 0 is wanted" in refusal(oip_grpc, wrong)
+    assert "'priority' is 'high'; it must be a whole number from 0" in refusal(oip_grpc, wrong)
     wrong = request()
     wrong.outputs.add(name="mean").parameters["classification"].bool_param = True
-    assert "output 'mean': classification wants an int64_param" in refusal(oip_grpc, wrong)
+    assert "output 'mean': classification is True; it must be a whole number from 1" in refusal(oip_grpc, wrong)
 
 
 @pytest.mark.parametrize(
     ("shape", "words"),
     [
-        ([-1, 4, 4], "[-1, 4, 4] came; at most 8 dimensions"),
-        ([0, 1 << 62, 1 << 62], "came; at most 8 dimensions"),
-        ([-(1 << 63)], "came; at most 8 dimensions"),
-        ([1] * 10_000, "came; at most 8 dimensions"),
-        ([(1 << 63) - 1], "came; at most 8 dimensions"),
-        ([], "16 bytes came, shape [] of UINT8 needs 1"),
+        ([-1, 4, 4], "shape is [-1, 4, 4]; at most 8 dimensions"),
+        ([0, 1 << 62, 1 << 62], "]; at most 8 dimensions"),
+        ([-(1 << 63)], "]; at most 8 dimensions"),
+        ([1] * 10_000, "] and more; at most 8 dimensions"),
+        ([(1 << 63) - 1], "]; at most 8 dimensions"),
+        ([], "16 bytes; shape [] of UINT8 needs 1"),
     ],
 )
 def test_an_impossible_shape_is_refused(oip_grpc: Grpc, shape: list[int], words: str) -> None:

@@ -40,7 +40,7 @@ def test_zero_says_nothing_of_priority_and_timeout() -> None:
 @pytest.mark.parametrize("name", ["priority", "timeout", "steps", "seed", "top_k", "beam_width", "n_best"])
 @pytest.mark.parametrize("value", [-1, 1.0, True, "1", None, [1]])
 def test_a_value_of_another_kind_is_refused_by_name(name: str, value: Any) -> None:
-    with pytest.raises(InvalidArgument, match=f"{name!r} is .*; a whole number from 0 is wanted"):
+    with pytest.raises(InvalidArgument, match=f"{name!r} is .*; it must be a whole number from 0"):
         read_options({name: value}, MODEL)
 
 
@@ -85,25 +85,25 @@ def test_a_prefix_may_be_tokens(tokens: Any) -> None:
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"temperature": "1"}, "'temperature' is '1'; a number is wanted"),
-        ({"top_p": True}, "'top_p' is 'True'; a number is wanted"),
-        ({"temperature": float("nan")}, "'temperature' is 'nan'; a number is wanted"),
-        ({"length_penalty": float("-inf")}, "'length_penalty' is '-inf'; a number is wanted"),
-        ({"length_penalty": None}, "'length_penalty' is 'None'; a number is wanted"),
-        ({"strategy": 1}, "'strategy' is '1'; a text is wanted"),
-        ({"prefix": [4]}, "'prefix' is a list of 1; a text is wanted"),
+        ({"temperature": "1"}, "'temperature' is '1'; it must be a number"),
+        ({"top_p": True}, "'top_p' is True; it must be a number"),
+        ({"temperature": float("nan")}, "'temperature' is nan; it must be a number"),
+        ({"length_penalty": float("-inf")}, "'length_penalty' is -inf; it must be a number"),
+        ({"length_penalty": None}, "'length_penalty' is None; it must be a number"),
+        ({"strategy": 1}, "'strategy' is 1; it must be a text"),
+        ({"prefix": [4]}, "'prefix' is a list of 1; it must be a text"),
         ({"prefix": "a cat"}, "prefix is 'a cat'; model 'graph' has no vocabulary"),
-        ({"prefix": "a", "prefix_tokens": 4}, "'prefix' and 'prefix_tokens' came; one of them is wanted"),
-        ({"prefix_tokens": "a"}, "'prefix_tokens' is 'a'; a list of whole numbers from 0"),
+        ({"prefix": "a", "prefix_tokens": 4}, "'prefix' and 'prefix_tokens' are both set; one of them is allowed"),
+        ({"prefix_tokens": "a"}, "'prefix_tokens' is 'a'; it must be a list of whole numbers from 0"),
         ({"prefix_tokens": [-1]}, "a list of whole numbers from 0"),
         ({"prefix_tokens": [4, "x"]}, "a list of whole numbers from 0"),
         ({"prefix_tokens": [4, True]}, "a list of whole numbers from 0"),
         ({"prefix_tokens": 4.5}, "a list of whole numbers from 0"),
         ({"prefix_tokens": ""}, "a list of whole numbers from 0"),
-        ({"prefix_tokens": [4] * 70_000}, "'prefix_tokens' has 70000 tokens; at most 65536 are taken"),
-        ({"prefix_tokens": "4," * 70_000}, "'prefix_tokens' has 70001 tokens; at most 65536 are taken"),
-        ({"strategy": {"a": [1] * 9}}, "'strategy' is an object of 1; a text is wanted"),
-        ({"prefix_tokens": "9" * 9999}, "'prefix_tokens' is '9{40}'; a list"),
+        ({"prefix_tokens": [4] * 70_000}, "'prefix_tokens' has 70000 tokens; at most 65536 are allowed"),
+        ({"prefix_tokens": "4," * 70_000}, "'prefix_tokens' has 70001 tokens; at most 65536 are allowed"),
+        ({"strategy": {"a": [1] * 9}}, "'strategy' is an object of 1; it must be a text"),
+        ({"prefix_tokens": "9" * 9999}, "'prefix_tokens' is '9{40}'; it must be a list"),
     ],
 )
 def test_a_wish_of_another_kind_is_refused_by_name(parameters: dict[str, Any], words: str) -> None:
@@ -158,7 +158,7 @@ def test_every_parameter_is_taken_on_every_way(ask: Ask) -> None:
 def test_steps_and_seed_outside_the_loops_range_are_refused_on_every_way(ask: Ask) -> None:
     with pytest.raises(Refused, match="steps is 101; model 'diffusion' allows 1 to 100"):
         ask("diffusion", steps=101)
-    with pytest.raises(Refused, match=r"a whole number from 0 is wanted"):
+    with pytest.raises(Refused, match=r"it must be a whole number from 0"):
         ask("diffusion", seed=-1)
 
 
@@ -188,7 +188,7 @@ def test_a_priority_may_come_as_either_kind_of_integer(loops: Server) -> None:
         with pytest.raises(Refused, match="priority is 18446744073709551615"):
             oip.send(asked)
         asked.parameters["priority"].CopyFrom(pb.InferParameter())
-        with pytest.raises(Refused, match="'priority' is 'None'"):
+        with pytest.raises(Refused, match="'priority' is None"):
             oip.send(asked)
 
 

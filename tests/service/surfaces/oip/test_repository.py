@@ -86,7 +86,7 @@ def test_unload_dependents_is_accepted_and_nothing_depends(models: Repository, n
     models.load(name)
     models.unload(name, unload_dependents=True)
     assert models.oip.ready("tiny")
-    with pytest.raises(Refused, match="INVALID_ARGUMENT: unload: unload_dependents wants true or false, str came"):
+    with pytest.raises(Refused, match="INVALID_ARGUMENT: unload: unload_dependents is 'yes'; it must be true or false"):
         models.unload(name, unload_dependents="yes")
 
 
@@ -163,9 +163,12 @@ def test_a_configuration_may_say_a_part_of_what_is_so(models: Repository, name: 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"name": "other"}, "config: name is m.* came"),
-        ({"backend": "tensorflow"}, "config: backend is onnxruntime in m.*; tensorflow came"),
-        ({"input": [{"name": "image", "data_type": "TYPE_FP32"}]}, "config: input is .*TYPE_UINT8.*TYPE_FP32.* came"),
+        ({"name": "other"}, "config: name is other; m.* has m"),
+        ({"backend": "tensorflow"}, "config: backend is tensorflow; m.* has onnxruntime"),
+        (
+            {"input": [{"name": "image", "data_type": "TYPE_FP32"}]},
+            "input is .*TYPE_FP32.*; m.* has .*TYPE_UINT8",
+        ),
         ({"output": []} | {"input": [{}, {}]}, "config: input is"),
         ({"max_batch_size": MAX_BATCH + 1}, "max_batch_size is 9; model .* allows 1 to 8"),
         ({"max_batch_size": -1}, "max_batch_size is -1; model .* allows 1 to 8"),
@@ -174,7 +177,7 @@ def test_a_configuration_may_say_a_part_of_what_is_so(models: Repository, name: 
         ({"max_batch_size": [4]}, "config: .*max_batch_size"),
         ({"sequence_batching": {}}, "config: .*sequence_batching"),
         ({"dynamic_batching": {"preferred_batch_size": [4]}}, "config: .*preferred_batch_size"),
-        ({"dynamic_batching": {"max_queue_delay_microseconds": 5}}, "max_queue_delay_microseconds is 5; 0 is wanted"),
+        ({"dynamic_batching": {"max_queue_delay_microseconds": 5}}, "max_queue_delay_microseconds is 5; it must be 0"),
         ({"dynamic_batching": {"priority_levels": 65}}, "config: .*priority_levels: .*64"),
         (
             {"dynamic_batching": {"priority_levels": 2, "default_priority_level": 3}},
@@ -184,8 +187,8 @@ def test_a_configuration_may_say_a_part_of_what_is_so(models: Repository, name: 
         ({"version_policy": {"specific": {"versions": [0]}}}, "config: .*versions"),
         ({"version_policy": {"specific": {"versions": [5]}}}, "specific:5 chooses none of"),
         ({"version_policy": {"newest": {}}}, "config: .*newest"),
-        ([], "config wants a JSON object"),
-        (5, "config wants a JSON object"),
+        ([], "config is a list; it must be an object"),
+        (5, "config is a whole number; it must be an object"),
         ({"instance_group": [{"count": 900}]}, "config: instance_group is"),
     ],
 )
@@ -197,12 +200,12 @@ def test_a_configuration_that_is_not_so_is_refused_by_its_key(
 
 @pytest.mark.parametrize("config", ["", "{", "[" * 200_000, '{"name":' * 5000, '{"name": "\x80"', "null"])
 def test_a_configuration_that_is_no_json_is_refused(models: Repository, name: str, config: str) -> None:
-    assert re.search("no JSON|wants a JSON object", refusal(models, name, config=config))
+    assert re.search("not JSON|must be an object", refusal(models, name, config=config))
 
 
 @pytest.mark.parametrize("config", [5, True])
 def test_a_configuration_is_a_text(models: Repository, name: str, config: Any) -> None:
-    assert "config wants a JSON text" in refusal(models, name, config=config)
+    assert "it must be JSON as a string" in refusal(models, name, config=config)
 
 
 def test_a_loads_unknown_parameters_are_passed_over(models: Repository, name: str) -> None:
@@ -264,7 +267,7 @@ def test_a_graph_alone_is_a_model(models: Repository) -> None:
     ],
 )
 def test_a_files_name_reaches_nowhere(models: Repository, name: str, file: str) -> None:
-    assert "of a plain file name is wanted" in refusal(models, name, {file: b"x"}, config="{}")
+    assert "it must be file:<version>/<plain file name>" in refusal(models, name, {file: b"x"}, config="{}")
 
 
 @pytest.mark.parametrize("name", ["..", ".", "../../escaped", "/tmp/escaped", "a/../../escaped", "escaped\0", ""])
@@ -276,9 +279,9 @@ def test_a_models_name_reaches_nowhere_with_its_files(models: Repository, name: 
 
 
 def test_files_need_a_configuration_and_are_bounded_in_number(models: Repository, name: str) -> None:
-    assert "files came without the parameter config" in refusal(models, name, {"file:1/model.onnx": b"x"})
+    assert "files but no parameter config" in refusal(models, name, {"file:1/model.onnx": b"x"})
     many = {f"file:1/f{i}": b"" for i in range(10_000)}
-    assert "10000 files came; at most 64" in refusal(models, name, many, config="{}")
+    assert "10000 files; at most 64" in refusal(models, name, many, config="{}")
 
 
 def test_files_are_bounded_in_size(controlled: Server, models: Repository, name: str) -> None:
@@ -299,14 +302,14 @@ def test_files_that_are_no_package_are_refused(models: Repository, name: str, co
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"[" * 200_000, "no JSON"),
-        (b"[]", "a JSON object is wanted"),
-        (b'{"parameters": []}', "'parameters' wants an object"),
-        (b'{"parameters": {"config": "{}", "file:1/model.onnx": "####"}}', "wants a file's bytes in base64"),
-        (b'{"parameters": {"config": "{}", "file:1/model.onnx": 5}}', "wants a file's bytes in base64"),
-        (b'{"parameters": {"config": "{}", "file:1/model.onnx": null}}', "wants a file's bytes in base64"),
-        (b'{"parameters": {"config": null}}', "config wants a JSON text"),
-        ('{"parameters": {"config": "{}", "file:1/model.onnx": "\u00e9"}}'.encode(), "wants a file's bytes in base64"),
+        (b"[" * 200_000, "not JSON"),
+        (b"[]", "request is a list; it must be an object"),
+        (b'{"parameters": []}', "'parameters' is a list; it must be an object"),
+        (b'{"parameters": {"config": "{}", "file:1/model.onnx": "####"}}', "it must be bytes in base64"),
+        (b'{"parameters": {"config": "{}", "file:1/model.onnx": 5}}', "it must be bytes in base64"),
+        (b'{"parameters": {"config": "{}", "file:1/model.onnx": null}}', "it must be bytes in base64"),
+        (b'{"parameters": {"config": null}}', "it must be JSON as a string"),
+        ('{"parameters": {"config": "{}", "file:1/model.onnx": "\u00e9"}}'.encode(), "it must be bytes in base64"),
     ],
 )
 def test_a_rest_body_that_is_none_is_refused(controlled: Server, body: bytes, message: str) -> None:
@@ -328,11 +331,11 @@ def test_an_index_request_that_is_none_is_refused(controlled: Server) -> None:
 def test_over_grpc_a_file_is_bytes_and_the_repository_has_no_name(controlled: Server) -> None:
     with closing(Grpc(controlled)) as grpc:
         models: Any = GrpcRepository(grpc)
-        with pytest.raises(Refused, match=r"file:1/model\.onnx wants bytes, str came"):
+        with pytest.raises(Refused, match=r"file:1/model\.onnx is str; it must be bytes"):
             models.load("tiny", {"file:1/model.onnx": "YQ=="}, config="{}")
         for method in ("RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload"):
             request = getattr(pb, f"{method}Request")
-            with pytest.raises(Refused, match="there is one here, and it has no name"):
+            with pytest.raises(Refused, match="there is only one here, named ''"):
                 grpc._call(method, request(repository_name="second"))
 
 

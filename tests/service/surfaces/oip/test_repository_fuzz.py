@@ -11,7 +11,7 @@ from protos import open_inference_pb2 as pb
 from service.config import Config
 from service.engine import Override
 from service.errors import InvalidArgument
-from service.surfaces.oip.repository import read_load, read_unload
+from service.surfaces.oip.repository_config import read_load, read_unload
 
 CONFIG = Config()
 

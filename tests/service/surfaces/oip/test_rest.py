@@ -10,6 +10,7 @@ from service.config import Config
 from service.engine import Engine
 from service.surfaces.gate import Gate
 from service.surfaces.http.disconnect import Message
+from service.surfaces.oip.data_plane import DataPlane
 from service.surfaces.oip.rest import OipRest
 from tests.service.surfaces.asgi import Receive
 from tests.service.surfaces.rest_requests import BINARY, IMAGE, PATH, PIXELS, body, refusal
@@ -26,8 +27,8 @@ from tests.serving import MAX_REQUEST_BYTES, eventually
         ("1e3", "'1e3' is no length"),
         ("five", "'five' is no length"),
         ("9" * 5000, "'9999"),
-        ("100000", "is 100000, the body has"),
-        ("1", "is no JSON"),
+        ("100000", "is 100000; the body has"),
+        ("1", "is not JSON"),
     ],
 )
 def test_a_wrong_json_length_is_refused(rest: Rest, length: str, words: str) -> None:
@@ -41,17 +42,15 @@ def test_bytes_after_the_last_binary_input_are_refused(rest: Rest) -> None:
 
 def test_a_binary_size_that_is_not_the_shapes_is_refused(rest: Rest) -> None:
     short = {**IMAGE, "parameters": {"binary_data_size": 15}}
-    assert "'image': 15 bytes came, shape [1, 4, 4] of UINT8 needs 16" in refusal(
-        rest, *body(bytes(15), inputs=[short])
-    )
+    assert "'image' has 15 bytes; shape [1, 4, 4] of UINT8 needs 16" in refusal(rest, *body(bytes(15), inputs=[short]))
 
 
 def test_a_raw_body_of_another_size_is_refused(rest: Rest) -> None:
-    assert "15 bytes came, shape [1, 4, 4] of UINT8 needs 16" in refusal(rest, bytes(15), {JSON_LENGTH: "0"})
+    assert "15 bytes; shape [1, 4, 4] of UINT8 needs 16" in refusal(rest, bytes(15), {JSON_LENGTH: "0"})
 
 
 def test_a_raw_body_for_a_model_of_several_inputs_is_refused(rest: Rest) -> None:
-    with pytest.raises(Refused, match="INVALID_ARGUMENT: model 'echo' has several inputs"):
+    with pytest.raises(Refused, match="INVALID_ARGUMENT: model 'echo' has the inputs"):
         rest.post(infer_path("echo"), bytes(16), {JSON_LENGTH: "0"})
 
 
@@ -137,8 +136,8 @@ def test_health_answers_are_json(rest: Rest) -> None:
 
 
 async def test_before_every_port_listens_it_is_not_ready_with_400() -> None:
-    engine = cast(Engine, SimpleNamespace(alive=True, why_not_ready=""))
-    rest = OipRest(engine, gate := Gate(engine), Config())
+    engine, config = cast(Engine, SimpleNamespace(alive=True, why_not_ready="")), Config()
+    rest = OipRest(DataPlane(engine, gate := Gate(engine), config), gate, config)
     sent: list[Message] = []
 
     async def send(message: Message) -> None:

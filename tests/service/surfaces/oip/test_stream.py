@@ -114,7 +114,7 @@ def test_an_error_is_its_requests_last_answer_and_the_others_go_on(loops: Server
     assert tokens(of(answers, "good")) == tokens(of(answers, "unknown parameter")) == chars(5, 6)
     errors = {answer.id: answer for answer in answers if answer.error}
     assert "no model 'nope'" in errors["model"].error
-    assert "'seed' is 'red'; a whole number from 0 is wanted" in errors["parameter"].error
+    assert "'seed' is 'red'; it must be a whole number from 0" in errors["parameter"].error
     assert "steps is 0; model 'chars' allows 1 to 1000" in errors["steps"].error
     assert "'image'" in errors["input"].error
     assert all(error.final and not error.outputs for error in errors.values())

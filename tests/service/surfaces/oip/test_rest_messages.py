@@ -150,20 +150,20 @@ def test_what_is_no_number_has_no_json_form_and_is_carried_in_binary(rest: Rest)
 
 
 WRONG_JSON: dict[str, tuple[Any, list[str]]] = {
-    "a list": ([], ["JSON object is wanted, a list came"]),
-    "a string": ("hello", ["JSON object is wanted, a string came"]),
+    "a list": ([], ["is a list; it must be an object"]),
+    "a string": ("hello", ["is a string; it must be an object"]),
     "nothing in it": ({}, ["input 'image' of model", "is missing"]),
-    "inputs an object": ({"inputs": {}}, ["'inputs' wants a list, an object came"]),
-    "input a string": ({"inputs": ["image"]}, ["input: a JSON object is wanted, a string came"]),
-    "id a number": ({"inputs": [LISTED], "id": 7}, ["'id' wants a string, a whole number came"]),
+    "inputs an object": ({"inputs": {}}, ["'inputs' is an object; it must be a list"]),
+    "input a string": ({"inputs": ["image"]}, ["input is a string; it must be an object"]),
+    "id a number": ({"inputs": [LISTED], "id": 7}, ["'id' is a whole number; it must be a string"]),
     "priority in words": (
         {"inputs": [LISTED], "parameters": {"priority": "high"}},
-        ["'priority' is 'high'; a whole number from 0 is wanted"],
+        ["'priority' is 'high'; it must be a whole number from 0"],
     ),
-    "parameters a list": ({"inputs": [LISTED], "parameters": []}, ["'parameters' wants an object, a list came"]),
+    "parameters a list": ({"inputs": [LISTED], "parameters": []}, ["'parameters' is a list; it must be an object"]),
     "binary_data_output a number": (
         {"inputs": [LISTED], "parameters": {"binary_data_output": 1}},
-        ["'binary_data_output' wants true or false, a whole number came"],
+        ["'binary_data_output' is a whole number; it must be true or false"],
     ),
     "input without name": ({"inputs": [{"datatype": "UINT8"}]}, ["'name' is missing"]),
     "input without datatype": ({"inputs": [{"name": "image", "shape": []}]}, ["'image'", "'datatype' is missing"]),
@@ -174,9 +174,12 @@ WRONG_JSON: dict[str, tuple[Any, list[str]]] = {
     "input without data": ({"inputs": [IMAGE]}, ["'image'", "'data' is missing"]),
     "shape of fractions": ({"inputs": [{**LISTED, "shape": [1, 4.0, 4]}]}, ["'image'", "a list of whole numbers"]),
     "shape of truths": ({"inputs": [{**LISTED, "shape": [True, 4, 4]}]}, ["'image'", "a list of whole numbers"]),
-    "shape a number": ({"inputs": [{**LISTED, "shape": 16}]}, ["'shape' wants a list, a whole number came"]),
-    "datatype a number": ({"inputs": [{**LISTED, "datatype": 8}]}, ["'datatype' wants a string, a whole number came"]),
-    "data a string": ({"inputs": [{**LISTED, "data": "AAAA"}]}, ["'data' wants a list, a string came"]),
+    "shape a number": ({"inputs": [{**LISTED, "shape": 16}]}, ["'shape' is a whole number; it must be a list"]),
+    "datatype a number": (
+        {"inputs": [{**LISTED, "datatype": 8}]},
+        ["'datatype' is a whole number; it must be a string"],
+    ),
+    "data a string": ({"inputs": [{**LISTED, "data": "AAAA"}]}, ["'data' is a string; it must be a list"]),
     "data of strings": ({"inputs": [{**LISTED, "data": ["1"] * 16}]}, ["'image'", "holds str", "UINT8"]),
     "data of fractions": ({"inputs": [{**LISTED, "data": [1.0] * 16}]}, ["'image'", "holds float", "UINT8"]),
     "data of truths": ({"inputs": [{**LISTED, "data": [True] * 16}]}, ["'image'", "holds bool", "UINT8"]),
@@ -184,26 +187,26 @@ WRONG_JSON: dict[str, tuple[Any, list[str]]] = {
     "data of objects": ({"inputs": [{**LISTED, "data": [{}] * 16}]}, ["'image'", "holds dict", "UINT8"]),
     "data ragged": ({"inputs": [{**LISTED, "data": [[1] * 8, [1] * 7, [1]]}]}, ["'image'", "ragged"]),
     "data half nested": ({"inputs": [{**LISTED, "data": [[1] * 15, 1]}]}, ["'image'", "ragged"]),
-    "data over the range": ({"inputs": [{**LISTED, "data": [0] * 15 + [256]}]}, ["0 to 256 came", "0 to 255"]),
-    "data under the range": ({"inputs": [{**LISTED, "data": [0] * 15 + [-1]}]}, ["-1 to 0 came", "0 to 255"]),
+    "data over the range": ({"inputs": [{**LISTED, "data": [0] * 15 + [256]}]}, ["0 to 256;", "0 to 255"]),
+    "data under the range": ({"inputs": [{**LISTED, "data": [0] * 15 + [-1]}]}, ["-1 to 0;", "0 to 255"]),
     "an enormous element": ({"inputs": [{**LISTED, "data": [0] * 15 + [10**30]}]}, ["'image'", "UINT8"]),
     "both forms": ({"inputs": [{**LISTED, **BINARY}]}, ["both 'data' and 'binary_data_size'"]),
-    "more bytes than are there": ({"inputs": [BINARY]}, ["binary_data_size is 16, 0 bytes are left"]),
+    "more bytes than are there": ({"inputs": [BINARY]}, ["binary_data_size is 16; 0 bytes are left"]),
     "a negative size": (
         {"inputs": [{**IMAGE, "parameters": {"binary_data_size": -16}}]},
-        ["binary_data_size is -16, 0 bytes"],
+        ["binary_data_size is -16; 0 bytes"],
     ),
     "a size of -1": (
         {"inputs": [{**LISTED, "data": None, "parameters": {"binary_data_size": -1}}]},
-        ["is -1, 0 bytes"],
+        ["is -1; 0 bytes"],
     ),
     "a size in words": (
         {"inputs": [{**IMAGE, "parameters": {"binary_data_size": "16"}}]},
-        ["'binary_data_size' wants a whole number, a string came"],
+        ["'binary_data_size' is a string; it must be a whole number"],
     ),
     "binary_data a string": (
         {"inputs": [LISTED], "outputs": [{"name": "mean", "parameters": {"binary_data": "yes"}}]},
-        ["'binary_data' wants true or false, a string came"],
+        ["'binary_data' is a string; it must be true or false"],
     ),
 }
 
@@ -231,17 +234,17 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("case", UNREADABLE)
 def test_what_is_no_json_is_refused(rest: Rest, case: str) -> None:
-    assert refusal(rest, UNREADABLE[case]).startswith("the request is no JSON: ")
+    assert refusal(rest, UNREADABLE[case]).startswith("the request is not JSON: ")
 
 
 def test_data_nested_too_deep_is_refused(rest: Rest) -> None:
     data = b"[" * 500 + b"1" + b"]" * 500
     content = b'{"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1, 4, 4], "data": ' + data + b"}]}"
-    assert "nested deeper than 8" in refusal(rest, content)
+    assert "nested deeper than the 8" in refusal(rest, content)
 
 
 def test_a_long_string_among_many_numbers_costs_no_memory(rest: Rest) -> None:
     # Numpy would give each of the 100,000 elements room for the longest one, 40 GB in all.
     data = ["x" * 100_000] + [0] * 99_999
     given = {"name": "image", "datatype": "UINT8", "shape": [100_000], "data": data}
-    assert "holds str; UINT8 wants int" in refusal(rest, orjson.dumps({"inputs": [given]}))
+    assert "holds str; UINT8 allows int" in refusal(rest, orjson.dumps({"inputs": [given]}))

@@ -4,11 +4,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from service.engine import Answer, Model
+from service.engine import Model
 from service.errors import Unsupported
 from service.package import Graph, TensorSpec
-from service.surfaces.oip.generate_json import GenerateAnswer, GenerateRequest, read_generate
-from service.surfaces.oip.responses import Response
+from service.surfaces.oip.generate_messages import GenerateAnswer, read_generate
+from service.surfaces.oip.infer_messages import InferResponse
 
 
 def model(given: str, wanted: str = "y", datatype: Any = "FP32", max_batch: int = 4) -> Model:
@@ -27,18 +27,18 @@ def test_a_tensor_whose_name_means_something_else_here_is_for_infer(given: str, 
 
 @pytest.mark.parametrize("text", [b"3", b"[3]", b"[[3]]"])
 def test_a_number_a_row_and_rows_of_one_number_are_the_same(text: bytes) -> None:
-    found = read_generate(b'{"x": %b}' % text, model("x")).inputs["x"]
+    found = read_generate(b'{"x": %b}' % text, model("x")).tensors()["x"]
     assert found.tolist() == [[3.0]]
     assert found.dtype == np.float32
 
 
 def test_a_model_without_batches_takes_its_whole_tensor() -> None:
-    assert read_generate(b'{"x": [[1], [2]]}', model("x", max_batch=0)).inputs["x"].tolist() == [[1.0], [2.0]]
+    assert read_generate(b'{"x": [[1], [2]]}', model("x", max_batch=0)).tensors()["x"].tolist() == [[1.0], [2.0]]
 
 
 def test_half_precision_is_answered_as_numbers() -> None:
-    request = GenerateRequest("", {}, cast(Any, None))
-    answer = Answer({"y": np.array([[0.5], [65504]], "f2")}, 0, 0)
-    found = GenerateAnswer(model("x", datatype="FP16"), request).event(Response(answer, None, True))
+    half = model("x", datatype="FP16")
+    response = InferResponse(half, "", {"y": np.array([[0.5], [65504]], "f2")})
+    found = GenerateAnswer(half, "").event(response)
     assert found["y"].tolist() == [[0.5], [65504.0]]
     assert found["y"].dtype == np.float32

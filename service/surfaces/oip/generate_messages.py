@@ -3,22 +3,21 @@
 A value has the nesting of one row or of several: for a tensor [-1, 28, 28], 28 lists of 28 numbers or a list of
 such. A plain number is a row of a tensor with one number a row, [-1] or [-1, 1]. Answers are written alike: one row
 as itself, several as their list, a single number as itself. A key that names no tensor is a parameter, as Triton reads
-it; parameters that are not known here are passed over.
+it; unknown parameters are ignored.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from service.engine import Model, Options
+from service.engine import Model
 from service.engine.tensors import Tensor
 from service.errors import InvalidArgument, TooLarge, Unsupported
 from service.nearest import listed
 from service.package import Loop, TensorSpec
-from service.surfaces.oip.json_messages import json_object, read_json, typed
-from service.surfaces.oip.parameters import read_options
-from service.surfaces.oip.responses import Response
-from service.surfaces.oip.tensors import check_finite, listed_tensor
+from service.surfaces.json_fields import json_object, read_json, typed
+from service.surfaces.oip.infer_messages import InferInput, InferRequest, InferResponse
+from service.surfaces.oip.tensors import check_finite
 from service.tasks.detokenizer import Detokenizer
 
 # Of tensors in the one answer to all steps; what is longer is for a stream.
@@ -27,19 +26,11 @@ _REQUEST_KEYS = {"id", "parameters"}
 _ANSWER_KEYS = {"model_name", "model_version", "id", "parameters"}
 
 
-class GenerateRequest(NamedTuple):
-    """A request, read."""
-
-    id: str
-    inputs: dict[str, Tensor]
-    options: Options
-
-
-def read_generate(body: bytes, model: Model) -> GenerateRequest:
+def read_generate(body: bytes, model: Model) -> InferRequest:
     """The request in ``body``.
 
     Raises:
-        InvalidArgument: naming the key or the tensor, what came and what was wanted.
+        InvalidArgument: naming the key or the tensor, what was sent and what is allowed.
         Unsupported: the model's tensors have names that these messages give another meaning.
     """
     specs = {spec.name: spec for spec in model.program.inputs}
@@ -50,23 +41,23 @@ def read_generate(body: bytes, model: Model) -> GenerateRequest:
         raise Unsupported(f"model {model.name!r} has a tensor {min(clashes)!r}, which generate cannot name; use infer")
     request = json_object("request", read_json(body))
     if "text_input" in request and "text_input" not in specs:
-        raise InvalidArgument(f"model {model.name!r} takes no text_input; its tensors are {listed(sorted(specs))}")
+        raise InvalidArgument(f"model {model.name!r} has no input 'text_input'; it has {listed(sorted(specs))}")
     others = _REQUEST_KEYS | specs.keys()
     beside = {name: value for name, value in request.items() if name not in others}
-    options = read_options({**beside, **typed("request", request, "parameters", dict, {})}, model)
+    parameters = {**beside, **typed("request", request, "parameters", dict, {})}
     batched = model.program.max_batch > 0
-    inputs = {name: _tensor(spec, request[name], batched) for name, spec in specs.items() if name in request}
-    return GenerateRequest(typed("request", request, "id", str, ""), inputs, options)
+    inputs = [_input(spec, request[name], batched) for name, spec in specs.items() if name in request]
+    return InferRequest(model, typed("request", request, "id", str, ""), inputs, (), parameters)
 
 
 class GenerateAnswer:
-    """What is answered to one request: `event` for each step, or all of them `gathered`."""
+    """Makes the messages that answer one request: an `event` for each step, or `gather` for all of them in one."""
 
-    def __init__(self, model: Model, request: GenerateRequest) -> None:
+    def __init__(self, model: Model, request_id: str) -> None:
         loop = model.program if isinstance(model.program, Loop) else None
         self._head = {"model_name": model.name, "model_version": model.version}
-        if request.id:
-            self._head["id"] = request.id
+        if request_id:
+            self._head["id"] = request_id
         self._batched = model.program.max_batch > 0
         self._detokenizer = Detokenizer(model, loop) if loop and loop.text else None
         self._tokens = loop.text.output if loop and loop.text else ""
@@ -74,28 +65,28 @@ class GenerateAnswer:
         self._texts: list[str] = []
         self._bytes = 0
 
-    def event(self, response: Response) -> dict[str, Any]:
+    def event(self, response: InferResponse) -> dict[str, Any]:
         """The message of one step.
 
         Raises:
             InvalidArgument: an output holds NaN or infinity.
         """
-        outputs = {name: self._value(name, tensor) for name, tensor in response.answer.outputs.items()}
+        outputs = {name: self._value(name, tensor) for name, tensor in response.outputs.items()}
         return self._message(response, outputs, self._say(response))
 
-    def gather(self, response: Response) -> dict[str, Any] | None:
+    def gather(self, response: InferResponse) -> dict[str, Any] | None:
         """Keep what a step emitted; after the last one, the message of all: lists over the steps, and the answers.
 
         Raises:
             TooLarge: it would be too long.
             InvalidArgument: an output holds NaN or infinity.
         """
-        outputs = response.answer.outputs
+        outputs = response.outputs
         self._bytes += sum(tensor.nbytes for tensor in outputs.values())
         if self._steps and self._bytes > MAX_GATHERED_BYTES:
             raise TooLarge(
-                f"{self._bytes} bytes of outputs in {response.step} steps, {MAX_GATHERED_BYTES} are gathered at most; "
-                "ask for them by generate_stream"
+                f"{response.step} steps gave {self._bytes} bytes of outputs; generate allows {MAX_GATHERED_BYTES}, "
+                "generate_stream any number"
             )
         for name, values in self._steps.items():
             values.append(self._value(name, outputs[name]))
@@ -106,16 +97,16 @@ class GenerateAnswer:
         gathered = {name: self._steps.get(name) or self._value(name, tensor) for name, tensor in outputs.items()}
         return self._message(response, gathered, self._texts)
 
-    def _message(self, response: Response, outputs: dict[str, Any], texts: list[str]) -> dict[str, Any]:
+    def _message(self, response: InferResponse, outputs: dict[str, Any], texts: list[str]) -> dict[str, Any]:
         message: dict[str, Any] = {**self._head, **outputs}
         if self._detokenizer is not None:
             message["text_output"] = texts[0] if len(texts) == 1 else texts
         if response.step is not None:
-            message["parameters"] = {"step": response.step, "seed": response.answer.seed}
+            message["parameters"] = {"step": response.step, "seed": response.seed}
         return message
 
-    def _say(self, response: Response) -> list[str]:
-        return self._detokenizer.added_text(response.answer.outputs[self._tokens]) if self._detokenizer else []
+    def _say(self, response: InferResponse) -> list[str]:
+        return self._detokenizer.added_text(response.outputs[self._tokens]) if self._detokenizer else []
 
     def _value(self, name: str, tensor: Tensor) -> Any:
         check_finite(name, tensor, "ask for it by infer or ModelStreamInfer, as binary data")
@@ -127,7 +118,7 @@ class GenerateAnswer:
         return value.tolist() if value.dtype.kind == "O" else np.ascontiguousarray(value)
 
 
-def _tensor(spec: TensorSpec, value: Any, batched: bool) -> Tensor:
+def _input(spec: TensorSpec, value: Any, batched: bool) -> InferInput:
     shape = _nesting(value)
     rank = len(spec.shape)
     if batched and not shape and all(dim in (1, -1) for dim in spec.shape[1:]):
@@ -135,11 +126,11 @@ def _tensor(spec: TensorSpec, value: Any, batched: bool) -> Tensor:
     elif batched and len(shape) == rank - 1:
         shape = [1, *shape]
     elif len(shape) != rank:
-        wanted = f"{rank - 1} (one row) or {rank} (rows)" if batched else f"{rank}"
+        allowed = f"{rank - 1} (one row) or {rank} (rows)" if batched else f"{rank}"
         raise InvalidArgument(
-            f"input {spec.name!r}: {len(shape)} lists inside each other came, shape {list(spec.shape)} wants {wanted}"
+            f"input {spec.name!r} is nested {len(shape)} lists deep; shape {list(spec.shape)} allows {allowed}"
         )
-    return listed_tensor(spec.name, spec.datatype, shape, value if type(value) is list else [value])
+    return InferInput(spec.name, spec.datatype, shape, values=value if type(value) is list else [value])
 
 
 def _nesting(value: Any) -> list[int]:
