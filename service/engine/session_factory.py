@@ -7,7 +7,8 @@ from onnxruntime import InferenceSession
 from service.config import Config
 from service.engine.cores import usable_cores
 from service.engine.device import Device
-from service.engine.session import Session, open_graph
+from service.engine.onnx_graph import open_graph
+from service.engine.session import Session
 from service.package import Graph
 
 

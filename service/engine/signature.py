@@ -7,17 +7,13 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from service.engine.onnx_graph import GRAPH_DATATYPES, graph_shape
 from service.engine.row_probe import why_rows_stay_apart
-from service.engine.tensors import DATATYPES, DTYPES, Tensors
+from service.engine.tensors import DTYPES, Tensors
 from service.errors import InvalidPackage
-from service.package import Datatype, TensorSpec
+from service.package import TensorSpec
 from service.package.bare import Signature
 from service.package.graph import MAX_RUN_BYTES
-
-_CODES = {"bool": "?", "float16": "f2", "float": "f4", "double": "f8", "string": "O"} | {
-    f"{kind}{bits}": f"{kind[0]}{bits // 8}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
-}
-_DATATYPES: dict[str, Datatype] = {f"tensor({word})": DATATYPES[np.dtype(code)] for word, code in _CODES.items()}
 
 
 def read_signature(path: Path, session: ort.InferenceSession) -> Signature:
@@ -50,15 +46,15 @@ def _shape(shape: Sequence[int], rows: int) -> list[int]:
 
 def _specs(path: Path, args: Sequence[Any]) -> tuple[TensorSpec, ...]:
     for arg in args:
-        if arg.type not in _DATATYPES:
+        if arg.type not in GRAPH_DATATYPES:
             raise InvalidPackage(
-                f"{path}: tensor {arg.name!r} is {arg.type}; allowed are {', '.join(_DATATYPES.values())}"
+                f"{path}: tensor {arg.name!r} is {arg.type}; allowed are {', '.join(GRAPH_DATATYPES.values())}"
             )
     return tuple(
         TensorSpec(
             name=arg.name,
-            datatype=_DATATYPES[arg.type],
-            shape=tuple(dim if isinstance(dim, int) else -1 for dim in arg.shape),
+            datatype=GRAPH_DATATYPES[arg.type],
+            shape=graph_shape(arg),
         )
         for arg in args
     )

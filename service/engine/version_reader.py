@@ -10,8 +10,8 @@ from service.config import Config
 from service.engine import scan
 from service.engine.memory import give_back
 from service.engine.model import Load, Model
+from service.engine.onnx_graph import OpenGraph
 from service.engine.override import Override
-from service.engine.session import OpenGraph
 from service.engine.signature import read_signature
 from service.errors import InvalidPackage, LectoriumError, UnknownModel
 from service.package import CARD, read_package

@@ -17,7 +17,8 @@ from onnx import ModelProto, helper, numpy_helper
 from service.engine import model as model_module
 from service.engine import session as session_module
 from service.engine.model import Model
-from service.engine.session import SLOW_S, Session, buckets, open_graph
+from service.engine.onnx_graph import open_graph
+from service.engine.session import SLOW_S, Session, buckets
 from service.engine.signature import read_signature
 from service.engine.tensors import Tensor, Tensors
 from service.errors import InvalidPackage

@@ -9,7 +9,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from service.engine import row_probe
-from service.engine.session import open_graph
+from service.engine.onnx_graph import open_graph
 from service.engine.signature import read_signature
 from tests.bare_packages import (
     adder,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from service.engine.session import open_graph
+from service.engine.onnx_graph import open_graph
 from service.engine.signature import read_signature, zeros
 from service.errors import InvalidPackage
 from service.package import TensorSpec
