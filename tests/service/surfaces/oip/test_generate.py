@@ -164,7 +164,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "object": (b'{"token": {}}', "data holds dict; INT64 allows int"),
     "too_nested": (b'{"token": [[1]]}', "is nested 2 lists deep; shape [-1] allows 0 (one row) or 1 (rows)"),
     "ragged": (b'{"token": [1, [2]]}', "data holds list"),
-    "no_rows": (b'{"token": []}', "at least one row is wanted"),
+    "no_rows": (b'{"token": []}', "needs at least one row"),
     "rows_differ": (b'{"token": [1, 2], "temperature": 1}', "inputs have "),
     "brackets": (b'{"token": ' + b"[" * 200_000, "not JSON"),
     "steps": (b'{"parameters": {"steps": 1001}}', "steps is 1001; model 'chars' allows 1 to 1000"),
