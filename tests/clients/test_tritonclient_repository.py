@@ -117,7 +117,7 @@ def test_a_graph_alone_is_loaded_from_a_file(client: Client) -> None:
 def test_what_is_refused_is_said(client: Client) -> None:
     for name, options, message in (
         ("nowhere", {}, "no model 'nowhere' in the repository"),
-        ("tiny", {"config": '{"backend": "python"}'}, "backend is onnxruntime in tiny/1; python came"),
+        ("tiny", {"config": '{"backend": "python"}'}, "backend is python; tiny/1 has onnxruntime"),
         ("tiny", {"config": "{}", "files": {"file:1/model.onnx": b"none"}}, "tiny/1/model.onnx: ONNX Runtime cannot"),
     ):
         with pytest.raises(InferenceServerException, match=message):

@@ -199,9 +199,9 @@ def test_infer_takes_the_parameters_of_the_schedule_policy_and_of_loops(loops: S
         own = {"seed": 9, "steps": 4}
         answer = client.infer("diffusion", [label], priority=1, timeout=5_000_000, parameters=own)
         np.testing.assert_allclose(answer.as_numpy("image")[0], diffusion(9, 2, 4), rtol=1e-4, atol=1e-5)
-        with pytest.raises(InferenceServerException, match="priority 3 came"):
+        with pytest.raises(InferenceServerException, match="priority is 3"):
             client.infer("diffusion", [label], priority=3)
-        client.infer("diffusion", [label], parameters={"colour": "red"})  # one that nobody knows is passed over
+        client.infer("diffusion", [label], parameters={"colour": "red"})  # unknown: ignored
 
 
 def test_metadata_and_configuration_tell_what_streams(client: Any) -> None:
