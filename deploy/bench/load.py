@@ -29,6 +29,10 @@ class Post(NamedTuple):
         return f"http://{HOST}:{self.port}{self.path}"
 
 
+class NoAnswer(RuntimeError):
+    """Not one request was answered in the time."""
+
+
 class Load(NamedTuple):
     """The requests answered, in all and per second, and their latency in milliseconds."""
 
@@ -42,7 +46,8 @@ def wrk(post: Post, connections: int, seconds: int) -> Load:
     """HTTP/1.1 by `wrk`, the lightest generator. It does not count the requests that are open when it ends.
 
     Raises:
-        RuntimeError: an answer was not 200, or there was none.
+        NoAnswer: none came.
+        RuntimeError: an answer was not 200.
     """
     with tempfile.NamedTemporaryFile() as file:
         file.write(post.body)
@@ -51,8 +56,10 @@ def wrk(post: Post, connections: int, seconds: int) -> Load:
         headers = [word for header in post.headers.items() for word in header]
         said = _run([*command, post.url, "--", file.name, *headers])
     summary = json.loads(said.splitlines()[-1])
-    if summary["failed"] or not summary["requests"]:
+    if summary["failed"]:
         raise RuntimeError(f"{post.path}: {summary}")
+    if not summary["requests"]:
+        raise NoAnswer(f"{post.path}: {connections} connections got no answer in {seconds} s")
     done = summary["requests"]
     return Load(done, done / summary["us"] * 1e6, summary["p50_us"] / 1e3, summary["p99_us"] / 1e3)
 
@@ -61,7 +68,8 @@ def h2load(post: Post, connections: int, seconds: int, protocol: str = "h2c") ->
     """HTTP/2, or "http/1.1", by `h2load`, after an uncounted second of the same load.
 
     Raises:
-        RuntimeError: an answer was not 200, or there was none.
+        NoAnswer: none came.
+        RuntimeError: an answer was not 200.
     """
     with tempfile.TemporaryDirectory() as folder:
         body, log = Path(folder, "body"), Path(folder, "log")
@@ -72,8 +80,10 @@ def h2load(post: Post, connections: int, seconds: int, protocol: str = "h2c") ->
         times = [int(line.split("\t")[2]) / 1e3 for line in log.read_text().splitlines()]
     found = _DONE.search(said)
     total, done, *others = map(int, found.groups()) if found else (0, 0)
-    if not done or done < total or any(others):
+    if done < total or any(others) or not found:
         raise RuntimeError(f"{post.path}: {said[-600:]}")
+    if len(times) < 2:
+        raise NoAnswer(f"{post.path}: {connections} connections got {len(times)} answers in {seconds} s")
     cuts = statistics.quantiles(times, n=100)
     return Load(done, done / seconds, cuts[49], cuts[98])
 

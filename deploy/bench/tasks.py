@@ -5,7 +5,7 @@ LitServe is measured if it is installed (the extra ``bench``). Each is one proce
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ import orjson
 
 from deploy.bench import load
 from deploy.bench.callers import post as connection
-from deploy.bench.load import Load, Post
+from deploy.bench.load import Load, NoAnswer, Post
 from deploy.bench.picture_file import GRPC, HTTP, RAW, PictureFile, pictures
 from deploy.bench.plan import Plan
 from deploy.bench.rivals import process
@@ -30,6 +30,8 @@ TWO, PLAIN, EMPTY = f"{HTTP} by two workers", "plain app", "empty grpc.aio RPC"
 LITSERVE, BENTOML = "LitServe", "BentoML"
 METHOD = "/lectorium.v1.Vision/Classify"
 FIRST_BY = at_least(2)
+# How many times as long a server is measured that answers nothing at first.
+MOST_TIMES = 4
 
 Key = tuple[str, int]  # what is measured, and the number of connections
 Loads = Mapping[Key, list[Load]]
@@ -44,9 +46,22 @@ def rows(plan: Plan) -> Iterator[Row]:
                 for key, measure in measures(picture, stack).items():
                     # With a slow model, the last requests keep some servers busy for seconds after the load has ended.
                     if plan.warm_s and not picture.slow:
-                        measure(plan.warm_s)
-                    loads.setdefault(key, []).append(measure(plan.slow_s if picture.slow else plan.block_s))
+                        patiently(measure, plan.warm_s)
+                    loads.setdefault(key, []).append(patiently(measure, plan.slow_s if picture.slow else plan.block_s))
         yield from compared(picture, loads)
+
+
+def patiently(measure: Callable[[int], Load], seconds: int) -> Load:
+    """Load for so many seconds; for more of them where a server is so slow, or so busy with old requests, as to answer
+    none.
+
+    Raises:
+        NoAnswer: it answers none in `MOST_TIMES` as many either.
+    """
+    for times in range(1, MOST_TIMES):
+        with suppress(NoAnswer):
+            return measure(times * seconds)
+    return measure(MOST_TIMES * seconds)
 
 
 def compared(picture: PictureFile, loads: Loads) -> Iterator[Row]:

@@ -1,3 +1,4 @@
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -6,7 +7,7 @@ import grpc
 import pytest
 
 from deploy.bench import load
-from deploy.bench.load import Load, Post
+from deploy.bench.load import Load, NoAnswer, Post
 from deploy.bench.server import HOST, Bare
 from tests.bench.answering import answering
 from tests.bench.tools import needs_generators
@@ -33,6 +34,12 @@ def test_the_answers_of_a_second_are_counted_and_timed(generate: Generate) -> No
 def test_load_of_which_no_answer_is_right_is_no_load(generate: Generate) -> None:
     with answering(503) as server, pytest.raises(RuntimeError, match="/path"):
         generate(Post(server.server_port, "/path", BODY, {"X-Some": "header"}), 2, 1)
+
+
+@pytest.mark.parametrize("generate", GENERATORS)
+def test_no_answer_at_all_is_told_from_a_wrong_one(generate: Generate) -> None:
+    with socket.create_server((HOST, 0)) as silent, pytest.raises(NoAnswer, match="/path"):
+        generate(Post(silent.getsockname()[1], "/path", BODY, {}), 2, 1)
 
 
 @pytest.mark.parametrize("generate", GENERATORS)
