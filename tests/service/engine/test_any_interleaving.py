@@ -20,7 +20,6 @@ from tests.packages import assert_close, example, write_package
 from tests.service.engine.asking import check_answer, check_tokens, label, run_on, serving, settled
 from tests.step_packages import LABELS, POISON, SLOTS, chars, diffusion, write_chars, write_diffusion
 
-EXAMPLES = 25
 FATAL = 5
 LATE_S = (None, None, None, 0.0005, 0.002, 0.01)
 
@@ -182,12 +181,7 @@ def test_in_any_interleaving_every_other_caller_is_answered_with_its_own_rows(
         try:
             run_state_machine_as_test(
                 machine,
-                settings=settings(
-                    deadline=None,
-                    max_examples=EXAMPLES,
-                    stateful_step_count=40,
-                    suppress_health_check=list(HealthCheck),
-                ),
+                settings=settings(stateful_step_count=40, suppress_health_check=list(HealthCheck)),
             )
         finally:
             runner.run(engine.__aexit__(None, None, None))

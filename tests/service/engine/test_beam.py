@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -86,7 +86,6 @@ cases = {
 
 
 @given(**cases, n_best=st.integers(1, 5))
-@settings(deadline=None, max_examples=60)
 def test_a_beam_as_wide_as_there_are_prefixes_finds_the_best_of_all_sentences(
     seed: int, tokens: int, steps: int, exponent: float, ends: bool, n_best: int
 ) -> None:
@@ -106,7 +105,6 @@ def test_a_beam_as_wide_as_there_are_prefixes_finds_the_best_of_all_sentences(
 
 
 @given(**cases, width=st.integers(1, 5))
-@settings(deadline=None, max_examples=60)
 def test_what_a_narrow_beam_finds_is_a_sentence_with_its_own_numbers(
     seed: int, tokens: int, steps: int, exponent: float, ends: bool, width: int
 ) -> None:
@@ -131,7 +129,6 @@ def test_what_a_narrow_beam_finds_is_a_sentence_with_its_own_numbers(
 
 @given(**cases)
 @example(seed=698, tokens=4, steps=2, exponent=1.0, ends=True)
-@settings(deadline=None, max_examples=50)
 def test_a_beam_of_one_takes_the_most_probable_token_of_each_step(
     seed: int, tokens: int, steps: int, exponent: float, ends: bool
 ) -> None:
@@ -150,7 +147,6 @@ def test_a_beam_of_one_takes_the_most_probable_token_of_each_step(
 
 
 @given(**cases, width=st.integers(1, 4))
-@settings(deadline=None, max_examples=50)
 def test_every_hypothesis_begins_with_the_prefix(
     seed: int, tokens: int, steps: int, exponent: float, ends: bool, width: int
 ) -> None:

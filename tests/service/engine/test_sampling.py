@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -78,7 +78,6 @@ def test_a_nucleus_of_more_tokens_than_are_ranked_at_first_is_whole() -> None:
         max_size=6,
     ),
 )
-@settings(deadline=None, max_examples=60)
 def test_a_row_draws_what_it_draws_alone_and_nothing_beyond_its_limits(
     seed: int, tokens: int, asked: list[tuple[float, int, float, float]]
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.model import Model
@@ -166,7 +166,6 @@ def test_slots_count_the_rows_somebody_still_listens_to(make: Make) -> None:
 Moves = list[tuple[str, int, int]]
 
 
-@settings(deadline=None, max_examples=100)
 @given(
     moves=st.lists(
         st.tuples(st.sampled_from(["place", "step", "drop", "poison"]), st.integers(0, 99), st.integers(1, 4))
