@@ -21,6 +21,7 @@ EVERY = list(VARIANTS.values())
 SMALL = [variant for variant in EVERY if variant.input_shape[-1] <= 32]
 LARGE = [variant for variant in EVERY if variant not in SMALL]
 GREY = [variant for variant in SMALL if variant.input_shape[0] == 1]  # at least one of every family
+FAMILIES = list({variant.family: variant for variant in reversed(SMALL)}.values())  # the first row of each
 CONVOLUTIONAL = [variant for variant in EVERY if variant.receptive_field]
 
 

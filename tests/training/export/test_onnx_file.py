@@ -8,7 +8,7 @@ import torch
 
 from models.classification.rows import find
 from models.variant import Variant
-from tests.models.rows import SMALL, each, seasoned
+from tests.models.rows import FAMILIES, each, seasoned
 from tests.training.tiny import digits
 from training.classification.graph import IMAGE, Served
 from training.classification.served_file import parity, to_onnx
@@ -33,8 +33,8 @@ def images(variant: Variant) -> Bytes:
 
 
 @pytest.mark.slow
-@each(SMALL)
-def test_the_file_of_a_row_computes_what_torch_does_at_every_batch_size(variant: Variant, tmp_path: Path) -> None:
+@each(FAMILIES)
+def test_the_file_of_a_family_computes_what_torch_does_at_every_batch_size(variant: Variant, tmp_path: Path) -> None:
     model, path, rows = served(variant), tmp_path / "model.onnx", images(variant)
     save(to_onnx(model, rows.shape[1:]), path)
     differences = parity(path, model, rows, BATCHES)
