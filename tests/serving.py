@@ -97,11 +97,8 @@ class Server:
     def launch(self) -> subprocess.Popen[bytes]:
         """The process, not yet ready."""
         met("server")
-        self.home.mkdir(parents=True, exist_ok=True)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
-        environment |= {f"LECTORIUM_{key.upper()}": str(value) for key, value in self._settings.items()}
-        environment["HOME"] = str(self.home)
-        with self._log_file.open("wb") as log:
+        environment = self.environment()
+        with self.log_file.open("wb") as log:
             return subprocess.Popen(
                 [Path(sys.executable).with_name("lectorium"), "serve"],
                 cwd=self.started_in,
@@ -110,6 +107,13 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def environment(self) -> dict[str, str]:
+        """What the process finds; its home is there."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
+        ours = {f"LECTORIUM_{key.upper()}": str(value) for key, value in self._settings.items()}
+        return {**inherited, **ours, "HOME": str(self.home)}
 
     def __enter__(self) -> "Server":
         self.process = self.launch()
@@ -147,10 +151,11 @@ class Server:
     @property
     def log(self) -> str:
         """All it wrote."""
-        return self._log_file.read_text(errors="replace")
+        return self.log_file.read_text(errors="replace")
 
     @property
-    def _log_file(self) -> Path:
+    def log_file(self) -> Path:
+        """Where it writes."""
         # Beside its home, which must stay empty.
         return self.home.with_name(self.home.name + ".log")
 

@@ -13,7 +13,7 @@ import pytest
 from tests.bare_packages import adder, endless, stuck, write_bare
 from tests.packages import change_card, example, write_package
 from tests.service.surfaces.oip.repository_calls import RestRepository
-from tests.service.surfaces.process.test_serving import refusal_to_start
+from tests.service.surfaces.refusals import refusal_to_start
 from tests.service.surfaces.transports import Grpc, Refused, Rest, tensor
 from tests.serving import Server, eventually
 

@@ -10,17 +10,10 @@ import pytest
 
 from tests.packages import write_package
 from tests.service.surfaces.conftest import IMAGE_TRANSPORTS, SERVED, TENSOR_TRANSPORTS, StartServer, ask
+from tests.service.surfaces.refusals import refusal_to_start
 from tests.serving import HOST, Server
 
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
-
-
-def refusal_to_start(server: Server) -> str:
-    """What the process says before it ends with exit code 1 and no traceback."""
-    server.process = server.launch()
-    assert server.wait() == 1, server.log
-    assert "Traceback" not in server.log, server.log
-    return server.log
 
 
 def test_the_greeting_names_models_addresses_and_a_command(server: Server) -> None:

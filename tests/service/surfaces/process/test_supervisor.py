@@ -21,7 +21,8 @@ from service.surfaces.process.worker_process import Worker, WorkerEnded
 from tests.packages import write_package
 from tests.service.surfaces.conftest import StartServer
 from tests.service.surfaces.fleet import WORKERS, begin_uploads, statuses, workers_of
-from tests.service.surfaces.process.test_serving import change_a_byte, refusal_to_start
+from tests.service.surfaces.process.test_serving import change_a_byte
+from tests.service.surfaces.refusals import refusal_to_start
 from tests.serving import HOST, Server, eventually, free_ports
 
 
