@@ -157,14 +157,14 @@ class Session:
             self._run_s(example, smallest, options=_shrinking())
 
     def measure(self, example: Tensors) -> None:
-        """Find the ``inline_rows``, where there is an example; whatever else runs meanwhile disturbs it.
+        """Find the ``inline_rows``, if there is an example; anything that runs at the same time disturbs it.
 
-        From here on no run ends with the load.
+        After this, abandoning the load does not stop a run any more.
         """
         self._plain = run_options(NOT_RECORDED)
         if not example or not self._alike or self.stay_apart:
             return
-        if self.device.own_memory:  # its buffers are its lane's alone
+        if self.device.own_memory:  # only its lane may use its buffers
             return
         for rows in self._sizes:
             if rows == self._slow_rows or not self._is_quick(example, rows):

@@ -1,4 +1,4 @@
-"""Images off the loop: a few threads that decode them, and draw, and a bound on how much waits for them."""
+"""Decodes images, and draws pictures, on threads beside the event loop, with a limit on how much may wait."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class ImageDecoder:
-    """Turns image files into graph inputs, as many at a time as there are cores for this process."""
+    """Turns image files into inputs of a graph, as many at a time as there are cores for this process."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -38,18 +38,18 @@ class ImageDecoder:
         plain: bool = False,
         caller: Caller = ANY_CALLER,
     ) -> NDArray[np.uint8]:
-        """The image in ``data`` as the graph wants it, `take_views` of it: (rows, H, W) or (rows, H, W, 3).
+        """The ``views`` of the image in ``data`` as inputs of the graph: (rows, H, W) or (rows, H, W, 3) uint8.
 
-        With ``plain`` the first is the image as it is, before its views where it is none of these. What is quicker than
-        a hand-over to a thread is done here and now.
+        With ``plain`` the first row is always the whole image; it is added if it is not one of the views. An image that
+        takes less time than a hand-over to a thread is decoded on the event loop.
 
         Raises:
             InvalidImage, TooLarge: as `service.imaging.decode`.
-            QueueFull: as many rows wait as may.
-            DeadlineExceeded: the caller's deadline passed before.
+            QueueFull: the queue for the decoders has no room.
+            DeadlineExceeded: the caller's deadline passed first.
         """
         if len(data) > self._config.max_request_bytes:
-            raise TooLarge(f"the image has {len(data)} bytes; at most {self._config.max_request_bytes} are taken")
+            raise TooLarge(f"the image has {len(data)} bytes; at most {self._config.max_request_bytes} are allowed")
         file = quick_file(data, self._config.max_image_pixels, preprocessing, views)
         if file is not None:
             (caller.deadline or NEVER).check()
@@ -68,31 +68,33 @@ class ImageDecoder:
         plain: bool = False,
         caller: Caller = ANY_CALLER,
     ) -> list[NDArray[np.uint8]]:
-        """The same of several images, side by side.
+        """The same for several images, which are decoded side by side.
 
         Raises:
-            InvalidArgument: there are none, or more than may be.
-            InvalidImage, TooLarge: as above, with the index of the first that is found; or all together are too long.
-            QueueFull, DeadlineExceeded: as above.
+            InvalidArgument: there is no image, or there are too many.
+            InvalidImage, TooLarge: as for one image, with the index of the first that failed; or their bytes together
+                are too many.
+            QueueFull, DeadlineExceeded: as for one image.
         """
         most = self._config.max_images
         if not 1 <= len(files) <= most:
             raise InvalidArgument(f"{len(files)} images were sent; 1 to {most} are allowed")
         total = sum(map(len, files))
         if total > self._config.max_request_bytes:
-            raise TooLarge(f"the images have {total} bytes; at most {self._config.max_request_bytes} are taken")
+            raise TooLarge(f"the images have {total} bytes; at most {self._config.max_request_bytes} are allowed")
         work = [partial(self._decode_one, i, data, preprocessing, views, plain) for i, data in enumerate(files)]
         return await self.each(work, VIEW_COUNTS[views], caller)
 
     async def each(self, work: Sequence[Callable[[], T]], rows: int = 1, caller: Caller = ANY_CALLER) -> list[T]:
-        """What each piece of work, of so many ``rows``, returns, in order; the first that fails ends all.
+        """Run each piece of ``work`` on a thread, and return what they return, in order. Each counts as ``rows`` rows.
 
-        What has not begun then, or when the caller leaves or its deadline passes, never will; what has begun ends by
-        itself, and nobody waits for it.
+        If one fails, or the caller leaves, or its deadline passes, pieces that have not begun are dropped. Those that
+        have begun still end, but nobody waits for them.
 
         Raises:
-            QueueFull: more rows would wait than may, and others wait already.
-            DeadlineExceeded: the caller's deadline passed before.
+            QueueFull: the queue for the decoders has no room. Work of any size is admitted if nothing waits.
+            DeadlineExceeded: the caller's deadline passed first.
+            Exception: what the first piece that failed raised.
         """
         deadline = caller.deadline or Deadline.after(self._config.timeout_s)
         deadline.check()
@@ -114,7 +116,10 @@ class ImageDecoder:
 
     def _enter(self, rows: int) -> None:
         if self._waiting and self._waiting + rows > self._config.max_queue_rows:
-            raise QueueFull(f"{self._waiting} rows of images wait for a decoder; try again later")
+            raise QueueFull(
+                f"{self._waiting} rows of images wait for a decoder; at most {self._config.max_queue_rows} may; "
+                "try again later"
+            )
         self._waiting += rows
 
     def _decode_one(

@@ -64,7 +64,7 @@ async def test_the_files_together_are_no_longer_than_a_request(repository: Path)
     images = [png(0), png(1)]
     total = sum(map(len, images))
     async with serving(repository, max_request_bytes=total - 1) as (classify, _):
-        with pytest.raises(TooLarge, match=f"the images have {total} bytes; at most {total - 1} are taken"):
+        with pytest.raises(TooLarge, match=f"the images have {total} bytes; at most {total - 1} are allowed"):
             await classify.batch(images)
     async with serving(repository, max_request_bytes=total) as (classify, _):
         assert len((await classify.batch(images)).results) == 2
