@@ -13,7 +13,7 @@ from service.config import Config
 from service.engine import scan
 from service.engine.cores import usable_cores
 from service.engine.load_threads import LoadThreads
-from service.engine.memory import give_back
+from service.engine.memory import big_blocks_returned, give_back
 from service.engine.model import Model
 from service.engine.override import NO_OVERRIDE, Override
 from service.engine.repository import Repository
@@ -85,7 +85,8 @@ class Loader:
             )
         named = self._config.load_models
         self._missing = set(found if named is None else named)
-        failures = await self._load_all(sorted(self._missing))
+        with big_blocks_returned():
+            failures = await self._load_all(sorted(self._missing))
         for name, error in failures.items():
             log.error("model %s: not loaded: %s", name, error)
             self._repository.failed(name, str(error))
