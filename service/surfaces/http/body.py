@@ -1,4 +1,4 @@
-"""Read an HTTP request's body, within bounds."""
+"""Reads the body of an HTTP request, within bounds."""
 
 from collections.abc import Iterable
 
@@ -13,12 +13,12 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The whole body.
 
     Raises:
-        TooLarge: it has, or says it has, more than ``limit`` bytes; what follows is not read.
+        TooLarge: it has, or announces, more than ``limit`` bytes; the rest is not read.
         CallerGone: the caller hung up before its end.
     """
     announced = length_header(scope, b"content-length")
     if announced is not None and announced > limit:
-        raise TooLarge(f"the request has {announced} bytes; at most {limit} are taken")
+        raise TooLarge(f"the request has {announced} bytes; at most {limit} are allowed")
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -28,13 +28,13 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > limit:
-            raise TooLarge(f"the request has over {size} bytes; at most {limit} are taken")
+            raise TooLarge(f"the request has over {size} bytes; at most {limit} are allowed")
         if not message.get("more_body"):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def header(scope: Scope, name: bytes) -> bytes:
-    """The header's value, "" where it is not there; ``name`` in lower case."""
+    """The header's value; b"" if there is none. ``name`` is in lower case."""
     for key, value in scope["headers"]:
         if key == name:
             return bytes(value)
@@ -42,25 +42,25 @@ def header(scope: Scope, name: bytes) -> bytes:
 
 
 def length_header(scope: Scope, name: bytes) -> int | None:
-    """A header that counts bytes; None where it is not there.
+    """The value of a header that counts bytes; None if there is none.
 
     Raises:
-        InvalidArgument: it is no whole number of a plausible size.
+        InvalidArgument: it is not a whole number of at most 15 digits.
     """
     value = header(scope, name)
     if not value:
         return None
     if not value.isdigit() or len(value) > _MAX_DIGITS:
-        raise InvalidArgument(f"{name.decode()}: {value[:40].decode('latin1')!r} is no length in bytes")
+        raise InvalidArgument(f"{name.decode()} is {value[:40].decode('latin1')!r}; it must be a number of bytes")
     return int(value)
 
 
 def check_json_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Refuse a body that is said to be something else than JSON; Triton's client says nothing of it.
+    """Check that a body is JSON by its content type; if there is none, as from Triton's client, that is allowed.
 
     Raises:
-        InvalidArgument: naming the type that came.
+        InvalidArgument: the content type is another.
     """
     for kind in [value.decode("latin-1").strip() for name, value in headers if name == b"content-type"]:
         if kind.partition(";")[0].strip().lower() != "application/json":
-            raise InvalidArgument(f"a body of application/json is wanted, {kind[:_MAX_ECHO]!r} came")
+            raise InvalidArgument(f"content-type is {kind[:_MAX_ECHO]!r}; it must be application/json")

@@ -1,4 +1,4 @@
-"""What every answer of port 3000 tells a browser: take it for what it says it is, show it in no frame, tell nobody."""
+"""Headers for browsers on every answer of port 3000: no guessing of content types, no frames, no referrer."""
 
 from service.surfaces.http.disconnect import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,7 +10,7 @@ _HEADERS = [
 
 
 class BrowserHeaders:
-    """Middleware: adds the headers to whatever ``app`` answers."""
+    """Middleware that adds the headers to every answer of ``app``."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

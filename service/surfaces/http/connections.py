@@ -1,4 +1,4 @@
-"""The connections of one HTTP port: how many there may be, and how long each may do nothing."""
+"""The connections of one HTTP port: how many are allowed, and how long each may be idle."""
 
 import asyncio
 import logging
@@ -12,9 +12,9 @@ from service.errors import InvalidConfig, TooManyConnections
 from service.surfaces.http.exchange import refusal
 
 HTTP_PORTS = 3
-# Connections of each port that are being refused: told so when they ask something, but they do not stay for long.
+# Surplus connections of a port that wait to be refused when they send a request; more are refused at once.
 MAX_REFUSED = 32
-# How long a connection that is at its end may take to read what was said to it last.
+# Seconds that a closing connection has to read its last answer.
 LINGER_S = 2.0
 
 log = logging.getLogger(__name__)
@@ -26,14 +26,14 @@ class Open(Protocol):
     transport: asyncio.Transport
 
     def look(self, now: float) -> None:
-        """End it, if nothing has happened on it for too long."""
+        """Close it if nothing has happened on it for too long."""
 
 
 class Connections:
-    """Those of the port ``name``, and what bounds them.
+    """The connections of the port ``name``, and their limits.
 
     Args:
-        most: how many may be open at the same time; any more are answered 503.
+        most: how many may be open at the same time; further ones are answered 503.
     """
 
     def __init__(self, name: str, config: Config, most: int) -> None:
@@ -47,17 +47,15 @@ class Connections:
         self.paused: set[Open] = set()
         self.refused: set[Refused] = set()
         self.refused_count = 0
-        self.answer = refusal(
-            TooManyConnections(f"{most} connections are open, the most there may be; try again later")
-        )
+        self.answer = refusal(TooManyConnections(f"{most} connections are open; no more are allowed; try again later"))
 
     @property
     def full(self) -> bool:
-        """Whether one more is too many."""
+        """Whether another connection must be refused."""
         return len(self.open) >= self.most
 
     def look(self) -> None:
-        """End those on which nothing happens; to be called about once a second."""
+        """Close those that have been idle for too long; called about once a second."""
         now = time.monotonic()
         for connection in list(self.open):
             connection.look(now)
@@ -68,7 +66,7 @@ class Connections:
             self.refused_count = 0
 
     def end_hung_up(self) -> None:
-        """Notice callers that hung up while nothing is read from them, which the loop does not."""
+        """Close connections whose callers hung up while reading is paused, which the event loop does not notice."""
         if not self.paused:
             return
         poll = select.poll()
@@ -81,7 +79,7 @@ class Connections:
 
 
 class Refused(asyncio.Protocol):
-    """A connection too many. It is told so when it asks something: most clients listen no sooner."""
+    """A surplus connection. It is refused when it sends a request, because most clients read nothing before that."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -89,7 +87,7 @@ class Refused(asyncio.Protocol):
         self._since = time.monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for its request, if not many others do."""
+        """Wait for its request, unless many others do already."""
         self._transport = transport
         self._connections.refused_count += 1
         if len(self._connections.refused) >= MAX_REFUSED:
@@ -99,31 +97,31 @@ class Refused(asyncio.Protocol):
             self._connections.refused.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It has gone."""
+        """It is closed."""
         self._connections.refused.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        """Refuse, and let it read that before the connection is closed."""
+        """Refuse, and let it read the answer before the connection is closed."""
         if not self._told and not self._transport.is_closing():
             self._told = True
             self._transport.write(self._connections.answer)
             self._transport.write_eof()
 
     def look(self, now: float) -> None:
-        """End it, if it has had its time."""
+        """Close it if its time is over."""
         if now - self._since > LINGER_S:
             self.end()
 
     def end(self) -> None:
-        """End it at once."""
+        """Close it at once."""
         self._transport.abort()
 
 
 def connections_a_port(wanted: int) -> int:
     """How many connections each HTTP port may have, ``wanted`` at most.
 
-    A quarter of the process's descriptors is left for gRPC, model files and the rest. The soft limit of descriptors is
-    raised where it is too low for that and may be.
+    A quarter of the process's file descriptors is left for gRPC, model files and the rest. If the soft limit is too low
+    for that, it is raised as far as the hard limit allows.
 
     Raises:
         InvalidConfig: the hard limit is too low to serve at all.
@@ -137,6 +135,6 @@ def connections_a_port(wanted: int) -> int:
         return wanted
     most = soft * 3 // 4 // HTTP_PORTS - MAX_REFUSED
     if most < 1:
-        raise InvalidConfig(f"this process may have {soft} descriptors, too few for connections: raise `ulimit -n`")
-    log.warning("a port may have %d connections, not %d: the limit of descriptors is %d", most, wanted, soft)
+        raise InvalidConfig(f"this process may have {soft} file descriptors, too few to serve: raise `ulimit -n`")
+    log.warning("a port may have %d connections instead of %d: the limit of file descriptors is %d", most, wanted, soft)
     return most

@@ -1,4 +1,4 @@
-"""Look after HTTP callers: give up on a body that does not come, cancel the work of a caller that hangs up."""
+"""Ends the work for HTTP callers that hang up or do not send their body in time."""
 
 import asyncio
 import time
@@ -14,14 +14,14 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# The key of a scope under which the server takes the function it calls when the caller hangs up: `Exchange.on_hang_up`.
+# The key of a scope that holds the server's `Exchange.on_hang_up`, to be given what to call when the caller hangs up.
 ON_HANG_UP = "lectorium.on_hang_up"
-# How often is looked for bodies that did not come in time.
+# Seconds between two checks for bodies that are late.
 LOOK_S = 0.05
 
 
 class Callers:
-    """The callers of one surface. One timer looks after all: one each would cost as much as reading a request."""
+    """The callers of one surface. They share one timer: a timer for each would cost as much as reading a request."""
 
     def __init__(self, body_s: float) -> None:
         self.body_s = body_s
@@ -29,18 +29,18 @@ class Callers:
         self._looking = False
 
     def caller(self, scope: Scope) -> "Caller":
-        """Look after one caller inside this block: ``with callers.caller(scope) as caller: ...``."""
+        """Watch one caller inside a block: ``with callers.caller(scope) as caller: ...``."""
         return Caller(self, scope)
 
     def expect(self, caller: "Caller") -> None:
-        """The caller's body is to come in time."""
+        """Begin to check that the caller's body arrives in time."""
         self._sending.add(caller)
         if not self._looking:
             self._looking = True
             asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
     def expect_no_more(self, caller: "Caller") -> None:
-        """It has come, or is not waited for."""
+        """Stop checking: it has arrived, or is not needed."""
         self._sending.discard(caller)
 
     def _look(self) -> None:
@@ -53,10 +53,10 @@ class Callers:
 
 
 class Caller:
-    """One caller: its body must come in time, and its hanging up ends the work at once.
+    """One caller: the block is cancelled when it hangs up, or its body does not arrive in time.
 
     Raises:
-        DeadlineExceeded, CallerGone: in place of the cancellation that ended the block.
+        DeadlineExceeded, CallerGone: instead of that cancellation.
     """
 
     __slots__ = ("_callers", "_error", "_on_hang_up", "_since", "_task")
@@ -87,18 +87,18 @@ class Caller:
             try:
                 raise ours from error
             finally:
-                # Its traceback has this frame, and those that hold the body: in a circle with them it would keep that
-                # until the garbage collector comes, which is seldom.
+                # Its traceback has this frame, and the frames that hold the body: that cycle would keep the body until
+                # the garbage collector runs, which is seldom.
                 del ours
 
     def body_came(self) -> None:
-        """The body has been read: the work may take its time."""
+        """The body has been read: stop checking for it."""
         self._callers.expect_no_more(self)
 
     def look(self, now: float) -> None:
-        """End what has waited too long for its body."""
+        """End the work if its body is late."""
         if now - self._since > self._callers.body_s:
-            self._end(DeadlineExceeded(f"the request's body did not come within {self._callers.body_s:g} s"))
+            self._end(DeadlineExceeded(f"the request's body did not arrive within {self._callers.body_s:g} s"))
 
     def _hung_up(self) -> None:
         self._end(CallerGone("the caller hung up"))

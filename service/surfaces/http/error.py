@@ -1,4 +1,4 @@
-"""How an error is answered over HTTP, on every port alike."""
+"""The HTTP answer to an error, the same on every port."""
 
 import asyncio
 
@@ -8,19 +8,19 @@ from service.errors import Draining, LectoriumError, QueueFull, TooManyConnectio
 
 Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
-# What ends a request, and is answered: an error of ours, or the server's end while the request was inside.
+# The exceptions that are answered: our errors, and the cancellation of a request when the server stops.
 ANSWERED = (LectoriumError, asyncio.CancelledError)
 
 
 def error_answer(error: LectoriumError | asyncio.CancelledError) -> tuple[int, Headers, bytes]:
-    """Status, headers and the body ``{"error": "..."}``."""
+    """Its status, headers and body, ``{"error": "..."}``."""
     if isinstance(error, asyncio.CancelledError):
-        error = Draining("the server ended before this request did")
+        error = Draining("the server stopped before this request was answered")
     headers = [JSON]
     if isinstance(error, QueueFull | TooManyConnections):
         headers.append((b"retry-after", b"%d" % error.retry_after))
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, Draining):
-        headers.append((b"connection", b"close"))  # else the client's next request meets a closing socket
+        headers.append((b"connection", b"close"))  # or the client's next request would meet a closing socket
     return error.http_status, headers, orjson.dumps({"error": str(error)})

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, as ASGI sees them."""
+"""One HTTP request and its answer, for an ASGI app."""
 
 import asyncio
 import logging
@@ -28,26 +28,28 @@ class Connection(Protocol):
 
     @property
     def default_headers(self) -> Headers:
-        """Those of every answer."""
+        """The headers of every answer."""
 
     def begin(self, exchange: "Exchange") -> None:
-        """The head of the next request is read."""
+        """Called when the head of a request has been read."""
 
     def read_on(self) -> None:
-        """There is room again for what the caller sends."""
+        """Called when there is room again for what the caller sends."""
 
     def answered(self, *, keep_alive: bool) -> None:
-        """The answer is written."""
+        """Called when the answer is written."""
 
     def break_off(self, error: LectoriumError | None) -> None:
-        """The app has failed: answer with ``error`` and close, or only close where an answer has begun."""
+        """Called when the app failed: answer with ``error`` and close, or only close if the answer has begun."""
 
 
 class Exchange:
-    """`receive` gives the body as it has come so far, `send` writes; the app runs between the two.
+    """Runs the app, which reads the body by `receive` as it arrives, and answers by `send`.
 
-    ``size`` is how many bytes of the body nobody has taken yet, ``complete`` whether all of it has come, and ``moved``
-    when the app began to wait for more of it.
+    Attributes:
+        size: bytes of the body that have arrived and that the app has not read.
+        complete: whether all of the body has arrived.
+        moved: when the app began to wait for more of it.
     """
 
     __slots__ = (
@@ -76,7 +78,7 @@ class Exchange:
         self._scope = scope
         scope[ON_HANG_UP] = self.on_hang_up
         self._keep_alive = keep_alive
-        self._continues = continues  # the caller waits to be told so
+        self._continues = continues  # the caller waits for "100 Continue"
         self._http_1_0 = scope["http_version"] != "1.1"
         self._without_body = scope["method"] == "HEAD"
         self._body: list[bytes] = []
@@ -91,7 +93,7 @@ class Exchange:
 
     @property
     def begun(self) -> bool:
-        """Whether the answer is on its way."""
+        """Whether the answer has begun."""
         return self._head is not None
 
     @property
@@ -100,26 +102,26 @@ class Exchange:
         return self._waiting > 0 and not self.complete and not self._done
 
     def on_hang_up(self, call: Callable[[], None] | None) -> bool:
-        """Call this when the caller hangs up, or nothing more; False where it has already."""
+        """Set what to call when the caller hangs up; None for nothing. False if it has hung up already."""
         self._on_hang_up = call
         return not self._lost
 
     def add(self, body: bytes) -> None:
-        """A piece of the body has come."""
-        if not self._done:  # what follows an early answer is read, and forgotten
+        """Add a piece of the body."""
+        if not self._done:  # what follows an early answer is discarded
             self._body.append(body)
             self.size += len(body)
             if self._news is not None:
                 self._news.set()
 
     def end_body(self) -> None:
-        """The body has come."""
+        """Note that the body is complete."""
         self.complete = True
         if self._news is not None:
             self._news.set()
 
     def lost(self) -> None:
-        """The caller has gone."""
+        """Note that the caller has hung up."""
         self._lost = True
         if self._news is not None:
             self._news.set()
@@ -127,8 +129,8 @@ class Exchange:
             self._on_hang_up()
 
     async def run(self, app: ASGIApp) -> None:
-        """Let the app answer; where it does not, 500."""
-        scope, self._scope = self._scope, {}  # it leads back here: a cycle that would hold the request's memory
+        """Let the app answer; if it fails, answer 500."""
+        scope, self._scope = self._scope, {}  # it refers to this exchange: that cycle would keep the request in memory
         if self._lost:
             return
         try:
@@ -141,7 +143,7 @@ class Exchange:
                 self._connection.break_off(error)
 
     async def receive(self) -> Message:
-        """What has come of the body, as soon as there is something; then, in its time, the disconnect."""
+        """What has arrived of the body, as soon as there is any; after the body, the disconnect."""
         if self._continues and not (self._lost or self.complete or self._body):
             self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._continues = False
@@ -156,11 +158,11 @@ class Exchange:
             "more_body": not self.complete,
         }
         if not self.complete:
-            self._connection.read_on()  # the rest of the body may be among what it has kept
+            self._connection.read_on()  # the rest of the body may be in its buffer
         return message
 
     async def send(self, message: Message) -> None:
-        """Write the head with the first of the body, then the rest as it comes."""
+        """Write a message: the head is written together with the first piece of the body."""
         if not self._connection.writable.is_set():
             await self._connection.writable.wait()
         if self._lost:
@@ -194,7 +196,7 @@ class Exchange:
             self._chunked = not self._http_1_0
             if self._chunked:
                 headers.append((b"transfer-encoding", b"chunked"))
-            else:  # its end is the connection's
+            else:  # the body ends with the connection
                 self._keep_alive = False
         return _head(status, headers)
 
@@ -219,7 +221,7 @@ class Exchange:
 
 
 def refusal(error: LectoriumError) -> bytes:
-    """The last answer of a connection, given by the server itself."""
+    """An answer of the server itself, the last one of its connection."""
     status, headers, body = error_answer(error)
     headers = [header for header in headers if header[0] != b"connection"]
     return _head(status, [*headers, (b"content-length", b"%d" % len(body)), (b"connection", b"close")]) + body
@@ -228,5 +230,5 @@ def refusal(error: LectoriumError) -> bytes:
 def _head(status: int, headers: Headers) -> bytes:
     head = b"".join([_STATUS_LINES[status], *[b"%s: %s\r\n" % header for header in headers], b"\r\n"])
     if head.count(b"\n") != len(headers) + 2:
-        raise ValueError("a header of the answer holds a line break")
+        raise ValueError("a header of the answer contains a line break")
     return head

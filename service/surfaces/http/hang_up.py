@@ -1,4 +1,4 @@
-"""Under an HTTP server that is not ours: tell `Caller` when the caller hangs up, which ASGI says by a message."""
+"""Hang-ups under another HTTP server than ours: `Caller` learns of them from ASGI's disconnect message."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from service.surfaces.http.disconnect import ON_HANG_UP, ASGIApp, Message, Recei
 
 
 class HangUps:
-    """Middleware: adds `ON_HANG_UP` to the scope of every HTTP request, as our own server does."""
+    """Middleware that adds `ON_HANG_UP` to the scope of every HTTP request, as our own server does."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -26,7 +26,7 @@ class HangUps:
 
 
 class _Request:
-    """Listens for the disconnect once the body has been read, for until then whoever reads the body meets it."""
+    """Waits for the disconnect once the body has been read; before that, whoever reads the body gets it."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -35,7 +35,7 @@ class _Request:
         self._listening: asyncio.Task[None] | None = None
 
     def on_hang_up(self, call: Callable[[], None] | None) -> bool:
-        """Call this when the caller hangs up, or nothing more; False where it has already."""
+        """Set what to call when the caller hangs up; None for nothing. False if it has hung up already."""
         self._call = call
         return not self._lost
 
@@ -43,13 +43,13 @@ class _Request:
         """The next message."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self._lost = True  # whoever reads the body says so
+            self._lost = True  # whoever reads the body raises the error
         elif not message.get("more_body") and self._listening is None:
             self._listening = asyncio.create_task(self._listen())
         return message
 
     def end(self) -> None:
-        """The request has been answered."""
+        """Stop waiting: the request has been answered."""
         self._call = None
         if self._listening is not None:
             self._listening.cancel()

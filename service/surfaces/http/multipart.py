@@ -1,4 +1,4 @@
-"""A multipart form whose body is in memory: its parts, in one pass and without a copy on the disk."""
+"""Reads a multipart form from memory in one pass, without temporary files."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,14 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 
 from service.errors import InvalidArgument
 
-MAX_TEXT_BYTES = 1 << 20  # of a part that is no file
-# Files that are read, for each that is wanted: what is said of too many is the task's to say, while they are few.
+MAX_TEXT_BYTES = 1 << 20  # of a part that is not a file
+# So many times the files that are allowed are read: refusing a few too many is left to the task, which says it better.
 SPARE = 4
 _MAX_ECHO = 80
 
 
 class Part(NamedTuple):
-    """One part: a file, or a text."""
+    """One part: a file or a text."""
 
     name: str
     content: bytes
@@ -21,18 +21,18 @@ class Part(NamedTuple):
 
 
 def read_parts(content_type: str, body: bytes, *, files: int, texts: int) -> list[Part]:
-    """The parts of the form in ``body``, in the order they came, where so many ``files`` and ``texts`` are wanted.
+    """The parts of the form in ``body``, in their order; ``files`` and ``texts`` are how many the task allows.
 
     Raises:
-        InvalidArgument: it is no form, not of UTF-8, or has far more files, or more texts, than that.
+        InvalidArgument: it is no form, its charset is not UTF-8, or it has far more files or more texts than allowed.
     """
-    # Of a form of any charset, what came would have to be read by the codec of a stranger's choice.
+    # Any other charset would let the caller choose which codec reads the form.
     _, options = parse_options_header(content_type)
     charset = options.get("charset", "utf-8")
     if charset.lower() not in ("utf-8", "utf8"):
-        raise InvalidArgument(f"the form's charset is {charset[:_MAX_ECHO]!r}; utf-8 is wanted")
+        raise InvalidArgument(f"the form's charset is {charset[:_MAX_ECHO]!r}; it must be utf-8")
     if "boundary" not in options:
-        raise InvalidArgument("the form cannot be read: its content type has no boundary")
+        raise InvalidArgument("the form cannot be read: its content-type has no boundary")
     reader = _Reader(files, texts)
     try:
         with PushMultipartParser(options["boundary"]) as parser:
@@ -44,7 +44,7 @@ def read_parts(content_type: str, body: bytes, *, files: int, texts: int) -> lis
 
 
 class _Reader:
-    """Makes parts of what the parser finds: of each a head, then its content in pieces, then None."""
+    """Collects the parts from the parser's events: for each part its head, its content in pieces, and None."""
 
     def __init__(self, files: int, texts: int) -> None:
         self.parts: list[Part] = []
@@ -69,11 +69,15 @@ class _Reader:
         self._name, self._is_file, self._content = name, is_file, b""
         self._files += is_file
         if self._files > SPARE * self._allowed_files:
-            raise InvalidArgument(f"over {SPARE * self._allowed_files} files came; {self._allowed_files} at most")
+            raise InvalidArgument(
+                f"the form has over {SPARE * self._allowed_files} files; at most {self._allowed_files} are allowed"
+            )
         if len(self.parts) + 1 - self._files > self._allowed_texts:
-            raise InvalidArgument(f"over {self._allowed_texts} fields came; there are no more")
+            raise InvalidArgument(f"the form has over {self._allowed_texts} text fields, the most that is allowed")
 
     def _add(self, piece: bytes) -> None:
         self._content = self._content + piece if self._content else piece
         if not self._is_file and len(self._content) > MAX_TEXT_BYTES:
-            raise InvalidArgument(f"form field {self._name[:_MAX_ECHO]!r} has over {MAX_TEXT_BYTES} bytes of text")
+            raise InvalidArgument(
+                f"form field {self._name[:_MAX_ECHO]!r} has over {MAX_TEXT_BYTES} bytes of text, the most allowed"
+            )

@@ -1,4 +1,4 @@
-"""The OpenAPI document of port 3000: every path, what it takes, and every answer it gives, refusals included."""
+"""The OpenAPI document of port 3000: every path, its parameters, and all its answers, errors included."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Union
@@ -28,7 +28,7 @@ _INFO = {
     "The same models answer as tensors over the Open Inference Protocol on the REST and gRPC ports.",
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }
-# What a request for a task may end with. Whoever reads the body knows no other errors.
+# All errors that a request for a task may end with.
 _ERRORS: tuple[type[LectoriumError], ...] = (
     InvalidArgument,
     UnknownModel,
@@ -38,26 +38,26 @@ _ERRORS: tuple[type[LectoriumError], ...] = (
     Draining,
     DeadlineExceeded,
 )
-# In words: of a request that has several kinds of body, generators of clients make code that does not run.
+# Said in words: for a request with several kinds of body, client generators write code that does not run.
 _IN_OTHER_WAYS = (
-    "The same fields may be sent as JSON, files in base64; one image may be the body itself, its type image/* or "
-    "application/octet-stream, with the options in the URL."
+    "The same fields may be sent as JSON, with files in base64. A single image may be the body itself, of type image/* "
+    "or application/octet-stream, with the options in the URL."
 )
 _TAGS = [
-    {"name": "Tasks", "description": "Images and texts in, what the models say of them out."},
-    {"name": "Cards", "description": "What is served, and where it came from."},
+    {"name": "Tasks", "description": "Send an image or a text, get a model's answer."},
+    {"name": "Cards", "description": "Which models are served, and where they come from."},
     {"name": "Operation", "description": "For probes and scrapers."},
 ]
 
 
 class Error(BaseModel):
-    """What was wrong, in words."""
+    """An error message."""
 
     error: str
 
 
 def document(endpoints: Sequence[Endpoint], most_items: int) -> dict[str, Any]:
-    """The document to serve, where a request has at most ``most_items`` images or texts."""
+    """The document, for requests of at most ``most_items`` images or texts."""
     written: list[tuple[str, TypeAdapter[Any]]] = [("Card", CARDS)]
     written += [(_event_name(endpoint), _event(endpoint)) for endpoint in endpoints if endpoint.events]
     models: list[type[BaseModel]] = [*(endpoint.answer for endpoint in endpoints), Error]
@@ -89,7 +89,7 @@ def _task(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _events(endpoint: Endpoint) -> dict[str, Any]:
-    # What each event is, OpenAPI says from 3.2 on, with `itemSchema`; generators of clients read 3.1, and text.
+    # OpenAPI describes events from 3.2 on, by `itemSchema`; client generators read 3.1, where it is text.
     name = _event_name(endpoint)
     media = {"schema": {"type": "string"}, "x-itemSchema": reference(name)}
     return {"description": f"Server-sent events, each a `{name}`.", "content": {"text/event-stream": media}}
@@ -100,7 +100,7 @@ def _event_name(endpoint: Endpoint) -> str:
 
 
 def _event(endpoint: Endpoint) -> TypeAdapter[Any]:
-    """Any of an endpoint's events: its own, the answer, and an error once the first has been sent."""
+    """Any of an endpoint's events: the task's own, the answer, or an error after the first event."""
     kinds: dict[str, Any] = {**endpoint.events, "answer": endpoint.answer, "error": Error}
     made = [_named_event(name, data) for name, data in kinds.items()]
     event: Any = Annotated[Union[tuple(made)], Field(discriminator="event")]  # noqa: UP007
@@ -122,7 +122,7 @@ def _cards() -> dict[str, Any]:
     version = {
         "name": "version",
         "in": "query",
-        "description": "Empty: the highest.",
+        "description": "Empty for the highest.",
         "schema": {"type": "string", "default": ""},
     }
     all_found = {
@@ -141,17 +141,17 @@ def _cards() -> dict[str, Any]:
 
 
 def _link(name: str, version: str) -> dict[str, Any]:
-    """From an answer to the card of the model it names."""
+    """A link from an answer to the card of the model that it names."""
     return {"operationId": "model", "parameters": {"name": name, "version": version}}
 
 
 def _operation() -> dict[str, Any]:
-    live = {"200": _text("It does.")}
+    live = {"200": _text("It is.")}
     ready = {"200": _text("They are."), **_errors([NotReady])}
-    shown = _text("In Prometheus' format, or in OpenMetrics' where that is accepted.", "application/openmetrics-text")
-    metrics = {"200": shown, "503": _json("A worker did not give its metrics.", "Error")}
+    shown = _text("In Prometheus' format, or in OpenMetrics' if the caller accepts it.", "application/openmetrics-text")
+    metrics = {"200": shown, "503": _json("A worker's metrics are missing.", "Error")}
     return {
-        "/livez": {"get": _get("Operation", "live", "Whether the process lives.", live)},
+        "/livez": {"get": _get("Operation", "live", "Whether the process is alive.", live)},
         "/readyz": {"get": _get("Operation", "ready", "Whether requests are taken.", ready)},
         "/metrics": {"get": _get("Operation", "metrics", "The metrics.", metrics)},
     }
@@ -173,7 +173,7 @@ def _json(description: str, schema: str) -> dict[str, Any]:
 
 
 def _text(description: str, *kinds: str) -> dict[str, Any]:
-    """Plain text, or text of one of those kinds."""
+    """An answer of plain text, or of one of the other ``kinds``."""
     return {
         "description": description,
         "content": {kind: {"schema": {"type": "string"}} for kind in ("text/plain", *kinds)},

@@ -1,4 +1,4 @@
-"""The schemas of the OpenAPI document, from the models that are read and written."""
+"""The schemas of the OpenAPI document, made from the models of requests and answers."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,13 +15,13 @@ Schema = dict[str, Any]
 
 
 class _Generator(GenerateJsonSchema):
-    """Pydantic's, for what is written whole: no field of an answer is left out, so none is optional."""
+    """Pydantic's generator, except that no field of an answer is optional, because none is ever left out."""
 
     def field_is_required(self, field: Any, total: bool) -> bool:
         return self.mode == "serialization" or super().field_is_required(field, total)
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        return False  # it is the name again, and code generators take it for a type's
+        return False  # it repeats the name, and code generators take it for a type's name
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:
         found = super().default_schema(schema)
@@ -35,13 +35,13 @@ class _Generator(GenerateJsonSchema):
 
     def dict_schema(self, schema: Any) -> JsonSchemaValue:
         found = super().dict_schema(schema)
-        # The pattern of the names would leave generated code without a type for the values.
+        # With a pattern for the names, generated code would have no type for the values.
         (values,) = found.pop("patternProperties", {None: None}).values()
         return found if values is None else {**found, "additionalProperties": values}
 
 
 def schemas_of(written: Iterable[tuple[str, TypeAdapter[Any]]]) -> dict[str, Schema]:
-    """The schema of each that is written, by the name given, and of all that they refer to."""
+    """The schemas of these answers by their names, and of all models that they refer to."""
     inputs: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
         (name, "serialization", adapter) for name, adapter in written
     ]
@@ -51,14 +51,14 @@ def schemas_of(written: Iterable[tuple[str, TypeAdapter[Any]]]) -> dict[str, Sch
 
 
 def takes_files(ask: type[Ask]) -> bool:
-    """Whether one of its fields is a file, or several."""
+    """Whether one of its fields is a file or a list of files."""
     return any(field.kind == "file" for field in fields_of(ask).values())
 
 
 def ask_schema(ask: type[Ask], most_items: int) -> Schema:
-    """What a request's fields may be: no others, files as bytes, and lists of 1 to ``most_items``.
+    """The schema of a request: no other fields, files as bytes, lists of 1 to ``most_items``.
 
-    A field of a form that may be missing has no null, which is a word there like another.
+    Optional fields of a form cannot be null, because a form has no null: it would be the text "null".
     """
     form = takes_files(ask)
     schema = ask.model_json_schema(schema_generator=_Generator)
@@ -74,7 +74,7 @@ def ask_schema(ask: type[Ask], most_items: int) -> Schema:
 
 
 def reference(name: str) -> Schema:
-    """The reference to the schema of that name."""
+    """A reference to the schema of that name."""
     return {"$ref": REFS.format(model=name)}
 
 

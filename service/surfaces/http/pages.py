@@ -1,4 +1,4 @@
-"""What a browser or a reader of cards asks port 3000 for: the OpenAPI page, the cards, the metrics."""
+"""The read-only pages of port 3000: the OpenAPI page, the cards, the metrics."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from service.surfaces.http.error import error_answer
 _SCRIPT = """
 SwaggerUIBundle({url: "./docs.json", dom_id: "#swagger-ui", validatorUrl: null, deepLinking: true});
 """
-# BentoML's own page loads a tag manager and badges from elsewhere; this one only what the server itself has.
+# BentoML's own page loads a tag manager and badges from other sites; this one loads only files of this server.
 _INDEX = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -37,7 +37,7 @@ _INDEX = f"""<!DOCTYPE html>
 </body>
 </html>
 """
-# Nothing but what this server itself has; the icons are in the style sheet, as data.
+# Only files of this server; the icons are data URLs in the style sheet.
 _POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -53,7 +53,7 @@ _POLICY = "; ".join(
 
 
 class Pages:
-    """The read-only routes; ``description`` is the OpenAPI document, ``metrics`` an app of its own."""
+    """The pages; ``description`` is the OpenAPI document, ``metrics`` the app of the metrics page."""
 
     def __init__(self, engine: Engine, description: dict[str, Any], metrics: ASGIApp) -> None:
         self._engine = engine
@@ -61,7 +61,7 @@ class Pages:
         self._metrics = metrics
 
     def app(self) -> Starlette:
-        """The routes, to be mounted at the root."""
+        """An app with the routes, to be mounted at the root."""
         app = Starlette(
             routes=[
                 Route("/", self._index),
@@ -74,7 +74,7 @@ class Pages:
             ],
             exception_handlers=ERROR_HANDLERS,
         )
-        # Starlette would send a caller to an address made of the Host header, which is the caller's own word.
+        # Starlette would redirect to an address made from the Host header, which the caller chooses.
         app.router.redirect_slashes = False
         return app
 
@@ -96,7 +96,7 @@ class Pages:
 
 
 async def _without_slash(request: Request) -> Response:
-    """Send the caller to the same path without its last slash, wherever the caller sees this server."""
+    """Redirect to the same path without its last slash, relative to wherever the caller reaches this server."""
     last = request.scope["path"].rstrip("/").rpartition("/")[2]
     query = request.scope["query_string"].decode("latin-1")
     return Response(status_code=307, headers={"location": f"../{quote(last, safe='')}{'?' if query else ''}{query}"})
@@ -121,5 +121,5 @@ def _refusal(error: LectoriumError, more: Mapping[str, str] = MappingProxyType({
     return Response(body, status, {**more, **{k.decode(): v.decode() for k, v in headers}})
 
 
-# Starlette's own answers to these are plain text.
+# Starlette's own answers to these statuses are plain text.
 ERROR_HANDLERS: dict[Any, ExceptionHandler] = {404: _unknown_path, 405: _wrong_verb, 503: _not_ready}

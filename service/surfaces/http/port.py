@@ -1,4 +1,4 @@
-"""Port 3000: the tasks, the pages, the probes, and what BentoML's own app has, which is made when it is needed."""
+"""Port 3000: the tasks, the pages, the probes, and BentoML's own app, which is made when it is first needed."""
 
 import asyncio
 import logging
@@ -47,15 +47,15 @@ def port_app(engine: Engine, endpoints: Sequence[Endpoint], gate: Gate, config: 
 
 
 def routed(app: ASGIApp, endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> ASGIApp:
-    """Our routes of the tasks before an app that has all others."""
+    """The tasks' routes, and ``app`` for all other paths, behind the gate."""
     return BrowserHeaders(TaskRoutes(Reads(app, gate, SURFACE), endpoints, gate, config))
 
 
 class BentoMLApp:
-    """BentoML's own app, made when it is first asked for something.
+    """BentoML's own app, made at its first request.
 
-    To import BentoML and to make it takes half of the time in which a server of one small model starts, and a third of
-    its memory, in each worker. Its schema and the files of the OpenAPI page are for people and for BentoML's clients.
+    Importing BentoML and making the app takes half of the start-up time of a server with one small model, and a third
+    of its memory, in each worker. Only people and BentoML's clients ask for its schema and the OpenAPI page's files.
     """
 
     def __init__(self, endpoints: Sequence[Endpoint], gate: Gate) -> None:
@@ -82,13 +82,13 @@ class BentoMLApp:
 
 
 class Probes:
-    """Whether the process lives, and whether requests are taken, as BentoML's own app answers it."""
+    """Liveness and readiness, answered as BentoML's own app does."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
     async def live(self, _: Request) -> Response:
-        """It does, or nobody would answer."""
+        """Always 200: the process answers."""
         return PlainTextResponse("\n")
 
     async def ready(self, _: Request) -> Response:
@@ -99,7 +99,7 @@ class Probes:
 
 
 class _OnlyPost:
-    """A task's path, asked otherwise than by POST, which `TaskRoutes` has answered before."""
+    """Refuses other verbs on a task's path; a POST never gets here, `TaskRoutes` answers it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise HTTPException(405, headers={"Allow": "POST"})

@@ -1,7 +1,7 @@
-"""HTTP/1.1 on one connection of any port: httptools reads, an answer leaves in one write.
+"""HTTP/1.1 on one connection of any port: httptools parses, an answer is sent in one write.
 
-It takes the place of uvicorn's own protocol, under uvicorn's server, at less than half its cost a request, and bounds
-what a caller may send, how long it may take, and how much it may send ahead.
+It replaces uvicorn's own protocol under uvicorn's server, at less than half the cost per request, and limits what a
+caller may send, how long it may take, and how much it may send ahead.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from service.surfaces.http.exchange import Exchange, refusal
 from service.surfaces.http.request_reader import PIECE, RequestReader
 
 _MAX_BUFFERED = 64 << 10
-# An app that bounds the time of a body, or of an answer's reading, by itself answers better: it has so much more.
+# Apps have the same time limits for a body and for reading an answer, and better messages: they get this much more.
 _APPS_OWN_S = 2.0
 
 
 class HttpProtocol(asyncio.Protocol):
-    """One connection. Requests that come before the last one is answered wait, unread where they are many."""
+    """One connection. Requests that are sent ahead wait for those before them; only the next one is read."""
 
     transport: asyncio.Transport
 
@@ -42,9 +42,9 @@ class HttpProtocol(asyncio.Protocol):
         self._state = server_state
         self._app_state = app_state
         self._loop = asyncio.get_running_loop()
-        self._turns: deque[Exchange] = deque()  # the first is being answered
-        self._unread = bytearray()  # what came while a request waits its turn, or a body its reader
-        self._refusal: bytes | None = None  # for what came behind the requests in `_turns`
+        self._turns: deque[Exchange] = deque()  # the first one is being answered
+        self._unread = bytearray()  # received while a request waits for its turn, or a body for its reader
+        self._refusal: bytes | None = None  # for what was sent after the requests in `_turns`
         self._ended = False
         self._served = False
         self._paused = False
@@ -55,7 +55,7 @@ class HttpProtocol(asyncio.Protocol):
         self.writable.set()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, if there is room."""
+        """Begin, if another connection is allowed."""
         self.transport = transport
         if self._connections.full:
             refused = Refused(self._connections)
@@ -66,20 +66,20 @@ class HttpProtocol(asyncio.Protocol):
         self._reader = RequestReader(self, self._scope(), self._app_state, self._connections.max_head_bytes)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed, by whichever side."""
+        """The connection is closed, by either side."""
         self._connections.open.discard(self)
         self._connections.paused.discard(self)
         self.writable.set()
         self._end_turns()
 
     def eof_received(self) -> None:
-        """The caller sends no more, and is taken to have gone: the transport closes by itself."""
+        """The caller closed its sending side, which counts as hanging up; the transport closes by itself."""
         self._end_turns()
 
     def data_received(self, data: bytes) -> None:
-        """Read on, or keep it for later."""
+        """Parse it, or keep it for later."""
         if self._ended or self._refusal is not None:
-            return  # read to notice the end of the connection, and forgotten
+            return  # discarded; reading goes on to notice the end of the connection
         if self._unread:
             self._unread += data
         else:
@@ -96,7 +96,7 @@ class HttpProtocol(asyncio.Protocol):
         self.writable.set()
 
     def shutdown(self) -> None:
-        """Close, once what has begun is answered."""
+        """Close once the requests that have begun are answered."""
         self.leaving = True
         if self._ended:
             self.transport.abort()
@@ -104,7 +104,7 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.close()
 
     def look(self, now: float) -> None:
-        """End the connection, if nothing has happened on it for too long."""
+        """Close the connection if nothing has happened on it for too long."""
         patience_s = self._connections.patience_s + (_APPS_OWN_S if self._turns else 0)
         unsent = self.transport.get_write_buffer_size()
         if unsent != self._unsent:
@@ -117,7 +117,7 @@ class HttpProtocol(asyncio.Protocol):
                 self.transport.abort()
         elif self._turns:
             if self._turns[0].wants_body and now - self._turns[0].moved > patience_s:
-                self._refuse(DeadlineExceeded(f"nothing of the request's body came for {patience_s:g} s"))
+                self._refuse(DeadlineExceeded(f"no more of the request's body arrived for {patience_s:g} s"))
         else:
             self._look_for_request(now)
 
@@ -125,25 +125,25 @@ class HttpProtocol(asyncio.Protocol):
         head_s = self._connections.head_s
         if self._reader.reading_head:
             if now - max(self._since, self._reader.began) > head_s:
-                self._refuse(HeadLate(f"the request's head did not come within {head_s:g} s"))
+                self._refuse(HeadLate(f"the request's head did not arrive within {head_s:g} s"))
         elif now - self._since > (self._connections.keep_alive_s if self._served else head_s):
             self.transport.close()
 
-    # What the reader and an exchange call
+    # Called by the reader and by exchanges
 
     @property
     def default_headers(self) -> Headers:
-        """Those of every answer."""
+        """The headers of every answer."""
         return self._state.default_headers
 
     def begin(self, exchange: Exchange) -> None:
-        """Let the app answer, if it is this request's turn."""
+        """Let the app answer, now or when it is this request's turn."""
         self._turns.append(exchange)
         if len(self._turns) == 1:
             self._run(exchange)
 
     def answered(self, *, keep_alive: bool) -> None:
-        """The first in turn has its answer."""
+        """The first request is answered: go on with the next."""
         self._turns.popleft()
         self._served = True
         self._since = time.monotonic()
@@ -157,16 +157,16 @@ class HttpProtocol(asyncio.Protocol):
             self.read_on()
 
     def break_off(self, error: LectoriumError | None) -> None:
-        """The app has failed: answer with ``error`` and close, or only close where an answer has begun."""
+        """The app failed: answer with ``error`` and close, or only close if the answer has begun."""
         if error is not None:
             self._end(refusal(error))
         elif self.writable.is_set():
             self._end()
-        else:  # nobody reads it
+        else:  # nobody reads the answer
             self.transport.abort()
 
     def read_on(self) -> None:
-        """There is room again for what the caller sends."""
+        """Go on reading: there is room again for what the caller sends."""
         if self._unread:
             data = bytes(self._unread)
             self._unread.clear()
@@ -176,7 +176,7 @@ class HttpProtocol(asyncio.Protocol):
 
     @property
     def _has_room(self) -> bool:
-        """Whether what comes next may be parsed: no request waits its turn, and no body its reader."""
+        """Whether more may be parsed: no request waits for its turn, and no body for its reader."""
         exchange = self._reader.exchange
         return len(self._turns) < 2 and (exchange is None or exchange.size <= _MAX_BUFFERED)
 
@@ -211,13 +211,13 @@ class HttpProtocol(asyncio.Protocol):
         task.add_done_callback(self._state.tasks.discard)
 
     def _refuse(self, error: LectoriumError) -> None:
-        """Answer what came last with ``error``, once the requests before it are answered, and close."""
+        """Answer the last request with ``error`` once those before it are answered, and close."""
         self._refusal = refusal(error)
         broken = self._reader.exchange
         if broken is not None and not broken.complete and broken in self._turns:
             self._turns.remove(broken)
             broken.lost()
-            if broken.begun:  # the refusal would stand in the midst of its answer
+            if broken.begun:  # the refusal would be in the middle of its answer
                 self._refusal = b""
         if not self._turns:
             self._end(self._refusal)
@@ -225,8 +225,8 @@ class HttpProtocol(asyncio.Protocol):
     def _end(self, last: bytes = b"") -> None:
         """Write the last bytes and close.
 
-        A caller that still sends would lose them if the connection were closed at once: it gets a moment to read them,
-        and what it sends is forgotten.
+        A caller that still sends would lose them if the connection were closed at once. So it gets a moment to read
+        them, and what it sends is discarded.
         """
         quiet = not (last or self._unread or self._reader.in_body)
         self._ended = True
@@ -248,7 +248,7 @@ class HttpProtocol(asyncio.Protocol):
             exchange.lost()
 
     def _scope(self) -> dict[str, Any]:
-        """What is the same in the scope of each request."""
+        """The part of the scope that is the same for all requests."""
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -260,6 +260,6 @@ class HttpProtocol(asyncio.Protocol):
 
 
 def _address(transport: asyncio.Transport, which: str) -> tuple[str, int] | None:
-    """Host and port of one side."""
+    """Host and port of one end."""
     address = transport.get_extra_info(which)
     return (str(address[0]), int(address[1])) if address else None

@@ -1,11 +1,11 @@
-"""Pages, cards, probes and metrics: apps that only read, behind the gate."""
+"""Puts apps that only read behind the gate: pages, cards, probes and metrics."""
 
 from service.surfaces.client import HttpClient
 from service.surfaces.gate import Gate, Kind
 from service.surfaces.http.disconnect import ASGIApp, Message, Receive, Scope, Send
 from service.surfaces.http.error import ANSWERED, error_answer
 
-# What the metrics call a status that such an app answers with; others by their hundreds.
+# The metrics' code of an answer's status. Other statuses: OK below 400, INVALID_ARGUMENT below 500, INTERNAL above.
 _CODES = {
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",

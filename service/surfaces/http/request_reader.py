@@ -1,4 +1,4 @@
-"""Reads the requests of one connection: httptools parses, this bounds what may come and says what is wrong with it."""
+"""Reads the requests of one connection: httptools parses, this limits what may be sent and words the errors."""
 
 import time
 from typing import Any
@@ -11,7 +11,7 @@ from service.surfaces.http.disconnect import ON_HANG_UP
 from service.surfaces.http.exchange import Connection, Exchange
 
 MAX_HEADERS = 100
-# What the parser is given at once: all of the requests in it are read, and a caller may send many small ones ahead.
+# Bytes for the parser at once. All requests in them are read, and a caller may send many small ones ahead.
 PIECE = 16 << 10
 _VERSIONS = ("1.1", "1.0")
 _OF_EACH = ("http_version", "method", "path", "raw_path", "query_string", "headers", "state", ON_HANG_UP)
@@ -19,28 +19,31 @@ _NOTED = frozenset({b"host", b"content-length", b"expect"})
 
 
 class RequestReader:
-    """Hands each request to its connection when its head is read, and adds the body to it as it comes.
+    """Gives each request to its connection once its head is read, and adds the body as it arrives.
 
-    ``exchange`` is the last request read, ``reading_head`` whether the head of the next one has begun, and ``began``
-    when it did.
+    Attributes:
+        exchange: the last request whose head was read.
+        reading_head: whether the head of the next one has begun.
+        began: when it began.
 
     Args:
         connection: begins the requests.
-        scope: what is the same in the ASGI scope of each.
-        state: what the app's start left for them; each gets a copy.
-        max_head_bytes: the most of a head; and the most that is no body between two pieces of one, such as trailers.
+        scope: the part of the ASGI scope that is the same for all.
+        state: the app's state from its start-up; each request gets a copy.
+        max_head_bytes: the longest head, and the most bytes that are no body between two pieces of a body or after it,
+            such as trailers.
     """
 
     def __init__(
         self, connection: Connection, scope: dict[str, Any], state: dict[str, Any], max_head_bytes: int
     ) -> None:
         self._connection = connection
-        # Every key is there from the beginning: a copy of it never grows.
+        # It has every key from the beginning, so that a copy never grows.
         self._common: dict[str, Any] = scope | dict.fromkeys(_OF_EACH)
         self._state = state
         self._max_bytes = max_head_bytes
         self._parser = httptools.HttpRequestParser(self)
-        # Else what follows a request that says `Connection: close` would cost it its answer.
+        # Without it, data after a request with `Connection: close` would be an error, and the request unanswered.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.exchange: Exchange | None = None
         self.reading_head = False
@@ -51,20 +54,20 @@ class RequestReader:
 
     @property
     def in_body(self) -> bool:
-        """Whether the body of a request has not ended."""
+        """Whether the body of a request is incomplete."""
         return self.exchange is not None and not self.exchange.complete
 
     @property
     def piece(self) -> int:
-        """How many bytes to feed next: the rest of a body, or so few that not many requests can be in them."""
+        """How many bytes to feed next: the rest of a body, or few enough to hold not many requests."""
         return max(PIECE, self._body_left)
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Read on; after an error no more can be read.
+        """Parse more; nothing can be parsed after an error.
 
         Raises:
-            InvalidArgument: what came is no HTTP.
-            HeadTooLarge: the head or the trailers of a request are.
+            InvalidArgument: it is not HTTP.
+            HeadTooLarge: the head or the trailers of a request are too large.
         """
         self._nothing_new = True
         try:
@@ -72,22 +75,22 @@ class RequestReader:
                 try:
                     self._parser.feed_data(data)
                     break
-                except httptools.HttpParserUpgrade as upgrade:  # answered as the plain request it is as well
+                except httptools.HttpParserUpgrade as upgrade:  # it is answered as a plain request
                     data = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
             ours = error.__context__
             if isinstance(ours, LectoriumError):
                 raise ours from None
-            raise InvalidArgument(f"the request is no HTTP/1.1: {error}") from error
+            raise InvalidArgument(f"the request is not HTTP/1.1: {error}") from error
         if self._nothing_new and (self.reading_head or (self.in_body and not self._body_left)):
             self._bytes += len(data)
             if self._bytes > self._max_bytes:
                 raise self._too_many_bytes()
 
-    # What httptools calls; an error raised here is the `__context__` of the one it raises.
+    # Called by httptools; an error raised here becomes the `__context__` of the one that it raises.
 
     def on_message_begin(self) -> None:
-        """A request's first byte."""
+        """A request begins."""
         self.reading_head = True
         self.began = time.monotonic()
         self._nothing_new = False
@@ -100,15 +103,15 @@ class RequestReader:
         self._body_left = 0
 
     def on_url(self, url: bytes) -> None:
-        """A piece of its target."""
+        """A piece of its target was read."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; or a trailer, which nobody reads."""
+        """A header was read, or a trailer, which is ignored."""
         if not self.reading_head:
             self._trailers += 1
             if self._trailers > MAX_HEADERS:
-                raise HeadTooLarge(f"over {MAX_HEADERS} trailers came; at most {MAX_HEADERS} are taken")
+                raise HeadTooLarge(f"the request has over {MAX_HEADERS} trailers, the most that is allowed")
             return
         name = name.lower()
         self._headers.append((name, value))
@@ -124,18 +127,18 @@ class RequestReader:
             self._continues = True
 
     def on_headers_complete(self) -> None:
-        """Its head is read: let the app begin, if it is this request's turn."""
+        """Its head was read: give the request to the connection."""
         version = self._parser.get_http_version()
         self._check_head(version)
         self.reading_head = False
         self._bytes = 0
         keep_alive = version == "1.1" and self._parser.should_keep_alive()
-        continues = version == "1.1" and self._continues  # older callers do not understand it
+        continues = version == "1.1" and self._continues  # HTTP/1.0 has no 100 Continue
         self.exchange = Exchange(self._connection, self._scope(version), keep_alive=keep_alive, continues=continues)
         self._connection.begin(self.exchange)
 
     def on_body(self, body: bytes) -> None:
-        """A piece of its body."""
+        """A piece of its body was read."""
         assert self.exchange is not None
         self.exchange.add(body)
         self._nothing_new = False
@@ -144,26 +147,26 @@ class RequestReader:
             self._body_left -= len(body)
 
     def on_message_complete(self) -> None:
-        """Its end."""
+        """It is complete."""
         assert self.exchange is not None
         self.exchange.end_body()
 
     def _check_head(self, version: str) -> None:
         if version not in _VERSIONS:
-            raise InvalidArgument(f"HTTP/{version} came; HTTP/1.1 and HTTP/1.0 are spoken here")
+            raise InvalidArgument(f"the version is HTTP/{version}; allowed are HTTP/1.1 and HTTP/1.0")
         if len(self._headers) > MAX_HEADERS:
-            raise HeadTooLarge(f"{len(self._headers)} headers came; at most {MAX_HEADERS} are taken")
-        # A head in two pieces at most cannot be larger than these: it need not be counted.
+            raise HeadTooLarge(f"the request has {len(self._headers)} headers; at most {MAX_HEADERS} are allowed")
+        # A head in at most two pieces is not longer than these: its bytes need not be counted.
         if self._bytes + 2 * PIECE > self._max_bytes:
             size = len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
             if size > self._max_bytes:
                 raise self._too_many_bytes()
         if self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
-            raise InvalidArgument(f"{self._hosts} Host headers came; one is wanted")
+            raise InvalidArgument(f"the request has {self._hosts} Host headers; it must have one")
 
     def _too_many_bytes(self) -> HeadTooLarge:
         what = "head has" if self.reading_head else "chunk headers or trailers have"
-        return HeadTooLarge(f"the request's {what} over {self._max_bytes} bytes, the most that is taken")
+        return HeadTooLarge(f"the request's {what} over {self._max_bytes} bytes, the most that is allowed")
 
     def _scope(self, version: str) -> dict[str, Any]:
         raw_path, query = self._target()
@@ -179,11 +182,13 @@ class RequestReader:
         return scope
 
     def _target(self) -> tuple[bytes, bytes]:
-        """Path and query; the parser lets no other bytes through than ASCII."""
+        """Path and query, which are ASCII: the parser refuses other bytes."""
         if self._url == b"*":  # of OPTIONS
             return b"*", b""
         try:
             target = httptools.parse_url(self._url)
             return target.path or b"/", target.query or b""
         except httptools.HttpParserError as error:
-            raise InvalidArgument(f"the request's target {self._url[:200].decode('latin1')!r} is no URL") from error
+            raise InvalidArgument(
+                f"the request's target is {self._url[:200].decode('latin1')!r}; it must be a URL"
+            ) from error

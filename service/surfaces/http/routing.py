@@ -1,4 +1,4 @@
-"""The routes of a port that are told apart by a pattern: what each is for, and what answers it."""
+"""Routes by path pattern and verb: what their requests are for, and what answers them."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,4 +1,4 @@
-"""A uvicorn server as one of several on a loop: it leaves the signals alone and says why it does not start."""
+"""A uvicorn server as one of several on an event loop: it handles no signals, and says why it cannot start."""
 
 import asyncio
 import logging
@@ -37,17 +37,19 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 log_config=None,
                 log_level="warning",
-                # The gate has waited already; what is left are idle connections.
+                # The gate has waited for requests already; what is left are idle connections and reads.
                 timeout_graceful_shutdown=1,
             )
         )
         self.name = name
-        self.server_state.connections = cast(Any, self._connections.open)  # protocols like uvicorn's own
+        self.server_state.connections = cast(
+            Any, self._connections.open
+        )  # they have the methods of uvicorn's own protocols
         self._shares_port = config.workers > 1
         self._task: asyncio.Task[None] | None = None
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: end connections that were hung up; once a second, those on which nothing happens."""
+        """Ten times a second, close connections whose callers hung up; once a second, those idle for too long."""
         self._connections.end_hung_up()
         if counter % 10 == 0:
             self._connections.look()
@@ -55,14 +57,14 @@ class HttpServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
+        """Handle none: the process does."""
         yield
 
     async def start(self) -> None:
         """Listen.
 
         Raises:
-            InvalidConfig: the port is taken or the address is not ours.
+            InvalidConfig: the port is taken, or the address is not this machine's.
         """
         sockets = bound(self.name, self.config.host, self.config.port, share=self._shares_port)
         self._task = asyncio.create_task(self._listen(sockets))
@@ -72,7 +74,7 @@ class HttpServer(uvicorn.Server):
             await asyncio.sleep(0.001)
 
     async def stop(self) -> None:
-        """Close idle connections and end."""
+        """Close idle connections, and stop."""
         for refused in list(self._connections.refused):
             refused.end()
         self.should_exit = True
@@ -82,5 +84,5 @@ class HttpServer(uvicorn.Server):
     async def _listen(self, sockets: list[socket.socket]) -> None:
         try:
             await self.serve(sockets)
-        except OSError as error:  # somebody began to listen after the port was tried
+        except OSError as error:  # another program began to listen after the port was checked
             log.error("%s: cannot listen on port %d: %s", self.name, self.config.port, error)

@@ -1,4 +1,4 @@
-"""Server-sent events: one JSON object each, ``data: {...}``, some with a name, ``event: word``."""
+"""Server-sent events: each is a JSON object, ``data: {...}``, some with a name, ``event: word``."""
 
 import asyncio
 from contextlib import suppress
@@ -15,17 +15,17 @@ _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-con
 
 
 def framed(data: bytes, name: str = "") -> bytes:
-    """One event on the wire; ``data`` is its JSON."""
+    """The bytes of one event; ``data`` is its JSON."""
     return (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % data
 
 
 class EventStream:
-    """One response, which begins with its first event.
+    """One response; its first event begins it.
 
     Args:
-        send: the response's.
-        patience_s: how long each event may wait to be read.
-        error: the name of the event that says an error; "" for none.
+        send: of the response.
+        patience_s: how many seconds an event may wait to be read.
+        error: the name of an error's event; "" for an event without a name.
     """
 
     def __init__(self, send: Send, patience_s: float, error: str = "") -> None:
@@ -36,10 +36,10 @@ class EventStream:
         self.begun = False
 
     async def event(self, message: dict[str, Any] | BaseModel, name: str = "") -> None:
-        """Send one; returns when the connection has room for more.
+        """Send one event; returns when the connection has room for more.
 
         Raises:
-            CallerBehind: the caller reads nothing; no event can be sent after that.
+            CallerBehind: the caller does not read; no event can be sent after that.
         """
         if isinstance(message, BaseModel):
             data = message.model_dump_json().encode()
@@ -48,27 +48,27 @@ class EventStream:
         await self._write(data, name)
 
     async def fail(self, error: LectoriumError | asyncio.CancelledError) -> None:
-        """End with the error as the last event, if anybody reads it."""
+        """Send the error as the last event, unless the caller has stopped reading or has gone."""
         if self._read and not isinstance(error, CallerGone):
             with suppress(CallerBehind):
                 await self._write(error_answer(error)[2], self._error)
                 await self.end()
 
     async def end(self) -> None:
-        """There are no more.
+        """End the response.
 
         Raises:
-            CallerBehind: the caller has not read those before; the connection is closed without an end.
+            CallerBehind: the caller has not read the events; the connection is closed without an end.
         """
-        await self._patiently({"type": "http.response.body", "body": b""})
+        await self._send_in_time({"type": "http.response.body", "body": b""})
 
     async def _write(self, data: bytes, name: str) -> None:
         if not self.begun:
             self.begun = True
-            await self._patiently({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        await self._patiently({"type": "http.response.body", "body": framed(data, name), "more_body": True})
+            await self._send_in_time({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await self._send_in_time({"type": "http.response.body", "body": framed(data, name), "more_body": True})
 
-    async def _patiently(self, message: Message) -> None:
+    async def _send_in_time(self, message: Message) -> None:
         try:
             async with asyncio.timeout(self._patience_s):
                 await self._send(message)

@@ -1,4 +1,4 @@
-"""The tasks over HTTP: a bare ASGI callable, for a request pays for its own work and for nothing else."""
+"""The tasks over HTTP: a bare ASGI callable, so that a request pays for nothing but its own work."""
 
 import asyncio
 from collections.abc import Iterable
@@ -18,14 +18,14 @@ from service.surfaces.task_call import answer, answers
 from service.tasks.task import Ask, Endpoint
 
 SURFACE = "http"
-# A body of so many bytes takes tens of milliseconds to read: others run beside that.
+# A body of so many bytes takes tens of milliseconds to read; a thread does it, so that other requests go on.
 LARGE = 1 << 20
-# The name of the event that says an error.
+# The name of the event that holds an error.
 ERROR = "error"
 
 
 class TaskRoutes:
-    """Answers a POST to a task's path; whatever else comes goes on to ``app``."""
+    """Answers POST requests to the tasks' paths; ``app`` answers all others."""
 
     def __init__(self, app: ASGIApp, endpoints: Iterable[Endpoint], gate: Gate, config: Config) -> None:
         self._app = app
@@ -75,7 +75,7 @@ class TaskRoutes:
             await events.end()
 
     async def _ask(self, endpoint: Endpoint, scope: Scope, receive: Receive, caller: Caller, call: Call) -> Ask:
-        """What the request asks; its body is not kept beside it."""
+        """Read what the request asks, without keeping its body."""
         body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
         caller.body_came()
         call.deadline = Deadline.after(self._patience_s)

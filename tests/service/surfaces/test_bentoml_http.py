@@ -73,15 +73,15 @@ def test_a_chunked_upload_is_answered(client: httpx.Client) -> None:
 
 
 WRONG_FORMS: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "image as text": ({"files": {"image": (None, "abc")}}, ["'image' wants a file, text came"]),
-    "no image": ({"files": {"model": (None, "tiny")}}, ["'image' wants a file, nothing came"]),
-    "two images": ({"files": [("image", png()), ("image", png())]}, ["'image' came 2 times, once is wanted"]),
-    "many images": ({"files": [("image", png())] * 9}, ["over 4 files came; 1 at most"]),
+    "image as text": ({"files": {"image": (None, "abc")}}, ["'image' is text; it must be a file"]),
+    "no image": ({"files": {"model": (None, "tiny")}}, ["'image' is missing; it must be a file"]),
+    "two images": ({"files": [("image", png()), ("image", png())]}, ["'image' appears 2 times; once is allowed"]),
+    "many images": ({"files": [("image", png())] * 9}, ["over 4 files; at most 1 are allowed"]),
     "model twice": (
         {"files": {"image": png()}, "data": {"model": ["tiny", "slow"]}},
-        ["'model' came 2 times, once is wanted"],
+        ["'model' appears 2 times; once is allowed"],
     ),
-    "model as a file": ({"files": {"model": b"tiny"}}, ["'image' wants a file, nothing came"]),
+    "model as a file": ({"files": {"model": b"tiny"}}, ["'image' is missing; it must be a file"]),
     "unknown field": (
         {"files": {"image": png()}, "data": {"modell": "tiny"}},
         [
@@ -90,16 +90,22 @@ WRONG_FORMS: dict[str, tuple[dict[str, Any], list[str]]] = {
         ],
     ),
     "many fields": ({"files": {"image": png()}, "data": {f"f{i}": "" for i in range(50)}}, ["fields", "8"]),
-    "top_k in words": ({"files": {"image": png()}, "data": {"top_k": "two"}}, ["'top_k' wants a whole number, 'two'"]),
-    "top_k negative": ({"files": {"image": png()}, "data": {"top_k": "-1"}}, ["'top_k' wants a whole number, '-1'"]),
-    "top_k fraction": ({"files": {"image": png()}, "data": {"top_k": "1.5"}}, ["a whole number, '1.5' came"]),
-    "top_k enormous": ({"files": {"image": png()}, "data": {"top_k": "9" * 9999}}, ["a whole number, '999"]),
+    "top_k in words": (
+        {"files": {"image": png()}, "data": {"top_k": "two"}},
+        ["'top_k' is 'two'; it must be a whole"],
+    ),
+    "top_k negative": (
+        {"files": {"image": png()}, "data": {"top_k": "-1"}},
+        ["'top_k' is '-1'; it must be a whole"],
+    ),
+    "top_k fraction": ({"files": {"image": png()}, "data": {"top_k": "1.5"}}, ["is '1.5'; it must be a whole number"]),
+    "top_k enormous": ({"files": {"image": png()}, "data": {"top_k": "9" * 9999}}, ["'top_k' is '999"]),
     "top_k in Arabic digits": ({"files": {"image": png()}, "data": {"top_k": "٢"}}, ["a whole number"]),
     "another type": (
         {"content": png(), "headers": {"content-type": "text/plain"}},
-        ["multipart/form-data or application/json, or an image file, is wanted, text/plain came"],
+        ["content-type is 'text/plain'; it must be multipart/form-data or application/json, or an image's type"],
     ),
-    "nothing": ({}, ["or an image file, is wanted, no content type came"]),
+    "nothing": ({}, ["content-type is missing"]),
     "no boundary": (
         {"content": IMAGE_PART, "headers": {"content-type": "multipart/form-data"}},
         ["cannot be read", "boundary"],
@@ -108,7 +114,7 @@ WRONG_FORMS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"content": IMAGE_PART, "headers": {"content-type": "multipart/form-data; boundary=y"}},
         ["cannot be read"],
     ),
-    "cut short": ({"content": IMAGE_PART, "headers": MULTIPART}, ["'image' wants a file, nothing came"]),
+    "cut short": ({"content": IMAGE_PART, "headers": MULTIPART}, ["'image' is missing; it must be a file"]),
     "noise": ({"content": bytes(range(256)) * 40, "headers": MULTIPART}, ["cannot be read"]),
     "endless headers": ({"content": b"--x\r\n" + b"A: b\r\n" * 10_000, "headers": MULTIPART}, ["cannot be read"]),
     "a part without a name": (
@@ -128,7 +134,7 @@ WRONG_FORMS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "an unknown encoding": (
         {"files": {"image": png()}, "headers": {"content-encoding": "br"}},
-        ["Content-Encoding 'br' came; gzip, deflate or none is wanted"],
+        ["content-encoding is 'br'; allowed are gzip, deflate and none"],
     ),
     "a name that is no text": (
         {
@@ -178,4 +184,4 @@ def test_a_body_over_the_limit_is_refused(client: httpx.Client, announced: bool)
     content = bytes(size) if announced else (bytes(size // 8 + 1) for _ in range(8))
     response = client.post(PATH, content=content, headers=MULTIPART)
     assert response.status_code == 413
-    assert f"at most {MAX_REQUEST_BYTES} are taken" in response.json()["error"]
+    assert f"at most {MAX_REQUEST_BYTES} are allowed" in response.json()["error"]

@@ -89,7 +89,9 @@ def test_far_too_many_images_are_refused(server: Server) -> None:
 
 
 def test_images_that_are_too_large_together_are_refused(batches: Batches) -> None:
-    assert f"at most {MAX_REQUEST_BYTES} are taken" in refusal(batches, [bytes(MAX_REQUEST_BYTES // 4)] * 4 + [b"more"])
+    assert f"at most {MAX_REQUEST_BYTES} are allowed" in refusal(
+        batches, [bytes(MAX_REQUEST_BYTES // 4)] * 4 + [b"more"]
+    )
 
 
 @pytest.mark.parametrize(

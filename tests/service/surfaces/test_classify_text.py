@@ -147,7 +147,7 @@ def test_http_says_413_of_what_is_too_long(server: Server) -> None:
     too_large = httpx.post(server.http + ONE, content=b" " * (MAX_REQUEST_BYTES + 1))
     assert (too_large.status_code, too_large.json()) == (
         413,
-        {"error": f"the request has {MAX_REQUEST_BYTES + 1} bytes; at most {MAX_REQUEST_BYTES} are taken"},
+        {"error": f"the request has {MAX_REQUEST_BYTES + 1} bytes; at most {MAX_REQUEST_BYTES} are allowed"},
     )
 
 
@@ -158,7 +158,7 @@ WRONG_BODIES: dict[str, tuple[bytes, str]] = {
     "another encoding": ('{"text": "é"}'.encode("latin1"), "the request is not JSON: "),
     "half a character": (b'{"text": "\\ud800"}', "the request is not JSON: "),
     "very deep": (b"[" * 60_000, "the request is not JSON: "),
-    "of very many values": (b"[" * 200_000, "bytes of JSON came beside what is in its strings"),
+    "of very many values": (b"[" * 200_000, "bytes outside its strings, the most allowed"),
     "a list": (b"[]", "request is a list; it must be an object"),
     "a text alone": (b'"a"', "request is a string; it must be an object"),
     "no text": (b'{"model": "letters"}', "is missing"),
@@ -194,7 +194,7 @@ def test_a_body_that_is_said_to_be_something_else_is_refused_by_that_name_where_
     for content, kind in ((b"text=a", "application/x-www-form-urlencoded"), (b"--x\r\n", "multipart/form-data")):
         response = httpx.post(server.http + ONE, content=content, headers={"content-type": kind})
         assert response.status_code == 400
-        assert response.json() == {"error": f"a body of application/json is wanted, {kind!r} came"}
+        assert response.json() == {"error": f"content-type is {kind!r}; it must be application/json"}
 
 
 @pytest.mark.parametrize("kind", ["pickle", "arrow"])
@@ -202,7 +202,9 @@ def test_what_bentomls_services_send_each_other_is_refused(server: Server, kind:
     headers = {"content-type": f"application/vnd.bentoml+{kind}"}
     response = httpx.post(server.http + ONE, content=b"\x80\x04N.", headers=headers)
     assert response.status_code == 400
-    assert response.json() == {"error": f"a body of application/json is wanted, 'application/vnd.bentoml+{kind}' came"}
+    assert response.json() == {
+        "error": f"content-type is 'application/vnd.bentoml+{kind}'; it must be application/json"
+    }
 
 
 def test_a_text_among_several_that_is_none_is_named_by_its_index(server: Server) -> None:

@@ -101,7 +101,11 @@ def test_two_host_headers_are_refused(open_server: Server) -> None:
 )
 def test_a_body_that_a_page_may_send_unasked_is_refused(open_server: Server, kind: str) -> None:
     for path in (LOAD, UNLOAD):
-        refused(ask(open_server, path, b"{}", content_type=kind), 400, f"application/json is wanted, {kind!r} came")
+        refused(
+            ask(open_server, path, b"{}", content_type=kind),
+            400,
+            f"content-type is {kind!r}; it must be application/json",
+        )
     assert ready(open_server)
 
 

@@ -78,7 +78,7 @@ def test_a_body_that_does_not_come_in_time_is_given_up(hasty: Server, port: str,
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nonly this"
     reply = exchange(getattr(hasty, port), head.encode())
     assert reply.status == 504
-    assert b"the request's body did not come within 0.003 s" in reply.body
+    assert b"the request's body did not arrive within 0.003 s" in reply.body
 
 
 def test_nothing_is_left_behind_by_requests_past_their_deadline(hasty: Server) -> None:

@@ -59,9 +59,9 @@ def test_a_caption_is_asked_by_the_bare_image_too(client: httpx.Client, path: st
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown option": ({"params": {"topk": "1"}}, "unknown query parameter 'topk'; known are"),
     "an unknown option is told the near one": ({"params": {"topk": "1"}}, "did you mean 'top_k'?"),
-    "an option twice": ({"params": [("top_k", "1"), ("top_k", "2")]}, "'top_k' came twice, once is wanted"),
+    "an option twice": ({"params": [("top_k", "1"), ("top_k", "2")]}, "'top_k' appears twice; once is allowed"),
     "the image in the URL": ({"params": {"image": "x"}}, "unknown query parameter 'image'"),
-    "no number": ({"params": {"top_k": "one"}}, "query parameter 'top_k' wants a whole number, 'one' came"),
+    "no number": ({"params": {"top_k": "one"}}, "query parameter 'top_k' is 'one'; it must be a whole number"),
     "no image": ({"content": b""}, "the image has 0 bytes"),
     "no picture": ({"content": b"a cat"}, "the 5 bytes are no image"),
 }
@@ -79,8 +79,8 @@ WRONG_JSON: dict[str, tuple[Any, str]] = {
     "a list": ([], "request is a list; it must be an object"),
     "no image": ({}, "request: 'image' is missing"),
     "an image that is no text": ({"image": 5}, "request: 'image' is a whole number; it must be a string"),
-    "an image that is no base64": ({"image": "?"}, "request: 'image' wants a file's bytes in base64: "),
-    "an image beyond ASCII": ({"image": "é"}, "request: 'image' wants a file's bytes in base64: "),
+    "an image that is no base64": ({"image": "?"}, "request: 'image' must be a file's bytes in base64: "),
+    "an image beyond ASCII": ({"image": "é"}, "request: 'image' must be a file's bytes in base64: "),
     "an unknown key": ({"image": "", "topk": 1}, "request: unknown key 'topk'; known are ['explain', "),
     "a number as text": ({"image": "", "top_k": "1"}, "request: 'top_k' is a string; it must be a whole number"),
 }
@@ -120,7 +120,7 @@ def test_a_yes_or_no_that_is_not_said_is_the_default(client: httpx.Client, body:
 
 @pytest.mark.parametrize("text", ["yes", "1", "0", "truee", "l2", "\u0130"])
 def test_another_word_for_yes_is_refused(client: httpx.Client, text: str) -> None:
-    words = f"'normalize' wants true or false, {text!r} came"
+    words = f"'normalize' is {text!r}; it must be true or false"
     for response in (
         client.post(EMBED, files={"image": png()}, data={"normalize": text}),
         client.post(EMBED, params={"normalize": text}, content=png(), headers=PNG),
@@ -141,7 +141,9 @@ def test_a_yes_or_no_in_json_is_no_other_value(client: httpx.Client, value: Any,
 def test_a_batch_takes_no_bare_image(client: httpx.Client) -> None:
     response = client.post(f"{CLASSIFY}/batch", content=png(), headers=PNG)
     assert response.status_code == 400
-    assert response.json() == {"error": "a body of multipart/form-data or application/json is wanted, image/png came"}
+    assert response.json() == {
+        "error": "content-type is 'image/png'; it must be multipart/form-data or application/json"
+    }
 
 
 MANY = MAX_REQUEST_BYTES // 4
@@ -161,7 +163,7 @@ def test_json_of_far_more_values_than_a_task_takes_is_refused_before_they_are_ma
     path, body = MANY_VALUES[case]
     response = client.post(path, content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400
-    assert response.json() == {"error": "request: over 81920 bytes of JSON came beside what is in its strings"}
+    assert response.json() == {"error": "request: the JSON has over 81920 bytes outside its strings, the most allowed"}
 
 
 @pytest.mark.parametrize("piece", ["[],", '"', "\\", '\\",'])

@@ -47,7 +47,7 @@ async def test_a_connection_too_many_is_told_so_and_a_freed_place_can_be_had() -
             head, body = await next_answer(reader)
             assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
             assert b"\r\nretry-after: 1\r\n" in head
-            assert orjson.loads(body) == {"error": "3 connections are open, the most there may be; try again later"}
+            assert orjson.loads(body) == {"error": "3 connections are open; no more are allowed; try again later"}
             assert await closed((reader, writer)) == b""
         for reader, writer in served:  # they are not disturbed
             writer.write(GET)
@@ -102,7 +102,7 @@ async def test_a_body_an_app_waits_for_must_make_progress() -> None:
         writer.write(POST % 10 + b"half")
         head, body = await next_answer(reader)
         assert head.startswith(b"HTTP/1.1 504 ")
-        assert b"nothing of the request's body came for " in body
+        assert b"no more of the request's body arrived for " in body
         assert await closed((reader, writer)) == b""
 
 

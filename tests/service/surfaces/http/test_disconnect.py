@@ -112,7 +112,7 @@ async def test_an_error_of_the_work_passes_through() -> None:
 async def test_a_body_that_does_not_come_is_given_up() -> None:
     receive = Receive(body(b"abc", b"unsent")[:1])
     with (
-        pytest.raises(DeadlineExceeded, match=r"body did not come within 0\.01 s"),
+        pytest.raises(DeadlineExceeded, match=r"body did not arrive within 0\.01 s"),
         Callers(body_s=0.01).caller(Line().scope),
     ):
         await read_body(scope(), receive, 10)

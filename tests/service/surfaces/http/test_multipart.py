@@ -57,8 +57,11 @@ def test_a_files_header_may_be_written_in_many_ways(header: bytes) -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "no boundary": ({"body": b"", "content_type": "multipart/form-data"}, "its content type has no boundary"),
-    "another charset": ({"body": b"", "content_type": f"{FORM}; charset=utf-7"}, "charset is 'utf-7'; utf-8 is wanted"),
+    "no boundary": ({"body": b"", "content_type": "multipart/form-data"}, "its content-type has no boundary"),
+    "another charset": (
+        {"body": b"", "content_type": f"{FORM}; charset=utf-7"},
+        "is 'utf-7'; it must be utf-8",
+    ),
     "nothing": ({"body": b""}, "the form cannot be read: "),
     "no form": ({"body": b"\x89PNG" * 10}, "the form cannot be read: "),
     "another boundary": ({"body": form(file(b"image", b"x"), boundary=b"other")}, "the form cannot be read: "),
@@ -68,8 +71,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "another disposition": ({"body": form(b"Content-Disposition: attachment\r\n\r\nx")}, "Wrong type"),
     "a name not of UTF-8": ({"body": form(text(b"\xff", b""))}, "failed to decode$"),
     "a head without an end": ({"body": b"--edge\r\n" + b"a" * 10_000}, "the form cannot be read: "),
-    "too many files": ({"body": form(*[file(b"image", b"x")] * (SPARE + 1))}, f"over {SPARE} files came; 1 at most"),
-    "too many texts": ({"body": form(*[text(b"top_k", b"1")] * 3)}, "over 2 fields came"),
+    "too many files": (
+        {"body": form(*[file(b"image", b"x")] * (SPARE + 1))},
+        f"over {SPARE} files; at most 1",
+    ),
+    "too many texts": ({"body": form(*[text(b"top_k", b"1")] * 3)}, "over 2 text fields"),
     "a long text": ({"body": form(text(b"layer", bytes(MAX_TEXT_BYTES + 1)))}, "form field 'layer' has over 1048576"),
 }
 

@@ -109,7 +109,7 @@ def test_a_head_that_is_too_large_is_refused(strict: Server, port: str, head: by
 
 def test_a_head_that_does_not_come_is_refused(strict: Server, port: str) -> None:
     reply = exchange(getattr(strict, port), b"GET / HTTP/1.1\r\nHost: x\r\n")
-    assert (reply.status, error(reply)) == (408, "the request's head did not come within 1 s")
+    assert (reply.status, error(reply)) == (408, "the request's head did not arrive within 1 s")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_connection_too_many_is_refused_and_others_are_not(strict: Server, por
             held.enter_context(connect(number)).sendall(get(port, "Host: x\r\nX: "))
         refused = exchange(number, get(port))
         assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-        assert error(refused) == f"{MAX_CONNECTIONS} connections are open, the most there may be; try again later"
+        assert error(refused) == f"{MAX_CONNECTIONS} connections are open; no more are allowed; try again later"
         assert all(answers(strict, other) for other in PATHS if other != port)
     assert eventually(lambda: answers(strict, port))
 

@@ -229,7 +229,7 @@ async def test_half_a_head_has_its_time_and_a_caller_that_waits_has_more() -> No
         assert await asyncio.wait((reading,), timeout=0.1) == (set(), {reading})
         answer = await asyncio.wait_for(reading, 10)
         assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
-        assert answer.endswith(b"the request's head did not come within 0.2 s\"}")
+        assert answer.endswith(b"the request's head did not arrive within 0.2 s\"}")
         idle[1].write(GET)
         assert (await next_answer(idle[0]))[1] == b"GET / "
 

@@ -52,7 +52,7 @@ async def test_as_many_headers_as_allowed_are_read_and_one_more_is_too_many() ->
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(lines[1:]) + b"\r\n")
         assert (await next_answer(reader))[1] == b"GET / "
     status, message = await refusal(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(lines) + b"\r\n")
-    assert (status, message) == (431, f"{MAX_HEADERS + 1} headers came; at most {MAX_HEADERS} are taken")
+    assert (status, message) == (431, f"the request has {MAX_HEADERS + 1} headers; at most {MAX_HEADERS} are allowed")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ async def test_what_has_no_end_is_refused_at_the_bound(endless: bytes, what: str
 
 async def test_many_trailers_are_refused() -> None:
     status, message = await refusal(CHUNKED + b"0\r\n" + b"X: y\r\n" * 200_000)
-    assert (status, message) == (431, f"over {MAX_HEADERS} trailers came; at most {MAX_HEADERS} are taken")
+    assert (status, message) == (431, f"the request has over {MAX_HEADERS} trailers, the most that is allowed")
 
 
 async def test_trailers_are_headers_of_no_request() -> None:
@@ -94,7 +94,7 @@ async def test_a_body_may_come_in_as_many_chunks_as_it_likes() -> None:
 )
 async def test_one_host_is_wanted(hosts: bytes, version: bytes, count: int) -> None:
     status, message = await refusal(b"GET / HTTP/" + version + b"\r\n" + hosts + b"\r\n")
-    assert (status, message) == (400, f"{count} Host headers came; one is wanted")
+    assert (status, message) == (400, f"the request has {count} Host headers; it must have one")
 
 
 async def test_an_old_caller_needs_no_host() -> None:
@@ -108,14 +108,14 @@ async def test_an_old_caller_needs_no_host() -> None:
 async def test_another_version_is_refused(version: bytes) -> None:
     status, message = await refusal(b"GET / HTTP/" + version + b"\r\nHost: x\r\n\r\n")
     assert status == 400
-    assert message == f"HTTP/{version.decode()} came; HTTP/1.1 and HTTP/1.0 are spoken here"
+    assert message == f"the version is HTTP/{version.decode()}; allowed are HTTP/1.1 and HTTP/1.0"
 
 
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
         (b"nonsense\r\n\r\n", "the request is no HTTP/1.1"),
-        (b"GET http:// HTTP/1.1\r\nHost: x\r\n\r\n", "the request's target 'http://' is no URL"),
+        (b"GET http:// HTTP/1.1\r\nHost: x\r\n\r\n", "the request's target is 'http://'; it must be a URL"),
         (POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc", "the request is no HTTP/1.1"),
         (POST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc", "the request is no HTTP/1.1"),
         (CHUNKED + b"no size\r\n", "the request is no HTTP/1.1"),

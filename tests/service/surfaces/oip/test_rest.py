@@ -22,10 +22,10 @@ from tests.serving import MAX_REQUEST_BYTES, eventually
 @pytest.mark.parametrize(
     ("length", "words"),
     [
-        ("-1", "'-1' is no length"),
-        ("+5", "'+5' is no length"),
-        ("1e3", "'1e3' is no length"),
-        ("five", "'five' is no length"),
+        ("-1", "'-1'; it must be a number of bytes"),
+        ("+5", "'+5'; it must be a number of bytes"),
+        ("1e3", "'1e3'; it must be a number of bytes"),
+        ("five", "'five'; it must be a number of bytes"),
         ("9" * 5000, "'9999"),
         ("100000", "is 100000; the body has"),
         ("1", "is not JSON"),
@@ -101,7 +101,7 @@ def test_a_body_over_the_limit_is_refused(rest: Rest, announced: bool) -> None:
     content = bytes(size) if announced else (bytes(size // 8 + 1) for _ in range(8))
     response = rest.client.post(PATH, content=content)
     assert response.status_code == 413
-    assert f"at most {MAX_REQUEST_BYTES} are taken" in response.json()["error"]
+    assert f"at most {MAX_REQUEST_BYTES} are allowed" in response.json()["error"]
 
 
 def test_a_body_announced_over_the_limit_is_refused_before_it_comes(rest: Rest) -> None:
@@ -109,7 +109,7 @@ def test_a_body_announced_over_the_limit_is_refused_before_it_comes(rest: Rest) 
     reply = exchange(rest.server.rest_port, head.encode())
     assert reply.status == 413
     assert json.loads(reply.body) == {
-        "error": f"the request has {1 << 40} bytes; at most {MAX_REQUEST_BYTES} are taken"
+        "error": f"the request has {1 << 40} bytes; at most {MAX_REQUEST_BYTES} are allowed"
     }
 
 

@@ -180,7 +180,10 @@ def test_what_outlasts_the_grace_time_does_not_keep_the_process(start: StartServ
         reply = read_reply(stalled)
         with pytest.raises(Refused, match=r"UNAVAILABLE|CANCELLED"):
             call.result()
-    assert (reply.status, orjson.loads(reply.body)) == (503, {"error": "the server ended before this request did"})
+    assert (reply.status, orjson.loads(reply.body)) == (
+        503,
+        {"error": "the server stopped before this request was answered"},
+    )
     assert "6 request(s) still in flight after 0.5 s" in server.log
 
 
