@@ -191,5 +191,5 @@ def test_fewer_connections_are_taken_where_there_are_few_descriptors(monkeypatch
     assert connections_a_port(2048) == 256 - MAX_REFUSED
     assert connections_a_port(10) == 10
     monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
-    with pytest.raises(InvalidConfig, match="100 descriptors, too few for connections"):
+    with pytest.raises(InvalidConfig, match="100 file descriptors, too few to serve"):
         connections_a_port(2048)

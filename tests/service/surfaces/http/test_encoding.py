@@ -66,7 +66,7 @@ def test_what_follows_the_end_is_refused(encoding: str) -> None:
 
 @encodings
 def test_a_body_of_another_kind_is_refused(encoding: str) -> None:
-    with pytest.raises(InvalidArgument, match=f"the body's 13 bytes are no {encoding}"):
+    with pytest.raises(InvalidArgument, match=f"the body's 13 bytes are not {encoding}"):
         undone(scope(content_encoding=encoding), b'{"inputs":[]}', LIMIT)
 
 

@@ -111,7 +111,7 @@ def test_the_document_describes_the_form_and_the_answer(
 ) -> None:
     operation = document["paths"][path]["post"]
     assert operation["requestBody"]["content"].keys() == {"multipart/form-data"}
-    assert "JSON, files in base64" in operation["description"]
+    assert "JSON, with files in base64" in operation["description"]
     form = fields(document, path)
     assert list(form["properties"]) == [image, "model", "version", *OPTIONS[path.split("/")[2]]]
     assert form["required"] == [image]

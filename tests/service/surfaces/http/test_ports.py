@@ -162,7 +162,7 @@ def test_head_and_an_old_caller_are_answered_as_they_may_be(strict: Server, port
 
 
 def test_a_file_that_has_not_changed_is_answered_without_a_body(strict: Server) -> None:
-    with httpx.Client(base_url=strict.http) as client:
+    with httpx.Client(base_url=strict.http, timeout=30) as client:  # BentoML is imported at the first
         page = client.get("/static_content/swagger-ui.css")
         assert page.status_code == 200
         assert len(page.content) == int(page.headers["content-length"]) > 10_000

@@ -43,7 +43,7 @@ async def test_a_head_of_just_the_bytes_allowed_is_read_and_one_more_is_too_many
             await next_answer(reader)
             assert (await next_answer(reader))[1] == b"GET / "
     status, message = await refusal(head_of(limit + 1), max_head_bytes=limit)
-    assert (status, message) == (431, f"the request's head has over {limit} bytes, the most that is taken")
+    assert (status, message) == (431, f"the request's head has over {limit} bytes, the most that is allowed")
 
 
 async def test_as_many_headers_as_allowed_are_read_and_one_more_is_too_many() -> None:
@@ -67,7 +67,7 @@ async def test_as_many_headers_as_allowed_are_read_and_one_more_is_too_many() ->
 )
 async def test_what_has_no_end_is_refused_at_the_bound(endless: bytes, what: str) -> None:
     status, message = await refusal(endless)
-    assert (status, message) == (431, f"the request's {what} over 32768 bytes, the most that is taken")
+    assert (status, message) == (431, f"the request's {what} over 32768 bytes, the most that is allowed")
 
 
 async def test_many_trailers_are_refused() -> None:
@@ -114,11 +114,11 @@ async def test_another_version_is_refused(version: bytes) -> None:
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (b"nonsense\r\n\r\n", "the request is no HTTP/1.1"),
+        (b"nonsense\r\n\r\n", "the request is not HTTP/1.1"),
         (b"GET http:// HTTP/1.1\r\nHost: x\r\n\r\n", "the request's target is 'http://'; it must be a URL"),
-        (POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc", "the request is no HTTP/1.1"),
-        (POST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc", "the request is no HTTP/1.1"),
-        (CHUNKED + b"no size\r\n", "the request is no HTTP/1.1"),
+        (POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc", "the request is not HTTP/1.1"),
+        (POST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc", "the request is not HTTP/1.1"),
+        (CHUNKED + b"no size\r\n", "the request is not HTTP/1.1"),
     ],
 )
 async def test_what_is_no_request_is_refused(request_: bytes, message: str) -> None:
