@@ -1,7 +1,7 @@
-"""The package: the only thing that passes from training to serving.
+"""The package: the only thing that training hands to serving.
 
 A package is a folder ``<repository>/<name>/<version>/`` with a ``model.json`` (the card), the ONNX graphs and
-the small files the card names. This room is the whole of what the card may say.
+the small files that the card names. This folder defines everything that the card may contain.
 """
 
 from service.package.caption import AttentionGrid, CaptionCard

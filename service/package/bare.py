@@ -1,4 +1,4 @@
-"""A package without a card: ``model.onnx`` alone, served at tensor level by what the graph says of itself."""
+"""A package without a card: ``model.onnx`` alone, served at tensor level by the graph's own signature."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ _FILE_NAME: TypeAdapter[str] = TypeAdapter(FileName)
 
 
 class Signature(NamedTuple):
-    """A graph's tensors, and why rows of several requests may not share a run of it; "" where they may."""
+    """A graph's tensors, and the reason why requests must not share a run of it; "" if they may."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -25,11 +25,11 @@ class Signature(NamedTuple):
 
 
 def bare_package(folder: Path, signature: Signature, most_rows: int) -> Package:
-    """The package of the graph ``<folder>/model.onnx`` and the files beside it, its external data among them.
+    """The package of the graph ``<folder>/model.onnx`` and the files beside it, such as its external data.
 
-    Rows of several requests share a run where the first dimension of every tensor may be of any size and the signature
-    names no reason against it: ``most_rows`` at most, and fewer where their tensors would take over `MAX_RUN_BYTES`.
-    Where they all are 1, a run takes one row; else one request, as it is. The card's description says why.
+    Rows of several requests share a run if the first dimension of every tensor may be of any size and the signature
+    gives no reason against it: at most ``most_rows``, and fewer if their tensors would take over `MAX_RUN_BYTES`. If
+    all are 1, a run takes one row; otherwise it takes one request, and the card's description says why.
 
     Raises:
         InvalidPackage: the graph cannot be served.

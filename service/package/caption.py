@@ -1,4 +1,4 @@
-"""The card of a model that says what is in an image, word by word."""
+"""The card of a model that describes an image, word by word."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ from service.package.token_choice import LOG_PROBABILITY, SCORE, TOKEN
 
 
 class AttentionGrid(Frozen):
-    """``tensor`` says, with each word, how much of each place of the image was looked at: (batch, height * width)."""
+    """``tensor`` has, for each word, the attention to each place of the image: (batch, height * width)."""
 
     tensor: TensorName
     height: Side
@@ -19,9 +19,9 @@ class AttentionGrid(Frozen):
 
 
 class CaptionCard(Card):
-    """A captioner's: an image goes into the loop's encoder, words come of its choice.
+    """The card of a captioner: the loop's encoder takes an image, and its choice gives the words.
 
-    What a caller may set, by default and range, are the loop's ``choice`` and ``steps``, the most words.
+    A caller may set what the loop's ``choice`` allows, and ``steps``, the most words, within their ranges.
     """
 
     task: Literal["caption"] = "caption"
@@ -45,13 +45,13 @@ class CaptionCard(Card):
         find(loop.encoder_inputs, self.preprocessing.tensor, "preprocessing.tensor")
         needed = [tensor.name for tensor in loop.inputs if loop.defaults.get(tensor.name) is None]
         if needed != [self.preprocessing.tensor]:
-            raise ValueError(f"loop: a request brings {needed}; a captioner takes an image and no more")
+            raise ValueError(f"loop: a request needs {needed}; a captioner takes only an image")
         if loop.end_token is None or loop.text is None or loop.text.output != TOKEN.name:
-            raise ValueError(f"loop: end and text of {TOKEN.name!r} are wanted")
+            raise ValueError(f"loop: a captioner needs 'end' and 'text' with the output {TOKEN.name!r}")
         if not {TOKEN.name, LOG_PROBABILITY.name} <= set(loop.emit) or SCORE.name not in loop.answer:
             raise ValueError(
-                f"loop: emit {TOKEN.name!r} and {LOG_PROBABILITY.name!r} and answer {SCORE.name!r} are wanted, "
-                f"{list(loop.emit)} and {list(loop.answer)} came"
+                f"loop: emit is {list(loop.emit)} and answer is {list(loop.answer)}; a captioner must emit "
+                f"{TOKEN.name!r} and {LOG_PROBABILITY.name!r} and answer {SCORE.name!r}"
             )
         if self.attention is not None:
             self._check_attention(self.attention)
@@ -63,5 +63,5 @@ class CaptionCard(Card):
         if grid.tensor not in self.loop.emit or (found.datatype, found.shape) != ("FP32", wanted):
             raise ValueError(
                 f"attention.tensor {grid.tensor!r} is {found.datatype} {list(found.shape)}; "
-                f"an emitted one, FP32 {list(wanted)}, is wanted"
+                f"it must be an emitted tensor, FP32 {list(wanted)}"
             )

@@ -1,7 +1,4 @@
-"""The card, ``model.json``: the whole of what a package may say of itself.
-
-It says what goes in, what comes out, and where it all came from.
-"""
+"""The card, ``model.json``: describes a package's inputs, its outputs, and where it came from."""
 
 import json
 from abc import abstractmethod
@@ -43,8 +40,8 @@ MAX_ENTRIES = 1000
 class Preprocessing(Frozen):
     """How any image becomes the graph's uint8 input, (H, W) for ``grey`` and (H, W, 3) for ``rgb``.
 
-    ``fit`` says what happens to another aspect ratio: ``stretch`` ignores it, ``crop`` keeps the centre,
-    ``pad`` adds a border of ``background``, which also lies under transparent pixels.
+    ``fit`` says how an image of another aspect ratio is fitted: ``stretch`` distorts it, ``crop`` keeps the centre,
+    ``pad`` adds a border of ``background``, which is also used behind transparent pixels.
     """
 
     tensor: TensorName
@@ -57,7 +54,7 @@ class Preprocessing(Frozen):
 
 
 class Classes(Frozen):
-    """A classifier's answer: ``tensor`` holds probabilities (batch, classes), ``labels`` one label a line."""
+    """A classifier's answer: ``tensor`` has probabilities (batch, classes), the file ``labels`` one label per line."""
 
     tensor: TensorName
     labels: FileName
@@ -68,7 +65,7 @@ VIEWS: tuple[Views, ...] = get_args(Views)
 
 
 class ViewsParameter(Frozen):
-    """How many views of an image a caller may have averaged."""
+    """The views of an image that a caller may have averaged."""
 
     default: Views = "single"
     allowed: Annotated[tuple[Views, ...], Field(max_length=len(VIEWS))] = VIEWS
@@ -76,22 +73,25 @@ class ViewsParameter(Frozen):
     @model_validator(mode="after")
     def _default_is_allowed(self) -> Self:
         if self.default not in self.allowed or len(set(self.allowed)) < len(self.allowed):
-            raise ValueError(f"default is {self.default!r}, allowed are {list(self.allowed)}; it once, and none twice")
+            raise ValueError(
+                f"default is {self.default!r} and allowed is {list(self.allowed)}; allowed must include the default, "
+                "and each view once"
+            )
         return self
 
 
 class ClassifyParameters(Frozen):
-    """What a caller of a classifier may set."""
+    """The parameters that a caller of a classifier may set."""
 
     top_k: IntegerParameter
     views: ViewsParameter = ViewsParameter()
 
 
 class Golden(Frozen):
-    """An ``.npz`` of inputs and the outputs they must give.
+    """An ``.npz`` file of inputs and the outputs they must give.
 
-    ``tolerance`` is the largest absolute difference, in parts of an output's largest value where that is over 1. Of a
-    graph beside the program, the arrays have its name before theirs, as ``deconv.image``.
+    ``tolerance`` is the largest absolute difference allowed, relative to an output's largest value if that is over 1.
+    The arrays of a further graph have its name as a prefix, such as ``deconv.image``.
     """
 
     file: FileName
@@ -99,7 +99,7 @@ class Golden(Frozen):
 
 
 class Dataset(Frozen):
-    """What the weights were trained and measured on; ``files`` maps each source file to its sha256."""
+    """The data set that the weights were trained and measured on; ``files`` maps each source file to its sha256."""
 
     name: Words
     licence: Words
@@ -109,29 +109,29 @@ class Dataset(Frozen):
 
 
 def _finite(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The recipe, whose values have no types of ours; the card is served as JSON, which has no infinite numbers."""
+    """Check that the recipe, whose values are not typed here, can be JSON, which has no infinite numbers."""
     json.dumps(recipe, allow_nan=False, default=str)
     return recipe
 
 
 class InitialWeights(Frozen):
-    """Weights that training started from: a package's, which alone has a version, a run's or a file's."""
+    """The weights that training started from: of a package, a run or a file; only a package has a version."""
 
     name: Words
     version: Positive | None = None
-    sha256: Sha256 = Field(description="Of the package's model.json, which lists its files, or of the file of weights.")
+    sha256: Sha256 = Field(description="Checksum of the package's model.json, which lists its files, or of the file.")
 
 
 class Provenance(Frozen):
-    """Where the weights came from and what was measured of them."""
+    """The origin of the weights and their metrics."""
 
     recipe: Annotated[dict[str, Any], Field(max_length=MAX_ENTRIES), AfterValidator(_finite)]
     seed: Integer
     git_commit: Words
     created: Words
     libraries: dict[Words, Words] = Field(max_length=MAX_ENTRIES)
-    dataset: Dataset | None = Field(description="None where the weights came from a file, and nothing was measured.")
-    initial_weights: InitialWeights | None = Field(None, description="None where training started from random ones.")
+    dataset: Dataset | None = Field(description="None if the weights came from a file and were not measured.")
+    initial_weights: InitialWeights | None = Field(None, description="None if training started from random weights.")
     metrics: dict[Words, Finite] = Field(
         max_length=MAX_ENTRIES, description="Measured on the test split, through the serving engine."
     )
@@ -141,13 +141,11 @@ class Provenance(Frozen):
     parameters: Annotated[int, Field(ge=0, le=MAX_INTEGER, description="Trainable values.")]
     macs: Positive = Field(description="Multiply-accumulates for one row.")
     weights: Literal["float32", "float16", "int8"] = "float32"
-    temperature: Annotated[
-        Finite, Field(gt=0, le=1e6, description="What the logits are divided by, for calibration.")
-    ] = 1.0
+    temperature: Annotated[Finite, Field(gt=0, le=1e6, description="Divisor of the logits, for calibration.")] = 1.0
 
 
 class Card(Frozen):
-    """What the cards of all tasks say."""
+    """The fields that the cards of all tasks share."""
 
     name: Name
     version: Version
@@ -163,16 +161,16 @@ class Card(Frozen):
     @property
     @abstractmethod
     def program(self) -> Graph | Loop:
-        """What is run for a request; its ``inputs`` and ``outputs`` are the caller's."""
+        """The graph or loop that runs for a request; its ``inputs`` and ``outputs`` are the caller's."""
 
     @property
     def parts(self) -> Mapping[str, Graph]:
-        """Graphs beside the program, each run once for a request that names it."""
+        """Further graphs beside the program; each runs once for a request that names it."""
         return {}
 
     @property
     def label_files(self) -> dict[str, str]:
-        """The file of labels of each output that has one, a label a line."""
+        """The file of labels, one per line, of each output that has one."""
         return {}
 
     @model_validator(mode="after")
@@ -188,7 +186,7 @@ class Card(Frozen):
 
 
 class TensorCard(Card):
-    """A package served at tensor level, with nothing said of what its tensors mean: a graph or a loop."""
+    """The card of a graph or a loop served at tensor level; it says nothing about the meaning of the tensors."""
 
     task: Literal["tensor"] = "tensor"
     graph: Graph | None = None
@@ -198,7 +196,7 @@ class TensorCard(Card):
     @classmethod
     def _one_program(cls, card: Any) -> Any:
         if isinstance(card, dict) and (card.get("graph") is None) == (card.get("loop") is None):
-            raise ValueError("one of graph and loop is wanted")
+            raise ValueError("exactly one of 'graph' and 'loop' is required")
         return card
 
     @property
@@ -221,7 +219,7 @@ class ClassifyCard(Card):
     classes: Classes
     parameters: ClassifyParameters
     explain: Explain = Explain()
-    embedding: Embedding | None = Field(None, description="None where nothing is learnt before the scores.")
+    embedding: Embedding | None = Field(None, description="None if the network has no hidden layer.")
     golden: Golden
     provenance: Provenance
 
@@ -232,7 +230,7 @@ class ClassifyCard(Card):
 
     @property
     def parts(self) -> Mapping[str, Graph]:
-        """``deconv``, where it explains itself so."""
+        """``deconv``, if the card has it."""
         deconv = self.explain.deconv
         return {"deconv": deconv.graph} if deconv else {}
 

@@ -1,4 +1,4 @@
-"""The cards there are, and the one way to read one: by its task."""
+"""The cards of all tasks, and how one is read: by its task."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Which tensor of a classifier is the feature vector of an image."""
+"""The description of the tensor that is a classifier's feature vector of an image."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -7,29 +7,29 @@ from pydantic import Field
 
 from service.package.graph import Frozen, TensorName, TensorSpec, Words, find
 
-# Four times that of the widest network that torchvision publishes.
+# Four times as many as the widest network that torchvision publishes has.
 MAX_FEATURES = 16_384
 
 
 class Embedding(Frozen):
-    """``tensor`` holds feature vectors (batch, dimension): what the network knows of an image before it scores classes.
+    """``tensor`` has feature vectors (batch, dimension): the features from which the network scores the classes.
 
-    That is what its last linear layer takes: after the last activation, or after global average pooling.
+    They are the input of its last linear layer: after the last activation, or after global average pooling.
     """
 
     tensor: TensorName
     dimension: Annotated[int, Field(ge=1, le=MAX_FEATURES)]
-    layer: Words = Field(description="The last linear layer, whose input it is, by its name in the network.")
+    layer: Words = Field(description="The name, in the network, of the last linear layer, whose input it is.")
 
     def check(self, outputs: Iterable[TensorSpec]) -> None:
-        """See that the classifier answers it so.
+        """Check that the classifier's ``outputs`` have this tensor.
 
         Raises:
-            ValueError: it does not.
+            ValueError: they have not.
         """
         found = find(outputs, self.tensor, "embedding.tensor")
         if found.datatype != "FP32" or found.shape[1:] != (self.dimension,):
             raise ValueError(
                 f"embedding.tensor {self.tensor!r} is {found.datatype} {list(found.shape)}; "
-                f"embedding.dimension {self.dimension} wants FP32 [-1, {self.dimension}]"
+                f"with embedding.dimension {self.dimension} it must be FP32 [-1, {self.dimension}]"
             )

@@ -1,4 +1,4 @@
-"""How a classifier says what it looked at: which of its tensors, or which graph beside its own."""
+"""The explanations of a classifier: one of its tensors, or a further graph."""
 
 from typing import Annotated
 
@@ -11,30 +11,30 @@ RECONSTRUCTIONS, MAPS, STRENGTHS = "reconstructions", "maps", "strengths"
 
 
 class ActivationMap(Frozen):
-    """``tensor`` holds class activation maps (batch, classes, h, w): where the network saw each class."""
+    """``tensor`` has class activation maps (batch, classes, h, w): where the network saw each class."""
 
     tensor: TensorName
 
     def check(self, outputs: tuple[TensorSpec, ...], classes: int) -> None:
-        """See that the classifier answers it so.
+        """Check that the classifier's ``outputs`` have this tensor.
 
         Raises:
-            ValueError: it does not.
+            ValueError: they have not.
         """
         found = find(outputs, self.tensor, "explain.cam.tensor")
         if found.datatype != "FP32" or len(found.shape) != 4 or found.shape[1] != classes or min(found.shape[2:]) < 1:
             raise ValueError(
                 f"explain.cam.tensor {self.tensor!r} is {found.datatype} {list(found.shape)}; "
-                f"FP32 [-1, {classes}, h, w] is wanted, a map for each class"
+                f"it must be FP32 [-1, {classes}, h, w], a map for each class"
             )
 
 
 class Deconvolution(Frozen):
-    """A graph of its own that shows what in an image drives the strongest maps of one of its ``layers``.
+    """A further graph that shows what in an image drives the strongest maps of one of its ``layers``.
 
-    Its inputs are the image as the classifier takes it and ``layer`` (batch), an index into ``layers``; its outputs
+    Its inputs are the classifier's image and ``layer`` (batch), an index into ``layers``; its outputs are
     ``reconstructions`` (batch, K, height, width) for grey and (batch, K, height, width, 3) for colour, ``maps``
-    (batch, K), which maps these are, and ``strengths`` (batch, K), their largest activations, the strongest first.
+    (batch, K), the indices of these maps, and ``strengths`` (batch, K), their largest activations in descending order.
     """
 
     graph: Graph
@@ -42,19 +42,19 @@ class Deconvolution(Frozen):
 
     @property
     def reconstruction(self) -> tuple[int, ...]:
-        """The shape of what one image gives: (K, height, width) or (K, height, width, 3)."""
+        """The shape of one image's reconstructions: (K, height, width) or (K, height, width, 3)."""
         return find(self.graph.outputs, RECONSTRUCTIONS, "explain.deconv.graph").shape[1:]
 
     def check(self, image: TensorSpec) -> None:
-        """See that the graph fits the classifier whose ``image`` this is.
+        """Check that the graph fits the classifier with the input ``image``.
 
         Raises:
             ValueError: it does not.
         """
         if len(set(self.layers)) < len(self.layers):
-            raise ValueError(f"explain.deconv.layers are {list(self.layers)}; none may come twice")
+            raise ValueError(f"explain.deconv.layers is {list(self.layers)}; each layer may occur only once")
         if not self.graph.max_batch:
-            raise ValueError("explain.deconv.graph: max_batch is 0; a batch dimension is wanted")
+            raise ValueError("explain.deconv.graph: max_batch is 0; the graph needs a batch dimension")
         strongest = self.reconstruction[:1]
         inputs = (image, TensorSpec(name=LAYER, datatype="INT64", shape=(-1,)))
         outputs = (
@@ -63,21 +63,23 @@ class Deconvolution(Frozen):
             TensorSpec(name=STRENGTHS, datatype="FP32", shape=(-1, *strongest)),
         )
         if -1 in self.reconstruction or 0 in self.reconstruction:
-            raise ValueError(f"explain.deconv.graph: reconstructions are {list(self.reconstruction)}, of fixed sizes")
+            raise ValueError(
+                f"explain.deconv.graph: reconstructions are {list(self.reconstruction)}; all sizes must be fixed"
+            )
         for kind, wanted, found in (("inputs", inputs, self.graph.inputs), ("outputs", outputs, self.graph.outputs)):
             if _words(wanted) != _words(found):
-                raise ValueError(f"explain.deconv.graph: {kind} are {_words(found)}; {_words(wanted)} are wanted")
+                raise ValueError(f"explain.deconv.graph: {kind} are {_words(found)}; they must be {_words(wanted)}")
 
 
 class Explain(Frozen):
-    """How the classifier can say what it looked at."""
+    """The explanations that the classifier offers."""
 
     cam: ActivationMap | None = None
     deconv: Deconvolution | None = None
 
     @property
     def methods(self) -> list[str]:
-        """The names of those it has."""
+        """The names of the explanations it has."""
         return [name for name in type(self).model_fields if getattr(self, name) is not None]
 
 

@@ -19,9 +19,9 @@ MAX_CARD_BYTES = 1 << 20
 
 
 class Package:
-    """A verified package: its folder, its card, and what its small files say.
+    """A verified package: its folder, its card, and the content of its small files.
 
-    ``output_labels`` are those of each output that has some, ``vocabulary`` the pieces of a loop's text, by token.
+    ``output_labels`` has the labels of each output that has some, ``vocabulary`` the pieces of a loop's text, by token.
     """
 
     def __init__(self, folder: Path, card: Card) -> None:
@@ -33,40 +33,40 @@ class Package:
 
     @cached_property
     def classifier(self) -> ClassifyCard:
-        """The card, of a classifier.
+        """The card of a classifier.
 
         Raises:
             InvalidPackage: it is of another task.
         """
         if not isinstance(self.card, ClassifyCard):
-            raise InvalidPackage(f"{self} does not classify: its task is {self.card.task!r}")
+            raise InvalidPackage(f"{self}: its task is {self.card.task!r}; a classifier's is 'classify'")
         return self.card
 
     @property
     def captioner(self) -> CaptionCard:
-        """The card, of a captioner.
+        """The card of a captioner.
 
         Raises:
             InvalidPackage: it is of another task.
         """
         if not isinstance(self.card, CaptionCard):
-            raise InvalidPackage(f"{self} says no captions: its task is {self.card.task!r}")
+            raise InvalidPackage(f"{self}: its task is {self.card.task!r}; a captioner's is 'caption'")
         return self.card
 
     @cached_property
     def tokens(self) -> dict[str, int]:
-        """The token of each piece of the vocabulary; of pieces that are alike, the first."""
+        """The token of each piece of the vocabulary; for equal pieces, the first one's."""
         return {piece: token for token, piece in reversed(list(enumerate(self.vocabulary)))}
 
     @property
     def text_classifier(self) -> TextClassifyCard:
-        """The card, of a classifier of texts.
+        """The card of a classifier of texts.
 
         Raises:
             InvalidPackage: it is of another task.
         """
         if not isinstance(self.card, TextClassifyCard):
-            raise InvalidPackage(f"{self} classifies no text: its task is {self.card.task!r}")
+            raise InvalidPackage(f"{self}: its task is {self.card.task!r}; a text classifier's is 'classify-text'")
         return self.card
 
     @cached_property
@@ -87,13 +87,13 @@ def read_package(folder: Path) -> Package:
     """Read and verify the package in ``folder``.
 
     Raises:
-        InvalidPackage: model.json is missing, says something it may not, does not match its folder, or a file
-            is missing, has another checksum than the card says, or is no regular file inside the folder.
+        InvalidPackage: model.json is missing, invalid or does not match its folder, or a file is missing, has another
+            checksum than on the card, or is not a regular file inside the folder.
     """
     check_folder(folder)
     card = read_card(folder / CARD)
     if (folder.parent.name, folder.name) != (card.name, str(card.version)):
-        raise InvalidPackage(f"{folder}: the card says {card.name}/{card.version}, the folder does not")
+        raise InvalidPackage(f"{folder}: the card says {card.name}/{card.version}, which is not the folder")
     _verify_files(folder, card.files)
     package = Package(folder, card)
     if isinstance(card, ClassifyCard | TextClassifyCard):
@@ -104,10 +104,10 @@ def read_package(folder: Path) -> Package:
 
 
 def read_card(path: Path) -> Card:
-    """The card in the file ``path``; what it says of its folder and files is not yet verified.
+    """The card in the file ``path``; its folder and files are not verified yet.
 
     Raises:
-        InvalidPackage: it is missing, too large, or says something it may not.
+        InvalidPackage: it is missing, too large or invalid.
     """
     if not is_file(path):
         raise InvalidPackage(f"{path}: no such file; {_neither(path.parent)}")
@@ -121,7 +121,7 @@ def read_card(path: Path) -> Card:
 
 def _neither(folder: Path) -> str:
     others = sorted(path.name for path in folder.glob("*.onnx"))
-    hint = f"; {others[0]} is there: without a card, its name must be model.onnx" if others else ""
+    hint = f"; there is {others[0]}: without a card, its name must be model.onnx" if others else ""
     return f"a package needs a card, or model.onnx alone{hint}"
 
 
@@ -130,7 +130,7 @@ def _read_labels(path: Path) -> tuple[str, ...]:
 
 
 def _read_vocabulary(path: Path) -> tuple[str, ...]:
-    # No splitlines, which splits at more than ends of lines: a piece may be any of these.
+    # Not splitlines, which also splits at other characters that a piece may contain.
     return tuple(_read_text(path).removesuffix("\n").split("\n"))
 
 
@@ -145,24 +145,30 @@ def _read_text(path: Path) -> str:
 def _check_labels(package: Package, card: ClassifyCard | TextClassifyCard) -> None:
     classes = next(t.shape[-1] for t in card.graph.outputs if t.name == card.classes.tensor)
     if len(package.labels) != classes:
-        raise InvalidPackage(f"{package.path(card.classes.labels)}: {len(package.labels)} labels for {classes} classes")
-    if card.parameters.top_k.minimum < 1 or card.parameters.top_k.maximum > classes:
-        raise InvalidPackage(f"{package.path(CARD)}: parameters.top_k may be 1 to {classes}, one for each label")
+        raise InvalidPackage(
+            f"{package.path(card.classes.labels)} has {len(package.labels)} labels; the graph has {classes} classes"
+        )
+    top_k = card.parameters.top_k
+    if top_k.minimum < 1 or top_k.maximum > classes:
+        raise InvalidPackage(
+            f"{package.path(CARD)}: parameters.top_k is {top_k.minimum} to {top_k.maximum}; with {classes} labels it "
+            f"may be 1 to {classes}"
+        )
 
 
 def _check_vocabulary(package: Package, loop: Loop) -> None:
-    """There is a piece for each token; of tokens that the graph chooses itself nobody knows how many there are."""
+    """Check that there is a piece for each token; if the graph chooses tokens itself, their number is not known."""
     if loop.text is None or loop.choice is None or loop.text.output != TOKEN.name:
         return
     pieces, tokens = len(package.vocabulary), loop.choice.tokens(loop.step)
     if pieces != tokens:
-        raise InvalidPackage(f"{package.path(loop.text.vocabulary)}: {pieces} pieces for {tokens} tokens")
+        raise InvalidPackage(f"{package.path(loop.text.vocabulary)} has {pieces} pieces; the graph has {tokens} tokens")
 
 
 def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
     for name, wanted in files.items():
         path = folder / name
         if not is_file(path):
-            raise InvalidPackage(f"{path}: the card names this file and it is not there")
+            raise InvalidPackage(f"{path} is missing; the card names it")
         if (found := sha256(path)) != wanted:
-            raise InvalidPackage(f"{path}: sha256 {found}, the card says {wanted}")
+            raise InvalidPackage(f"{path} has sha256 {found}; the card says {wanted}")

@@ -1,6 +1,6 @@
-"""One ONNX file of a package: its tensors, and how many rows a run of it may hold.
+"""One ONNX file of a package: its tensors, and the most rows of a run.
 
-Every number, text and list of a card has a ceiling, far above what real packages say: a card may come from anybody.
+Every number, text and list of a card has an upper limit, far above real packages' values: a card is untrusted input.
 """
 
 from collections.abc import Iterable
@@ -15,13 +15,13 @@ Datatype = Literal[
 ]
 # A plain file name: no folder, no leading dot, so that no card reaches outside its own folder.
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
-# The largest whole number that every reader of JSON keeps.
+# The largest whole number that every JSON reader represents exactly.
 MAX_INTEGER = 2**53 - 1
 MAX_ROWS = 1 << 14
 MAX_TENSORS = 4096
 MAX_DIMENSIONS = 32
 MAX_DIMENSION = 2**31 - 1
-# Of the inputs and outputs of one run, or of a loop's slots, at ``max_batch`` rows; what may be any size counts as 1.
+# The bytes of the inputs and outputs of one run, or of a loop's slots, at ``max_batch`` rows; a free size counts as 1.
 MAX_RUN_BYTES = 2 << 30
 MAX_SIDE = 8192
 
@@ -31,7 +31,7 @@ Side = Annotated[int, Field(gt=0, le=MAX_SIDE, description="Pixels, or places of
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 TensorName = Annotated[str, StringConstraints(max_length=1024)]
 Words = Annotated[str, StringConstraints(max_length=100_000)]
-# Of a text, what refers to it: it may have any length.
+# A text counts as a pointer: it may have any length.
 _BYTES: dict[str, int] = {"BOOL": 1, "FP16": 2, "FP32": 4, "FP64": 8, "BYTES": 8} | {
     f"{sign}INT{bits}": bits // 8 for sign in ("", "U") for bits in (8, 16, 32, 64)
 }
@@ -79,7 +79,7 @@ class TensorSpec(Frozen):
     shape: Annotated[tuple[Annotated[int, Field(ge=-1, le=MAX_DIMENSION)], ...], Field(max_length=MAX_DIMENSIONS)]
 
     def bytes_of(self, rows: int) -> int:
-        """How many so many rows take, or the whole where 0; a dimension that may be any size counts as 1."""
+        """The bytes of ``rows`` rows, or of the whole tensor if ``rows`` is 0; a free dimension counts as 1."""
         dims = [rows, *self.shape[1:]] if rows else self.shape
         return prod(map(abs, dims)) * _BYTES[self.datatype]
 
@@ -87,7 +87,7 @@ class TensorSpec(Frozen):
 class Graph(Frozen):
     """One ONNX file, run once for a request.
 
-    Every input and output has the batch as its first dimension, -1, or 1 where ``max_batch`` is 1. A graph with
+    Every input and output has the batch as its first dimension, -1, or 1 if ``max_batch`` is 1. A graph with
     ``max_batch`` 0 has no batch dimension: each request is a run of its own.
     """
 
@@ -124,21 +124,21 @@ def check_numbers(*tensors: TensorSpec) -> None:
     """Check that none of the tensors holds texts.
 
     Raises:
-        ValueError: one does; the message names it.
+        ValueError: one does; the message has its name.
     """
     for tensor in tensors:
         if tensor.datatype == "BYTES":
-            raise ValueError(f"{tensor.name!r} is BYTES; numbers are wanted there")
+            raise ValueError(f"{tensor.name!r} is BYTES; it must be a numeric datatype")
 
 
 def find(tensors: Iterable[TensorSpec], name: str, where: str) -> TensorSpec:
-    """The tensor of that name.
+    """The tensor called ``name``.
 
     Raises:
-        ValueError: there is none; ``where`` says whose word it is.
+        ValueError: there is none; ``where`` is the field of the card that names it, for the message.
     """
     tensors = tuple(tensors)
     for tensor in tensors:
         if tensor.name == name:
             return tensor
-    raise ValueError(f"{where} is {name!r}, the graph has {[tensor.name for tensor in tensors]}")
+    raise ValueError(f"{where} is {name!r}; the graph has {[tensor.name for tensor in tensors]}")

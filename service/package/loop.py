@@ -1,19 +1,19 @@
-"""The loop of a step model: which output feeds which input, what is emitted, when it ends.
+"""The loop of a step model: which output feeds which input, what is emitted, and when it ends.
 
-A step graph is run again and again, one step for all rows at a time. Each of its inputs has one source:
+A step graph runs repeatedly, one step for all rows at a time. Each of its inputs has one source:
 
 =========  ===================================================================================================
-state      the output of the row's step before; at first a number, a random draw, the request's or the encoder's
+state      the output of the row's step before; first a number, a random draw, the request's or the encoder's tensor
 encoder    an output of the encoder, which runs once for a request
-request    what the request brings, the same at every step
+request    the request's tensor, the same at every step
 draw       random numbers, new at every step, from the row's own generator
 schedule   ``first + (last - first) * (k + offset) / n`` at step k of the request's n, rounded for integers
-chosen     the token that the engine chose of the row's log-probabilities, by the loop's ``choice``
+chosen     the token that the engine chose by the row's log-probabilities, as the loop's ``choice`` says
 =========  ===================================================================================================
 
-So a caption's token is chosen, its image features come from the encoder, a diffusion step's latent is a state
-drawn at first, its noise a draw, and its timesteps are a schedule: n steps of 1,000 where the request wants n. A
-graph may also choose for itself and feed the token back as a state; then it is greedy, or draws, for every request.
+For example, a caption's token is chosen and its image features come from the encoder; a diffusion step's latent is a
+state that is drawn first, its noise a draw, and its timesteps a schedule: n of 1,000 steps if the request asks for n. A
+graph may also choose the token itself and feed it back as a state; then it does so in the same way for every request.
 """
 
 from functools import cached_property
@@ -36,7 +36,7 @@ from service.package.graph import (
 )
 from service.package.token_choice import CHOSEN, SCORE, TOKEN, TokenChoice
 
-# A whole number of any 64-bit tensor, or any other.
+# A whole number that a 64-bit tensor can hold, or any finite number.
 Number = Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | Finite
 Names = Annotated[tuple[TensorName, ...], Field(max_length=MAX_TENSORS)]
 # The largest number of each floating-point type.
@@ -44,7 +44,7 @@ _LARGEST = {"FP16": 65504.0, "FP32": 3.4028234663852886e38, "FP64": 1.7976931348
 
 
 class Fill(Frozen):
-    """One number everywhere."""
+    """One number for all values."""
 
     kind: Literal["fill"]
     value: Number = 0
@@ -58,7 +58,7 @@ class Draw(Frozen):
 
 
 class FromRequest(Frozen):
-    """The request's tensor of the input's name; it may be left out where there is a ``default``."""
+    """The request's tensor with the input's name; it may be left out if there is a ``default``."""
 
     kind: Literal["request"]
     default: Number | None = None
@@ -80,7 +80,7 @@ class State(Frozen):
 
 
 class Schedule(Frozen):
-    """A number that moves from ``first`` to ``last``; ``offset`` 1 gives the next step's."""
+    """A number that moves from ``first`` to ``last``; ``offset`` 1 gives the next step's number."""
 
     kind: Literal["schedule"]
     first: Number
@@ -89,7 +89,7 @@ class Schedule(Frozen):
 
 
 class Chosen(Frozen):
-    """The token the engine chose last."""
+    """The token that the engine chose last."""
 
     kind: Literal["chosen"]
     initial: Annotated[Fill | FromRequest, Field(discriminator="kind")]
@@ -100,7 +100,7 @@ StepCount = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Steps(IntegerParameter):
-    """How many steps a request takes where it names no number, and what it may name."""
+    """The number of steps of a request: the default and the range that it may ask for."""
 
     default: StepCount
     minimum: StepCount = 1
@@ -108,7 +108,7 @@ class Steps(IntegerParameter):
 
 
 class End(Frozen):
-    """A row ends, before its steps are over, when this output of it, a single number, equals ``value``.
+    """A row ends before its last step when this output of it, a single number, equals ``value``.
 
     The output may be the ``token`` of a choice; with beams it must be.
     """
@@ -118,9 +118,9 @@ class End(Frozen):
 
 
 class Text(Frozen):
-    """The words of an emitted ``output``: a token is its line of ``vocabulary``, counted from 0.
+    """The words of an emitted ``output``: a token is the number, from 0, of its line in the file ``vocabulary``.
 
-    ``separator`` stands between two pieces; the token that ends a row is no piece.
+    ``separator`` is put between two pieces; the token that ends a row has no piece.
     """
 
     output: TensorName
@@ -129,11 +129,11 @@ class Text(Frozen):
 
 
 class Loop(Frozen):
-    """A step graph, its sources, and an encoder where it has one.
+    """A step graph, its sources, and optionally an encoder.
 
     ``emit`` are the outputs sent to the caller at every step, ``answer`` those of a row's last step. A row that
-    has ended repeats its last values while other rows of its request go on. Beam search knows its hypotheses at its
-    end: it then emits step after step of them, each a row, the best first.
+    has ended repeats its last values while other rows of its request continue. Beam search knows its hypotheses only
+    at its end: it then emits them step by step, each as a row, the best first.
     """
 
     encoder: Graph | None = None
@@ -152,7 +152,7 @@ class Loop(Frozen):
     def _consistent(self) -> "Loop":
         inputs = [tensor.name for tensor in self.step.inputs]
         if sorted(inputs) != sorted(self.sources):
-            raise ValueError(f"sources are of {sorted(self.sources)}, the step graph's inputs are {sorted(inputs)}")
+            raise ValueError(f"sources has {sorted(self.sources)}; the step graph's inputs are {sorted(inputs)}")
         for graph in (self.step, self.encoder):
             if graph and not graph.max_batch:
                 raise ValueError("max_batch is 0; the graphs of a loop have a batch dimension")
@@ -164,7 +164,7 @@ class Loop(Frozen):
             self._check_source(tensor, self.sources[tensor.name])
         fed = [source.output for source in self.sources.values() if isinstance(source, State)]
         if len(set(fed)) < len(fed):
-            raise ValueError(f"states are fed from {sorted(fed)}; each from an output of its own is wanted")
+            raise ValueError(f"states are fed from {sorted(fed)}; each needs an output of its own")
         self._check_choice(set(fed))
         self._check_outputs()
         return self
@@ -172,15 +172,15 @@ class Loop(Frozen):
     def _check_choice(self, fed: set[str]) -> None:
         chosen = [name for name, source in self.sources.items() if isinstance(source, Chosen)]
         if len(chosen) != (self.choice is not None):
-            raise ValueError(f"chosen sources are {chosen}; one is wanted with a choice, and none without")
+            raise ValueError(f"chosen sources are {chosen}; there must be one with a choice, and none without")
         if self.choice is None:
             return
         self.choice.check(self.step, fed, (*self.emit, *self.answer))
         tensor, tokens = find(self.step.inputs, chosen[0], "chosen"), self.choice.tokens(self.step)
         if "INT" not in tensor.datatype or tensor.shape[1:] not in ((), (1,)) or not _holds(tensor, tokens - 1):
             raise ValueError(
-                f"the source of {tensor.name!r} is a token below {tokens}, which "
-                f"{tensor.datatype} {list(tensor.shape)} cannot hold"
+                f"{tensor.name!r} is {tensor.datatype} {list(tensor.shape)}, which cannot hold its source, a token "
+                f"below {tokens}"
             )
         self._check_end_of(self.choice, range(tokens))
 
@@ -189,17 +189,17 @@ class Loop(Frozen):
             return
         if self.end.output != TOKEN.name:
             if choice.beam is not None:
-                raise ValueError(f"end.output is {self.end.output!r}; with beams it is {TOKEN.name!r}")
+                raise ValueError(f"end.output is {self.end.output!r}; with beams it must be {TOKEN.name!r}")
         elif self.end.value in choice.never or self.end.value not in tokens:
-            raise ValueError(f"end.value is {self.end.value}; a token that may be chosen is wanted")
+            raise ValueError(f"end.value is {self.end.value}; it must be a token that may be chosen")
 
     def _check_outputs(self) -> None:
         for name in (*self.emit, *self.answer):
             find(self.given, name, "emit and answer: an output")
         if not self.emit and not self.answer:
-            raise ValueError("a loop emits or answers something")
+            raise ValueError("emit and answer are empty; a loop needs an output in one of them")
         if SCORE in self.given and SCORE.name in self.emit:
-            raise ValueError(f"{SCORE.name!r} is known at a row's end; it may be answered, not emitted")
+            raise ValueError(f"emit has {SCORE.name!r}, which is known only at a row's end; it may be in answer only")
         if self.end is not None:
             self._check_end(self.end)
         if self.text is not None:
@@ -208,16 +208,18 @@ class Loop(Frozen):
     def _check_end(self, end: End) -> None:
         output = find(self.given, end.output, "end.output")
         if output.shape[1:] not in ((), (1,)):
-            raise ValueError(f"end.output {end.output!r} is not one number a row")
+            raise ValueError(f"end.output {end.output!r} is {list(output.shape)}; it must be one number per row")
         if not _holds(output, end.value):
             raise ValueError(f"end.value is {end.value}, which {output.datatype} cannot hold")
 
     def _check_text(self, text: Text) -> None:
         tokens = find(self.given, text.output, "text.output")
         if text.output not in self.emit or "INT" not in tokens.datatype or tokens.shape[1:] not in ((), (1,)):
-            raise ValueError(f"text.output {text.output!r} is no emitted output of one whole number a row")
+            raise ValueError(f"text.output {text.output!r} must be an emitted output of one whole number per row")
         if self.end is not None and self.end.output != text.output:
-            raise ValueError(f"end.output is {self.end.output!r}, text.output {text.output!r}; one output is wanted")
+            raise ValueError(
+                f"end.output is {self.end.output!r} and text.output is {text.output!r}; they must be the same"
+            )
 
     def _check_source(self, tensor: TensorSpec, source: Source) -> None:
         where = f"the source of {tensor.name!r}"
@@ -227,14 +229,16 @@ class Loop(Frozen):
         if isinstance(initial, FromEncoder):
             _same(tensor, find(self.encoder.outputs if self.encoder else (), initial.output, where), where)
         if isinstance(initial, Draw) and tensor.datatype not in ("FP32", "FP64"):
-            raise ValueError(f"{where} draws {tensor.datatype}; FP32 or FP64 is wanted")
+            raise ValueError(f"{where} draws {tensor.datatype}; only FP32 and FP64 can be drawn")
         if isinstance(initial, FromRequest) and tensor.name in {t.name for t in self.encoder_inputs}:
-            raise ValueError(f"{where} is the request's tensor {tensor.name!r}, which is the encoder's")
+            raise ValueError(f"{where} is the request's tensor {tensor.name!r}, which is an input of the encoder")
         if isinstance(source, Schedule) and tensor.shape[1:] not in ((), (1,)):
-            raise ValueError(f"{where} is a schedule, {list(tensor.shape)} is not one number a row")
+            raise ValueError(
+                f"{where} is a schedule, which gives one number per row; its shape is {list(tensor.shape)}"
+            )
         for value in _numbers(source) + _numbers(initial):
             if not _holds(tensor, value):
-                raise ValueError(f"{where} says {value}, which {tensor.datatype} cannot hold")
+                raise ValueError(f"{where} has the number {value}, which {tensor.datatype} cannot hold")
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -243,12 +247,12 @@ class Loop(Frozen):
 
     @property
     def encoder_inputs(self) -> tuple[TensorSpec, ...]:
-        """What the encoder takes."""
+        """The inputs of the encoder."""
         return self.encoder.inputs if self.encoder else ()
 
     @cached_property
     def defaults(self) -> dict[str, Number | None]:
-        """The request's tensors of the step graph, with what stands for one left out; None where it may not be."""
+        """The request's tensors for the step graph, with their defaults; None if a tensor may not be left out."""
         found: dict[str, Number | None] = {}
         for name, source in self.sources.items():
             initial = beginning(source)
@@ -258,32 +262,32 @@ class Loop(Frozen):
 
     @cached_property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """What a request brings, or may."""
+        """The tensors of a request, including those that it may leave out."""
         return (*self.encoder_inputs, *(tensor for tensor in self.step.inputs if tensor.name in self.defaults))
 
     @property
     def given(self) -> tuple[TensorSpec, ...]:
-        """What a step gives: the graph's outputs, and after them what the choice adds."""
+        """The outputs of a step: the graph's, followed by those of the choice."""
         return (*self.step.outputs, *(CHOSEN if self.choice else ()))
 
     @cached_property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """What a caller gets."""
+        """The outputs that a caller gets."""
         return tuple(tensor for tensor in self.given if tensor.name in (*self.emit, *self.answer))
 
     @property
     def end_token(self) -> int | None:
-        """The token whose choice ends a row, where one does."""
+        """The token whose choice ends a row; None if there is none."""
         return int(self.end.value) if self.end is not None and self.choice and self.end.output == TOKEN.name else None
 
     @property
     def max_batch(self) -> int:
-        """Most rows that step together."""
+        """The most rows of one step."""
         return self.step.max_batch
 
 
 def beginning(source: Source) -> Source | Fill:
-    """What the input of that source holds at a row's first step."""
+    """The source of an input at a row's first step."""
     return source.initial if isinstance(source, State | Chosen) else source
 
 
@@ -291,12 +295,12 @@ def _same(wanted: TensorSpec, found: TensorSpec, where: str) -> None:
     if (wanted.datatype, wanted.shape) != (found.datatype, found.shape):
         raise ValueError(
             f"{where} is {found.name!r}, {found.datatype} {list(found.shape)}; "
-            f"{wanted.datatype} {list(wanted.shape)} is wanted"
+            f"it must be {wanted.datatype} {list(wanted.shape)}"
         )
 
 
 def _numbers(source: object) -> list[Number]:
-    """The numbers a source writes into its tensor."""
+    """The numbers that a source writes into its tensor."""
     if isinstance(source, Schedule):
         return [source.first, source.last]
     if isinstance(source, Fill):

@@ -24,16 +24,16 @@ class QueuePolicy(Frozen):
         0, ge=0, le=MAX_QUEUE_ROWS, description="Rows that may wait; 0: the server's max_queue_rows."
     )
     default_timeout_microseconds: int = Field(
-        0, ge=0, le=MAX_TIMEOUT_US, description="Longest wait to be taken; 0: no limit."
+        0, ge=0, le=MAX_TIMEOUT_US, description="Longest wait for a run; 0: no limit."
     )
-    allow_timeout_override: bool = Field(True, description="Whether a request may ask for a shorter one.")
+    allow_timeout_override: bool = Field(True, description="Whether a request may set a shorter timeout.")
     timeout_action: Literal["reject", "continue"] = Field(
-        "reject", description="What ends a wait too long: an error, or a place behind all that are in time."
+        "reject", description="After the timeout, a request is refused, or served after all that are in time."
     )
 
 
 class DynamicBatching(Frozen):
-    """Who goes first. Level 1 is the highest; a request names none with 0."""
+    """The priority levels of requests. Level 1 is the highest; a request with 0 gets the default."""
 
     priority_levels: Level = 1
     default_priority_level: Level = 1
@@ -49,23 +49,23 @@ class DynamicBatching(Frozen):
 
 
 class Latest(Frozen):
-    """The highest versions."""
+    """Serve the highest versions."""
 
     num_versions: Version = 1
 
 
 class Specific(Frozen):
-    """These versions."""
+    """Serve these versions."""
 
     versions: tuple[Version, ...] = Field(min_length=1, max_length=MAX_VERSIONS)
 
 
 class All(Frozen):
-    """Every version."""
+    """Serve every version."""
 
 
 class VersionPolicy(Frozen):
-    """Which of a model's versions are served: one of the three."""
+    """The policy for which versions of a model are served: one of the three."""
 
     latest: Latest | None = None
     specific: Specific | None = None
@@ -74,7 +74,7 @@ class VersionPolicy(Frozen):
     @model_validator(mode="after")
     def _one(self) -> "VersionPolicy":
         if sum(choice is not None for choice in (self.latest, self.specific, self.all)) != 1:
-            raise ValueError("one of latest, specific and all is wanted")
+            raise ValueError("exactly one of 'latest', 'specific' and 'all' is required")
         return self
 
     @classmethod
@@ -82,7 +82,7 @@ class VersionPolicy(Frozen):
         """The policy of ``all``, ``latest:2`` or ``specific:1,3``.
 
         Raises:
-            ValueError: ``text`` is none of these.
+            ValueError: ``text`` has none of these forms.
         """
         kind, _, numbers = text.partition(":")
         if text == "all":
@@ -91,7 +91,9 @@ class VersionPolicy(Frozen):
             return cls(latest=Latest(num_versions=int(numbers)))
         if kind == "specific" and re.fullmatch(f"{_VERSION}(,{_VERSION})*", numbers):
             return cls(specific=Specific(versions=tuple(map(int, numbers.split(",")))))
-        raise ValueError(f"{text[:80]!r} came; all, latest:<how many> or specific:<version>,<version> is wanted")
+        raise ValueError(
+            f"the version policy is {text[:80]!r}; allowed are all, latest:<number> and specific:<version>,<version>"
+        )
 
     def __str__(self) -> str:
         if self.latest is not None:
@@ -99,7 +101,7 @@ class VersionPolicy(Frozen):
         return "all" if self.specific is None else f"specific:{','.join(map(str, self.specific.versions))}"
 
     def choose(self, versions: list[int]) -> list[int]:
-        """Those of ``versions`` to serve, ascending."""
+        """The versions among ``versions`` to serve, in ascending order."""
         if self.latest is not None:
             return sorted(versions)[-self.latest.num_versions :]
         if self.specific is not None:
@@ -108,7 +110,7 @@ class VersionPolicy(Frozen):
 
 
 class Serving(Frozen):
-    """What may be said of serving a package; everything has a default.
+    """How a package is served; everything has a default.
 
     ``version_policy`` is read from the highest version's card; None for the server's. ``priority`` decides which
     of the models that wait for a lane gets it: 1 is the highest, and equal ones get it in rotation. ``default``, also

@@ -1,4 +1,4 @@
-"""The card of a model that reads a text and says of which class it is."""
+"""The card of a model that classifies a text."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ MAX_TEXT = 1 << 16
 class TextInput(Frozen):
     """How a text becomes the graph's ``tensor`` (batch, bytes): at most ``max_bytes`` of UTF-8, then zeros.
 
-    Texts are filled up with zeros to a multiple of ``multiple`` bytes, so that many lengths share a batch.
+    Texts are padded with zeros to a multiple of ``multiple`` bytes, so that different lengths share a batch.
     """
 
     tensor: TensorName
@@ -22,13 +22,13 @@ class TextInput(Frozen):
 
 
 class TextClassifyParameters(Frozen):
-    """What a caller may set."""
+    """The parameters that a caller may set."""
 
     top_k: IntegerParameter
 
 
 class TextClassifyCard(Card):
-    """A classifier of texts."""
+    """The card of a classifier of texts."""
 
     task: Literal["classify-text"] = "classify-text"
     title: Words
@@ -55,6 +55,6 @@ class TextClassifyCard(Card):
     def _tensors_are_there(self) -> "TextClassifyCard":
         text = find(self.graph.inputs, self.text.tensor, "text.tensor")
         if (text.datatype, text.shape) != ("UINT8", (-1, -1)):
-            raise ValueError(f"text.tensor is {text.datatype} {list(text.shape)}; UINT8 [-1, -1] is wanted")
+            raise ValueError(f"text.tensor is {text.datatype} {list(text.shape)}; it must be UINT8 [-1, -1]")
         check_numbers(find(self.graph.outputs, self.classes.tensor, "classes.tensor"))
         return self

@@ -125,7 +125,7 @@ def test_a_packages_graph_or_card_is_as_good_as_its_folder(file: str) -> None:
 def test_a_package_with_another_graph_than_its_card_names_is_refused(tmp_path: Path) -> None:
     copy = copied("lenet5", tmp_path)
     (copy / "model.onnx").write_bytes((ZOO / "mlp" / "1" / "model.onnx").read_bytes())
-    with pytest.raises(WeightsError, match=r"model\.onnx: sha256 .*, the card says"):
+    with pytest.raises(WeightsError, match=r"model\.onnx has sha256 .*; the card says"):
         find_weights(copy)
 
 

@@ -56,7 +56,7 @@ async def test_what_is_no_model_or_version_folder_is_passed_over(folder: Path) -
 
 async def test_one_bad_package_refuses_the_whole_repository_that_nobody_can_mend_later(folder: Path) -> None:
     (write_package(folder, "bad") / "model.onnx").write_bytes(b"")
-    assert "bad/1/model.onnx: sha256" in await refusal(serving(folder))
+    assert "bad/1/model.onnx has sha256" in await refusal(serving(folder))
 
 
 @pytest.mark.parametrize("control", ["explicit", "poll"])

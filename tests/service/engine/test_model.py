@@ -168,7 +168,7 @@ def test_a_file_that_is_no_golden_example_is_refused_by_name(golden: bytes, fold
 
 def test_an_oversized_golden_example_is_refused_unread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_module, "MAX_GOLDEN_BYTES", 100)
-    with pytest.raises(InvalidPackage, match=r"golden.npz: \d+ bytes; .* at most 100"):
+    with pytest.raises(InvalidPackage, match=r"golden.npz has \d+ bytes; at most 100"):
         load(folder)
 
 
@@ -176,7 +176,7 @@ def test_a_fifo_put_in_a_golden_examples_place_after_it_was_checked_blocks_nobod
     package = read_package(folder)
     (folder / "golden.npz").unlink()
     os.mkfifo(folder / "golden.npz")
-    assert "golden.npz: a FIFO" in refused_in_time(lambda: Model(package, partial(Session, intra_op=1)))
+    assert "golden.npz is a FIFO" in refused_in_time(lambda: Model(package, partial(Session, intra_op=1)))
 
 
 def test_a_graph_that_cannot_run_its_golden_example_is_refused(tmp_path: Path) -> None:

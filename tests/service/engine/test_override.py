@@ -64,7 +64,7 @@ async def test_a_load_may_bring_the_files_and_leaves_none_behind(
         await engine.control.load("tiny", Override(files=files))
         assert versions(engine) == ["5"]
         check_answer(await ask(engine, example(2), version="5"), example(2), 5)
-        with pytest.raises(InvalidPackage, match=r"^tiny/5/labels.txt: sha256"):
+        with pytest.raises(InvalidPackage, match=r"^tiny/5/labels.txt has sha256"):
             await engine.control.load("tiny", Override(files={5: {**files[5], "labels.txt": b"a"}}))
         assert versions(engine) == ["5"]
         assert await reason(engine, version="1") == "not among the versions that were loaded"

@@ -156,7 +156,7 @@ async def test_a_corrupt_package_is_told_once_for_each_change_and_heals(
             for _ in range(4):
                 await watch.poll()
             assert told() == times
-            assert "tiny/1/labels.txt: sha256" in await reason(engine)
+            assert "tiny/1/labels.txt has sha256" in await reason(engine)
             assert served(engine) == before
         (folder / "tiny/1/labels.txt").write_bytes(right)
         await look_twice(watch)

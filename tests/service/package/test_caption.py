@@ -41,34 +41,38 @@ def test_a_captioner_need_not_attend(folder: Path) -> None:
 
 
 def test_another_tasks_card_is_no_captioners(tmp_path: Path) -> None:
-    with pytest.raises(InvalidPackage, match=r"Package\(tiny/1\) says no captions: its task is 'classify'"):
+    with pytest.raises(InvalidPackage, match=r"Package\(tiny/1\): its task is 'classify'; a captioner's is 'caption'"):
         _ = read_package(write_package(tmp_path)).captioner
 
 
 BRINGS: dict[str, Any] = {"kind": "state", "output": "next_count", "initial": {"kind": "request"}}
 WRONG: dict[str, tuple[str, Any, str]] = {
-    "no_encoders_tensor": ("preprocessing.tensor", "features", "preprocessing.tensor is 'features', the graph has"),
+    "no_encoders_tensor": ("preprocessing.tensor", "features", "preprocessing.tensor is 'features'; the graph has"),
     "more_than_an_image": (
         "loop.sources.count",
         BRINGS,
-        r"a request brings \['image', 'count'\]; a captioner takes an",
+        r"a request needs \['image', 'count'\]; a captioner takes only an",
     ),
-    "no_end": ("loop.end", None, "end and text of 'token' are wanted"),
-    "no_text": ("loop.text", None, "end and text of 'token' are wanted"),
+    "no_end": ("loop.end", None, "a captioner needs 'end' and 'text' with the output 'token'"),
+    "no_text": ("loop.text", None, "a captioner needs 'end' and 'text' with the output 'token'"),
     "no_log_probability": (
         "loop.emit",
         ["token", "attention"],
         "emit 'token' and 'log_probability' and answer 'score'",
     ),
-    "no_score": ("loop.answer", [], "answer 'score' are wanted"),
-    "attention_of_no_output": ("attention.tensor", "map", "attention.tensor is 'map', the graph has"),
+    "no_score": ("loop.answer", [], "must emit 'token' and 'log_probability' and answer 'score'"),
+    "attention_of_no_output": ("attention.tensor", "map", "attention.tensor is 'map'; the graph has"),
     "attention_that_is_not_emitted": (
         "loop.emit",
         ["token", "log_probability"],
-        "attention.tensor is 'attention', the",
+        "attention.tensor is 'attention'; the",
     ),
     "attention_once": ("attention.tensor", "next_history", "attention.tensor 'next_history' is INT64"),
-    "another_grid": ("attention.width", 3, r"'attention' is FP32 \[-1, 4\]; an emitted one, FP32 \[-1, 6\], is wanted"),
+    "another_grid": (
+        "attention.width",
+        3,
+        r"'attention' is FP32 \[-1, 4\]; it must be an emitted tensor, FP32 \[-1, 6\]",
+    ),
     "no_golden": ("golden", None, "golden"),
     "unknown_key": ("attention.depth", 3, "attention.depth"),
 }

@@ -134,12 +134,16 @@ def without_ceiling(where: str, kind: Any) -> Iterator[str]:
 CONTRADICTIONS: dict[str, tuple[str, Any, str]] = {
     "image_is_no_input": ("preprocessing.tensor", "picture", "preprocessing.tensor is 'picture'.*'image'"),
     "classes_are_no_output": ("classes.tensor", "logits", "classes.tensor is 'logits'.*'probabilities'"),
-    "image_of_texts": ("graph.inputs.0.datatype", "BYTES", "'image' is BYTES; numbers are wanted there"),
-    "classes_of_texts": ("graph.outputs.0.datatype", "BYTES", "'probabilities' is BYTES; numbers are wanted there"),
+    "image_of_texts": ("graph.inputs.0.datatype", "BYTES", "'image' is BYTES; it must be a numeric datatype"),
+    "classes_of_texts": (
+        "graph.outputs.0.datatype",
+        "BYTES",
+        "'probabilities' is BYTES; it must be a numeric datatype",
+    ),
     "graph_without_checksum": ("graph.file", "other.onnx", "'other.onnx' has no checksum"),
     "labels_without_checksum": ("classes.labels", "other.txt", "'other.txt' has no checksum"),
     "golden_without_checksum": ("golden.file", "other.npz", "'other.npz' has no checksum"),
-    "classes_without_their_dimension": ("classes.tensor", "mean", "labels.txt: 3 labels for -1 classes"),
+    "classes_without_their_dimension": ("classes.tensor", "mean", "labels.txt has 3 labels; the graph has -1 classes"),
     "default_below_range": ("parameters.top_k.minimum", 3, r"parameters.top_k: .*default 2 is outside 3\.\.3"),
     "default_above_range": ("parameters.top_k.maximum", 1, r"parameters.top_k: .*default 2 is outside 1\.\.1"),
     "input_of_fixed_batch": ("graph.inputs.0.shape", [1, 4, 4], r"graph: .*'image'.*batch"),
@@ -189,7 +193,7 @@ def test_a_tensor_card_has_either_a_graph_or_a_loop(programs: list[str], chars_f
     both = {"loop": card.pop("loop")}
     both["graph"] = both["loop"]["step"]
     (chars_folder / CARD).write_text(json.dumps(card | {key: both[key] for key in programs}))
-    refused(chars_folder, "one of graph and loop is wanted")
+    refused(chars_folder, "exactly one of 'graph' and 'loop' is required")
 
 
 @pytest.mark.parametrize("file", ["model.onnx", "encoder.onnx", "golden.npz"])

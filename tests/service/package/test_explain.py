@@ -51,22 +51,34 @@ LIES: dict[str, tuple[str, Any, str]] = {
     "cam_without_places": (
         "explain.cam.tensor",
         "probabilities",
-        r"'probabilities' is FP32 \[-1, 3\]; FP32 \[-1, 3, h, w\]",
+        r"'probabilities' is FP32 \[-1, 3\]; it must be FP32 \[-1, 3, h, w\]",
     ),
-    "cam_of_other_classes": ("graph.outputs.2.shape", [-1, 4, 2, 2], r"FP32 \[-1, 4, 2, 2\]; FP32 \[-1, 3, h, w\]"),
-    "cam_of_any_size": ("graph.outputs.2.shape", [-1, 3, -1, -1], r"FP32 \[-1, 3, -1, -1\]; FP32 \[-1, 3, h, w\]"),
-    "cam_of_whole_numbers": ("graph.outputs.2.datatype", "INT64", r"INT64 \[-1, 3, 2, 2\]; FP32 \[-1, 3, h, w\]"),
+    "cam_of_other_classes": (
+        "graph.outputs.2.shape",
+        [-1, 4, 2, 2],
+        r"FP32 \[-1, 4, 2, 2\]; it must be FP32 \[-1, 3, h, w\]",
+    ),
+    "cam_of_any_size": (
+        "graph.outputs.2.shape",
+        [-1, 3, -1, -1],
+        r"FP32 \[-1, 3, -1, -1\]; it must be FP32 \[-1, 3, h, w\]",
+    ),
+    "cam_of_whole_numbers": (
+        "graph.outputs.2.datatype",
+        "INT64",
+        r"INT64 \[-1, 3, 2, 2\]; it must be FP32 \[-1, 3, h, w\]",
+    ),
     "no_layers": ("explain.deconv.layers", [], "explain.deconv.layers"),
-    "a_layer_twice": ("explain.deconv.layers", ["conv1", "conv1"], "'conv1', 'conv1'.*twice"),
-    "another_image": (f"{DECONV}.inputs.0.shape", [-1, 5, 5], r"inputs are .*\[-1, 5, 5\].*\[-1, 4, 4\].*wanted"),
-    "image_of_another_name": (f"{DECONV}.inputs.0.name", "picture", "inputs are .*'picture'.*'image'.*wanted"),
-    "image_of_floats": (f"{DECONV}.inputs.0.datatype", "FP32", "inputs are .*FP32.*UINT8.*wanted"),
+    "a_layer_twice": ("explain.deconv.layers", ["conv1", "conv1"], "'conv1', 'conv1'.*only once"),
+    "another_image": (f"{DECONV}.inputs.0.shape", [-1, 5, 5], r"inputs are .*\[-1, 5, 5\].*\[-1, 4, 4\].*"),
+    "image_of_another_name": (f"{DECONV}.inputs.0.name", "picture", "inputs are .*'picture'.*'image'.*"),
+    "image_of_floats": (f"{DECONV}.inputs.0.datatype", "FP32", "inputs are .*FP32.*UINT8.*"),
     "layer_of_another_datatype": (f"{DECONV}.inputs.1.datatype", "INT32", "INT32.*'layer': .INT64"),
     "layer_with_a_dimension": (f"{DECONV}.inputs.1.shape", [-1, 1], r"\[-1, 1\].*'layer': .INT64 \[-1\]"),
     "no_reconstructions": (f"{DECONV}.outputs.0.name", "pixels", r"deconv.graph is 'reconstructions'.*'pixels'"),
     "reconstructions_of_another_size": (f"{DECONV}.outputs.0.shape", [-1, 2, 8, 8], r"outputs are .*\[-1, 2, 8, 8\]"),
-    "reconstructions_of_any_number": (f"{DECONV}.outputs.0.shape", [-1, -1, 4, 4], "of fixed sizes"),
-    "reconstructions_of_nothing": (f"{DECONV}.outputs.0.shape", [-1, 0, 4, 4], "of fixed sizes"),
+    "reconstructions_of_any_number": (f"{DECONV}.outputs.0.shape", [-1, -1, 4, 4], "all sizes must be fixed"),
+    "reconstructions_of_nothing": (f"{DECONV}.outputs.0.shape", [-1, 0, 4, 4], "all sizes must be fixed"),
     "fewer_maps": (f"{DECONV}.outputs.1.shape", [-1, 1], r"outputs are .*'maps': 'INT64 \[-1, 1\]'"),
     "maps_of_floats": (f"{DECONV}.outputs.1.datatype", "FP32", "'maps': 'FP32"),
     "fewer_strengths": (f"{DECONV}.outputs.2.shape", [-1, 1], r"'strengths': 'FP32 \[-1, 1\]'"),
@@ -77,10 +89,10 @@ LIES: dict[str, tuple[str, Any, str]] = {
     "default_views_not_allowed": (
         "parameters.views",
         {"default": "flip", "allowed": ["single"]},
-        r"parameters.views: .*'flip', allowed are \['single'\]",
+        r"parameters.views: .*'flip' and allowed is \['single'\]",
     ),
-    "views_twice": ("parameters.views", {"allowed": ["single", "single"]}, r"parameters.views: .*none twice"),
-    "no_views": ("parameters.views", {"allowed": []}, r"parameters.views: .*allowed are \[\]"),
+    "views_twice": ("parameters.views", {"allowed": ["single", "single"]}, r"parameters.views: .*each view once"),
+    "no_views": ("parameters.views", {"allowed": []}, r"parameters.views: .*allowed is \[\]"),
 }
 
 
@@ -92,7 +104,7 @@ def test_an_explanation_that_could_not_be_given_is_refused(key: str, value: Any,
 
 def test_the_graph_beside_the_classifiers_is_verified(seeing: Path) -> None:
     (seeing / "deconv.onnx").write_bytes(b"another")
-    refused(seeing, re.escape("deconv.onnx: sha256"))
+    refused(seeing, re.escape("deconv.onnx has sha256"))
 
 
 def test_all_views_are_allowed_where_the_card_says_nothing(seeing: Path) -> None:

@@ -40,8 +40,8 @@ SPECIAL: dict[str, tuple[Callable[[Path], None], str]] = {
     "fifo": (os.mkfifo, "a FIFO"),
     "folder": (make_folder, "a folder"),
     "socket": (make_socket, "a socket"),
-    "device": (link_to_a_device, "a link that leads out of the package's folder"),
-    "link_out": (link_out, "a link that leads out of the package's folder"),
+    "device": (link_to_a_device, "a link out of the package's folder"),
+    "link_out": (link_out, "a link out of the package's folder"),
 }
 
 
@@ -51,13 +51,13 @@ def test_what_is_no_regular_file_of_the_folder_is_refused_unopened(file: str, ki
     make, words = SPECIAL[kind]
     (folder / file).unlink()
     make(folder / file)
-    refused(folder, naming=f"{file}: {words}")
+    refused(folder, naming=f"{file} is {words}")
 
 
 def test_a_fifo_that_only_the_graph_may_name_is_refused_wherever_it_lies(folder: Path) -> None:
     (folder / "below").mkdir()
     os.mkfifo(folder / "below/weights.bin")
-    refused(folder, naming="below/weights.bin: a FIFO")
+    refused(folder, naming="below/weights.bin is a FIFO")
 
 
 @pytest.mark.parametrize("opens", [sha256, lambda path: files_module.read(path, 100)])
@@ -67,7 +67,7 @@ def test_a_fifo_put_in_a_files_place_after_it_was_checked_blocks_nobody(
     (folder / "labels.txt").unlink()
     os.mkfifo(folder / "labels.txt")
     monkeypatch.setattr(files_module, "is_file", lambda _: True)
-    assert "labels.txt: a FIFO; a package holds regular files only" in refused_in_time(
+    assert "labels.txt is a FIFO; a package may have only regular files" in refused_in_time(
         lambda: opens(folder / "labels.txt")
     )
 
@@ -82,7 +82,7 @@ def test_links_in_a_circle_are_refused(folder: Path) -> None:
 
 def test_a_link_to_a_folder_elsewhere_is_refused(folder: Path) -> None:
     (folder / "below").symlink_to("/etc")
-    refused(folder, naming="below: a link that leads out")
+    refused(folder, naming="below is a link out")
 
 
 def test_a_folder_of_links_as_a_mounted_config_map_is_read(folder: Path) -> None:

@@ -32,5 +32,5 @@ def test_a_negative_batch_is_refused() -> None:
 def test_a_tensor_is_found_by_its_name() -> None:
     tensors = graph(1, -1).inputs
     assert find(tensors, "x", "here") is tensors[0]
-    with pytest.raises(ValueError, match=r"^here is 'z', the graph has \['x'\]$"):
+    with pytest.raises(ValueError, match=r"^here is 'z'; the graph has \['x'\]$"):
         find(tensors, "z", "here")

@@ -100,9 +100,9 @@ CONTRADICTIONS: dict[str, tuple[str, Any, str]] = {
     "an_input_without_a_source": (
         "sources.time",
         None,
-        r"sources are of \['memory', .*\], the step graph's inputs are \['memory', .*'time', 'word'\]",
+        r"sources has \['memory', .*\]; the step graph's inputs are \['memory', .*'time', 'word'\]",
     ),
-    "a_source_without_an_input": ("sources.more", REQUEST, r"sources are of \['memory', 'more'"),
+    "a_source_without_an_input": ("sources.more", REQUEST, r"sources has \['memory', 'more'"),
     "a_free_dimension": (
         "step.inputs.1.shape",
         [-1, -1],
@@ -111,61 +111,61 @@ CONTRADICTIONS: dict[str, tuple[str, Any, str]] = {
     "a_free_dimension_of_an_output": ("step.outputs.3.shape", [-1, -1], "step tensor 'map'"),
     "no_batch": ("step.max_batch", 0, "max_batch is 0; the graphs of a loop have a batch dimension"),
     "an_encoder_without_batch": ("encoder.max_batch", 0, "max_batch is 0; the graphs of a loop have a batch dimension"),
-    "texts_in": ("step.inputs.3.datatype", "BYTES", "'style' is BYTES; numbers are wanted there"),
-    "texts_out": ("step.outputs.3.datatype", "BYTES", "'map' is BYTES; numbers are wanted there"),
-    "an_encoder_of_texts": ("encoder.inputs.0.datatype", "BYTES", "'image' is BYTES; numbers are wanted there"),
-    "state_of_no_output": ("sources.word.output", "x", "the source of 'word' is 'x', the graph has"),
+    "texts_in": ("step.inputs.3.datatype", "BYTES", "'style' is BYTES; it must be a numeric datatype"),
+    "texts_out": ("step.outputs.3.datatype", "BYTES", "'map' is BYTES; it must be a numeric datatype"),
+    "an_encoder_of_texts": ("encoder.inputs.0.datatype", "BYTES", "'image' is BYTES; it must be a numeric datatype"),
+    "state_of_no_output": ("sources.word.output", "x", "the source of 'word' is 'x'; the graph has"),
     "state_of_another_type": (
         "sources.word.output",
         "score",
-        r"the source of 'word' is 'score', FP32 \[-1\]; INT64 \[-1\] is wanted",
+        r"the source of 'word' is 'score', FP32 \[-1\]; it must be INT64 \[-1\]",
     ),
     "state_of_another_shape": (
         "sources.memory.output",
         "map",
-        r"the source of 'memory' is 'map', FP32 \[-1, 7\]; FP32 \[-1, 5\] is wanted",
+        r"the source of 'memory' is 'map', FP32 \[-1, 7\]; it must be FP32 \[-1, 5\]",
     ),
-    "encoder_of_no_output": ("sources.seen.output", "x", r"the source of 'seen' is 'x', the graph has \['features'\]"),
-    "no_encoder": ("encoder", None, r"the source of 'memory' is 'features', the graph has \[\]"),
+    "encoder_of_no_output": ("sources.seen.output", "x", r"the source of 'seen' is 'x'; the graph has \['features'\]"),
+    "no_encoder": ("encoder", None, r"the source of 'memory' is 'features'; the graph has \[\]"),
     "begun_by_another_shape": (
         "encoder.outputs.0.shape",
         [-1, 6],
-        r"'features', FP32 \[-1, 6\]; FP32 \[-1, 5\] is wanted",
+        r"'features', FP32 \[-1, 6\]; it must be FP32 \[-1, 5\]",
     ),
     "drawn_integers": (
         "sources.style",
         {"kind": "draw", "distribution": "uniform"},
-        "the source of 'style' draws UINT8; FP32 or FP64 is wanted",
+        "the source of 'style' draws UINT8; only FP32 and FP64 can be drawn",
     ),
     "the_encoders_tensor": (
         "encoder.inputs.0.name",
         "style",
-        "the source of 'style' is the request's tensor 'style', which is the encoder's",
+        "the source of 'style' is the request's tensor 'style', which is an input of the encoder",
     ),
     "a_schedule_of_many_numbers": (
         "sources.seen",
         {"kind": "schedule", "first": 1, "last": 0},
-        r"the source of 'seen' is a schedule, \[-1, 5\] is not one number a row",
+        r"the source of 'seen' is a schedule, which gives one number per row; its shape is \[-1, 5\]",
     ),
     "two_states_of_one_output": (
         "sources.seen",
         {"kind": "state", "output": "next_memory", "initial": {"kind": "fill"}},
-        r"states are fed from \['next_memory', 'next_memory', 'next_word'\]; each from an output of its own is wanted",
+        r"states are fed from \['next_memory', 'next_memory', 'next_word'\]; each needs an output of its own",
     ),
-    "emits_no_output": ("emit", ["word"], "emit and answer: an output is 'word', the graph has"),
-    "answers_no_output": ("answer", ["word"], "emit and answer: an output is 'word', the graph has"),
-    "ends_at_no_output": ("end.output", "word", "end.output is 'word', the graph has"),
-    "ends_at_many_numbers": ("end.output", "map", "end.output 'map' is not one number a row"),
-    "a_text_of_no_output": ("text", {"output": "x", "vocabulary": "v.txt"}, "text.output is 'x', the graph has"),
+    "emits_no_output": ("emit", ["word"], "emit and answer: an output is 'word'; the graph has"),
+    "answers_no_output": ("answer", ["word"], "emit and answer: an output is 'word'; the graph has"),
+    "ends_at_no_output": ("end.output", "word", "end.output is 'word'; the graph has"),
+    "ends_at_many_numbers": ("end.output", "map", r"end.output 'map' is \[-1, 7\]; it must be one number per row"),
+    "a_text_of_no_output": ("text", {"output": "x", "vocabulary": "v.txt"}, "text.output is 'x'; the graph has"),
     "a_text_that_is_not_emitted": (
         "text",
         {"output": "score", "vocabulary": "v.txt"},
-        "text.output 'score' is no emitted output of one whole number a row",
+        "text.output 'score' must be an emitted output of one whole number per row",
     ),
     "a_text_of_another_output_than_the_end": (
         "end",
         {"output": "score", "value": 0},
-        "end.output is 'score', text.output 'next_word'; one output is wanted",
+        "end.output is 'score' and text.output is 'next_word'; they must be the same",
     ),
     "default_below_its_range": ("steps.minimum", 6, r"default 5 is outside 6\.\.10"),
     "default_above_its_range": ("steps.maximum", 4, r"default 5 is outside 1\.\.4"),
@@ -178,14 +178,22 @@ CONTRADICTIONS: dict[str, tuple[str, Any, str]] = {
     "a_fraction_for_an_integer": (
         "sources.word.initial.value",
         0.5,
-        "the source of 'word' says 0.5, which INT64 cannot hold",
+        "the source of 'word' has the number 0.5, which INT64 cannot hold",
     ),
-    "a_default_too_large": ("sources.style.default", 256, "the source of 'style' says 256, which UINT8 cannot hold"),
-    "a_default_too_small": ("sources.style.default", -1, "the source of 'style' says -1, which UINT8 cannot hold"),
+    "a_default_too_large": (
+        "sources.style.default",
+        256,
+        "the source of 'style' has the number 256, which UINT8 cannot hold",
+    ),
+    "a_default_too_small": (
+        "sources.style.default",
+        -1,
+        "the source of 'style' has the number -1, which UINT8 cannot hold",
+    ),
     "a_schedule_out_of_range": (
         "sources.time.first",
         2**31,
-        f"the source of 'time' says {2**31}, which INT32 cannot hold",
+        f"the source of 'time' has the number {2**31}, which INT32 cannot hold",
     ),
     "a_schedule_out_of_range_at_its_end": ("sources.time.last", -(2**31) - 1, "which INT32 cannot hold"),
     "a_number_without_end": ("sources.time.first", float("inf"), "sources.time"),
@@ -202,7 +210,7 @@ def test_a_loop_that_contradicts_itself_is_refused(key: str, value: Any, naming:
 def test_a_loop_that_gives_nothing_is_refused() -> None:
     said = copy.deepcopy(RIGHT)
     del said["emit"], said["answer"]
-    with pytest.raises(ValidationError, match="a loop emits or answers something"):
+    with pytest.raises(ValidationError, match="emit and answer are empty"):
         Loop.model_validate(said)
 
 

@@ -30,8 +30,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"dynamic_batching": {"default_queue_policy": {"timeout_action": "wait"}}},
         "'reject' or 'continue'",
     ),
-    "no_policy": ({"version_policy": {}}, "one of latest, specific and all is wanted"),
-    "two_policies": ({"version_policy": {"latest": {}, "all": {}}}, "one of latest, specific and all is wanted"),
+    "no_policy": ({"version_policy": {}}, "exactly one of 'latest', 'specific' and 'all' is required"),
+    "two_policies": (
+        {"version_policy": {"latest": {}, "all": {}}},
+        "exactly one of 'latest', 'specific' and 'all' is required",
+    ),
     "no_versions": ({"version_policy": {"specific": {"versions": []}}}, "versions"),
     "version_zero": ({"version_policy": {"specific": {"versions": [0]}}}, "versions"),
     "latest_zero": ({"version_policy": {"latest": {"num_versions": 0}}}, "num_versions"),
@@ -86,5 +89,7 @@ def test_a_policy_in_words_says_the_same_as_the_policy(text: str) -> None:
     ["", "All", "all:", "latest", "latest:", "latest:0", "latest:-1", "specific:", "specific:1,", "1", "newest:1"],
 )
 def test_words_that_are_no_policy_are_refused_with_those_wanted(text: str) -> None:
-    with pytest.raises(ValueError, match=f"'{text}' came; all, latest:<how many> or specific:<version>,<version>"):
+    with pytest.raises(
+        ValueError, match=f"the version policy is '{text}'; allowed are all, latest:<number> and specific:"
+    ):
         VersionPolicy.parse(text)

@@ -34,9 +34,21 @@ def test_a_loop_without_a_text_has_no_vocabulary(chars_folder: Path) -> None:
 
 WRONG: dict[str, tuple[str, Any, str]] = {
     "no_such_output": ("loop.text.output", "word", "text.output is 'word'"),
-    "not_emitted": ("loop.text.output", "next_hidden", "'next_hidden' is no emitted output of one whole number a row"),
-    "no_whole_number": ("loop.text.output", "logprob", "'logprob' is no emitted output of one whole number a row"),
-    "another_end": ("loop.end", {"output": "logprob", "value": 0}, "end.output is 'logprob', text.output 'next_token'"),
+    "not_emitted": (
+        "loop.text.output",
+        "next_hidden",
+        "'next_hidden' must be an emitted output of one whole number per row",
+    ),
+    "no_whole_number": (
+        "loop.text.output",
+        "logprob",
+        "'logprob' must be an emitted output of one whole number per row",
+    ),
+    "another_end": (
+        "loop.end",
+        {"output": "logprob", "value": 0},
+        "end.output is 'logprob' and text.output is 'next_token'",
+    ),
     "no_such_file": ("loop.text.vocabulary", "words.txt", "'words.txt' has no checksum"),
     "a_path": ("loop.text.vocabulary", "../words.txt", "loop.text.vocabulary"),
     "unknown_key": ("loop.text.language", "en", "loop.text.language"),

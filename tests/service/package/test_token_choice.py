@@ -63,61 +63,81 @@ def test_a_loop_without_an_end_may_have_beams(folder: Path) -> None:
 
 
 WRONG: dict[str, tuple[str, Any, str]] = {
-    "no_such_output": ("loop.choice.output", "scores", "choice.output is 'scores', the graph has"),
+    "no_such_output": ("loop.choice.output", "scores", "choice.output is 'scores'; the graph has"),
     "of_whole_numbers": (
         "loop.choice.output",
         "next_history",
-        r"choice.output 'next_history' is INT64 \[-1, 12\]; FP32 \[-1, tokens\] is wanted",
+        r"choice.output 'next_history' is INT64 \[-1, 12\]; it must be FP32 \[-1, tokens\]",
     ),
-    "of_one_number": ("loop.choice.output", "next_count", r"'next_count' is FP32 \[-1\]; FP32 \[-1, tokens\]"),
+    "of_one_number": (
+        "loop.choice.output",
+        "next_count",
+        r"'next_count' is FP32 \[-1\]; it must be FP32 \[-1, tokens\]",
+    ),
     "an_emitted_output": (
         "loop.choice.output",
         "attention",
-        "choice.output 'attention' is for the choice; it is no state, emitted or answered",
+        "choice.output 'attention' is also a state, emitted or answered",
     ),
     "a_state": (
         "loop.sources.features",
         {"kind": "state", "output": "log_probabilities", "initial": {"kind": "fill"}},
-        "'log_probabilities' is for the choice",
+        "'log_probabilities' is also a state",
     ),
-    "a_taken_name": ("loop.step.outputs.1.name", "score", "the step graph has an output 'score', which is what"),
-    "never_a_token_there_is_not": ("loop.choice.never", [8], r"choice.never is \[8\]; different tokens of 0\.\.7"),
-    "never_twice": ("loop.choice.never", [1, 1], r"choice.never is \[1, 1\]; different"),
-    "never_any": ("loop.choice.never", [*range(8)], "choice.never leaves none of 8 tokens"),
-    "never_the_end": ("loop.choice.never", [2], "end.value is 2; a token that may be chosen is wanted"),
-    "an_end_that_is_no_token": ("loop.end.value", 8, "end.value is 8; a token that may be chosen is wanted"),
-    "an_end_that_is_no_whole_number": ("loop.end.value", 2.5, "end.value is 2.5; a token"),
+    "a_taken_name": ("loop.step.outputs.1.name", "score", "the step graph has an output 'score', a name"),
+    "never_a_token_there_is_not": (
+        "loop.choice.never",
+        [8],
+        r"choice.never is \[8\]; it must be different tokens of 0\.\.7",
+    ),
+    "never_twice": ("loop.choice.never", [1, 1], r"choice.never is \[1, 1\]; it must be different"),
+    "never_any": ("loop.choice.never", [*range(8)], "choice.never has all 8 tokens"),
+    "never_the_end": ("loop.choice.never", [2], "end.value is 2; it must be a token that may be chosen"),
+    "an_end_that_is_no_token": ("loop.end.value", 8, "end.value is 8; it must be a token that may be chosen"),
+    "an_end_that_is_no_whole_number": ("loop.end.value", 2.5, "end.value is 2.5; it must be a token"),
     "beams_that_end_otherwise": (
         "loop.end",
         {"output": "next_count", "value": 5},
-        "end.output is 'next_count'; with beams it is 'token'",
+        "end.output is 'next_count'; with beams it must be 'token'",
     ),
     "beams_without_rows": (
         "loop.choice.beam.width.maximum",
         9,
-        "choice.beam.width goes up to 9; max_batch is 8, and each beam is a row",
+        "choice.beam.width allows up to 9; each beam is a row, and max_batch is 8",
     ),
     "default_not_allowed": ("loop.choice", {"output": "log_probabilities", "default": "beam"}, r"default is 'beam'"),
     "unknown_strategy": ("loop.choice.default", "guess", "loop.choice.default"),
-    "score_at_every_step": ("loop.emit", ["token", "score"], "'score' is known at a row's end"),
+    "score_at_every_step": ("loop.emit", ["token", "score"], "'score', which is known only at a row's end"),
     "no_choice": (
         "loop.choice",
         None,
-        r"chosen sources are \['token'\]; one is wanted with a choice, and none without",
+        r"chosen sources are \['token'\]; there must be one with a choice, and none without",
     ),
     "nothing_chosen": (
         "loop.sources.token",
         {"kind": "request"},
-        r"chosen sources are \[\]; one is wanted with a choice",
+        r"chosen sources are \[\]; there must be one with a choice",
     ),
     "two_chosen": (
         "loop.sources.count",
         {"kind": "chosen", "initial": {"kind": "fill"}},
         r"chosen sources are \['token', 'count'\]",
     ),
-    "chosen_fractions": ("loop.step.inputs.0.datatype", "FP32", r"a token below 8, which FP32 \[-1\] cannot hold"),
-    "chosen_of_many": ("loop.step.inputs.0.shape", [-1, 2], r"a token below 8, which INT64 \[-1, 2\] cannot hold"),
-    "a_beginning_it_cannot_hold": ("loop.sources.token.initial.value", 0.5, "'token' says 0.5, which INT64 cannot"),
+    "chosen_fractions": (
+        "loop.step.inputs.0.datatype",
+        "FP32",
+        r"FP32 \[-1\], which cannot hold its source, a token below 8",
+    ),
+    "chosen_of_many": (
+        "loop.step.inputs.0.shape",
+        [-1, 2],
+        r"INT64 \[-1, 2\], which cannot hold its source, a token below 8",
+    ),
+    "a_beginning_it_cannot_hold": (
+        "loop.sources.token.initial.value",
+        0.5,
+        "'token' has the number 0.5, which INT64 cannot",
+    ),
     "temperature_0": ("loop.choice.sample", {"temperature": {"default": 1, "minimum": 0, "maximum": 2}}, "minimum"),
     "temperature_out_of_range": (
         "loop.choice.sample",
@@ -146,9 +166,9 @@ def test_a_choice_that_cannot_be_is_refused_by_name(folder: Path, case: str) -> 
 def test_a_token_that_its_tensor_cannot_hold_is_refused(tmp_path: Path) -> None:
     folder = write_words(tmp_path, table=np.zeros((300, 300), "f4"))
     change_card(folder, "loop.step.inputs.0.datatype", "INT8")
-    refused(folder, r"a token below 300, which INT8 \[-1\] cannot hold")
+    refused(folder, r"INT8 \[-1\], which cannot hold its source, a token below 300")
 
 
 def test_a_vocabulary_has_a_piece_for_each_token(folder: Path) -> None:
     replace_file(folder, "vocabulary.txt", b"a\nb\n")
-    refused(folder, "vocabulary.txt: 2 pieces for 8 tokens")
+    refused(folder, "vocabulary.txt has 2 pieces; the graph has 8 tokens")

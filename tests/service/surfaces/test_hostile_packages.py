@@ -53,7 +53,7 @@ def test_neither_a_fifo_nor_an_absurd_number_takes_anything_from_others(folder: 
         fifo(folder)
         change_card(write_package(folder, "huge"), "graph.max_batch", MANY)
         before = psutil.Process(server.process.pid).memory_info().rss
-        with pytest.raises(Refused, match=r"fifo/1/model.onnx: a FIFO; a package holds regular files only"):
+        with pytest.raises(Refused, match=r"fifo/1/model.onnx is a FIFO; a package may have only regular files"):
             models.load("fifo")
         with pytest.raises(Refused, match=r"huge/1/model.json: classify.graph.max_batch: .*less than or equal to"):
             models.load("huge")
@@ -74,7 +74,7 @@ def test_names_of_files_that_are_no_text_and_links_in_a_circle_are_refused_in_wo
     Path(os.fsdecode(os.fsencode(folder / "flat") + b"/\xff.onnx")).touch()
     with live(folder, tmp_path / "home", model_control="explicit") as server, closing(Rest(server)) as rest:
         reasons = {row["name"]: row["reason"] for row in RestRepository(rest).index()}
-        assert reasons["strange"].startswith("strange/1/\\udcff: a FIFO")
+        assert reasons["strange"].startswith("strange/1/\\udcff is a FIFO")
         assert reasons["circle"] == "circle: Too many levels of symbolic links"
         assert reasons["flat"].startswith("flat/\\udcff.onnx: is directly in the model's folder")
         assert "not loaded: circle: Too many" in httpx.get(server.http + "/readyz").text
@@ -146,7 +146,7 @@ def test_a_server_told_to_serve_the_rest_does_and_says_which_models_are_missing(
         answer = httpx.get(server.http + "/readyz")
         assert answer.status_code == 503
         why = answer.json()["error"]
-        assert why.startswith("2 models are not loaded: bad/1/labels.txt: ")
+        assert why.startswith("2 models are not loaded: bad/1/labels.txt has sha256 ")
         assert "; worse/1/model.json: " in why
         ready = httpx.get(server.rest + "/v2/health/ready")
         assert (ready.status_code, ready.json()) == (400, {"ready": False, "reason": why})
@@ -168,7 +168,7 @@ def test_a_model_laid_out_otherwise_is_named_with_what_the_layout_must_be(folder
     (folder / "loose.onnx").write_bytes(graph.read_bytes())
     flat = "flat/model.onnx: is directly in the model's folder; the layout is <repository>/<name>/<version>/model.onnx"
     letter = "letter/v1: is no version; versions are whole numbers from 1, as in letter/1/model.onnx"
-    other_name = "mymodel.onnx is there: without a card, its name must be model.onnx"
+    other_name = "there is mymodel.onnx: without a card, its name must be model.onnx"
     with live(folder, tmp_path / "home", model_control="explicit") as server, closing(Rest(server)) as rest:
         models = RestRepository(rest)
         for words in (

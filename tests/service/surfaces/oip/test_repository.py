@@ -98,7 +98,7 @@ def test_a_corrupt_package_is_refused_with_the_reason_and_the_old_one_serves(
     with pytest.raises(Refused) as refused:
         models.load(name)
     assert refused.value.code == "INVALID_ARGUMENT"
-    assert refused.value.message.startswith(f"{name}/1/labels.txt: sha256 ")
+    assert refused.value.message.startswith(f"{name}/1/labels.txt has sha256 ")
     (row,) = [row for row in models.index() if row["name"] == name]
     assert (row["state"], row["reason"]) == ("READY", refused.value.message)
     models.oip.infer(name, [tensor(example(1))])
@@ -183,7 +183,7 @@ def test_a_configuration_may_say_a_part_of_what_is_so(models: Repository, name: 
             {"dynamic_batching": {"priority_levels": 2, "default_priority_level": 3}},
             "default_priority_level is 3; priority_levels is 2",
         ),
-        ({"version_policy": {}}, "one of latest, specific and all is wanted"),
+        ({"version_policy": {}}, "exactly one of 'latest', 'specific' and 'all' is required"),
         ({"version_policy": {"specific": {"versions": [0]}}}, "config: .*versions"),
         ({"version_policy": {"specific": {"versions": [5]}}}, "specific:5 chooses none of"),
         ({"version_policy": {"newest": {}}}, "config: .*newest"),
