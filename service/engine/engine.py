@@ -18,6 +18,7 @@ from service.engine.batch import BatchQueue
 from service.engine.control import Control
 from service.engine.device import choose
 from service.engine.dispatcher import Dispatcher
+from service.engine.handover import inline_limit_s
 from service.engine.lifetime import Lifetime
 from service.engine.loader import Loader
 from service.engine.model import Model
@@ -68,6 +69,7 @@ class Engine:
     async def __aenter__(self) -> "Engine":
         self._loop = asyncio.get_running_loop()
         self.device = await asyncio.to_thread(choose, self._config)
+        await asyncio.to_thread(inline_limit_s)  # before loads disturb its measurement
         sessions = SessionFactory(self._config, self.device)
         reader = VersionReader(self._config, sessions.open_graph, sessions.load)
         self.repository = Repository()

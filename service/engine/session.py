@@ -12,18 +12,15 @@ import onnxruntime as ort
 
 from service.engine.binding import LOADING, NOT_RECORDED, Bucketed, Buffer, DeviceBuffer, bind, run_options
 from service.engine.device import CPU, Device
+from service.engine.handover import inline_limit_s, takes_less
 from service.engine.onnx_graph import check_tensors, inputs_on_device, open_graph, used_providers
 from service.engine.row_probe import why_card_is_wrong
 from service.engine.tensors import Tensor, Tensors
 from service.package import Graph, TensorSpec
 
-# If the first run of a size takes more than this many times `HANDOVER_S`, no other run will take less than that.
-FAR = 50
 # A run that takes longer than this is not quick, even if other work of the machine disturbs it.
 SLOW_S = 0.1
 WARM_RUNS = 3
-# A batch that takes less time than this is not worth waking a lane for and being woken by it.
-HANDOVER_S = 0.0002
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +38,7 @@ class Session:
 
     Attributes:
         stay_apart: why each request must have runs of its own, whatever the card says; "" before `keep_apart`.
-        inline_rows: the rows of the largest batch size that `measure` found to run in less than `HANDOVER_S`; 0 if
+        inline_rows: the rows of the largest batch size that `measure` found to take less than `inline_limit_s`; 0 if
             rows may have any size, because the next row may be many times as large as the example's.
         providers: ONNX Runtime's names of the providers that run the graph's nodes.
         on_device: the inputs that the graph reads in the device's own memory.
@@ -157,7 +154,7 @@ class Session:
             self._run_s(example, smallest, options=_shrinking())
 
     def measure(self, example: Tensors) -> None:
-        """Find the ``inline_rows``, if there is an example; anything that runs at the same time disturbs it.
+        """Find the ``inline_rows``, if there is an example.
 
         After this, abandoning the load does not stop a run any more.
         """
@@ -172,7 +169,7 @@ class Session:
             self.inline_rows = rows
 
     def reload_alone(self, example: Tensors) -> bool:
-        """If one row runs in less than `HANDOVER_S`, reload the graph without helping threads; whether it did.
+        """If one row runs in less than `inline_limit_s`, reload the graph without helping threads; whether it did.
 
         Waking them for so little work costs more than they save: without them, LeNet-5's gRPC calls take a third less
         CPU time.
@@ -184,9 +181,8 @@ class Session:
         return True
 
     def _is_quick(self, example: Tensors, rows: int) -> bool:
-        """Whether the quickest of a few runs takes less than `HANDOVER_S`; one run is enough if it takes far longer."""
-        first = self._run_s(example, rows)
-        return first < FAR * HANDOVER_S and min(first, self._run_s(example, rows, runs=WARM_RUNS - 1)) < HANDOVER_S
+        """Whether a run takes less than `inline_limit_s`."""
+        return takes_less(partial(self._run_s, example, rows), inline_limit_s())
 
     def _run_s(self, example: Tensors, rows: int, *, runs: int = 1, options: ort.RunOptions | None = None) -> float:
         """The seconds of the quickest of ``runs`` runs on ``rows`` rows of ``example``."""

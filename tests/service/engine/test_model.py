@@ -211,21 +211,21 @@ def test_a_model_knows_the_largest_bucket_that_is_quicker_than_handing_it_to_a_l
         return run(session, outputs, inputs)
 
     monkeypatch.setattr(Session, "run", slow_from_four_rows)
-    monkeypatch.setattr(session_module, "HANDOVER_S", 0.02)
+    monkeypatch.setattr(session_module, "inline_limit_s", lambda: 0.02)
     assert measured(load(folder)).session.inline_rows == 2
 
 
 def test_a_model_no_bucket_of_which_is_quick_leaves_all_to_the_lanes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "HANDOVER_S", 0)
+    monkeypatch.setattr(session_module, "inline_limit_s", lambda: 0)
     assert measured(load(folder)).session.inline_rows == 0
 
 
 def test_a_model_whose_rows_may_have_any_size_leaves_all_to_the_lanes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "HANDOVER_S", 20.0)
+    monkeypatch.setattr(session_module, "inline_limit_s", lambda: 20.0)
     assert measured(load(folder)).session.inline_rows == MAX_BATCH
     assert measured(sum_model(tmp_path)).session.inline_rows == 0
 
