@@ -27,7 +27,8 @@ from protos.lectorium.v1 import vision_pb2 as pb
 CONNECTIONS = (1, 8, 64)
 MANY = 64
 TWO, PLAIN, EMPTY = f"{HTTP} by two workers", "plain app", "empty grpc.aio RPC"
-LITSERVE, BENTOML = "LitServe", "BentoML"
+RIVALS = LITSERVE, BENTOML = "LitServe", "BentoML"
+FAILED = Load(0, 0.0, 0.0, 0.0)
 METHOD = "/lectorium.v1.Vision/Classify"
 FIRST_BY = at_least(2)
 # How many times as long a server is measured that answers nothing at first.
@@ -43,17 +44,31 @@ def rows(plan: Plan) -> Iterator[Row]:
         loads: dict[Key, list[Load]] = {}
         for _ in range(plan.rounds):
             with ExitStack() as stack:
-                for key, measure in measures(picture, stack).items():
+                for (name, connections), measure in measures(picture, stack).items():
                     # With a slow model, the last requests keep some servers busy for seconds after the load has ended.
                     if plan.warm_s and not picture.slow:
-                        patiently(measure, plan.warm_s)
-                    loads.setdefault(key, []).append(patiently(measure, plan.slow_s if picture.slow else plan.block_s))
+                        attempt(name, measure, plan.warm_s)
+                    load = attempt(name, measure, plan.slow_s if picture.slow else plan.block_s)
+                    loads.setdefault((name, connections), []).append(load)
         yield from compared(picture, loads)
 
 
+def attempt(name: str, measure: Callable[[int], Load], seconds: int) -> Load:
+    """What `patiently` measures; no requests, if it is a rival that answers none or refuses some.
+
+    Raises:
+        RuntimeError: another server does that.
+    """
+    try:
+        return patiently(measure, seconds)
+    except RuntimeError:
+        if name not in RIVALS:
+            raise
+        return FAILED
+
+
 def patiently(measure: Callable[[int], Load], seconds: int) -> Load:
-    """Load for so many seconds; for more of them where a server is so slow, or so busy with old requests, as to answer
-    none.
+    """The load of so many seconds; of more, if the server is so slow or so busy that it answers none.
 
     Raises:
         NoAnswer: it answers none in `MOST_TIMES` as many either.
@@ -70,8 +85,11 @@ def compared(picture: PictureFile, loads: Loads) -> Iterator[Row]:
         targets = picture.targets if connections > 1 else {}
         for ours in (HTTP, RAW, GRPC) if picture.small else (HTTP, GRPC):
             yield times(picture, loads, ours, PLAIN, connections, targets.get(ours))
-        for rival in (name for name in (LITSERVE, BENTOML) if (name, connections) in loads):
-            yield times(picture, loads, HTTP, rival, connections, FIRST_BY)
+        for rival in (name for name in RIVALS if (name, connections) in loads):
+            if FAILED in loads[rival, connections]:
+                yield Row(f"{picture.title}, {rival}, {connections} connections: it fails", 0, "req/s")
+            else:
+                yield times(picture, loads, HTTP, rival, connections, FIRST_BY)
     for ours, target in picture.alone.items():
         alone = [our.p50_ms / plain.p50_ms for our, plain in zip(loads[ours, 1], loads[PLAIN, 1], strict=True)]
         yield median_row(f"{picture.title}, {ours}, one caller's p50 over the {PLAIN}'s", alone, "x", target)

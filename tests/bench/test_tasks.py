@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from deploy.bench.load import Load, NoAnswer
-from deploy.bench.tasks import MOST_TIMES, patiently
+from deploy.bench.picture_file import GRPC, HTTP, PictureFile
+from deploy.bench.tasks import BENTOML, CONNECTIONS, FAILED, LITSERVE, MOST_TIMES, PLAIN, attempt, compared, patiently
 
 
 class Slow:
@@ -35,3 +38,25 @@ def test_a_server_that_never_answers_is_an_error() -> None:
     with pytest.raises(NoAnswer):
         patiently(server, 1)
     assert server.measured == list(range(1, MOST_TIMES + 1))
+
+
+def test_a_rival_that_fails_does_not_end_the_bench_and_any_other_server_does() -> None:
+    assert attempt(BENTOML, Slow(1000), 1) == FAILED
+    with pytest.raises(NoAnswer):
+        attempt(HTTP, Slow(1000), 1)
+
+
+def test_what_a_rival_fails_at_is_a_row_of_its_own() -> None:
+    picture = PictureFile("A picture", Path(), "model", b"", "image/jpeg", {})
+    loads = {
+        (name, connections): [Load(1, per_s, 1, 1)]
+        for name, per_s in ((HTTP, 60.0), (GRPC, 40.0), (PLAIN, 20.0), (LITSERVE, 10.0), (BENTOML, 5.0))
+        for connections in CONNECTIONS
+    }
+    loads[BENTOML, 64] = [FAILED]
+    found = {row.what: f"{row.value:g} {row.unit}" for row in compared(picture, loads)}
+    assert found[f"A picture, {HTTP}, 64 connections, over the plain app"] == "3 x"
+    assert found[f"A picture, {HTTP}, 64 connections, over the LitServe"] == "6 x"
+    assert found[f"A picture, {HTTP}, 8 connections, over the BentoML"] == "12 x"
+    assert found["A picture, BentoML, 64 connections: it fails"] == "0 req/s"
+    assert f"A picture, {HTTP}, 64 connections, over the BentoML" not in found
