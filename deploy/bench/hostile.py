@@ -14,7 +14,7 @@ from deploy.bench.attacks import LEFT, REFUSED, Attack
 from deploy.bench.lenet import ZOO
 from deploy.bench.plan import Plan
 from deploy.bench.server import Server
-from deploy.bench.subject import Subject
+from deploy.bench.subject import PROBABILITIES, Subject
 from deploy.bench.table import Row, at_most
 
 GOOD, HOSTILE = 16, 4
@@ -25,7 +25,7 @@ Tally = Counter[str]
 
 def rows(plan: Plan) -> Iterator[Row]:
     """Good requests that failed, and hostile ones that were not refused."""
-    subject = Subject(ZOO, "lenet5")
+    subject = Subject(ZOO, "lenet5", wanted=[PROBABILITIES])
     with Server(ZOO) as server, ExitStack() as stack, ThreadPoolExecutor(GOOD + HOSTILE) as threads:
         checks, ways = list(good_ones(server, subject, stack)), list(hostile_ones(server, subject, stack))
         until = time.perf_counter() + plan.hostile_s
@@ -38,7 +38,7 @@ def rows(plan: Plan) -> Iterator[Row]:
 def good_ones(server: Server, subject: Subject, stack: ExitStack) -> Iterator[Callable[[], None]]:
     """The good callers, half of them on each surface; each expects an answer of its own."""
     for index in range(GOOD // 2):
-        own = Subject(subject.repository, subject.name, index)
+        own = Subject(subject.repository, subject.name, index, [PROBABILITIES])
         yield partial(check_rest, own, stack.enter_context(callers.rest(server.ports["rest"], own)))
         yield partial(check_grpc, own, stack.enter_context(callers.grpc_raw(server.ports["grpc"], own)))
 

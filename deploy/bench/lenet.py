@@ -9,7 +9,7 @@ from deploy.bench import load
 from deploy.bench.load import Load
 from deploy.bench.plan import Plan
 from deploy.bench.server import Bare, Server
-from deploy.bench.subject import Subject
+from deploy.bench.subject import PROBABILITIES, Subject
 from deploy.bench.table import Row, Target, at_least, median_row
 from deploy.bench.throughput import GRPC, REST, Surface, rest_post, throughput
 
@@ -24,7 +24,7 @@ Key = tuple[str, int]
 
 def rows(plan: Plan) -> Iterator[Row]:
     """Every surface at 1, 8 and 64 connections, beside a server that does the least its library can do."""
-    subject = Subject(ZOO, "lenet5")
+    subject = Subject(ZOO, "lenet5", wanted=[PROBABILITIES])
     loads: dict[Key, list[Load]] = {}
     for _ in range(plan.rounds):
         with Server(ZOO) as server, Server(ZOO, workers=2) as two, Bare("echo") as echo, Bare("empty_rpc") as empty:

@@ -15,7 +15,7 @@ import orjson
 from deploy.bench import callers
 from deploy.bench.plan import Plan
 from deploy.bench.server import Server
-from deploy.bench.subject import Subject
+from deploy.bench.subject import PROBABILITIES, Subject
 from deploy.bench.table import Row, at_most, median_row
 from service.engine.cores import usable_cores
 
@@ -29,7 +29,7 @@ Call = Callable[[], float]
 
 def rows(plan: Plan) -> Iterator[Row]:
     """Each surface's p50 over the bare session's, in milliseconds; and the time from process start to ready."""
-    subject = Subject(ZOO, "lenet5")
+    subject = Subject(ZOO, "lenet5", wanted=[PROBABILITIES])
     times: dict[str, list[float]] = {}
     starts: list[float] = []
     for _ in range(plan.rounds):

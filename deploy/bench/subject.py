@@ -20,6 +20,8 @@ from protos import open_inference_pb2 as pb
 Array = NDArray[Any]
 JSON_LENGTH = "Inference-Header-Content-Length"
 TOLERANCE = 1e-4
+# What a classifier's caller asks for of all that its graph can answer.
+PROBABILITIES = "probabilities"
 
 
 class Subject:
@@ -60,18 +62,21 @@ class Subject:
     def rest(self) -> tuple[bytes, dict[str, str]]:
         """The body and the headers of a REST request, binary tensors both ways."""
         tensor = {"name": self.input, "shape": self.row.shape, "datatype": "UINT8"}
-        head = orjson.dumps(
-            {
-                "inputs": [{**tensor, "parameters": {"binary_data_size": self.row.nbytes}}],
-                "parameters": {"binary_data_output": True},
-            }
-        )
+        request = {
+            "inputs": [{**tensor, "parameters": {"binary_data_size": self.row.nbytes}}],
+            "parameters": {"binary_data_output": True},
+        }
+        if self._wanted:
+            request["outputs"] = [{"name": name} for name in self._wanted]
+        head = orjson.dumps(request)
         return head + self.row.tobytes(), {JSON_LENGTH: str(len(head))}
 
     def grpc(self) -> pb.ModelInferRequest:
         """The gRPC request, raw contents."""
         tensor = pb.ModelInferRequest.InferInputTensor(name=self.input, datatype="UINT8", shape=self.row.shape)
-        return pb.ModelInferRequest(model_name=self.name, inputs=[tensor], raw_input_contents=[self.row.tobytes()])
+        outputs = [pb.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in self._wanted]
+        raw = [self.row.tobytes()]
+        return pb.ModelInferRequest(model_name=self.name, inputs=[tensor], outputs=outputs, raw_input_contents=raw)
 
     def check_rest(self, body: bytes) -> None:
         """Check a REST answer, whose JSON part has the length of each binary tensor after it.

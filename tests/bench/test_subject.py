@@ -13,7 +13,7 @@ ZOO = Path("models/zoo")
 
 @pytest.fixture(scope="module")
 def subject() -> Subject:
-    return Subject(ZOO, "lenet5")
+    return Subject(ZOO, "lenet5", wanted=["probabilities"])
 
 
 def rest_answer(subject: Subject, **changes: str) -> bytes:
@@ -32,6 +32,16 @@ def grpc_answer(subject: Subject) -> pb.ModelInferResponse:
 def test_another_row_has_an_answer_that_cannot_be_taken_for_the_first(subject: Subject) -> None:
     for name, tensor in subject.outputs.items():
         assert np.abs(tensor - subject.another.outputs[name]).max() > 100 * TOLERANCE
+
+
+def test_a_request_names_the_outputs_that_are_wanted(subject: Subject) -> None:
+    body, headers = subject.rest()
+    head = orjson.loads(body[: int(headers["Inference-Header-Content-Length"])])
+    assert [output["name"] for output in head["outputs"]] == ["probabilities"]
+    assert [output.name for output in subject.grpc().outputs] == ["probabilities"]
+    every = Subject(ZOO, "lenet5")
+    assert list(every.outputs) == ["probabilities", "embedding"]
+    assert not every.grpc().outputs
 
 
 def test_the_right_answer_passes(subject: Subject) -> None:
