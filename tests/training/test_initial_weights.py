@@ -82,8 +82,10 @@ def test_a_network_with_a_classifiers_weights_answers_as_its_package(folder: Pat
     np.testing.assert_allclose(after["probabilities"], wanted["probabilities"], atol=1e-5)
     assert not np.allclose(before["probabilities"], wanted["probabilities"], atol=1e-2)
     assert len(layers) == sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    if "cam" in wanted:
-        np.testing.assert_allclose(after["cam"], wanted["cam"], atol=1e-4 * np.abs(wanted["cam"]).max())
+    for output in ("cam", "embedding"):
+        if output in after:
+            atol = 1e-4 * np.abs(wanted[output]).max()
+            np.testing.assert_allclose(after[output], wanted[output], atol=atol, err_msg=output)
 
 
 @each(CAPTIONERS)

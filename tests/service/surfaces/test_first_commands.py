@@ -25,6 +25,7 @@ ANSWERS = [
     '"title":"LeNet-5 on MNIST"',
     "event: answer",
     '"label":"German"',
+    '"embedding":[',
     '"outputs":',
     "lectorium_request_duration_seconds_bucket",
     'label: "7"',
