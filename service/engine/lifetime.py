@@ -16,7 +16,7 @@ class TimedRequest(QueuedRequest, Protocol):
 
     Attributes:
         deadline: when its answer must be there.
-        entered: when it came.
+        entered: when it arrived.
         started: when its first run began; 0 before that.
     """
 

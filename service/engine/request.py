@@ -39,7 +39,7 @@ class Request:
         level: its priority in the queue; 1 is the highest.
         deadline: when the answer must be there.
         signature: requests of equal signature may share a batch.
-        entered: when it came.
+        entered: when it arrived.
         taken: how many rows were handed to a batch.
         whole: all rows must run together; results of chunks that ran before, or still run, are ignored.
         answered: how many rows have results.

@@ -28,7 +28,7 @@ class CaptionAssembler:
         self._image = image
         self._attention = attention
         self._decode = decode
-        self._asker = caller
+        self._caller = caller
         self._rows: list[list[Word]] = []
 
     async def add(self, outputs: Tensors) -> Word | None:
@@ -63,4 +63,4 @@ class CaptionAssembler:
         if self._attention == "values":
             return [Attention(shape=shape, values=values.tobytes()) for values in maps]
         drawings = [partial(overlay, self._image, values) for values in maps]
-        return [Attention(png=png) for png in await self._decode.each(drawings, caller=self._asker)]
+        return [Attention(png=png) for png in await self._decode.each(drawings, caller=self._caller)]

@@ -47,29 +47,29 @@ class Classify(BatchTask[ClassifyAsk, Classified]):
             InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `ImageDecoder`.
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
         """
-        card, choice = model.package.classifier, ClassifyOptions.of(model, ask)
-        plain = bool(choice.explain)
+        card, options = model.package.classifier, ClassifyOptions.of(model, ask)
+        plain = bool(options.explain)
         if batch and plain:
-            Explainer(self.engine, model, choice).check_size(len(items), self.config.max_request_bytes)
+            Explainer(self.engine, model, options).check_size(len(items), self.config.max_request_bytes)
         began = time.perf_counter()
         if batch:
-            rows = await self.decode.many(items, card.preprocessing, choice.views, plain=plain, caller=caller)
+            rows = await self.decode.many(items, card.preprocessing, options.views, plain=plain, caller=caller)
         else:
-            rows = [await self.decode(items[0], card.preprocessing, choice.views, plain=plain, caller=caller)]
-        return await self._answer(model, choice, rows, time.perf_counter() - began, caller)
+            rows = [await self.decode(items[0], card.preprocessing, options.views, plain=plain, caller=caller)]
+        return await self._answer(model, options, rows, time.perf_counter() - began, caller)
 
     async def _answer(
-        self, model: Model, choice: ClassifyOptions, rows: list[NDArray[np.uint8]], decode_s: float, caller: Caller
+        self, model: Model, options: ClassifyOptions, rows: list[NDArray[np.uint8]], decode_s: float, caller: Caller
     ) -> tuple[list[Classified], Timing]:
         """The result for each image, given its rows, and how long the stages took."""
-        options = Options(deadline=caller.deadline)
-        explainer = Explainer(self.engine, model, choice, options) if choice.explain else None
-        answers = await self._ask(model, choice, rows, explainer, options)
+        engine_options = Options(deadline=caller.deadline)
+        explainer = Explainer(self.engine, model, options, engine_options) if options.explain else None
+        answers = await self._ask(model, options, rows, explainer, engine_options)
         probabilities: NDArray[Any] = answers[0].outputs[model.package.classifier.classes.tensor]
-        views = VIEW_COUNTS[choice.views]
+        views = VIEW_COUNTS[options.views]
         if views > 1:
             probabilities = probabilities.reshape(len(rows), views, -1).mean(1)  # (N * views, C) -> (N, C)
-        results = [Classified(labels=most_probable(model, each, choice.top_k)) for each in probabilities]
+        results = [Classified(labels=most_probable(model, each, options.top_k)) for each in probabilities]
         if explainer is not None:
             await self._explain(explainer, answers[-1], rows, results, caller)
         timing = Timing(
@@ -82,15 +82,15 @@ class Classify(BatchTask[ClassifyAsk, Classified]):
     async def _ask(
         self,
         model: Model,
-        choice: ClassifyOptions,
+        options: ClassifyOptions,
         rows: list[NDArray[np.uint8]],
         explainer: Explainer | None,
-        options: Options,
+        engine_options: Options,
     ) -> list[Answer]:
         """The probabilities of every view; if the explanation needs a run of its own, its answer is the last one."""
-        card, views = model.package.classifier, VIEW_COUNTS[choice.views]
+        card, views = model.package.classifier, VIEW_COUNTS[options.views]
         seen = _joined([each[-views:] for each in rows])
-        infer = partial(self.engine.infer, model, None, {card.preprocessing.tensor: seen}, options=options)
+        infer = partial(self.engine.infer, model, None, {card.preprocessing.tensor: seen}, options=engine_options)
         if explainer is None:
             return [await infer([card.classes.tensor])]
         if views == 1 and explainer.output:

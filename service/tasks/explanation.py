@@ -19,12 +19,14 @@ from service.tasks.picture import overlay, picture_size, signed
 class Explainer:
     """Explains the answers of one classifier, with the options of one request."""
 
-    def __init__(self, engine: Engine, model: Model, choice: ClassifyOptions, options: Options = DEFAULTS) -> None:
+    def __init__(
+        self, engine: Engine, model: Model, options: ClassifyOptions, engine_options: Options = DEFAULTS
+    ) -> None:
         self._engine = engine
         self._model = model
         self._card = model.package.classifier
-        self._choice = choice
         self._options = options
+        self._engine_options = engine_options
 
     def check_size(self, images: int, most_bytes: int) -> None:
         """Check that the explanations of this many images take at most ``most_bytes``.
@@ -34,14 +36,14 @@ class Explainer:
         """
         if images * self._bytes > most_bytes:
             raise InvalidArgument(
-                f"{images} images were sent; explain {self._choice.explain!r} of model {self._model.name!r} "
+                f"{images} images were sent; explain {self._options.explain!r} of model {self._model.name!r} "
                 f"answers at most {most_bytes // self._bytes} at once"
             )
 
     @property
     def output(self) -> str:
         """The output of the classifier that explains its answer; "" if the explanation needs a run of its own."""
-        return self._card.explain.cam.tensor if self._choice.explain == "cam" and self._card.explain.cam else ""
+        return self._card.explain.cam.tensor if self._options.explain == "cam" and self._card.explain.cam else ""
 
     async def ask(self, images: NDArray[np.uint8]) -> Answer:
         """Run what explains the answers to ``images``, (N, H, W) or (N, H, W, 3) uint8.
@@ -51,15 +53,15 @@ class Explainer:
         """
         inputs = {self._card.preprocessing.tensor: images}
         if self.output:
-            return await self._engine.infer(self._model, None, inputs, [self.output], self._options)
-        layers = np.full(len(images), self._choice.layer, "<i8")
+            return await self._engine.infer(self._model, None, inputs, [self.output], self._engine_options)
+        layers = np.full(len(images), self._options.layer, "<i8")
         inputs = {**inputs, LAYER: layers}
-        return await self._engine.infer(self._model, None, inputs, options=self._options, part="deconv")
+        return await self._engine.infer(self._model, None, inputs, options=self._engine_options, part="deconv")
 
     def explain(self, image: NDArray[np.uint8], outputs: Mapping[str, Tensor], row: int, top: int) -> Explanation:
         """The explanation of row ``row`` of ``outputs``, with pictures; ``top`` is the most probable class."""
         if self.output:
-            label = top if self._choice.label is None else self._choice.label
+            label = top if self._options.label is None else self._options.label
             activation = np.asarray(outputs[self.output][row, label], "<f4")
             evidence = [_evidence(overlay(image, activation), activation)]
             return Explanation(method="cam", label=self._model.package.labels[label], index=label, evidence=evidence)
@@ -74,7 +76,7 @@ class Explainer:
     def _layer(self) -> str:
         deconv = self._card.explain.deconv
         assert deconv is not None  # checked by ClassifyOptions.of
-        return deconv.layers[self._choice.layer]
+        return deconv.layers[self._options.layer]
 
     @property
     def _bytes(self) -> int:

@@ -42,9 +42,9 @@ class HttpProtocol(asyncio.Protocol):
         self._state = server_state
         self._app_state = app_state
         self._loop = asyncio.get_running_loop()
-        self._turns: deque[Exchange] = deque()  # the first one is being answered
+        self._exchanges: deque[Exchange] = deque()  # the first one is being answered
         self._unread = bytearray()  # received while a request waits for its turn, or a body for its reader
-        self._refusal: bytes | None = None  # for what was sent after the requests in `_turns`
+        self._refusal: bytes | None = None  # for what was sent after the requests in `_exchanges`
         self._ended = False
         self._served = False
         self._paused = False
@@ -70,11 +70,11 @@ class HttpProtocol(asyncio.Protocol):
         self._connections.open.discard(self)
         self._connections.paused.discard(self)
         self.writable.set()
-        self._end_turns()
+        self._end_exchanges()
 
     def eof_received(self) -> None:
         """The caller closed its sending side, which counts as hanging up; the transport closes by itself."""
-        self._end_turns()
+        self._end_exchanges()
 
     def data_received(self, data: bytes) -> None:
         """Parse it, or keep it for later."""
@@ -100,12 +100,12 @@ class HttpProtocol(asyncio.Protocol):
         self.leaving = True
         if self._ended:
             self.transport.abort()
-        elif not self._turns:
+        elif not self._exchanges:
             self.transport.close()
 
     def look(self, now: float) -> None:
         """Close the connection if nothing has happened on it for too long."""
-        patience_s = self._connections.patience_s + (_APPS_OWN_S if self._turns else 0)
+        patience_s = self._connections.patience_s + (_APPS_OWN_S if self._exchanges else 0)
         unsent = self.transport.get_write_buffer_size()
         if unsent != self._unsent:
             self._unsent, self._sent = unsent, now
@@ -115,8 +115,8 @@ class HttpProtocol(asyncio.Protocol):
         elif self._ended:
             if now - max(self._since, self._sent) > LINGER_S:
                 self.transport.abort()
-        elif self._turns:
-            if self._turns[0].wants_body and now - self._turns[0].moved > patience_s:
+        elif self._exchanges:
+            if self._exchanges[0].wants_body and now - self._exchanges[0].moved > patience_s:
                 self._refuse(DeadlineExceeded(f"no more of the request's body arrived for {patience_s:g} s"))
         else:
             self._look_for_request(now)
@@ -138,19 +138,19 @@ class HttpProtocol(asyncio.Protocol):
 
     def begin(self, exchange: Exchange) -> None:
         """Let the app answer, now or when it is this request's turn."""
-        self._turns.append(exchange)
-        if len(self._turns) == 1:
+        self._exchanges.append(exchange)
+        if len(self._exchanges) == 1:
             self._run(exchange)
 
     def answered(self, *, keep_alive: bool) -> None:
         """The first request is answered: go on with the next."""
-        self._turns.popleft()
+        self._exchanges.popleft()
         self._served = True
         self._since = time.monotonic()
         if not keep_alive:
             self._end()
-        elif self._turns:
-            self._run(self._turns[0])
+        elif self._exchanges:
+            self._run(self._exchanges[0])
         elif self._refusal is not None:
             self._end(self._refusal)
         if self._unread:
@@ -178,7 +178,7 @@ class HttpProtocol(asyncio.Protocol):
     def _has_room(self) -> bool:
         """Whether more may be parsed: no request waits for its turn, and no body for its reader."""
         exchange = self._reader.exchange
-        return len(self._turns) < 2 and (exchange is None or exchange.size <= _MAX_BUFFERED)
+        return len(self._exchanges) < 2 and (exchange is None or exchange.size <= _MAX_BUFFERED)
 
     def _read(self, data: bytes) -> None:
         reader, read, size = self._reader, 0, len(data)
@@ -214,12 +214,12 @@ class HttpProtocol(asyncio.Protocol):
         """Answer the last request with ``error`` once those before it are answered, and close."""
         self._refusal = refusal(error)
         broken = self._reader.exchange
-        if broken is not None and not broken.complete and broken in self._turns:
-            self._turns.remove(broken)
+        if broken is not None and not broken.complete and broken in self._exchanges:
+            self._exchanges.remove(broken)
             broken.lost()
             if broken.begun:  # the refusal would be in the middle of its answer
                 self._refusal = b""
-        if not self._turns:
+        if not self._exchanges:
             self._end(self._refusal)
 
     def _end(self, last: bytes = b"") -> None:
@@ -232,7 +232,7 @@ class HttpProtocol(asyncio.Protocol):
         self._ended = True
         self._since = time.monotonic()
         self._unread.clear()
-        self._end_turns()
+        self._end_exchanges()
         if self.transport.is_closing():
             return
         self.transport.write(last)
@@ -242,9 +242,9 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.write_eof()
             self._pause_or_resume()
 
-    def _end_turns(self) -> None:
-        turns, self._turns = self._turns, deque()
-        for exchange in turns:
+    def _end_exchanges(self) -> None:
+        exchanges, self._exchanges = self._exchanges, deque()
+        for exchange in exchanges:
             exchange.lost()
 
     def _scope(self) -> dict[str, Any]:

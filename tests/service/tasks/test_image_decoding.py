@@ -147,7 +147,7 @@ async def test_a_refused_image_gives_its_place_back() -> None:
 
 
 @pytest.mark.usefixtures("one_core")
-async def test_connections_take_turns_however_much_one_of_them_sends(slow: SlowDecoding) -> None:
+async def test_connections_are_served_in_rotation_however_much_one_of_them_sends(slow: SlowDecoding) -> None:
     decode = decoder()
     greedy, modest, late = Caller("greedy"), Caller("modest"), Caller("late")
     many = [asyncio.create_task(decode.many([b"greedy"] * 20, CARD, caller=greedy)) for _ in range(2)]

@@ -49,18 +49,18 @@ async def test_long_work_for_a_caller_that_stays_is_undisturbed() -> None:
         assert await asyncio.sleep(3 * LOOK_S, "answer") == "answer"
 
 
-async def test_work_ends_in_the_turn_of_the_loop_in_which_its_caller_hangs_up() -> None:
+async def test_work_ends_in_the_iteration_of_the_loop_in_which_its_caller_hangs_up() -> None:
     line = Line()
     asyncio.get_running_loop().call_soon(line.hang_up)
-    turns = iter(range(1000))
+    iterations = iter(range(1000))
 
-    async def take_turns() -> None:
-        for _ in turns:
+    async def iterate() -> None:
+        for _ in iterations:
             await asyncio.sleep(0)
 
     with pytest.raises(CallerGone), working(line):
-        await take_turns()
-    assert next(turns) < 4
+        await iterate()
+    assert next(iterations) < 4
 
 
 async def test_nothing_begins_for_a_caller_that_has_hung_up() -> None:
