@@ -121,7 +121,7 @@ def test_a_failed_check_is_told_and_written_and_the_run_goes_on(tiny: Tiny, tmp_
 @pytest.mark.fit
 def test_to_be_strict_is_to_stop_before_the_first_step(tiny: Tiny, tmp_path: Path) -> None:
     recipe = tiny_recipe("model=vgg7-28", "config.normalisation=none", "config.activation=sigmoid")
-    with pytest.raises(SanityError, match=r"their loss is .*, it should be below 0\.230"):
+    with pytest.raises(SanityError, match=r"their loss is .*; it should be below 0\.230"):
         fit(recipe, tmp_path, tiny.folder, strict=True)
     assert not (tmp_path / FILE).exists()
 

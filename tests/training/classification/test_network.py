@@ -51,8 +51,8 @@ def test_a_value_that_the_model_does_not_have_is_refused_by_name(changes: tuple[
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (("model=logistic",), "logistic has 2 classes, mnist has 10"),
-        (("config.classes=3",), "softmax has 3 classes, mnist has 10"),
+        (("model=logistic",), "logistic has 2 classes; mnist has 10"),
+        (("config.classes=3",), "softmax has 3 classes; mnist has 10"),
         (("config.inputs=100",), r"softmax cannot take images \(1, 28, 28\)"),
     ],
 )

@@ -58,7 +58,7 @@ def test_folds_that_are_there_are_not_trained_again(
 def test_what_cannot_be_folded_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="folds is 1; cross-validation needs 2 or more"):
         list(cross_validate(tiny_recipe(), 1, tmp_path, tiny.folder))
-    with pytest.raises(RecipeError, match="of one fold already"):
+    with pytest.raises(RecipeError, match="already names a fold"):
         list(cross_validate(tiny_recipe("fold={index=0, of=2}"), 2, tmp_path, tiny.folder))
     with pytest.raises(DataError, match="220 examples are too few for 221 folds"):
         list(cross_validate(tiny_recipe("epochs=1"), 221, tmp_path, tiny.folder))
