@@ -1,4 +1,4 @@
-"""`lectorium`: each room brings its commands under the entry-point group ``lectorium.commands``."""
+"""`lectorium`: the commands are installed under the entry-point group ``lectorium.commands``."""
 
 import asyncio
 import logging
@@ -15,14 +15,14 @@ GROUP = "lectorium.commands"
 
 
 class Commands(click.Group):
-    """Finds commands when they are called for, so that serving never imports training."""
+    """Loads each command only when it is called, so that serving never imports training."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the installed commands."""
         return sorted(entry_points(group=GROUP).names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, or None where no room brings it."""
+        """The command, or None if it is not installed."""
         found = entry_points(group=GROUP, name=cmd_name)
         return _load(next(iter(found))) if found else None
 
@@ -49,7 +49,7 @@ def serve(workers: str | None) -> None:
 
 
 def _serve(config: Config) -> None:
-    # Imported here: `lectorium --help` needs none of it, and the supervisor of workers no engine.
+    # Imported here, because `lectorium --help` needs none of it, and the supervisor of workers needs no engine.
     if config.workers > 1:
         from service.surfaces.process.supervisor import supervise
 
@@ -69,6 +69,8 @@ def _load(entry_point: EntryPoint) -> click.Command:
         command: click.Command = entry_point.load()
     except ModuleNotFoundError as error:
         extras = ",".join(entry_point.extras)
-        wanted = f"pip install 'lectorium[{extras}]'" if extras else "a complete installation"
-        raise click.ClickException(f"{entry_point.name} needs {error.name}: {wanted}") from error
+        install = f"pip install 'lectorium[{extras}]'" if extras else "install Lectorium completely"
+        raise click.ClickException(
+            f"{entry_point.name} needs {error.name}, which is not installed: {install}"
+        ) from error
     return command

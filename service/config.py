@@ -1,8 +1,8 @@
-"""The configuration: read once, typed, frozen. An unknown key is an error that names it and the nearest that is known.
+"""The configuration: read once, typed, frozen. An unknown key is an error that names it and the nearest known one.
 
 Sources, the later one winning: the defaults below, the TOML file that ``LECTORIUM_CONFIG`` names, the
-environment (``LECTORIUM_REST_PORT=8000`` sets ``rest_port``). What Kubernetes puts into the environment for a service
-that is called ``lectorium``, or ``lectorium-<anything>``, is passed over.
+environment (``LECTORIUM_REST_PORT=8000`` sets ``rest_port``). Variables that Kubernetes sets for a service called
+``lectorium`` or ``lectorium-<anything>`` are ignored.
 """
 
 import os
@@ -32,7 +32,7 @@ from service.package import Name
 from service.package.serving import All, Latest, Specific, VersionPolicy
 
 PREFIX = "LECTORIUM_"
-# Messages over gRPC cannot be longer, with what is around them.
+# A gRPC message, including its framing, cannot be longer.
 MAX_REQUEST_BYTES = 2_000_000_000
 FILE_KEY = PREFIX + "CONFIG"
 # The names, after the prefix, of the variables that Kubernetes sets for a service.
@@ -42,12 +42,12 @@ _LINKED = re.compile(r"(tcp|udp|sctp)://.+")
 _POLICY_KEYS = [*VersionPolicy.model_fields, *Latest.model_fields, *Specific.model_fields]
 
 
-def _policy(came: Any) -> Any:
-    return VersionPolicy.parse(came) if isinstance(came, str) else came
+def _policy(given: Any) -> Any:
+    return VersionPolicy.parse(given) if isinstance(given, str) else given
 
 
-def _names(came: Any) -> Any:
-    return [name.strip() for name in came.split(",") if name.strip()] if isinstance(came, str) else came
+def _names(given: Any) -> Any:
+    return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
 
 
 def _pairs(given: Any) -> Any:
@@ -67,10 +67,10 @@ Names = Annotated[tuple[Name, ...], BeforeValidator(_names)]
 DefaultModels = Annotated[Mapping[str, Name], BeforeValidator(_pairs)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$", to_lower=True)]
 HostNames = Annotated[tuple[HostName, ...], BeforeValidator(_names)]
-# A day at most: JSON, in which workers are told, has no infinite numbers.
+# At most a day: workers get their settings as JSON, which has no infinite numbers.
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
-# The context of a dump in which secrets are written out: one for another process of ours, never for a reader.
+# The context of a dump that includes secrets: for another process of the server, never for a reader.
 REVEAL = "reveal"
 
 
@@ -82,34 +82,34 @@ Gpus = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_numbe
 
 
 class Config(BaseModel):
-    """Everything that can be set; each field is also a TOML key and, with the prefix, a variable."""
+    """All settings; each field is also a TOML key and, with the prefix, an environment variable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     repository: Path = Field(Path("models/zoo"), description="Folder of packages, <name>/<version>/.")
     model_control: Literal["none", "poll", "explicit"] = Field(
-        "none", description="What changes the models after the start: nothing, looks at the folder, or requests."
+        "none", description="What changes the models after the start: nothing, polling the folder, or requests."
     )
-    poll_s: Seconds = Field(5.0, description="poll: time between two looks; what two find alike is loaded.")
+    poll_s: Seconds = Field(5.0, description="poll: seconds between polls; what two polls find unchanged is loaded.")
     load_models: Names | None = Field(None, description="explicit: models loaded at the start, 'a,b'; default: all.")
     control_token: SecretStr | None = Field(
-        None, description="explicit: what load and unload must bring, as authorization 'Bearer <token>'; default: none."
+        None, description="explicit: token that load and unload must send as 'Bearer <token>'; default: none."
     )
     allowed_hosts: HostNames = Field(
         (),
-        description="explicit: names, 'a,b', under which load and unload are taken, besides localhost and addresses.",
+        description="explicit: host names, 'a,b', allowed for load and unload, besides localhost and addresses.",
     )
     on_load_failure: Literal["refuse", "serve"] | None = Field(
         None,
         description="A model that cannot be loaded at the start: refuse to start, or serve the others, not ready; "
-        "default: refuse where model_control is none, for nothing would mend it, else serve.",
+        "default: refuse if model_control is none, because nothing could repair it, else serve.",
     )
     load_s: Seconds = Field(
         300.0, description="Time for a part of a model's load; a load that takes longer is abandoned."
     )
     version_policy: Policy = Field(
         VersionPolicy(all=All()),
-        description="Versions served where no card says: 'all', 'latest:2' or 'specific:1,3'.",
+        description="Versions served if the card does not say: 'all', 'latest:2' or 'specific:1,3'.",
     )
     default_max_batch: int = Field(32, ge=1, le=1024, description="Most rows in a run of a model without a card.")
     default_models: DefaultModels = Field(
@@ -130,22 +130,24 @@ class Config(BaseModel):
     )
     lanes: Threads | None = Field(None, description="Inference threads; default: cores / intra_op.")
     intra_op: Threads | None = Field(None, description="Threads inside one run; default: half the cores, 4 at most.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where it works, else the CPU.")
-    gpus: Gpus = Field((0,), min_length=1, description="CUDA devices, as 0,1: workers take one each, in turn.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA if it works, else the CPU.")
+    gpus: Gpus = Field((0,), min_length=1, description="CUDA devices, such as 0,1: workers take one each, in turn.")
     gpu_memory_limit: int | None = Field(None, ge=1, description="Bytes of GPU memory a graph may take; default: all.")
     gpu_arena: Literal["same_as_requested", "next_power_of_two"] = Field(
         "same_as_requested", description="How GPU memory grows when more is needed."
     )
-    gpu_tf32: bool = Field(False, description="Let CUDA round float32 to TF32: quicker, and not what the cards say.")
+    gpu_tf32: bool = Field(
+        False, description="Let CUDA round float32 to TF32: faster, but results differ from the cards."
+    )
     cudnn_search: Literal["exhaustive", "heuristic", "default"] = Field(
         "exhaustive", description="How cuDNN finds its algorithm for a new batch size; all sizes are warmed at load."
     )
     cuda_graphs: bool = Field(False, description="Record each batch size as a CUDA graph and replay it.")
     max_queue_rows: int = Field(1024, ge=1, description="Rows that may wait for one model before 429.")
-    timeout_s: Seconds = Field(30.0, description="A request's deadline where the caller sets none.")
+    timeout_s: Seconds = Field(30.0, description="A request's deadline if the caller sets none.")
     drain_s: Seconds = Field(30.0, description="Time for in-flight requests after SIGTERM.")
     max_connections: int = Field(
-        2048, ge=1, description="HTTP connections a port may have in each worker; less where descriptors are few."
+        2048, ge=1, description="HTTP connections a port may have in each worker; less if file descriptors are few."
     )
     max_head_bytes: int = Field(32 << 10, ge=1024, description="Largest head of an HTTP request, and largest trailers.")
     head_s: Seconds = Field(10.0, description="Time for the head of an HTTP request, from a connection's start too.")
@@ -156,13 +158,13 @@ class Config(BaseModel):
     max_images: int = Field(64, ge=1, description="Most images, or texts, in one call.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest decoded image (decompression bombs).")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    data: Path | None = Field(None, description="Folder of data sets already at hand; read by training only.")
+    data: Path | None = Field(None, description="Folder of data sets; used only by training.")
 
     @field_validator("control_token")
     @classmethod
     def _token_fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not re.fullmatch("[!-~]+", token.get_secret_value()):
-            raise ValueError("one or more printable ASCII characters without a space are wanted")
+            raise ValueError("it must be one or more printable ASCII characters without a space")
         return token
 
     @field_serializer("control_token")
@@ -173,17 +175,17 @@ class Config(BaseModel):
 
     @property
     def serves_without_failed(self) -> bool:
-        """Whether a model that cannot be loaded at the start leaves the others served."""
+        """Whether the other models are served if one cannot be loaded at the start."""
         return (self.on_load_failure or ("refuse" if self.model_control == "none" else "serve")) == "serve"
 
     @model_validator(mode="after")
     def _load_models_is_for_explicit(self) -> "Config":
         if self.load_models is not None and self.model_control != "explicit":
-            raise ValueError(f"load_models is for model_control explicit; it is {self.model_control}")
+            raise ValueError(f"load_models is set and model_control is {self.model_control}; it needs explicit")
         return self
 
     def for_worker(self, number: int) -> "Config":
-        """The same, with the one GPU that is worker ``number``'s, from 1; those that there are go round."""
+        """The configuration of worker ``number``, from 1, with the one GPU it uses; GPUs are assigned in rotation."""
         return self.model_copy(update={"gpus": (self.gpus[(number - 1) % len(self.gpus)],)})
 
     @property
@@ -196,7 +198,7 @@ class Config(BaseModel):
         names: dict[int, str] = {}
         for name, port in self.ports.items():
             if port in names:
-                raise ValueError(f"{names[port]} and {name} are both {port}")
+                raise ValueError(f"{names[port]} and {name} are both {port}; they must differ")
             names[port] = name
         return self
 
@@ -205,7 +207,7 @@ def load_config(environ: Mapping[str, str] = os.environ) -> Config:
     """The configuration from ``environ`` and the TOML file it may name.
 
     Raises:
-        InvalidConfig: naming each unknown key, each value of the wrong kind, or the unreadable file.
+        InvalidConfig: a key is unknown, a value is of the wrong kind, or the file unreadable; the message says which.
     """
     values = _from_file(environ[FILE_KEY]) if environ.get(FILE_KEY) else {}
     for key, value in environ.items():
@@ -220,7 +222,7 @@ def load_config(environ: Mapping[str, str] = os.environ) -> Config:
 
 def _problem(kind: str, keys: list[str], message: str) -> str:
     message = message.removeprefix("Value error, ")
-    if not keys:  # it is about several
+    if not keys:  # the message names several keys itself
         return message
     if kind == "extra_forbidden":
         known = Config.model_fields if len(keys) == 1 else _POLICY_KEYS
@@ -231,7 +233,7 @@ def _problem(kind: str, keys: list[str], message: str) -> str:
 def _is_service_link(key: str, value: str) -> bool:
     """Whether it is one of the variables that Kubernetes sets in every pod for each service of the namespace.
 
-    For a service ``lectorium-http`` one of them is ``LECTORIUM_HTTP_PORT=tcp://10.0.0.1:3000``, which is no setting.
+    For a service ``lectorium-http`` one of them is ``LECTORIUM_HTTP_PORT=tcp://10.0.0.1:3000``, which is not a setting.
     """
     return bool(_LINK.fullmatch(key) or (_PORT_LINK.fullmatch(key) and _LINKED.fullmatch(value)))
 

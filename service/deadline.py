@@ -8,7 +8,7 @@ from service.errors import DeadlineExceeded
 
 
 class Deadline(NamedTuple):
-    """``at`` is in the seconds of `time.perf_counter`; of two, the smaller is the earlier.
+    """``at`` is in the seconds of `time.perf_counter`; deadlines compare by it, the earlier is the smaller.
 
     ``allowed_s`` is how long the request was allowed to take when the deadline was set, for the message.
     """
@@ -18,21 +18,21 @@ class Deadline(NamedTuple):
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
-        """So many seconds from now."""
+        """The deadline ``seconds`` from now."""
         return cls(time.perf_counter() + seconds, seconds)
 
     @property
     def remaining_s(self) -> float:
-        """Seconds from now; negative once it has passed."""
+        """The seconds until the deadline; negative once it has passed."""
         return self.at - time.perf_counter()
 
     @property
     def passed(self) -> bool:
-        """Whether it is too late to begin anything for the request."""
+        """Whether the deadline has passed, so that nothing more may begin for the request."""
         return time.perf_counter() >= self.at
 
     def check(self) -> None:
-        """See that there is time left: called before each stage begins.
+        """Check that there is time left; called before each stage begins.
 
         Raises:
             DeadlineExceeded: there is none.
@@ -41,7 +41,7 @@ class Deadline(NamedTuple):
             raise self.exceeded()
 
     def exceeded(self, where: str = "") -> DeadlineExceeded:
-        """The error of a request that has no time left; ``where`` says of which model, where that is known."""
+        """The error for a request that has no time left; ``where`` names the model, if it is known."""
         return DeadlineExceeded(f"{where}{': ' if where else ''}no answer in {max(self.allowed_s, 0):g} s")
 
 

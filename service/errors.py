@@ -1,10 +1,10 @@
-"""Every error a caller can meet. Each class says once what it is in HTTP, in gRPC and in the metrics."""
+"""All errors that a caller can get. Each class defines its HTTP status, its gRPC code and its reason in the metrics."""
 
 from typing import ClassVar
 
 
 class LectoriumError(Exception):
-    """Base of all errors that are answered to a caller; the message is meant for them.
+    """Base of all errors that are returned to a caller; the message is written for the caller.
 
     ``grpc_code`` is the name of a ``grpc.StatusCode``; ``reason`` labels the rejection counter.
     """
@@ -23,7 +23,7 @@ class InvalidArgument(LectoriumError):
 
 
 class InvalidImage(InvalidArgument):
-    """The bytes are no image we can decode: another format, truncated, empty."""
+    """The bytes are not an image that can be decoded: another format, truncated, empty."""
 
     reason = "invalid_image"
 
@@ -36,7 +36,7 @@ class TooLarge(InvalidArgument):
 
 
 class Unauthenticated(LectoriumError):
-    """What is asked for needs a token, and none came, or another."""
+    """The request needs a token, and has none or a wrong one."""
 
     http_status = 401
     grpc_code = "UNAUTHENTICATED"
@@ -44,7 +44,7 @@ class Unauthenticated(LectoriumError):
 
 
 class Forbidden(LectoriumError):
-    """What is asked for is not for this caller: a page of another site."""
+    """The request is not allowed for this caller: a page of another site."""
 
     http_status = 403
     grpc_code = "PERMISSION_DENIED"
@@ -83,7 +83,7 @@ class WrongVerb(LectoriumError):
 
 
 class Unsupported(LectoriumError):
-    """What is asked for exists, but not for this model or in this way."""
+    """The requested feature exists, but not for this model or in this way."""
 
     http_status = 501
     grpc_code = "UNIMPLEMENTED"
@@ -100,7 +100,7 @@ class QueueFull(LectoriumError):
 
 
 class CallerBehind(LectoriumError):
-    """The caller reads what is emitted for it so slowly that it would fill the memory."""
+    """The caller reads its emissions so slowly that they would fill the memory."""
 
     http_status = 429
     grpc_code = "RESOURCE_EXHAUSTED"
@@ -116,7 +116,7 @@ class DeadlineExceeded(LectoriumError):
 
 
 class HeadLate(LectoriumError):
-    """The head of a request did not come in time (HTTP only: gRPC's library has times of its own)."""
+    """The head of a request did not arrive in time (HTTP only: gRPC's library has its own limits)."""
 
     http_status = 408
     grpc_code = "UNIMPLEMENTED"
@@ -124,7 +124,7 @@ class HeadLate(LectoriumError):
 
 
 class CallerGone(LectoriumError):
-    """The caller left before the answer; nobody reads this one (499 is the proxies' word for it)."""
+    """The caller disconnected before the answer; nobody reads this one (proxies use 499 for it)."""
 
     http_status = 499
     grpc_code = "CANCELLED"
@@ -132,7 +132,7 @@ class CallerGone(LectoriumError):
 
 
 class NotReady(LectoriumError):
-    """A probe asks, and requests are not taken, or not for every model that is to be served."""
+    """The answer to a probe if requests are not accepted, or not for every model that should be served."""
 
     http_status = 503
     grpc_code = "UNAVAILABLE"
@@ -140,7 +140,7 @@ class NotReady(LectoriumError):
 
 
 class Draining(LectoriumError):
-    """The server is shutting down and takes no new work."""
+    """The server is shutting down and accepts no new requests."""
 
     http_status = 503
     grpc_code = "UNAVAILABLE"
@@ -148,7 +148,7 @@ class Draining(LectoriumError):
 
 
 class TooManyConnections(LectoriumError):
-    """The port has as many connections as it may; ``retry_after`` is in whole seconds."""
+    """The port has the most connections allowed; ``retry_after`` is in whole seconds."""
 
     http_status = 503
     grpc_code = "UNAVAILABLE"
@@ -157,11 +157,11 @@ class TooManyConnections(LectoriumError):
 
 
 class InternalError(LectoriumError):
-    """A fault of ours. The message names no internals; the log has the trace."""
+    """A fault of the server. The message has no internals; the log has the traceback."""
 
 
 class InvalidPackage(LectoriumError):
-    """A package that may not be served: its card, its files or its graph contradict each other."""
+    """A package that must not be served: its card, its files or its graph are invalid or contradict each other."""
 
     http_status = 400
     grpc_code = "INVALID_ARGUMENT"
@@ -169,7 +169,7 @@ class InvalidPackage(LectoriumError):
 
 
 class ControlRefused(LectoriumError):
-    """This server's models are not loaded and unloaded on request."""
+    """This server does not load and unload models on request."""
 
     http_status = 400
     grpc_code = "FAILED_PRECONDITION"

@@ -24,17 +24,17 @@ _INTERPOLATION = {
 }
 VIEW_COUNTS: dict[Views, int] = {"single": 1, "flip": 2, "ten_crop": 10}
 
-# Plugins load at the first image; better here than in the first caller's time.
+# Plugins would otherwise load during the first request.
 Image.init()
 
 # The size is checked before a pixel is decoded, against the configured limit instead of Pillow's own.
 Image.MAX_IMAGE_PIXELS = None
 
-# What Pillow and libtiff have to say quotes a stranger's bytes: it would let them write our log.
+# Warnings of Pillow and libtiff quote a caller's bytes, which could then write to our log.
 warnings.filterwarnings("ignore", module="PIL")
 logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 if features.check("libtiff"):
-    _tiff = ctypes.CDLL(_imaging.__file__)  # finds what Pillow is linked with, wherever that comes from
+    _tiff = ctypes.CDLL(_imaging.__file__)  # the libtiff that Pillow is linked with
     _tiff.TIFFSetErrorHandler(None)
     _tiff.TIFFSetWarningHandler(None)
 
@@ -60,7 +60,7 @@ _UPRIGHT = {
 
 
 class ImageFile(NamedTuple):
-    """An image file that was examined; see `examine`."""
+    """An image file with its format and bounds; see `examine`."""
 
     data: bytes
     format: str
@@ -68,11 +68,11 @@ class ImageFile(NamedTuple):
 
 
 def examine(data: bytes, max_pixels: int) -> ImageFile:
-    """The file with what its structure says of it, not a pixel decoded.
+    """The file with its format and bounds, from its structure; no pixel is decoded.
 
     Raises:
-        InvalidImage: ``data`` is empty, in none of `FORMATS`, damaged, or coded in a way that is not read here.
-        TooLarge: the image has more than ``max_pixels`` pixels, or its structure says that it may take longer than
+        InvalidImage: ``data`` is empty, in none of `FORMATS`, damaged, or coded in a way that is not supported.
+        TooLarge: the image has more than ``max_pixels`` pixels, or by its structure it may take longer than
             `service.image_bounds.MOST_SECONDS` to decode and prepare.
     """
     if not data:
@@ -105,7 +105,7 @@ def decode_file(file: ImageFile, preprocessing: Preprocessing | None = None, vie
     try:
         image = Image.open(io.BytesIO(found.file or data), formats=(format_,))
         if sorted(image.size) != sorted((found.width, found.height)):
-            raise InvalidImage(f"{no_image(data)}: as {format_}, it says two sizes")
+            raise InvalidImage(f"{no_image(data)}: as {format_}, it has two different sizes")
         check_mode(format_, found, image.mode, transparent=image.has_transparency_data)
         if preprocessing is not None:
             _reduce(image, preprocessing, views)
@@ -118,12 +118,12 @@ def decode_file(file: ImageFile, preprocessing: Preprocessing | None = None, vie
 
 
 def quick_file(data: bytes, max_pixels: int, preprocessing: Preprocessing, views: Views) -> ImageFile | None:
-    """The file, examined, if to decode it and to prepare so many views of it surely takes less than `QUICK_S`.
+    """The examined file, if decoding it and preparing its ``views`` certainly takes less than `QUICK_S`; else None.
 
     Raises:
-        InvalidImage, TooLarge: as `examine`, of a small file.
+        InvalidImage, TooLarge: as `examine`, for a small file.
     """
-    if len(data) > _QUICK_BYTES:  # to look at the structure of a long one takes long itself
+    if len(data) > _QUICK_BYTES:  # examining a long file takes long itself
         return None
     file = examine(data, max_pixels)
     scaled = VIEW_COUNTS[views] * preprocessing.width * preprocessing.height * _SCALE_S
@@ -131,7 +131,7 @@ def quick_file(data: bytes, max_pixels: int, preprocessing: Preprocessing, views
 
 
 def flatten(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """The image in the graph's colours, 8 bits each, without transparency; to `prepare` what is flat costs less."""
+    """The image in the graph's colours, 8 bits each, without transparency; `prepare` is then cheaper."""
     return _convert(image, _MODES[preprocessing.colour], preprocessing.background)
 
 
@@ -182,13 +182,13 @@ def _reduce(image: Image.Image, preprocessing: Preprocessing, views: Views) -> N
 
 
 def _larger(preprocessing: Preprocessing) -> Preprocessing:
-    """At the size of which ten crops are taken, 8/7 of the graph's, rounded up."""
+    """The preprocessing at the size that ten crops are taken from, 8/7 of the graph's, rounded up."""
     size = {"height": -(-preprocessing.height * 8 // 7), "width": -(-preprocessing.width * 8 // 7)}
     return preprocessing.model_copy(update=size)
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image as its EXIF says that it is held; `ImageOps.exif_transpose` would write all of that EXIF anew."""
+    """The image, oriented as its EXIF says; `ImageOps.exif_transpose` would rewrite all of the EXIF."""
     if "exif" in image.info:
         image.info["exif"] = image.info["exif"][:_MOST_EXIF_BYTES]
     method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -206,8 +206,8 @@ def _convert(image: Image.Image, mode: str, background: int) -> Image.Image:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, (background,) * 3 + (255,)), image)
         return image.convert(mode)
-    except Exception as error:  # as in `decode`: the palette may be missing, or the mode unheard of
-        raise InvalidImage(f"the image's colours are {image.mode}, which do not convert to {mode}") from error
+    except Exception as error:  # as in `decode`: the palette may be missing, or the mode unknown
+        raise InvalidImage(f"the image's colours are {image.mode}, which cannot be converted to {mode}") from error
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
@@ -229,7 +229,7 @@ def _fit(image: Image.Image, size: tuple[int, int], preprocessing: Preprocessing
 
 
 def _pad(image: Image.Image, size: tuple[int, int], method: Image.Resampling, background: int) -> Image.Image:
-    """The image as large as ``size`` holds it, centred; `ImageOps.pad` would lose one much longer than wide."""
+    """The image scaled to fit into ``size``, centred; `ImageOps.pad` would fail for one much longer than wide."""
     scale = min(size[0] / image.width, size[1] / image.height)
     inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     padded = Image.new(image.mode, size, background if image.mode == "L" else (background,) * 3)

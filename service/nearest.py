@@ -1,18 +1,18 @@
-"""What errors say of known names: which of them a misspelt one may have meant, and which there are."""
+"""Hints for unknown names in error messages: the nearest known names, and lists of them."""
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from itertools import islice
 
 MOST = 3
-_COMPARED = 80  # characters of a stranger's name: comparing costs their product with each known name's
-_MOST_COMPARED = 500  # known names, those first that begin as the stranger's does
+_COMPARED = 80  # characters of the unknown name: comparing costs the product of both lengths
+_MOST_COMPARED = 500  # known names; those with the same beginning come first
 _BEGINNING = 3
 _MOST_LISTED = 20
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'epochs'?"``, with up to `MOST` names of ``known``, nearest first; "" where none is near."""
+    """``"; did you mean 'epochs'?"``, with up to `MOST` names of ``known``, nearest first; "" if none is near."""
     names = list(known)
     if len(names) > _MOST_COMPARED:
         alike = (known_name for known_name in names if known_name[:_BEGINNING] == name[:_BEGINNING])
@@ -22,6 +22,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def listed(names: Collection[str]) -> str:
-    """The names as a list; of many only the first ones, and how many more there are."""
+    """The names as a list; if there are many, only the first ones and the number of the others."""
     more = len(names) - _MOST_LISTED
     return f"{list(islice(names, _MOST_LISTED))}{f' and {more} more' if more > 0 else ''}"

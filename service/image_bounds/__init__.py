@@ -1,4 +1,4 @@
-"""What an image file may cost is known before it is decoded: one file a format, by its structure alone."""
+"""Bounds the cost of decoding an image file from its structure alone, before it is decoded; one module per format."""
 
 from service.errors import InvalidImage, TooLarge
 from service.image_bounds import bmp, gif, jpeg, png, ppm, tiff, webp
@@ -6,9 +6,9 @@ from service.image_bounds.bounds import Bounds, Damaged
 
 __all__ = ["FORMATS", "MOST_SECONDS", "MOST_SIDE", "Bounds", "check_mode", "most_seconds", "no_image", "read_bounds"]
 
-# Of one core, for decoding a file and making a graph's input of it.
+# Seconds of one core for decoding a file and making a graph's input of it.
 MOST_SECONDS = 2.0
-# Scaling takes a table for each side, which is as long.
+# Scaling needs a table as long as each side.
 MOST_SIDE = 65_535
 
 _READERS = {
@@ -20,10 +20,10 @@ _READERS = {
     "TIFF": tiff.bounds,
     "PPM": ppm.bounds,
 }
-# Formats whose decoders are in every Pillow; the rest of its plugins never see a stranger's bytes.
+# Formats whose decoders are in every Pillow; its other plugins never get a caller's bytes.
 FORMATS = tuple(_READERS)
 
-# To turn upright, to convert and to scale one pixel by the costliest way there is, in nanoseconds.
+# The most that rotating, converting and scaling one pixel can cost, in nanoseconds.
 _NS_PREPARE = {"LAB": 55.0, "CMYK": 22.0, "I": 42.0, "F": 42.0}
 _NS_PREPARE_TRANSPARENT = 36.0
 _NS_PREPARE_OTHER = 13.0
@@ -33,8 +33,8 @@ def read_bounds(data: bytes, max_pixels: int) -> tuple[str, Bounds]:
     """The format of the file, and its bounds.
 
     Raises:
-        InvalidImage: it is in none of `FORMATS`, damaged, or uses what is not read here.
-        TooLarge: it has more than ``max_pixels`` pixels, or more of something else than is taken.
+        InvalidImage: it is in none of `FORMATS`, damaged, or uses a feature that is not supported.
+        TooLarge: it has more than ``max_pixels`` pixels, or more of something else than is allowed.
     """
     format_ = _format(data)
     try:
@@ -43,15 +43,15 @@ def read_bounds(data: bytes, max_pixels: int) -> tuple[str, Bounds]:
         raise InvalidImage(f"{no_image(data)}: {error}") from error
     size = f"the image is {found.width}x{found.height} pixels"
     if found.width * found.height > max_pixels:
-        raise TooLarge(f"{size}; at most {max_pixels} are taken")
+        raise TooLarge(f"{size}; at most {max_pixels} are allowed")
     if max(found.width, found.height) > MOST_SIDE:
-        raise TooLarge(f"{size}; at most {MOST_SIDE} a side are taken")
+        raise TooLarge(f"{size}; at most {MOST_SIDE} per side are allowed")
     _check_seconds(format_, found, _NS_PREPARE_OTHER)
     return format_, found
 
 
 def check_mode(format_: str, found: Bounds, mode: str, *, transparent: bool) -> None:
-    """See that pixels of Pillow's ``mode`` can be prepared in the time that is left by decoding them.
+    """Check that pixels of Pillow's ``mode`` can be prepared in the time that decoding leaves.
 
     Raises:
         TooLarge: it may take longer.
@@ -61,14 +61,14 @@ def check_mode(format_: str, found: Bounds, mode: str, *, transparent: bool) -> 
 
 
 def most_seconds(found: Bounds) -> float:
-    """The most that decoding the file and preparing its pixels can take of a core, of whatever mode they are."""
+    """The most seconds of a core that decoding the file and preparing its pixels, of any mode, can take."""
     costliest = max(*_NS_PREPARE.values(), _NS_PREPARE_TRANSPARENT, _NS_PREPARE_OTHER)
     return (found.nanoseconds + found.width * found.height * costliest) / 1e9
 
 
 def no_image(data: bytes) -> str:
-    """The words for a file that cannot be read."""
-    return f"the {len(data)} bytes are no image of {', '.join(FORMATS)}, or a damaged one"
+    """The message for a file that cannot be read."""
+    return f"the {len(data)} bytes are not an image in {', '.join(FORMATS)}, or are damaged"
 
 
 def _check_seconds(what: str, found: Bounds, prepare_ns: float) -> None:
@@ -77,7 +77,7 @@ def _check_seconds(what: str, found: Bounds, prepare_ns: float) -> None:
         structure = f" {found.structure}" if found.structure else ""
         raise TooLarge(
             f"the image is {found.width}x{found.height} pixels of {what}{structure}: decoding it may take "
-            f"{seconds:.1f} s of a core; at most {MOST_SECONDS:g} s are taken"
+            f"{seconds:.1f} s of a core; at most {MOST_SECONDS:g} s are allowed"
         )
 
 

@@ -1,4 +1,4 @@
-"""BMP: raw rows cost little; those in run lengths are decoded by Pillow in Python."""
+"""BMP: raw rows cost little; run-length encoded rows are decoded by Pillow in Python."""
 
 import struct
 
@@ -11,7 +11,7 @@ _RLE = (1, 2)
 _NS_BYTE = 2
 _NS_RLE_PIXEL = 250
 _NS_RLE_BYTE = 350
-# A palette of 65,536 colours, looked through one by one.
+# A palette of 65,536 colours, which Pillow reads one by one.
 _NS_PALETTE = 40_000_000
 
 
@@ -19,11 +19,11 @@ def bounds(data: bytes) -> Bounds:
     """The bounds of a BMP file.
 
     Raises:
-        Damaged: its structure is.
+        Damaged: its structure is damaged.
     """
     size = int.from_bytes(data[14:18], "little")
     if len(data) < (26 if size == _OLD_HEADER else 34):
-        raise damaged("BMP", "it breaks off")
+        raise damaged("BMP", "it is truncated")
     if size == _OLD_HEADER:
         width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
         compression = 0

@@ -1,4 +1,4 @@
-"""What a file's structure says of it before a pixel is decoded."""
+"""The bounds of an image file, known from its structure before a pixel is decoded, and the errors of a bad one."""
 
 from typing import NamedTuple
 
@@ -10,9 +10,9 @@ class Bounds(NamedTuple):
 
     Attributes:
         width, height: in pixels.
-        nanoseconds: of one core: as measured for the costliest files of that structure, and somewhat more.
-        structure: what makes it cost that, for the error's message.
-        file: what the decoder is given, where that is not the file itself.
+        nanoseconds: of one core, as measured for the most expensive files of that structure, plus a margin.
+        structure: what causes the cost, for the error message.
+        file: the bytes for the decoder, if not the file itself.
     """
 
     width: int
@@ -23,24 +23,24 @@ class Bounds(NamedTuple):
 
 
 class Damaged(Exception):
-    """The file's structure breaks off or contradicts itself; the message says where."""
+    """The file's structure is truncated or contradicts itself; the message says where."""
 
 
 def damaged(format_: str, what: str) -> Damaged:
-    """The error of such a file."""
+    """The error for a damaged file."""
     return Damaged(f"as {format_}, {what}")
 
 
 def unread(format_: str, what: str) -> InvalidImage:
-    """The error of a file that uses a part of its format that is not read here."""
-    return InvalidImage(f"the {format_} file has {what}, which is not read here")
+    """The error for a file that uses an unsupported part of its format."""
+    return InvalidImage(f"the {format_} file has {what}, which is not supported")
 
 
-def too_many(format_: str, what: str, came: int, most: int) -> TooLarge:
-    """The error of a file with more of something than is taken."""
-    return TooLarge(f"the {format_} file has {came} {what}; at most {most} are taken")
+def too_many(format_: str, what: str, found: int, most: int) -> TooLarge:
+    """The error for a file with more of something than is allowed."""
+    return TooLarge(f"the {format_} file has {found} {what}; at most {most} are allowed")
 
 
 def more_than(format_: str, what: str, most: int) -> TooLarge:
-    """The same where counting ended at the limit."""
-    return TooLarge(f"the {format_} file has more than {most} {what}; at most {most} are taken")
+    """The error for a file with more of something than is allowed, if counting stopped at the limit."""
+    return TooLarge(f"the {format_} file has more than {most} {what}; at most {most} are allowed")

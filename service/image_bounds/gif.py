@@ -4,7 +4,7 @@ import struct
 
 from service.image_bounds.bounds import Bounds, damaged, more_than
 
-# Before the first frame, stray bytes among them: Pillow reads them one by one.
+# The most blocks before the first frame, including stray bytes: Pillow reads them one by one.
 MOST_BLOCKS = 65_536
 
 _NS_BLOCK = 2_000
@@ -16,16 +16,18 @@ def bounds(data: bytes) -> Bounds:
     """The bounds of a GIF file; nothing after its first frame is read.
 
     Raises:
-        Damaged: its structure is.
-        TooLarge: too many blocks come before its first frame.
+        Damaged: its structure is damaged.
+        TooLarge: there are too many blocks before its first frame.
     """
     if len(data) < 13:
-        raise damaged("GIF", "it breaks off")
+        raise damaged("GIF", "it is truncated")
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     at, blocks = 13 + _palette_bytes(flags), 0
     while at < len(data) and data[at] not in b",;":
         blocks, at = blocks + 1, at + 1
-        if data[at - 1] == 0x21:  # an extension: its label, then blocks of so many bytes until an empty one
+        if (
+            data[at - 1] == 0x21
+        ):  # an extension: its label, then blocks that begin with their length, until an empty one
             at += 1
             while at < len(data) and data[at] and blocks <= MOST_BLOCKS:
                 blocks, at = blocks + 1, at + 1 + data[at]

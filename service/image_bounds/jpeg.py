@@ -1,4 +1,4 @@
-"""JPEG: its scans decide what it costs. ITU-T T.81, annex B."""
+"""JPEG: its scans determine the cost. ITU-T T.81, annex B."""
 
 import re
 import struct
@@ -8,26 +8,26 @@ from typing import NamedTuple
 from service.image_bounds.bounds import Bounds, damaged, more_than, unread
 
 MOST_SEGMENTS = 4096
-# Bytes before the first scan that belong to no segment: Pillow reads them one by one.
+# The most bytes before the first scan that belong to no segment: Pillow reads them one by one.
 MOST_STRAY_BYTES = 64 << 10
 
-# What is not stuffing, fill or a restart inside a scan; what is not stuffing or fill between segments.
+# A marker that is not stuffing, fill or a restart inside a scan; one that is not stuffing or fill between segments.
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _EOI, _SOS, _APP1, _APP13 = 0xD9, 0xDA, 0xE1, 0xED
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
-# Arithmetic coding, lossless, hierarchical: hardly anybody writes them.
+# Arithmetic coding, lossless, hierarchical: rarely used.
 _OTHER_FRAMES = {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 
 _NS_SCAN = 50_000
-# For each block of 8x8 coefficients, and for each coded byte. A scan that refines AC coefficients looks at all of them
-# again, for next to no data.
+# For each block of 8x8 coefficients, and for each coded byte. A scan that refines AC coefficients visits all of them
+# again, for almost no data.
 _SEQUENTIAL, _BEGINS, _REFINES = (40, 12), (25, 28), (65, 55)
-# A progressive image whose AC coefficients are not all there is smoothed.
+# A progressive image without all AC coefficients is smoothed.
 _NS_BLOCK_OUT, _NS_BLOCK_OUT_PROGRESSIVE = 40, 90
 _NS_PIXEL_OUT = 5
-# Pillow reads what they hold one by one.
+# Pillow reads the entries of these segments one by one.
 _NS_EXIF_BYTE, _NS_PHOTOSHOP_BYTE = 1000, 45
 
 
@@ -38,7 +38,7 @@ class _Frame(NamedTuple):
     blocks: dict[int, int]  # of each component, by its id
 
     def scan_ns(self, header: bytes, coded: int) -> float:
-        """What one scan costs, with so many bytes of data; its header names its components and their coefficients."""
+        """The cost of a scan with ``coded`` bytes of data; its header names its components and their coefficients."""
         components = header[1 : 1 + 2 * header[0] : 2] if header else b""
         blocks = sum(self.blocks.get(component, 0) for component in components)
         per_block, per_byte = _SEQUENTIAL
@@ -52,8 +52,8 @@ def bounds(data: bytes, format_: str = "JPEG") -> Bounds:
     """The bounds of the JPEG stream that ``data`` begins with; ``format_`` names the file around it.
 
     Raises:
-        Damaged: its structure is.
-        InvalidImage: it is coded in a way that is not read here.
+        Damaged: its structure is damaged.
+        InvalidImage: its coding is not supported.
         TooLarge: it has too many segments.
     """
     frame: _Frame | None = None
@@ -80,7 +80,7 @@ def bounds(data: bytes, format_: str = "JPEG") -> Bounds:
 
 
 def _segments(data: bytes, format_: str) -> Iterator[tuple[int, bytes, int]]:
-    """The marker and content of each segment until the image's end; of a scan, also how many bytes of data follow."""
+    """The marker and content of each segment until the image's end; for a scan, also the number of bytes of data."""
     at, stray, in_header = 2, 0, True
     for _ in range(MOST_SEGMENTS):
         found = _MARKER.search(data, at)
@@ -110,7 +110,7 @@ def _metadata_ns(marker: int, segment: bytes) -> float:
 
 def _read_frame(segment: bytes, progressive: bool, format_: str) -> _Frame:
     if len(segment) < 6 or len(segment) < 6 + 3 * segment[5]:
-        raise damaged(format_, "its frame header breaks off")
+        raise damaged(format_, "its frame header is truncated")
     height, width, count = struct.unpack_from(">HHB", segment, 1)
     factors = {segment[i]: divmod(segment[i + 1], 16) for i in range(6, 6 + 3 * count, 3)}
     if not (width and height and factors) or any(not (1 <= h <= 4 and 1 <= v <= 4) for h, v in factors.values()):

@@ -1,10 +1,10 @@
-"""PNG: the inflated rows, and chunks that each cost a little. PNG specification, third edition, 5."""
+"""PNG: the inflated rows and the number of chunks determine the cost. PNG specification, third edition, 5."""
 
 import struct
 
 from service.image_bounds.bounds import Bounds, damaged, more_than
 
-# Of any kind; libpng writes 8 KiB of pixels in each.
+# The most chunks of any kind; libpng writes 8 KiB of pixels in each.
 MOST_CHUNKS = 65_536
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -23,11 +23,11 @@ def bounds(data: bytes) -> Bounds:
     """The bounds of a PNG file.
 
     Raises:
-        Damaged: its structure is.
+        Damaged: its structure is damaged.
         TooLarge: it has too many chunks.
     """
     if data[12:16] != b"IHDR" or len(data) < 33:
-        raise damaged("PNG", "its first chunk is no header")
+        raise damaged("PNG", "its first chunk is not a header")
     width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     if colour not in _CHANNELS:
         raise damaged("PNG", f"there is no colour type {colour}")
@@ -54,5 +54,5 @@ def bounds(data: bytes) -> Bounds:
         + chunks * _NS_CHUNK
         + texts * _NS_TEXT
     )
-    structure = f"with {depth} bits a channel"
+    structure = f"with {depth} bits per channel"
     return Bounds(width, height, nanoseconds, structure + (f" and {texts} texts" if texts > 1 else ""))

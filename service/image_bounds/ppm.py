@@ -1,11 +1,11 @@
-"""PPM, PGM, PBM and PFM: raw samples cost little; text, and other depths than 8 and 16 bits, are read in Python."""
+"""PPM, PGM, PBM and PFM: raw samples cost little; text, and depths other than 8 and 16 bits, are read in Python."""
 
 import re
 
 from service.image_bounds.bounds import Bounds, damaged, too_many
 
 MOST_HEADER_BYTES = 4096
-# Pillow copies what follows a comment among the samples.
+# For each comment among the samples, Pillow copies what follows it.
 MOST_COMMENTS = 256
 
 _COMMENT = re.compile(rb"#[^\r\n]*[\r\n]?")
@@ -23,7 +23,7 @@ def bounds(data: bytes) -> Bounds:
     """The bounds of a file of the PPM family.
 
     Raises:
-        Damaged: its structure is.
+        Damaged: its structure is damaged.
         TooLarge: it has too many comments.
     """
     magic, *tokens = _COMMENT.sub(b"", data[:MOST_HEADER_BYTES]).split(maxsplit=4)[:4]
@@ -31,7 +31,7 @@ def bounds(data: bytes) -> Bounds:
         width, height = int(tokens[0]), int(tokens[1])
         most = 255 if magic in _BILEVEL or magic == b"Pf" else int(tokens[2])
     except (ValueError, IndexError) as error:
-        raise damaged("PPM", f"its first {MOST_HEADER_BYTES} bytes hold no header") from error
+        raise damaged("PPM", f"its first {MOST_HEADER_BYTES} bytes have no header") from error
     samples = width * height * _CHANNELS.get(magic, 1)
     if magic in _PLAIN:
         comments = data.count(b"#")

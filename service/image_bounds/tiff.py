@@ -1,7 +1,7 @@
-"""TIFF: what is decoded is a copy of the file whose directory has only the tags that say how to. TIFF 6.0.
+"""TIFF: a copy of the file is decoded, whose directory has only the tags needed for decoding. TIFF 6.0.
 
-Everything else that a directory may hold (metadata, further pages, directories in directories, private tags) costs time
-and makes libtiff talk, and no pixel depends on it.
+Everything else that a directory may have (metadata, further pages, nested directories, private tags) costs time and
+makes libtiff write warnings, and no pixel depends on it.
 """
 
 import struct
@@ -13,7 +13,7 @@ from service.image_bounds import jpeg
 from service.image_bounds.bounds import Bounds, damaged, more_than, too_many, unread
 
 MOST_STRIPS = 65_536
-# Each of them is a JPEG file to look through.
+# Each of them is a JPEG file to examine.
 MOST_JPEG_STRIPS = 4096
 MOST_JPEG_TABLES = 64 << 10
 # 16-bit palettes have three times 65,536 colours; Pillow reads those of 8 bits.
@@ -58,7 +58,7 @@ class _Entry(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """Where the pixels are: in strips or tiles (pieces) of ``width`` x ``height``."""
+    """The positions of the pixels: in strips or tiles (pieces) of ``width`` x ``height``."""
 
     width: int
     height: int
@@ -71,13 +71,13 @@ def bounds(data: bytes) -> Bounds:
     """The bounds of a TIFF file's first page.
 
     Raises:
-        Damaged: its structure is.
-        InvalidImage: it uses what is not read here.
+        Damaged: its structure is damaged.
+        InvalidImage: it uses a feature that is not supported.
         TooLarge: it has too many strips or tiles, or too many values of a tag.
     """
     order = "<" if data[:2] == b"II" else ">"
     if len(data) < 8 or struct.unpack_from(order + "H", data, 2) != (42,):
-        raise unread("TIFF", "another header than classic TIFF's")
+        raise unread("TIFF", "a header other than classic TIFF's")
     entries = _read_directory(data, order)
     number = _Numbers(entries)
     width, height = number(_WIDTH, 0), number(_HEIGHT, 0)
@@ -85,7 +85,7 @@ def bounds(data: bytes) -> Bounds:
         raise damaged("TIFF", "its directory has no size")
     layout = _layout(number, entries, width, height)
     nanoseconds = _decoding_ns(data, number, entries, layout) + width * height * _NS_PIXEL
-    # Word-aligned at the end, so that nothing before it moves.
+    # The directory is put at the end, word-aligned, so that nothing before it moves.
     padding = bytes(len(data) % 2)
     directory = b"".join(entries[tag].raw for tag in sorted(entries))
     start = struct.pack(order + "I", len(data) + len(padding))
@@ -94,7 +94,7 @@ def bounds(data: bytes) -> Bounds:
 
 
 class _Numbers:
-    """The first number of a tag, or what it is where the tag is missing."""
+    """The first number of a tag, or a default if the tag is missing."""
 
     def __init__(self, entries: Mapping[int, _Entry]) -> None:
         self._entries = entries
@@ -106,7 +106,7 @@ class _Numbers:
 def _read_directory(data: bytes, order: str) -> dict[int, _Entry]:
     (at,) = struct.unpack_from(order + "I", data, 4)
     if at + 2 > len(data):
-        raise damaged("TIFF", "its directory lies outside of it")
+        raise damaged("TIFF", "its directory is outside the file")
     (count,) = struct.unpack_from(order + "H", data, at)
     directory = data[at + 2 : at + 2 + 12 * count]
     entries: dict[int, _Entry] = {}
@@ -130,7 +130,7 @@ def _values(data: bytes, order: str, tag: int, raw: bytes) -> tuple[int, ...]:
     at = 8 if inline else struct.unpack_from(order + "I", raw, 8)[0]
     source = raw if inline else data
     if at + struct.calcsize(layout) > len(source):
-        raise damaged("TIFF", f"the values of tag {tag} lie outside of it")
+        raise damaged("TIFF", f"the values of tag {tag} are outside the file")
     return struct.unpack_from(layout, source, at)
 
 
@@ -160,21 +160,19 @@ def _decoding_ns(data: bytes, number: _Numbers, entries: Mapping[int, _Entry], l
         _check_apart(layout.offsets, size)
         return max(layout.pieces, len(layout.offsets)) * _NS_RAW_STRIP + layout.pieces * size * _NS_RAW_BYTE
     if len(layout.coded) < layout.pieces or len(layout.offsets) < layout.pieces:
-        raise damaged(
-            "TIFF", f"it has {layout.pieces} strips or tiles and says where {len(layout.offsets)} of them are"
-        )
+        raise damaged("TIFF", f"it has {layout.pieces} strips or tiles and positions for {len(layout.offsets)} of them")
     if compression == _JPEG:
         return _jpegs_ns(data, layout)
     if compression not in _CODECS:
         raise unread("TIFF", f"compression {compression}")
     per_byte, per_coded = _CODECS[compression]
     ycbcr = _NS_PIXEL_YCBCR * layout.width * layout.height if number(_PHOTOMETRIC, 0) == _YCBCR else 0
-    coded = max(sum(layout.coded), len(data))  # strips may share what they are decoded from
+    coded = max(sum(layout.coded), len(data))  # strips may share coded bytes
     return layout.pieces * (_NS_STRIP + size * per_byte + ycbcr) + coded * per_coded
 
 
 def _check_apart(offsets: Sequence[int], size: int) -> None:
-    """Pillow reads a raw strip in pieces as long as the way to the next: short ones would take it forever."""
+    """Refuse overlapping raw strips: Pillow reads up to the next one's start, and short pieces would take for ever."""
     ordered = sorted(offsets)
     for at, following in pairwise(ordered):
         if following - at < size // 2:  # YCbCr may have half the samples

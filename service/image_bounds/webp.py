@@ -1,10 +1,10 @@
-"""WEBP: its pixels and bytes bound what it costs; only the first frame is decoded. RFC 9649."""
+"""WEBP: its pixels and bytes determine the cost; only the first frame is decoded. RFC 9649."""
 
 from service.image_bounds.bounds import Bounds, damaged
 
 _NS_PIXEL = 11
 _NS_BYTE = 60
-# Lossless pixels come in blocks of at least 4x4, each of which may choose its Huffman codes among so many.
+# Lossless pixels are in blocks of at least 4x4, each of which may choose one of so many sets of Huffman codes.
 _MOST_CODES = 65_536
 _BYTES_A_CODE = 20
 _NS_CODE = 9_000
@@ -14,11 +14,11 @@ def bounds(data: bytes) -> Bounds:
     """The bounds of a WEBP file.
 
     Raises:
-        Damaged: its structure is.
+        Damaged: its structure is damaged.
     """
     kind = data[12:16]
     if len(data) < (25 if kind == b"VP8L" else 30):
-        raise damaged("WEBP", "it breaks off")
+        raise damaged("WEBP", "it is truncated")
     if kind == b"VP8X":
         width, height = int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
     elif kind == b"VP8L":

@@ -99,7 +99,7 @@ def test_a_refusal_is_the_clients_error_with_the_servers_words(
 def test_a_file_that_is_no_image_is_refused(classify: Classify, tmp_path: Path) -> None:
     text = tmp_path / "hello.txt"
     text.write_text("hello")
-    with pytest.raises(InvalidArgument, match="the 5 bytes are no image"):
+    with pytest.raises(InvalidArgument, match="the 5 bytes are not an image"):
         classify(image=text)
 
 
@@ -163,5 +163,5 @@ def test_several_images_are_classified_at_once(classify: Classify, tmp_path: Pat
 def test_an_image_of_several_that_is_refused_is_named(classify: Classify, picture: Path, tmp_path: Path) -> None:
     text = tmp_path / "hello.txt"
     text.write_text("hello")
-    with pytest.raises(InvalidArgument, match=r"images\[1\]: the 5 bytes are no image"):
+    with pytest.raises(InvalidArgument, match=r"images\[1\]: the 5 bytes are not an image"):
         classify(endpoint="classify_batch", images=[picture, text])

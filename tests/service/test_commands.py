@@ -52,8 +52,11 @@ def test_several_workers_are_refused_a_taken_port_before_any_starts() -> None:
 @pytest.mark.parametrize(
     ("value", "advice"),
     [
-        ("nowhere.commands:train [train]", r"train needs nowhere: pip install 'lectorium\[train\]'"),
-        ("nowhere.commands:train", "train needs nowhere: a complete installation"),
+        (
+            "nowhere.commands:train [train]",
+            r"train needs nowhere, which is not installed: pip install 'lectorium\[train\]'",
+        ),
+        ("nowhere.commands:train", "train needs nowhere, which is not installed: install Lectorium completely"),
     ],
 )
 def test_a_command_whose_room_is_not_installed_says_what_to_install(value: str, advice: str) -> None:

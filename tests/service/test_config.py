@@ -85,7 +85,7 @@ def test_a_default_model_that_cannot_be_read_is_refused(value: str, why: str) ->
 
 
 def test_models_are_named_for_the_start_only_where_others_may_be_loaded_later() -> None:
-    with pytest.raises(InvalidConfig, match="load_models is for model_control explicit; it is poll"):
+    with pytest.raises(InvalidConfig, match="load_models is set and model_control is poll; it needs explicit"):
         load_config({"LECTORIUM_MODEL_CONTROL": "poll", "LECTORIUM_LOAD_MODELS": "lenet5"})
     with pytest.raises(InvalidConfig, match=r"configuration: load_models\.0: "):
         load_config({"LECTORIUM_MODEL_CONTROL": "explicit", "LECTORIUM_LOAD_MODELS": "../lenet5"})
@@ -211,7 +211,7 @@ def test_an_unknown_key_of_a_policy_is_refused_with_the_nearest_there_is(toml: P
 
 
 def test_two_equal_ports_are_refused_by_their_names() -> None:
-    with pytest.raises(InvalidConfig, match=r"configuration: http_port and rest_port are both 8000$"):
+    with pytest.raises(InvalidConfig, match=r"configuration: http_port and rest_port are both 8000; they must differ$"):
         load_config({"LECTORIUM_HTTP_PORT": "8000"})
     with pytest.raises(InvalidConfig, match="grpc_port and metrics_port are both 9000"):
         load_config({"LECTORIUM_GRPC_PORT": "9000", "LECTORIUM_METRICS_PORT": "9000"})

@@ -193,7 +193,9 @@ def test_what_the_model_does_not_have_is_refused_in_the_same_words(captions: Cap
     assert len(caught.value.message) < 400
 
 
-@pytest.mark.parametrize(("image", "words"), [(b"", "0 bytes"), (b"hello", "the 5 bytes are no image of PNG, JPEG")])
+@pytest.mark.parametrize(
+    ("image", "words"), [(b"", "0 bytes"), (b"hello", "the 5 bytes are not an image in PNG, JPEG")]
+)
 def test_what_is_no_image_is_refused(captions: CaptionTransport, image: bytes, words: str) -> None:
     with pytest.raises(Refused, match=words) as caught:
         captions.caption(image)

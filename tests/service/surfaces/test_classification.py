@@ -98,7 +98,7 @@ def test_an_unknown_model_or_version_is_not_found(images: ImageTransport, fields
     ("image", "words"),
     [
         (b"", "0 bytes"),
-        (b"hello", "the 5 bytes are no image of PNG, JPEG"),
+        (b"hello", "the 5 bytes are not an image in PNG, JPEG"),
         (png()[:-30], "damaged"),
         (png()[:20], "damaged"),
         (b"\x89PNG\r\n\x1a\n" + b"\xff" * 100, "damaged"),
@@ -116,7 +116,7 @@ def test_an_image_over_the_size_limit_is_refused(images: ImageTransport) -> None
 def test_a_decompression_bomb_is_refused_by_its_pixels(images: ImageTransport) -> None:
     message = refusal(images, claiming(png(), 30_000, 30_000))
     assert "30000x30000 pixels" in message
-    assert "at most 50000000 are taken" in message
+    assert "at most 50000000 are allowed" in message
 
 
 def test_many_callers_at_once_each_get_their_own_answer(images: ImageTransport) -> None:

@@ -68,9 +68,9 @@ def test_a_batch_is_one_request(batches: Batches, server: Server) -> None:
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (b"a cat", "images[2]: the 5 bytes are no image of PNG, JPEG"),
+        (b"a cat", "images[2]: the 5 bytes are not an image in PNG, JPEG"),
         (b"", "images[2]: the image has 0 bytes"),
-        (claiming(png(), 30_000, 30_000), "images[2]: the image is 30000x30000 pixels; at most 50000000 are taken"),
+        (claiming(png(), 30_000, 30_000), "images[2]: the image is 30000x30000 pixels; at most 50000000 are allowed"),
     ],
 )
 def test_one_bad_image_refuses_the_batch_and_is_named_by_its_index(batches: Batches, image: bytes, words: str) -> None:

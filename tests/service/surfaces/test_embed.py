@@ -175,10 +175,10 @@ def test_a_model_that_does_not_embed_is_refused(embeds: Embeds, fields: dict[str
     ("image", "words"),
     [
         (b"", "the image has 0 bytes"),
-        (b"hello", "the 5 bytes are no image of PNG, JPEG"),
+        (b"hello", "the 5 bytes are not an image in PNG, JPEG"),
         (png()[:-30], "damaged"),
         (b"\x89PNG\r\n\x1a\n" + b"\xff" * 100, "damaged"),
-        (claiming(png(), 30_000, 30_000), "the image is 30000x30000 pixels; at most 50000000 are taken"),
+        (claiming(png(), 30_000, 30_000), "the image is 30000x30000 pixels; at most 50000000 are allowed"),
     ],
     ids=["empty", "text", "cut short", "noise", "bomb"],
 )
@@ -193,7 +193,7 @@ def test_no_image_and_too_many_are_refused(transport: Transport, count: int) -> 
 
 
 def test_one_bad_image_refuses_the_batch_and_is_named_by_its_index(transport: Transport) -> None:
-    with pytest.raises(Refused, match=r"images\[1\]: the 5 bytes are no image"):
+    with pytest.raises(Refused, match=r"images\[1\]: the 5 bytes are not an image"):
         transport.embed_batch([png(), b"hello"], model="vectors")
 
 

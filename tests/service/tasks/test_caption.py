@@ -245,7 +245,7 @@ async def test_the_time_in_the_encoder_is_no_waiting(repository: Path) -> None:
 
 async def test_what_is_no_image_is_refused(repository: Path) -> None:
     async with serving(repository) as (captioner, _):
-        with pytest.raises(InvalidImage, match="the 5 bytes are no image"):
+        with pytest.raises(InvalidImage, match="the 5 bytes are not an image"):
             await ask(captioner, b"a cat")
 
 

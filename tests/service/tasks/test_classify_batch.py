@@ -41,7 +41,7 @@ async def test_one_bad_image_fails_the_call_by_its_index(bad: int, repository: P
     images[bad] = b"a cat"
     async with serving(repository) as (classify, engine):
         gate = Gate(engine)
-        with pytest.raises(InvalidImage, match=rf"^images\[{bad}\]: the 5 bytes are no image"):
+        with pytest.raises(InvalidImage, match=rf"^images\[{bad}\]: the 5 bytes are not an image"):
             await classify.batch(images)
         assert gate.rows == []
 

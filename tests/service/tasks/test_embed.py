@@ -93,9 +93,9 @@ async def test_a_classifier_without_an_embedding_is_refused_with_those_that_have
 async def test_images_are_refused_as_classifications_are(tmp_path: Path) -> None:
     async with serving(tmp_path, max_images=2) as embed:
         one, several = embed.endpoints
-        with pytest.raises(InvalidImage, match="the 5 bytes are no image"):
+        with pytest.raises(InvalidImage, match="the 5 bytes are not an image"):
             await answer(one, image=b"hello", normalize=False)
-        with pytest.raises(InvalidImage, match=r"images\[1\]: the 5 bytes are no image"):
+        with pytest.raises(InvalidImage, match=r"images\[1\]: the 5 bytes are not an image"):
             await answer(several, images=[png(0), b"hello"], normalize=False)
         with pytest.raises(InvalidArgument, match="3 images were sent; 1 to 2 are allowed"):
             await answer(several, images=[png(0)] * 3, normalize=False)

@@ -105,7 +105,7 @@ def test_files_that_are_no_images_are_named_a_few_of_them_and_counted(tmp_path: 
         FolderSource(root, GREY).training()
     message = str(error.value)
     assert message.startswith(f"{root}: 7 files are not images: ")
-    assert sum(f"1/bad{number}.jpg (the 13 bytes are no image" in message for number in range(7)) == 5
+    assert sum(f"1/bad{number}.jpg (the 13 bytes are not an image" in message for number in range(7)) == 5
     assert message.endswith("; and 2 more")
 
 

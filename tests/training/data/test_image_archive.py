@@ -58,7 +58,7 @@ def test_folders_in_the_archive_are_passed_over() -> None:
             with_member("train/cats/1.png", encoded(coloured()[0][0])),
             "train/cats/1.png is not in the folder of a class",
         ),
-        (with_member("train/4/1.png", b"no image"), "train.tar: train/4/1.png: the 8 bytes are no image"),
+        (with_member("train/4/1.png", b"no image"), "train.tar: train/4/1.png: the 8 bytes are not an image"),
         (
             with_member("train/4/1.png", encoded(coloured()[0][0][1:])),
             "4 images of 2 sizes; all must have the same size",
@@ -112,7 +112,7 @@ def test_images_by_name_come_in_the_order_that_was_asked_for_and_others_are_not_
     [
         (whole(), ("00000.png", "x.png", "y.png"), "2 of 3 images are missing, the first is x.png"),
         (with_member("test/9/00001.png", encoded(coloured()[0][1])), ("00001.png",), "00001.png is there twice"),
-        (with_member("b.png", b"no image"), ("b.png",), "train.tar: b.png: the 8 bytes are no image"),
+        (with_member("b.png", b"no image"), ("b.png",), "train.tar: b.png: the 8 bytes are not an image"),
         (with_member("b.png", encoded(coloured()[0][0][1:])), ("00001.png", "b.png"), "2 images of 2 sizes"),
         (whole(), (), "0 images of 0 sizes"),
         (b"no archive at all" * 100, ("a.png",), "not a complete tar archive"),

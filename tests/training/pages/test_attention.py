@@ -40,4 +40,4 @@ def test_what_is_no_image_is_said(captioner_package: Package, tmp_path: Path) ->
     where = ["--repository", str(captioner_package.folder.parents[1]), "--picture", str(tmp_path / "picture.png")]
     done = CliRunner().invoke(main, ["scenes-attention", str(tmp_path / "image.png"), *where])
     assert done.exit_code == 1
-    assert "the 8 bytes are no image of" in done.output
+    assert "the 8 bytes are not an image in" in done.output

@@ -72,7 +72,7 @@ def test_an_error_is_its_own_requests_answer_and_the_stream_goes_on(server: Serv
     found = {id: (answer.error.code, answer.error.message) for id, answer in answers.items() if answer.error.code}
     assert answers.keys() - found.keys() == {"good"}
     words = {
-        "image": ("INVALID_ARGUMENT", "the 5 bytes are no image"),
+        "image": ("INVALID_ARGUMENT", "the 5 bytes are not an image"),
         "model": ("NOT_FOUND", "no model 'nope'"),
         "top_k": ("INVALID_ARGUMENT", "top_k is 9; model 'tiny' allows 1 to 3"),
         "4": ("INVALID_ARGUMENT", "the request's 100 bytes cannot be read"),

@@ -63,7 +63,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "the image in the URL": ({"params": {"image": "x"}}, "unknown query parameter 'image'"),
     "no number": ({"params": {"top_k": "one"}}, "query parameter 'top_k' is 'one'; it must be a whole number"),
     "no image": ({"content": b""}, "the image has 0 bytes"),
-    "no picture": ({"content": b"a cat"}, "the 5 bytes are no image"),
+    "no picture": ({"content": b"a cat"}, "the 5 bytes are not an image"),
 }
 
 
