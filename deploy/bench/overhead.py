@@ -1,4 +1,4 @@
-"""The time that serving adds to a bare ``session.run`` for one caller, and the time until a server is ready.
+"""The time that serving adds to a bare ``session.run`` for one caller, and what a server costs until it is ready.
 
 The surfaces take turns in small blocks, so that a slow moment of the machine affects them alike. For ``/v1/classify``
 the decode time, which the answer states, is subtracted: it depends on the caller's format and is not overhead.
@@ -28,7 +28,7 @@ Call = Callable[[], float]
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """Each surface's p50 over the bare session's, in milliseconds; and the time from process start to ready."""
+    """Each surface's p50 over the bare session's, in milliseconds; then what a server costs until it is ready."""
     subject = Subject(ZOO, "lenet5", wanted=[PROBABILITIES])
     times: dict[str, list[float]] = {}
     starts: list[float] = []
@@ -41,6 +41,15 @@ def rows(plan: Plan) -> Iterator[Row]:
     for what, seconds in times.items():
         yield over(what, [second * 1e3 for second in seconds], bare)
     yield median_row("from process start to ready", starts, "s", at_most(3))
+    yield from costs()
+
+
+def costs() -> Iterator[Row]:
+    """The memory of a server that is ready with the whole zoo, with one and two workers."""
+    for workers, what in ((1, "one worker"), (2, "two workers")):
+        with Server(ZOO, workers=workers) as server:
+            memory, processor_s = server.footprint() / (1 << 20), server.processor_s()
+        yield Row(f"memory of the zoo, {what}", memory, "MiB", at_most(300), {"processor s until ready": processor_s})
 
 
 def over(what: str, times: list[float], bare: float) -> Row:

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil  # type: ignore[import-untyped]
+
 HOST = "127.0.0.1"
 PORTS = ("http", "rest", "grpc", "metrics")
 START_S = 60
@@ -123,6 +125,19 @@ class Server(Child):
         """The resident memory in bytes."""
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * resource.getpagesize()
+
+    def footprint(self) -> int:
+        """The memory of all its processes in bytes; what they share is counted once."""
+        return sum(process.memory_full_info().pss for process in self._processes)
+
+    def processor_s(self) -> float:
+        """The processor time of all its processes until now."""
+        return sum(sum(process.cpu_times()[:2]) for process in self._processes)
+
+    @property
+    def _processes(self) -> list[psutil.Process]:
+        first = psutil.Process(self.process.pid)
+        return [first, *first.children(recursive=True)]
 
     def _get(self, port: str, path: str) -> str:
         with urllib.request.urlopen(f"http://{HOST}:{self.ports[port]}{path}", timeout=10) as response:

@@ -18,7 +18,7 @@ SHORTEST = Plan(rounds=1, block_s=1, slow_s=4, warm_s=0, calls=50, overload_s=6,
 FEW = (1, 64)  # connections
 ROWS = {
     "lenet": 14,
-    "overhead": 5,
+    "overhead": 7,
     # For each way to ask and each number of connections, over each that is installed; then what is asked of one caller,
     # and of two workers and gRPC at 64.
     "tasks": len(FEW) * (3 + 2 + 2 + 3 * (len(tasks.rivals()) - 1)) + 2 + 2,

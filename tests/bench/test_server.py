@@ -25,6 +25,8 @@ def test_the_server_counts_its_answers_by_model_surface_and_outcome() -> None:
         assert server.outcomes("lenet5", "oip_rest") == {"OK": 2, "INVALID_ARGUMENT": 1}
         assert server.outcomes("lenet5", "oip_grpc") == {"OK": 1}
         assert server.memory() > 20 << 20
+        assert server.footprint() > 20 << 20
+        assert server.processor_s() > 0
         assert server.ready_s > 0
 
 
