@@ -8,9 +8,9 @@ from google.protobuf.json_format import ParseDict
 from protos import open_inference_pb2 as pb
 from protos.open_inference_pb2_grpc import GRPCInferenceServiceServicer
 from service.config import Config
-from service.errors import InvalidArgument, UnknownModel
+from service.errors import UnknownModel
 from service.surfaces.gate import Call, Gate, Kind
-from service.surfaces.grpc.gate import Context, gated
+from service.surfaces.grpc.gate import Context, gated, readable
 from service.surfaces.oip.data_plane import DataPlane
 from service.surfaces.oip.grpc_messages import read_request, write_response
 from service.surfaces.oip.repository_grpc import RepositoryMethods
@@ -41,10 +41,9 @@ class OipGrpc(RepositoryMethods, GRPCInferenceServiceServicer):
         await infer_stream(SURFACE, self._gate, context, self._responses, self._config.timeout_s).serve(requests)
 
     async def _responses(self, request: StreamRequest, call: Call) -> AsyncGenerator[pb.ModelStreamInferResponse]:
-        if isinstance(request, InvalidArgument):
-            raise request
-        model = self._plane.model_for(call, request.model_name, request.model_version)
-        async with aclosing(self._plane.stream(read_request(request, model), call)) as responses:
+        asked = readable(request)
+        model = self._plane.model_for(call, asked.model_name, asked.model_version)
+        async with aclosing(self._plane.stream(read_request(asked, model), call)) as responses:
             async for response in responses:
                 message = write_response(response)
                 message.parameters[FINAL].bool_param = response.final
