@@ -152,18 +152,18 @@ class Call:
         if self.kind is _READ:
             metrics.reads(self.surface, code).inc()
             return
-        labels = (self.model, self.version, self.surface)
+        model, version, surface = self.model, self.version, self.surface
         if error is not None:
-            metrics.rejections(*labels, error.reason).inc()
-        metrics.request_duration(*labels, code).observe(time.perf_counter() - self._began)
+            metrics.rejections(model, version, surface, error.reason).inc()
+        metrics.request_duration(model, version, surface, code).observe(time.perf_counter() - self._began)
         if self._stages is None:
             return
         queue_s, compute_s, decode_s = self._stages
-        queue, compute = metrics.run_durations(*labels)
+        queue, compute = metrics.run_durations(model, version, surface)
         queue.observe(queue_s)
         compute.observe(compute_s)
         if decode_s is not None:
-            metrics.decode_duration(*labels).observe(decode_s)
+            metrics.decode_duration(model, version, surface).observe(decode_s)
 
 
 Check = Callable[[Call], None]

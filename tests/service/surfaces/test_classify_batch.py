@@ -85,7 +85,7 @@ def test_no_image_and_too_many_are_refused(batches: Batches, count: int) -> None
 def test_far_too_many_images_are_refused(server: Server) -> None:
     with closing(Http(server)) as http:
         message = refusal(http, [b""] * (5 * MAX_IMAGES))
-    assert message == f"over {4 * MAX_IMAGES} files came; {MAX_IMAGES} at most"
+    assert message == f"the form has over {4 * MAX_IMAGES} files; at most {MAX_IMAGES} are allowed"
 
 
 def test_images_that_are_too_large_together_are_refused(batches: Batches) -> None:
@@ -121,7 +121,7 @@ def test_a_text_among_the_images_is_named_by_its_index(server: Server) -> None:
     with closing(Http(server)) as http:
         response = http.client.post("/v1/classify/batch", files=[("images", png()), ("images", (None, "a cat"))])
     assert response.status_code == 400
-    assert response.json() == {"error": "form field 'images[1]' wants a file, text came"}
+    assert response.json() == {"error": "form field 'images[1]' is text; it must be a file"}
 
 
 @pytest.mark.parametrize("surface", BEGIN_BATCH)

@@ -210,7 +210,7 @@ def test_what_bentomls_services_send_each_other_is_refused(server: Server, kind:
 def test_a_text_among_several_that_is_none_is_named_by_its_index(server: Server) -> None:
     response = httpx.post(server.http + SEVERAL, json={"texts": ["a", 1, None]})
     assert response.status_code == 400
-    assert response.json() == {"error": "request: 'texts' is a list of strings, texts[1] is not one"}
+    assert response.json() == {"error": "request: texts[1] is not a string; 'texts' must be a list of strings"}
 
 
 def test_null_is_as_good_as_nothing_and_the_content_type_says_nothing(server: Server) -> None:
