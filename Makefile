@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 # Clients whose libraries do not agree with ours: each list of packages becomes an environment of its own.
 CLIENTS := $(patsubst tests/clients/environments/%.txt,$(VENV)/clients/%/installed,$(wildcard tests/clients/environments/*.txt))
-# By whole files, so that what a file's tests share, such as a server, is made once.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
+# Three processes for two cores, for many tests wait for a server; by whole files, so that what a file's tests share is
+# made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadfile
 # What takes a test long is a mark of it: tests/needs.py.
 FAST := not (server or fit or export or slow or deploy or bench)
 export ORT_DISABLE_TELEMETRY = 1
@@ -18,11 +19,9 @@ serve: $(VENV)/serving  ## install what serving needs, then serve models/zoo
 	$(BIN)/lectorium serve
 
 test: check clients  ## install everything, then lint, type-check and test
-	@# Side by side where no test measures or waits for anything.
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 tests/models tests/training
-	$(BIN)/pytest tests --ignore tests/models --ignore tests/training --ignore tests/clients
-	@# In a process of its own: tritonclient and protos/ both register the protobuf package `inference`.
-	$(BIN)/pytest tests/clients
+	$(PYTEST) tests --ignore tests/clients
+	@# In processes of their own: tritonclient and protos/ both register the protobuf package `inference`.
+	$(PYTEST) tests/clients
 
 test-fast: $(VENV)/everything  ## the tests that start no server, fit no model and trace none: under two minutes
 	$(PYTEST) -m '$(FAST)' tests --ignore tests/clients

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.errors import CallerGone, DeadlineExceeded
+from service.surfaces.http import disconnect
 from service.surfaces.http.body import read_body
 from service.surfaces.http.disconnect import LOOK_S, ON_HANG_UP, Callers
 from tests.service.surfaces.asgi import Receive, body, scope
@@ -119,14 +120,25 @@ async def test_a_body_that_does_not_come_is_given_up() -> None:
     assert receive.left == []
 
 
-async def test_a_body_may_take_its_time_but_no_more_and_disturbs_no_other() -> None:
-    callers = Callers(body_s=0.5)
+class Clock:
+    """In the place of `time`: moves when the test says so."""
 
-    async def read(pause_s: float) -> bytes:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+async def test_a_body_may_take_its_time_but_no_more_and_disturbs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, callers = Clock(), Callers(body_s=20)
+    monkeypatch.setattr(disconnect, "time", clock)
+
+    async def read(comes: asyncio.Event) -> bytes:
         chunks = body(b"abc", b"def")
 
         async def receive() -> dict[str, object]:
-            await asyncio.sleep(pause_s)
+            await comes.wait()
             return dict(chunks.pop(0))
 
         with callers.caller(Line().scope) as caller:
@@ -134,9 +146,18 @@ async def test_a_body_may_take_its_time_but_no_more_and_disturbs_no_other() -> N
             caller.body_came()
             return read
 
-    ends = await asyncio.gather(*map(read, (0, LOOK_S, 20)), return_exceptions=True)
-    assert ends[:2] == [b"abcdef"] * 2
-    assert isinstance(ends[2], DeadlineExceeded)
+    at_once, in_time, never = (asyncio.Event() for _ in range(3))
+    at_once.set()
+    reads = [asyncio.create_task(read(comes)) for comes in (at_once, in_time, never)]
+    assert await reads[0] == b"abcdef"
+    clock.now_s = 20
+    await asyncio.sleep(2 * LOOK_S)  # it has looked
+    in_time.set()
+    assert await reads[1] == b"abcdef"
+    assert not reads[2].done()
+    clock.now_s = 20.1
+    with pytest.raises(DeadlineExceeded, match="the request's body did not come within 20 s"):
+        await reads[2]
 
 
 async def test_nobody_looks_where_nobody_is_inside() -> None:
