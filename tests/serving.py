@@ -117,7 +117,7 @@ class Server:
 
     def __enter__(self) -> "Server":
         self.process = self.launch()
-        ready = eventually(lambda: self.process.poll() is not None or self.answers("/readyz"), within_s=60)
+        ready = eventually(lambda: self.process.poll() is not None or self.answers("/readyz"), within_s=120)
         if self.process.poll() is not None or not ready:
             self.process.kill()
             self.process.wait()

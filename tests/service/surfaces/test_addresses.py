@@ -15,8 +15,6 @@ from tests.service.surfaces.fleet import WORKERS
 from tests.service.surfaces.test_first_commands import printed, shell
 from tests.serving import Server
 
-pytestmark = pytest.mark.server
-
 
 def has_ipv6() -> bool:
     with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
@@ -24,7 +22,7 @@ def has_ipv6() -> bool:
     return False
 
 
-pytestmark = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
+pytestmark = [pytest.mark.server, pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")]
 
 
 def answered(server: Server, host: str) -> None:
