@@ -22,7 +22,7 @@ from service.engine import DecodingOptions, Engine, Options
 from service.engine.model import Model
 from service.engine.sampling_parameters import SamplingParameters
 from service.engine.slots import Slots
-from service.engine.steps import StepRequest
+from service.engine.step_request import StepRequest
 from service.engine.tensors import DTYPES, Tensors
 from service.package import Loop, read_package
 from service.package.caption import CaptionCard

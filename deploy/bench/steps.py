@@ -23,7 +23,7 @@ from deploy.bench.table import Row, at_least, at_most, median_row
 from service.config import Config
 from service.engine import Engine, Options
 from service.engine.slots import Slots
-from service.engine.steps import StepRequest
+from service.engine.step_request import StepRequest
 from service.package import Loop
 
 CALLERS = 16

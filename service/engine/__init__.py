@@ -12,6 +12,6 @@ from service.engine.override import Override
 from service.engine.repository import Row
 from service.engine.request import Answer
 from service.engine.sampling_parameters import DecodingOptions
-from service.engine.steps import Emission
+from service.engine.step_request import Emission
 
 __all__ = ["Answer", "DecodingOptions", "Emission", "Engine", "Model", "Options", "Override", "Row"]

@@ -17,7 +17,8 @@ from service.engine.options import DEFAULTS, Options, check_once, checked_seed, 
 from service.engine.repository import Repository
 from service.engine.request import Answer, Request
 from service.engine.sampling_parameters import checked_sampling_parameters
-from service.engine.steps import Emission, StepLoop, StepRequest
+from service.engine.step_request import Emission, StepRequest
+from service.engine.steps import StepLoop
 from service.engine.tensors import Tensors, check_inputs, check_outputs, check_steps
 from service.errors import Draining, InvalidArgument, QueueFull, Unsupported
 from service.package import Graph, Loop

@@ -76,8 +76,8 @@ def empty(package: Path) -> None:
 
 
 SPOIL: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "cut_graph": (cut_graph, r"^tiny/1/model.onnx: sha256"),
-    "no_labels": (lambda package: (package / "labels.txt").unlink(), r"^tiny/1/labels.txt: "),
+    "cut_graph": (cut_graph, r"^tiny/1/model.onnx has sha256"),
+    "no_labels": (lambda package: (package / "labels.txt").unlink(), r"^tiny/1/labels.txt is missing"),
     "no_card": (lambda package: (package / "model.json").write_bytes(b"{"), r"^tiny/1/model.json: "),
     "empty": (empty, r"^tiny/1/model.json: no such file"),
     "another_signature": (

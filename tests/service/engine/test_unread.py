@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.engine.sequence_group import StepResult
-from service.engine.steps import MAX_UNREAD_BYTES, StepRequest
+from service.engine.step_request import MAX_UNREAD_BYTES, StepRequest
 from service.errors import CallerBehind
 
 # So many are taken, and one more is not.

@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from protos import open_inference_pb2 as pb
-from service.engine.steps import MAX_UNREAD_BYTES
+from service.engine.step_request import MAX_UNREAD_BYTES
 from tests.needs import needs
 from tests.packages import example
 from tests.service.surfaces.callers import Upload, in_flight
