@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
-# Clients whose libraries do not agree with ours: each list of packages becomes an environment of its own.
+# Clients whose libraries conflict with ours: each list of packages becomes a separate environment.
 CLIENTS := $(patsubst tests/clients/environments/%.txt,$(VENV)/clients/%/installed,$(wildcard tests/clients/environments/*.txt))
 # Three processes for two cores, for many tests wait for a server; by whole files, so that what a file's tests share is
 # made once.
@@ -35,20 +35,20 @@ check: $(VENV)/everything
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/everything  ## every figure beside its target, and build/bench; BENCH='--quick lenet' is a part, in short
+bench: $(VENV)/everything  ## all figures with their targets, and build/bench; BENCH='--quick lenet' runs one section briefly
 	deploy/scripts/install-tools.sh wrk h2load
 	$(BIN)/python -m deploy.bench $(BENCH)
 
-bench-smoke: $(VENV)/everything  ## every section of the bench in its shortest form: does it work, not how fast is it
+bench-smoke: $(VENV)/everything  ## every section of the bench in its shortest form, to see that it works
 	deploy/scripts/install-tools.sh wrk h2load
 	$(BIN)/pytest -m bench tests/bench
 
-bench-gpu: $(VENV)/everything gpu  ## what a CUDA device gives: a table, and build/bench/gpu.json
+bench-gpu: $(VENV)/everything gpu  ## the bench on a CUDA device: a table, and build/bench/gpu.json
 	deploy/scripts/install-tools.sh h2load
 	$(BIN)/python -m deploy.bench.gpu $(BENCH)
 
-# The two wheels hold the same files, so one is taken out before the other comes in: no list of requirements can say so.
-gpu: $(VENV)/serving  ## ONNX Runtime with CUDA in the place of that without, and NVIDIA's libraries (2 GB)
+# The two wheels have the same files, so one is removed before the other is installed; requirements cannot express that.
+gpu: $(VENV)/serving  ## replace ONNX Runtime by the one with CUDA, with NVIDIA's libraries (2 GB)
 	@command -v nvidia-smi >/dev/null || { echo "there is no NVIDIA driver here: no nvidia-smi"; exit 2; }
 	$(BIN)/python -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu
 	$(PIP) "onnxruntime-gpu[cuda,cudnn]==$$(sed -n 's/^onnxruntime==//p' requirements.lock)"
@@ -57,13 +57,13 @@ format: $(VENV)/everything
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-protos: $(VENV)/everything  ## the stubs, from the .proto files
+protos: $(VENV)/everything  ## generate the stubs from the .proto files
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. \
 		protos/open_inference.proto protos/lectorium/v1/vision.proto
 
 # uv resolves in seconds what pip searches for minutes. CUDA's own packages are pinned by torch, where they are used.
-# A client's .in names it, its .txt is the list. What serving alone needs is in a list of its own, for a Bento.
-lock: $(VENV)/everything  ## resolve the dependencies anew
+# A client's .in names its packages, its .txt is the resolved list. Serving has a separate list, for a Bento.
+lock: $(VENV)/everything  ## resolve the dependencies again
 	for client in tests/clients/environments/*.in; do \
 		$(BIN)/uv pip compile "$$client" --universal --python-version 3.11 --no-header --no-annotate --quiet --upgrade \
 			--output-file "$${client%.in}.txt" || exit 1; done
@@ -83,7 +83,7 @@ $(VENV)/everything: pyproject.toml requirements.lock
 	$(PIP) --editable '.[train,test]'
 	touch $@
 
-# The lists hold all that is needed, so nothing is looked for beside them.
+# The lists are complete, so pip resolves nothing beside them.
 $(VENV)/clients/%/installed: tests/clients/environments/%.txt
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --requirement $<
@@ -92,7 +92,7 @@ $(VENV)/clients/%/installed: tests/clients/environments/%.txt
 image:  ## build the serving image with podman (or docker)
 	deploy/scripts/build-image.sh
 
-test-deploy: $(VENV)/everything  ## build, run and watch the image for real
+test-deploy: $(VENV)/everything  ## build and run the image, and test it from outside
 	$(PIP) --editable '.[train,test,deploy]'
 	deploy/scripts/test-deploy.sh $(VENV)
 

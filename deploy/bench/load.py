@@ -46,7 +46,7 @@ def wrk(post: Post, connections: int, seconds: int) -> Load:
     """HTTP/1.1 by `wrk`, the lightest generator. It does not count the requests that are open when it ends.
 
     Raises:
-        NoAnswer: none came.
+        NoAnswer: there was no answer.
         RuntimeError: an answer was not 200.
     """
     with tempfile.NamedTemporaryFile() as file:
@@ -68,7 +68,7 @@ def h2load(post: Post, connections: int, seconds: int, protocol: str = "h2c") ->
     """HTTP/2, or "http/1.1", by `h2load`, after an uncounted second of the same load.
 
     Raises:
-        NoAnswer: none came.
+        NoAnswer: there was no answer.
         RuntimeError: an answer was not 200.
     """
     with tempfile.TemporaryDirectory() as folder:

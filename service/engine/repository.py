@@ -137,7 +137,7 @@ class Repository:
         if name in self._loading:
             return Row(name, version, "LOADING", "")
         if leaving:
-            return Row(name, version, "UNLOADING", "requests that came before it was unloaded are still inside")
+            return Row(name, version, "UNLOADING", "requests from before it was unloaded are still in progress")
         default = "not among the versions that were loaded" if name in self._models else "not loaded"
         return Row(name, version, "UNAVAILABLE", reason or default)
 

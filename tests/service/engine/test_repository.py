@@ -131,7 +131,7 @@ def test_a_model_is_unloading_for_as_long_as_somebody_holds_it(models: Repositor
     held = models.remove("tiny")[0]
     assert models.index({"tiny": [2, 9]}) == [
         Row("other", "1", "READY", ""),
-        Row("tiny", "2", "UNLOADING", "requests that came before it was unloaded are still inside"),
+        Row("tiny", "2", "UNLOADING", "requests from before it was unloaded are still in progress"),
         Row("tiny", "9", "UNAVAILABLE", "not loaded"),
     ]
     del held

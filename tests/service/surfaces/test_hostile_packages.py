@@ -135,7 +135,7 @@ def test_a_start_that_is_refused_names_every_package_that_cannot_be_loaded(
     spoil(folder)
     said = refusal_to_start(Server(folder, tmp_path / "home", workers=workers))
     assert "2 models cannot be loaded:" in said
-    assert "bad/1/labels.txt: the card names this file" in said
+    assert "bad/1/labels.txt is missing; the card names it" in said
     assert "worse/1/model.json: card: Invalid JSON" in said
 
 
@@ -146,7 +146,7 @@ def test_a_server_told_to_serve_the_rest_does_and_says_which_models_are_missing(
         answer = httpx.get(server.http + "/readyz")
         assert answer.status_code == 503
         why = answer.json()["error"]
-        assert why.startswith("2 models are not loaded: bad/1/labels.txt has sha256 ")
+        assert why.startswith("2 models are not loaded: bad/1/labels.txt is missing; ")
         assert "; worse/1/model.json: " in why
         ready = httpx.get(server.rest + "/v2/health/ready")
         assert (ready.status_code, ready.json()) == (400, {"ready": False, "reason": why})
