@@ -52,6 +52,8 @@ def test_bentomls_client_asks_every_task(bento: BentoServer, tmp_path: Path) -> 
         caption_stream={"image": image, "max_words": 3},
         classify_text={"text": "one", "top_k": 2},
         classify_text_batch={"texts": ["one", "two"]},
+        embed={"image": image, "model": "vectors", "normalize": True},
+        embed_batch={"images": [image, image], "model": "vectors"},
     )
     assert (answers["classify"]["model"], len(answers["classify"]["labels"])) == ("tiny", 1)
     assert len(answers["classify_batch"]["results"]) == 2
@@ -59,6 +61,8 @@ def test_bentomls_client_asks_every_task(bento: BentoServer, tmp_path: Path) -> 
     assert "".join(answers["caption_stream"]).count("event: word\n") == len(words) > 0
     assert answers["classify_text"]["model"] == "letters"
     assert len(answers["classify_text_batch"]["results"]) == 2
+    assert sum(value**2 for value in answers["embed"]["embedding"]) == pytest.approx(1, abs=1e-4)
+    assert len(answers["embed_batch"]["results"]) == 2
 
 
 def asked_by_bentomls_client(url: str, **asked: dict[str, Any]) -> dict[str, Any]:
@@ -74,6 +78,7 @@ def asked_by_bentomls_client(url: str, **asked: dict[str, Any]) -> dict[str, Any
 def _asked(url: str, asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
     client: Any = bentoml.SyncHTTPClient(url)
     with closing(client):
+        assert asked.keys() == client.endpoints.keys()
         answers = {name: getattr(client, name)(**fields) for name, fields in asked.items()}
         return {name: list(each) if isinstance(each, Iterator) else each for name, each in answers.items()}
 
