@@ -16,9 +16,11 @@ from tests.pictures import claiming, png
 from tests.service.surfaces.transports import (
     Http,
     Refused,
+    TensorTransport,
     Vision,
     read_message,
     refuse_unless_ok,
+    tensor,
     the_only_one,
     without_unset,
 )
@@ -205,6 +207,13 @@ def test_images_that_are_too_large_together_are_refused(server: Server, way: str
 
 def test_the_only_model_that_embeds_answers_where_none_is_named(embeds: Embeds) -> None:
     assert embeds(png(), model="")["model"] == "vectors"
+
+
+def test_tensors_name_the_embedding_as_any_output(tensors: TensorTransport) -> None:
+    images = example(3, seed=2)
+    answer = tensors.infer("vectors", [tensor(images)], outputs=["embedding"])
+    assert list(answer.outputs) == ["embedding"]
+    np.testing.assert_allclose(answer.outputs["embedding"], vectors(images), rtol=1e-6)
 
 
 def test_the_identifier_of_a_call_comes_back(server: Server) -> None:

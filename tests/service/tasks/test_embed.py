@@ -1,6 +1,6 @@
 """Embedding: the vector is the network's, of the right image, normalised where that is asked for."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,16 @@ import pytest
 
 from service.config import Config
 from service.engine import Engine
+from service.engine.tensors import Tensor, Tensors
 from service.errors import InternalError, InvalidArgument, InvalidImage, UnknownModel
+from service.tasks.classify import Classify
 from service.tasks.embed import Embed, normalized
 from service.tasks.image_decoding import ImageDecoder
 from tests.embedding_packages import DIMENSION, vectors, write_embedding_package
 from tests.packages import MAX_BATCH, example, write_package
 from tests.pictures import encoded, solid
 from tests.service.tasks.asking import answer
-from tests.service.tasks.classifying import png
+from tests.service.tasks.classifying import ClassifyOptions, png
 
 INFINITE_AT = 255  # no pixel of the golden example is
 
@@ -81,6 +83,23 @@ async def test_a_vector_that_is_not_finite_is_no_answer(normalize: bool, tmp_pat
                 await answer(endpoint, **asked, model="fragile", normalize=normalize)
         found = await answer(one, image=grey, model="fragile", normalize=False)
     assert found.embedding == pytest.approx([0.2] * DIMENSION)
+
+
+async def test_each_task_fetches_only_its_own_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[list[str]] = []
+    async with serving(tmp_path) as embed:
+        session = embed.select("vectors", "").session
+        run = session.run
+
+        def watched(outputs: Sequence[str], inputs: Tensors) -> list[Tensor]:
+            fetched.append(list(outputs))
+            return run(outputs, inputs)
+
+        monkeypatch.setattr(session, "run", watched)
+        classify, _ = Classify(embed.engine, embed.config, embed.decode).endpoints
+        await answer(classify, image=png(0), model="vectors", **ClassifyOptions()._asdict())
+        await answer(embed.endpoints[0], image=png(0), normalize=True)
+    assert fetched == [["probabilities"], ["embedding"]]
 
 
 async def test_a_classifier_without_an_embedding_is_refused_with_those_that_have_one(tmp_path: Path) -> None:

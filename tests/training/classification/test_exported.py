@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from service.package import CARD, Package, read_package
+from tests.needs import needs
 from tests.packages import change_card
 from tests.training.tiny import Tiny, tiny_recipe
 from training.classification.card import How
@@ -27,6 +28,7 @@ POOLED = 'config={cam = true, normalisation = "batch", activation = "relu"}'
 
 
 @pytest.fixture(scope="module")
+@needs("fit")
 def trained(tiny_data: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of a LeNet-5 with batch normalisation, which its package has folded, and average pooling."""
     run = tmp_path_factory.mktemp("runs") / "lenet5"
