@@ -3,6 +3,7 @@
 The two transports only convert: a message to an `InferRequest`, an `InferResponse` or a JSON form to a message.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -11,6 +12,7 @@ from typing import Any
 from service import __version__
 from service.config import Config
 from service.engine import Engine, Model
+from service.engine.tensors import Tensors
 from service.package import Loop
 from service.surfaces.gate import Call, Gate
 from service.surfaces.oip.classification import class_counts, classified
@@ -61,7 +63,8 @@ class DataPlane:
         """
         model = request.model
         options = read_options(request.parameters, model, call.deadline)
-        inputs, names = request.tensors(), request.output_names()
+        inputs = await _tensors(request) if request.large else request.tensors()
+        names = request.output_names()
         counts = class_counts(request.outputs) if request.outputs else {}
         answer = await self._engine.infer(model, model.version, inputs, names, options)
         call.record_stages(answer.queue_s, answer.compute_s)
@@ -81,7 +84,8 @@ class DataPlane:
             yield await self.infer(request, call)
             return
         options = read_options(request.parameters, model, call.deadline)
-        inputs, names = request.tensors(), request.output_names()
+        inputs = await _tensors(request) if request.large else request.tensors()
+        names = request.output_names()
         counts = class_counts(request.outputs)
         began = time.perf_counter()
         async with aclosing(self._engine.steps(model, model.version, inputs, names, options)) as emissions:
@@ -136,3 +140,8 @@ class DataPlane:
             UnknownModel: the model is not served.
         """
         return {"model_stats": [statistics(model) for model in self._engine.repository.select(name, version)]}
+
+
+async def _tensors(request: InferRequest) -> Tensors:
+    """The tensors, read by a thread: between the steps of that, the event loop gets Python's lock and goes on."""
+    return await asyncio.to_thread(request.tensors)

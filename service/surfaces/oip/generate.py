@@ -1,5 +1,6 @@
 """The generate extension over REST: ``generate`` answers once, ``generate_stream`` at every step."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
@@ -17,6 +18,7 @@ from service.surfaces.http.sse import EventStream
 from service.surfaces.oip.data_plane import DataPlane
 from service.surfaces.oip.generate_messages import GenerateAnswer, read_generate
 from service.surfaces.oip.infer_messages import InferResponse
+from service.surfaces.oip.rest_messages import LARGE
 
 
 class OipGenerate:
@@ -56,7 +58,8 @@ class OipGenerate:
         model = self._plane.model_for(call, name, version)
         body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
         caller.body_came()
-        request = read_generate(body, model)
+        large = len(body) >= LARGE
+        request = await asyncio.to_thread(read_generate, body, model) if large else read_generate(body, model)
         answer = GenerateAnswer(model, request.id)
         async with aclosing(self._plane.stream(request, call)) as responses:
             async for response in responses:

@@ -17,6 +17,7 @@ from service.nearest import listed
 from service.package import Loop, TensorSpec
 from service.surfaces.json_fields import json_object, read_json, typed
 from service.surfaces.oip.infer_messages import InferInput, InferRequest, InferResponse
+from service.surfaces.oip.rest_messages import LARGE, check_lists
 from service.surfaces.oip.tensors import check_finite
 from service.tasks.detokenizer import Detokenizer
 
@@ -39,6 +40,7 @@ def read_generate(body: bytes, model: Model) -> InferRequest:
     clashes = (specs.keys() & _REQUEST_KEYS) | (given & (_ANSWER_KEYS | spoken))
     if clashes:
         raise Unsupported(f"model {model.name!r} has a tensor {min(clashes)!r}, which generate cannot name; use infer")
+    check_lists(body, len(body))
     request = json_object("request", read_json(body))
     if "text_input" in request and "text_input" not in specs:
         raise InvalidArgument(f"model {model.name!r} has no input 'text_input'; it has {listed(sorted(specs))}")
@@ -47,7 +49,9 @@ def read_generate(body: bytes, model: Model) -> InferRequest:
     parameters = {**beside, **typed("request", request, "parameters", dict, {})}
     batched = model.program.max_batch > 0
     inputs = [_input(spec, request[name], batched) for name, spec in specs.items() if name in request]
-    return InferRequest(model, typed("request", request, "id", str, ""), inputs, (), parameters)
+    return InferRequest(
+        model, typed("request", request, "id", str, ""), inputs, (), parameters, large=len(body) >= LARGE
+    )
 
 
 class GenerateAnswer:

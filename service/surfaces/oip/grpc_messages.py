@@ -17,6 +17,8 @@ from service.surfaces.oip.infer_messages import (
 )
 from service.surfaces.oip.tensors import MAX_RANK, datatype_of, raw_bytes
 
+# So many take tens of milliseconds to read.
+_MANY_VALUES = 1 << 18
 # The field of an input's contents that holds each datatype.
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -44,7 +46,9 @@ def read_request(message: pb.ModelInferRequest, model: Model) -> InferRequest:
     check_tensor_count("output", len(outputs))
     asked = [RequestedOutput(output.name, parameter_values(output.parameters)) for output in outputs] if outputs else ()
     parameters = message.parameters
-    return InferRequest(model, message.id, inputs, asked, parameter_values(parameters) if parameters else {})
+    large = not message.raw_input_contents and any(len(each.values) >= _MANY_VALUES for each in inputs)
+    values = parameter_values(parameters) if parameters else {}
+    return InferRequest(model, message.id, inputs, asked, values, large)
 
 
 def write_response(response: InferResponse) -> pb.ModelInferResponse:
@@ -91,7 +95,7 @@ def _read_inputs(message: pb.ModelInferRequest) -> list[InferInput]:
 def _from_contents(tensor: pb.ModelInferRequest.InferInputTensor) -> InferInput:
     shape = tensor.shape[: MAX_RANK + 1]
     field = _CONTENTS.get(tensor.datatype)
-    values = list(getattr(tensor.contents, field)) if field else []
+    values = getattr(tensor.contents, field) if field else []
     if field and not values and prod(shape):
         sent = [f.name for f, _ in tensor.contents.ListFields()]
         name, has = tensor.name[:MAX_NAME], ", ".join(sent) or "no contents"

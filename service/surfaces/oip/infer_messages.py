@@ -31,13 +31,17 @@ class RequestedOutput(NamedTuple):
 
 
 class InferRequest(NamedTuple):
-    """A request to one model; without ``outputs`` it asks for all of them."""
+    """A request to one model; without ``outputs`` it asks for all of them.
+
+    It is ``large`` if its values are so many that reading them takes tens of milliseconds.
+    """
 
     model: Model
     id: str
     inputs: Sequence[InferInput]
     outputs: Sequence[RequestedOutput]
     parameters: Mapping[str, Any]
+    large: bool = False
 
     def tensors(self) -> dict[str, Tensor]:
         """The inputs by name.

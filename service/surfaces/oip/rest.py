@@ -1,5 +1,6 @@
 """The Open Inference Protocol over REST: its messages to the data plane and back, as a bare ASGI callable."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -18,7 +19,7 @@ from service.surfaces.http.sse import EventStream
 from service.surfaces.oip.data_plane import DataPlane
 from service.surfaces.oip.generate import OipGenerate
 from service.surfaces.oip.repository_rest import RepositoryRoutes
-from service.surfaces.oip.rest_messages import JSON_LENGTH, read_request, write_response
+from service.surfaces.oip.rest_messages import JSON_LENGTH, LARGE, read_request, write_response
 
 SURFACE = "oip_rest"
 _JSON_LENGTH = JSON_LENGTH.lower().encode()
@@ -77,7 +78,11 @@ class OipRest:
             model = self._plane.model_for(call, name, version)
             body = await decoded(scope, await read_body(scope, receive, self._limit), self._limit)
             caller.body_came()
-            request, binary = read_request(body, length_header(scope, _JSON_LENGTH), model)
+            length = length_header(scope, _JSON_LENGTH)
+            if (len(body) if length is None else length) < LARGE:
+                request, binary = read_request(body, length, model)
+            else:  # the event loop goes on between the steps of reading
+                request, binary = await asyncio.to_thread(read_request, body, length, model)
             body, length = write_response(await self._plane.infer(request, call), binary)
             return 200, [JSON] if length is None else [_BINARY, (_JSON_LENGTH, b"%d" % length)], body
 

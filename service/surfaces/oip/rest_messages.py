@@ -25,6 +25,10 @@ from service.surfaces.oip.infer_messages import (
 from service.surfaces.oip.tensors import MAX_RANK, check_finite, datatype_of, raw_bytes
 
 JSON_LENGTH = "Inference-Header-Content-Length"
+# JSON of so many bytes takes tens of milliseconds to read.
+LARGE = 1 << 20
+# While JSON is parsed, nothing else runs. Each list or object takes as long as a dozen numbers.
+MAX_LISTS = 1 << 20
 
 
 # Of each output by its name, and of "" for all others: whether it is answered as bytes behind the JSON.
@@ -48,13 +52,14 @@ def read_request(body: bytes, json_length: int | None, model: Model) -> tuple[In
     length = len(body) if json_length is None else json_length
     if length > len(body):
         raise InvalidArgument(f"{JSON_LENGTH} is {length}; the body has {len(body)} bytes")
+    check_lists(body, length)
     message = json_object("request", read_json(view[:length]))
     outputs, binary = _read_outputs(message)
     parameters: dict[str, Any] = typed("request", message, "parameters", dict, {})
     binary[""] = typed("request parameters", parameters, "binary_data_output", bool, False)
     request_id = typed("request", message, "id", str, "")
     inputs = _read_inputs(message, view[length:])
-    return InferRequest(model, request_id, inputs, outputs, parameters), binary
+    return InferRequest(model, request_id, inputs, outputs, parameters, large=length >= LARGE), binary
 
 
 def write_response(response: InferResponse, binary: BinaryOutputs) -> tuple[bytes, int | None]:
@@ -81,6 +86,19 @@ def write_response(response: InferResponse, binary: BinaryOutputs) -> tuple[byte
         message["parameters"] = {"seed": response.seed}
     header = orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY)
     return (b"".join([header, *blobs]), len(header)) if blobs else (header, None)
+
+
+def check_lists(body: bytes, json_length: int) -> None:
+    """Check that the JSON does not have so many lists or objects that parsing it would hold up everything else.
+
+    Raises:
+        InvalidArgument: it has; brackets inside strings count, too.
+    """
+    for kind, bracket in (("lists", b"["), ("objects", b"{")) if json_length > MAX_LISTS else ():
+        if (count := body.count(bracket, 0, json_length)) > MAX_LISTS:
+            raise InvalidArgument(
+                f"the JSON has {count} {kind}; at most {MAX_LISTS} are allowed: send 'data' flat, or as bytes"
+            )
 
 
 def _only_input(body: bytes, model: Model) -> InferInput:

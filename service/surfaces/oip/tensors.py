@@ -48,7 +48,8 @@ def listed_tensor(name: str, datatype: str, shape: Sequence[int], values: Any) -
     if datatype == "FP16":
         raise InvalidArgument(f"input {name!r}: FP16 has no JSON or protobuf form; send it as raw bytes")
     needed = _elements(name, shape)
-    values = _flat(name, values)
+    # A protobuf field becomes a list by a slice: its iterator takes several times as long.
+    values = _flat(name, values if type(values) is list else values[:])
     if len(values) != needed:
         raise InvalidArgument(f"input {name!r} has {len(values)} elements; shape {list(shape)} needs {needed}")
     # Before numpy sees them: it would make room for the longest string once an element.
