@@ -1,4 +1,4 @@
-"""A task's request as every surface answers it: with its call told of the model, and of where the time went."""
+"""Answers a task's request for any surface, and records in its call the model and the times."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -10,10 +10,10 @@ from service.tasks.task import Ask, Endpoint
 
 
 async def answers(endpoint: Endpoint, ask: Ask, call: Call) -> AsyncGenerator[BaseModel]:
-    """The events, where there are any, then the answer; wrap it in `contextlib.aclosing`.
+    """The events, if the task has any, then the answer; wrap it in `contextlib.aclosing`.
 
     Raises:
-        LectoriumError: whatever keeps the task from answering.
+        LectoriumError: the task cannot answer.
     """
     model = endpoint.select(ask.model, ask.version)
     call.for_model(model)

@@ -17,7 +17,7 @@ from service.surfaces.http.browser_headers import BrowserHeaders
 from service.surfaces.http.disconnect import ASGIApp, Receive, Scope, Send
 from service.surfaces.http.openapi import document
 from service.surfaces.http.pages import ERROR_HANDLERS, Pages
-from service.surfaces.http.reading import Reads
+from service.surfaces.http.reading import GatedReads
 from service.surfaces.http.tasks import SURFACE, TaskRoutes
 from service.tasks.task import Endpoint
 
@@ -48,7 +48,7 @@ def port_app(engine: Engine, endpoints: Sequence[Endpoint], gate: Gate, config: 
 
 def routed(app: ASGIApp, endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> ASGIApp:
     """The tasks' routes, and ``app`` for all other paths, behind the gate."""
-    return BrowserHeaders(TaskRoutes(Reads(app, gate, SURFACE), endpoints, gate, config))
+    return BrowserHeaders(TaskRoutes(GatedReads(app, gate, SURFACE), endpoints, gate, config))
 
 
 class BentoMLApp:

@@ -19,7 +19,7 @@ from service.surfaces.http.exchange import Exchange, refusal
 from service.surfaces.http.request_reader import PIECE, RequestReader
 
 _MAX_BUFFERED = 64 << 10
-# Apps have the same time limits for a body and for reading an answer, and better messages: they get this much more.
+# Seconds. Apps limit the time of a body and of reading an answer, too, and word it better: they come first by this.
 _APPS_OWN_S = 2.0
 
 

@@ -15,7 +15,7 @@ _CODES = {
 }
 
 
-class Reads:
+class GatedReads:
     """Middleware: each request to ``app`` passes the gate as a read of ``surface``."""
 
     def __init__(self, app: ASGIApp, gate: Gate, surface: str) -> None:

@@ -16,7 +16,7 @@ from service.surfaces.grpc.server import GrpcServer
 from service.surfaces.http.connections import connections_a_port
 from service.surfaces.http.disconnect import ASGIApp
 from service.surfaces.http.port import port_app
-from service.surfaces.http.reading import Reads
+from service.surfaces.http.reading import GatedReads
 from service.surfaces.http.server import HttpServer
 from service.surfaces.metrics.device import DeviceMetrics
 from service.surfaces.metrics.page import MetricsPage
@@ -134,6 +134,6 @@ def make_servers(
     task = port_app(engine, asked, gate, config, metrics)
     return GrpcServer(OipGrpc(plane, gate, config), asked, gate, config), [
         HttpServer("REST", OipRest(plane, gate, config), config.rest_port, config, most),
-        HttpServer("metrics", Reads(metrics, gate, "metrics"), config.metrics_port, config, most),
+        HttpServer("metrics", GatedReads(metrics, gate, "metrics"), config.metrics_port, config, most),
         HttpServer("HTTP", task, config.http_port, config, most),
     ]
