@@ -35,9 +35,9 @@ def read_generate(body: bytes, model: Model) -> InferRequest:
         Unsupported: the model's tensors have names that these messages give another meaning.
     """
     specs = {spec.name: spec for spec in model.program.inputs}
-    spoken = {"text_output"} if isinstance(model.program, Loop) and model.program.text else set()
+    text_keys = {"text_output"} if isinstance(model.program, Loop) and model.program.text else set()
     given = {spec.name for spec in model.program.outputs}
-    clashes = (specs.keys() & _REQUEST_KEYS) | (given & (_ANSWER_KEYS | spoken))
+    clashes = (specs.keys() & _REQUEST_KEYS) | (given & (_ANSWER_KEYS | text_keys))
     if clashes:
         raise Unsupported(f"model {model.name!r} has a tensor {min(clashes)!r}, which generate cannot name; use infer")
     check_lists(body, len(body))

@@ -30,7 +30,7 @@ def metadata(model: Model, versions: list[str]) -> dict[str, Any]:
 
 
 def configuration(model: Model, policy: VersionPolicy, config: Config) -> dict[str, Any]:
-    """ModelConfig: dims without the batch, where there is one; ``policy`` is what chose the model's versions.
+    """ModelConfig: dims without the batch, if there is one; ``policy`` selected the model's versions.
 
     ``max_batch_size`` is 0 where requests share no runs: the graph has no batch, or was seen not to keep rows apart.
     """
@@ -69,7 +69,7 @@ def statistics(model: Model) -> dict[str, Any]:
 
 
 def _instances(device: Device) -> dict[str, Any]:
-    """Where the model runs; several lanes share its one instance."""
+    """Where the model runs: one instance, which all lanes share."""
     if device.kind == "cuda":
         return {"kind": "KIND_GPU", "count": 1, "gpus": [device.number]}
     return {"kind": "KIND_CPU", "count": 1}

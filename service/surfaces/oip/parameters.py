@@ -54,7 +54,7 @@ def _decoding(given: dict[str, Any], model: Model) -> DecodingOptions:
     if "prefix" in given and "prefix_tokens" in given:
         raise InvalidArgument("request parameters 'prefix' and 'prefix_tokens' are both set; one of them is allowed")
     prefix = given.get("prefix_tokens", ()) or read_words(model, given.get("prefix", ""))
-    return DecodingOptions(prefix=prefix, **{name: given[name] for name in given.keys() & _WISHES})
+    return DecodingOptions(prefix=prefix, **{name: given[name] for name in given.keys() & _CHOICES})
 
 
 def _whole_number(name: str, value: Any) -> int:
@@ -98,7 +98,8 @@ def _refusal(name: str, value: Any, allowed: str) -> InvalidArgument:
     return InvalidArgument(f"request parameter {name!r} is {shown(value)}; it must be {allowed}")
 
 
-_WISHES: dict[str, Callable[[str, Any], Any]] = {
+# The fields of `DecodingOptions` that are parameters by the same names.
+_CHOICES: dict[str, Callable[[str, Any], Any]] = {
     "strategy": _text,
     "temperature": _number,
     "top_k": _whole_number,
@@ -107,5 +108,5 @@ _WISHES: dict[str, Callable[[str, Any], Any]] = {
     "length_penalty": _number,
     "n_best": _whole_number,
 }
-_DECODING = {**_WISHES, "prefix": _text, "prefix_tokens": _tokens}
+_DECODING = {**_CHOICES, "prefix": _text, "prefix_tokens": _tokens}
 _READERS = {**dict.fromkeys(("priority", "timeout", "steps", "seed"), _whole_number), **_DECODING}

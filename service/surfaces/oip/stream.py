@@ -22,7 +22,7 @@ InferStream = RequestStream[StreamRequest, pb.ModelStreamInferResponse]
 
 
 def infer_stream(surface: str, gate: Gate, context: Context, answers: Answers, patience_s: float) -> InferStream:
-    """One call. Errors are answered in-band, unless its metadata asks for a status, which then ends all of it."""
+    """One call. An error is the answer of its request, unless the metadata asks for a status, which ends the call."""
     in_band = _AS_STATUS not in {(key, value) for key, value in context.invocation_metadata() or ()}
     return RequestStream(
         surface,
@@ -36,7 +36,7 @@ def infer_stream(surface: str, gate: Gate, context: Context, answers: Answers, p
 
 
 def _refusal(request: StreamRequest, error: LectoriumError) -> pb.ModelStreamInferResponse:
-    """The error, with the request's id, where it could be read: the caller must know whose it is."""
+    """The error, with the request's id if it could be read, so that the caller knows which request it belongs to."""
     refused = pb.ModelInferResponse(id="" if isinstance(request, InvalidArgument) else request.id)
     refused.parameters[FINAL].bool_param = True
     return pb.ModelStreamInferResponse(error_message=str(error), infer_response=refused)
