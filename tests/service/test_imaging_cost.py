@@ -42,6 +42,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(make: Callable[[], bytes]) -> No
     assert time.thread_time() - began < MOST_SECONDS / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", NEAR.values(), ids=list(NEAR))
 def test_the_costliest_files_that_are_taken_cost_less_than_two_seconds(make: Callable[[], bytes]) -> None:
     assert seconds(make()) < MOST_SECONDS
@@ -113,6 +114,7 @@ def photograph(width: int, height: int) -> Image.Image:
     return Image.fromarray(few).resize((width, height), Image.Resampling.BILINEAR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "format_", "options"),
     [
