@@ -62,7 +62,9 @@ class Host:
         """BentoML's service, with the hooks that BentoML calls."""
 
         async def start(_self: object) -> None:
-            await self._start()
+            async with AsyncExitStack() as stack:  # if it does not start, its lanes end
+                await self._start(stack)
+                self._stack = stack.pop_all()
 
         async def stop(_self: object) -> None:
             await self._stop()
@@ -89,7 +91,7 @@ class Host:
     async def _registry(self) -> CollectorRegistry:
         return await self._metrics()
 
-    async def _start(self) -> None:
+    async def _start(self, stack: AsyncExitStack) -> None:
         """Load every model; until then BentoML takes no connection.
 
         Raises:
@@ -99,13 +101,13 @@ class Host:
         logging.basicConfig(
             level=self._config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
-        engine = await self._stack.enter_async_context(self._engine)
+        engine = await stack.enter_async_context(self._engine)
         check_default_models(engine, self._config)
-        self._stack.enter_context(published(DeviceMetrics(lambda: engine.repository, engine.device)))
-        self._stack.enter_context(published(TritonMetrics(engine.waiting)))
+        stack.enter_context(published(DeviceMetrics(lambda: engine.repository, engine.device)))
+        stack.enter_context(published(TritonMetrics(engine.waiting)))
         if self._config.workers > 1 and (folder := os.environ.get(FOLDER_KEY)):
             fleet = FleetMetrics(Path(folder), self._number, self._config.workers)
-            self._metrics = (await self._stack.enter_async_context(fleet)).registry
+            self._metrics = (await stack.enter_async_context(fleet)).registry
         spare_collector()
         self._gate.open()
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ import pytest
 
 from service.config import Config
 from service.engine import Engine
+from service.errors import InvalidConfig
 from service.surfaces.gate import Gate
 from service.surfaces.http.port import BentoMLApp
 from service.tasks.registry import TASKS, endpoints
@@ -24,6 +26,7 @@ from tests.serving import Server
 
 with warnings.catch_warnings():  # its libraries use what others of them call outdated
     warnings.simplefilter("ignore")
+    from service.surfaces.bentoml_host import hosted
     from service.surfaces.bentoml_service import task_service
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -82,6 +85,15 @@ async def test_what_asks_for_it_at_the_same_time_is_answered_by_one_app(zoo: Pat
     assert [answer.status_code for answer in answers] == [200, 200, 404]
     assert answers[0].json()["name"] == "lectorium"
     assert answers[2].json() == {"error": "no path '/nothing'"}
+
+
+async def test_a_start_that_fails_leaves_no_lane_behind(zoo: Path) -> None:
+    before = set(threading.enumerate())
+    service = hosted(Config.model_validate({"repository": zoo, "default_models": "classify=none"}))
+    with pytest.raises(InvalidConfig, match="default_models: classify is 'none'"):
+        await service.inner().start()
+    kept = [thread.name for thread in set(threading.enumerate()) - before]
+    assert [name for name in kept if not name.startswith("uvloop")] == []  # those are the loop's, and end with it
 
 
 async def test_both_stream_the_same_events(server: Server, zoo: Path) -> None:
