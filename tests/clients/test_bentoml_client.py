@@ -85,7 +85,7 @@ def test_none_means_the_default(classify: Classify, picture: Path) -> None:
         ({"model": "nope"}, NotFound, "no model 'nope'"),
         ({"version": "9"}, NotFound, "has no version '9'"),
         ({"top_k": 99}, InvalidArgument, "top_k is 99; model 'tiny' allows 1 to 3"),
-        ({"top_k": "many"}, InvalidArgument, "wants a whole number"),
+        ({"top_k": "many"}, InvalidArgument, "'top_k' is 'many'; it must be a whole number"),
         ({"model": ["tiny"]}, BentoMLException, "tiny"),
     ],
 )

@@ -76,13 +76,13 @@ async def test_an_embedding_that_the_graph_does_not_have_is_refused_at_load(tmp_
     card["graph"]["outputs"].append({"name": "embedding", "datatype": "FP32", "shape": [-1, 4]})
     card["embedding"] = {"tensor": "embedding", "dimension": 4, "layer": "scores"}
     (folder / CARD).write_text(json.dumps(card))
-    await refused_by_the_engine(tmp_path, "the graph's outputs are .*the card says .*'embedding'")
+    await refused_by_the_engine(tmp_path, "the graph's outputs are .*; the card describes .*'embedding'")
 
 
 async def test_a_dimension_that_the_graph_does_not_have_is_refused_at_load(vectors: Path, tmp_path: Path) -> None:
     change_card(vectors, "embedding.dimension", 8)
     change_card(vectors, f"{OUTPUT}.shape", [-1, 8])
-    await refused_by_the_engine(tmp_path, r"\('embedding', 'FP32', \(-1, 16\)\).*the card says .*\(-1, 8\)")
+    await refused_by_the_engine(tmp_path, r"\('embedding', 'FP32', \(-1, 16\)\).*; the card describes .*\(-1, 8\)")
 
 
 async def test_a_golden_example_proves_the_embedding_too(vectors: Path, tmp_path: Path) -> None:
