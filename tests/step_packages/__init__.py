@@ -3,13 +3,14 @@
 Their steps are also written in numpy here, one row at a time, so that every answer can be checked.
 """
 
-from tests.step_packages.chars import END_TOKEN, POISON, SLOTS, chars, chars_row, write_chars
+from tests.step_packages.chars import END_TOKEN, LETTERS, POISON, SLOTS, chars, chars_row, write_chars
 from tests.step_packages.diffusion import LABELS, diffusion, write_diffusion
 from tests.step_packages.words import write_captioner, write_words
 
 __all__ = [
     "END_TOKEN",
     "LABELS",
+    "LETTERS",
     "POISON",
     "SLOTS",
     "chars",
