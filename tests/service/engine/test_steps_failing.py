@@ -37,11 +37,11 @@ async def test_a_request_that_makes_the_step_fail_fails_alone(loops: Path, caplo
     assert "out of data bounds" in caplog.text
 
 
-@pytest.mark.parametrize("turn_s", [-1.0, 10.0])
+@pytest.mark.parametrize("run_on_s", [-1.0, 10.0])
 async def test_a_request_that_fails_half_way_has_given_what_came_before(
-    turn_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_on_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.engine.steps.RUN_ON_S", turn_s)
+    monkeypatch.setattr("service.engine.steps.RUN_ON_S", run_on_s)
     fatal = 5
     write_chars(tmp_path, fatal=fatal)
     dies = next(seed for seed in range(1000) if fatal in chars(seed)[3:8] and fatal not in chars(seed)[:3])
@@ -91,11 +91,11 @@ def spoil_steps(monkeypatch: pytest.MonkeyPatch, fails: Callable[[int], bool]) -
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
-@pytest.mark.parametrize("turn_s", [-1.0, 10.0])
+@pytest.mark.parametrize("run_on_s", [-1.0, 10.0])
 async def test_a_step_that_fails_for_no_single_row_ends_those_in_it_and_nobody_else(
-    turn_s: float, lanes: int, loops: Path, monkeypatch: pytest.MonkeyPatch
+    run_on_s: float, lanes: int, loops: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.engine.steps.RUN_ON_S", turn_s)
+    monkeypatch.setattr("service.engine.steps.RUN_ON_S", run_on_s)
     spoil_steps(monkeypatch, lambda rows: rows > 5)
     async with serving(loops, lanes=lanes) as engine:
         together = [stream(engine, "endless", token(3), steps=4, seed=seed) for seed in range(2)]

@@ -150,7 +150,7 @@ async def test_a_request_whose_encoder_runs_when_the_engine_stops_is_told_so(loo
 
 
 async def test_a_caller_far_behind_is_let_go(loops: Path, single_steps: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.engine.steps.MAX_UNREAD_BYTES", 100 << 10)
+    monkeypatch.setattr("service.engine.step_request.MAX_UNREAD_BYTES", 100 << 10)
     async with serving(loops) as engine:
         other = stream(engine, "endless", steps=200, seed=1)
         async with aclosing(engine.steps("endless", None, {}, options=Options(steps=200))) as emissions:
