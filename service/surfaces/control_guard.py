@@ -24,8 +24,8 @@ class ControlGuard:
 
     A browser sends a POST of any page to any address, localhost included, before it asks whether the page may. Two
     headers that a page cannot set tell: ``Origin`` names the page's own site, and ``Host`` names the attacker's domain
-    where that domain has been made to resolve to this server's address (DNS rebinding). Addresses cannot be rebound, so
-    any address is accepted as ``Host``; as ``Origin`` only the host that is asked, and the names of this server. gRPC's
+    if that domain was made to resolve to this server's address (DNS rebinding). Addresses cannot be rebound, so any
+    address is accepted as ``Host``; as ``Origin``, only the host in the request and the names of this server. gRPC
     clients send neither.
     """
 
@@ -38,7 +38,7 @@ class ControlGuard:
 
         Raises:
             Forbidden: a page of another site sent it.
-            Unauthenticated: a token is set, and another came, or none.
+            Unauthenticated: a token is set, and the request has none or another.
         """
         if call.kind is _CONTROL:
             self._check_page(call.client)
@@ -49,36 +49,36 @@ class ControlGuard:
         for origin in client.headers("origin"):
             if _name(_ORIGIN, origin) not in self._names | {host}:
                 raise Forbidden(
-                    f"a page of {origin[:_MAX_ECHO]!r} asks; models are changed by pages of the host that is asked, "
-                    f"of localhost and of allowed_hosts only"
+                    f"the Origin header is {origin[:_MAX_ECHO]!r}; only pages of this host, of localhost and of "
+                    "allowed_hosts may change models"
                 )
 
     def _check_token(self, authorizations: Sequence[str]) -> None:
-        """See that the token came, where one is set; the message does not repeat what came."""
+        """Check the token, if one is set; the message does not repeat what was given."""
         if self._token is None:
             return
         found = _BEARER.fullmatch(authorizations[0]) if len(authorizations) == 1 else None
         if found is None:
-            problem = "another form" if len(authorizations) == 1 else f"{len(authorizations) or 'none'}"
-            raise Unauthenticated(f"one authorization 'Bearer <control_token>' is wanted, {problem} came")
+            problem = "has another form" if len(authorizations) == 1 else f"was given {len(authorizations)} times"
+            raise Unauthenticated(f"authorization {problem}; it must be given once, as 'Bearer <control_token>'")
         if not hmac.compare_digest(found["token"].encode(), self._token):
-            raise Unauthenticated("the token that came is not this server's control_token")
+            raise Unauthenticated("the given token is not this server's control_token")
 
     def _checked_host(self, hosts: list[str]) -> str | None:
-        """The host that is asked; None where no Host header came, which no browser leaves out."""
+        """The host in the request; None if it has no Host header, which no browser leaves out."""
         if not hosts:
             return None
         name = _name(_HOST, hosts[0]) if len(hosts) == 1 else None
         if name is None or not (name in self._names or _is_address(name)):
             raise Forbidden(
-                f"the Host header {', '.join(hosts)[:_MAX_ECHO]!r} came; models are changed under an IP address, "
-                "localhost or a name in allowed_hosts only"
+                f"the Host header is {', '.join(hosts)[:_MAX_ECHO]!r}; only requests to an IP address, localhost "
+                "or a name in allowed_hosts may change models"
             )
         return name
 
 
 def _name(pattern: re.Pattern[str], text: str) -> str | None:
-    """The host's name or address, in small letters; None where the text is of another form."""
+    """The host's name or address in lower case; None if the text has another form."""
     found = pattern.fullmatch(text)
     return (found["v6"] or found["name"]).lower() if found else None
 

@@ -131,7 +131,7 @@ def test_with_a_control_token_it_sends_it_as_a_header(kind: str, tmp_path: Path)
     write_package(tmp_path / "zoo")
     with Server(tmp_path / "zoo", tmp_path / "home", model_control="explicit", control_token="s3cret") as server:
         client = Client(kind, server)
-        with pytest.raises(InferenceServerException, match="'Bearer <control_token>' is wanted, none came"):
+        with pytest.raises(InferenceServerException, match="authorization was given 0 times"):
             client.triton.unload_model("tiny")
         token = {"authorization": "Bearer s3cret"}
         client.triton.unload_model("tiny", headers=token)
