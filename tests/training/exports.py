@@ -3,6 +3,7 @@
 import hashlib
 import io
 import pickle
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import onnx
@@ -47,8 +48,12 @@ def fingerprint(*what: object) -> bytes:
     return hashlib.sha256(file.getvalue()).digest()
 
 
-def export_once(module: nn.Module, examples: tuple[torch.Tensor, ...], **options: Any) -> Traced:
-    """In the place of `torch.onnx.export`."""
+def export_once(
+    module: nn.Module, examples: tuple[torch.Tensor, ...], file: Path | None = None, **options: Any
+) -> Traced | torch.onnx.ONNXProgram | None:
+    """Replaces `torch.onnx.export`; an export to a ``file`` is made anew."""
+    if file is not None:
+        return _export(module, examples, file, **options)
     key = fingerprint(type(module), module, examples, repr(options))
     if key not in _traced or not remembers:
         program = _export(module, examples, **options)

@@ -161,7 +161,7 @@ def test_a_patient_run_is_not_stopped(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_a_loss_that_is_no_number_ends_the_run_with_what_to_do(tiny: Tiny, tmp_path: Path) -> None:
     recipe = tiny_recipe("optimiser.learning_rate=1e30", "optimiser.name=sgd", model="mlp")
-    with pytest.raises(DivergedError, match=r"epoch 1: the train loss is (nan|inf); a lower learning rate"):
+    with pytest.raises(DivergedError, match=r"epoch 1: the train loss is (nan|inf); try a lower learning rate"):
         fit(recipe, tmp_path, tiny.folder)
 
 

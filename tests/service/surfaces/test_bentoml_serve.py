@@ -36,8 +36,8 @@ REQUESTS = "lectorium_request_duration_seconds_count"
 @needs("server")
 def bento(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BentoServer]:
     home = tmp_path_factory.mktemp("bento") / "home"
-    limit = MAX_REQUEST_BYTES
-    with BentoServer(SERVICE, home, repository=zoo, default_models="classify=tiny", max_request_bytes=limit) as bento:
+    limits: dict[str, Any] = {"max_request_bytes": MAX_REQUEST_BYTES, "max_images": MANY}
+    with BentoServer(SERVICE, home, repository=zoo, default_models="classify=tiny", **limits) as bento:
         yield bento
 
 
@@ -122,7 +122,7 @@ def test_the_pages_schema_and_metrics_are_there(bento: BentoServer) -> None:
 
 def test_a_caller_that_hangs_up_gives_its_rows_back(bento: BentoServer) -> None:
     """The slow model is asked for many rows by one who leaves."""
-    pictures = [("images", png(example(1, seed)[0])) for seed in range(64)]
+    pictures = [("images", png(example(1, seed)[0])) for seed in range(MANY)]
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{bento.http}/v1/classify/batch", files=pictures, data={"model": "slow"}, timeout=0.2)
     assert eventually(lambda: metric(bento, REQUESTS, model="slow", code="CANCELLED") == 1)

@@ -132,7 +132,7 @@ def test_the_mass_is_the_mean_over_words_and_not_over_captions(scene: Scene) -> 
 def test_attention_that_does_not_fit_is_refused(scene: Scene) -> None:
     with pytest.raises(EvaluationError, match="the attention has 2 steps of 4x4 cells; it needs 6 steps or more"):
         attention_on_digits(scene.caption, looking((0, 0), (0, 0)), scene)
-    with pytest.raises(EvaluationError, match="over 7x8 cells"):
+    with pytest.raises(EvaluationError, match="2 steps of 7x8 cells; it needs 2 steps or more"):
         attention_on_digits("a three", np.zeros((2, 7, 8), np.float32), scene)
 
 

@@ -19,7 +19,7 @@ BACKBONE = ("config.widths=[[4],[8],[8]]", "epochs=1", "augmentation={}", "preci
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (("epochs=0",), "epochs is 0; this model needs 1 or more"),
+        (("epochs=0",), "epochs is 0; a captioner needs 1 or more"),
         (("batch_size=full",), 'batch_size is "full"; a captioner needs a number'),
         (("augmentation.flip=0.5",), "captions of digit-scenes do not hold for mirrored images"),
         (("config.shape=[1,32,32]",), r"takes images \(1, 32, 32\); digit-scenes has \(1, 64, 64\)"),

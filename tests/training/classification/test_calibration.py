@@ -80,7 +80,7 @@ def test_logits_far_from_zero_do_not_overflow() -> None:
 def test_images_that_are_all_right_or_all_wrong_have_no_best_temperature(right: bool) -> None:
     logits, _ = drawn(3, 1.0, 20)
     labels = logits.argmax(1) if right else logits.argmin(1)
-    with pytest.raises(TrainingError, match=r"no temperature from 0\.05 to 20\.0 fits the 20 validation images"):
+    with pytest.raises(TrainingError, match=r"no temperature from 0\.05 to 20\.0 is best for the 20 validation images"):
         fit_temperature(logits, labels)
 
 

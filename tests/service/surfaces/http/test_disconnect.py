@@ -156,7 +156,7 @@ async def test_a_body_may_take_its_time_but_no_more_and_disturbs_no_other(monkey
     assert await reads[1] == b"abcdef"
     assert not reads[2].done()
     clock.now_s = 20.1
-    with pytest.raises(DeadlineExceeded, match="the request's body did not come within 20 s"):
+    with pytest.raises(DeadlineExceeded, match="the request's body did not arrive within 20 s"):
         await reads[2]
 
 

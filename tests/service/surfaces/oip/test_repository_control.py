@@ -74,7 +74,7 @@ def test_readiness_waits_for_a_model_that_was_bad_at_the_start(tmp_path: Path) -
         with closing(Rest(server)) as rest, closing(Grpc(server)) as grpc:
             assert eventually(lambda: server.answers("/livez"), within_s=60)
             (bad, _) = RestRepository(rest).index()
-            assert (bad["state"], bad["reason"][:22]) == ("UNAVAILABLE", "bad/1/labels.txt: sha2")
+            assert (bad["state"], bad["reason"][:27]) == ("UNAVAILABLE", "bad/1/labels.txt has sha256")
             assert [rest.ready("tiny"), grpc.ready("tiny"), grpc.ready()] == [True, True, False]
             assert rest.client.get("/v2/health/ready").status_code == 400
             assert rest.client.get("/v2/models/bad/ready").status_code == 404
