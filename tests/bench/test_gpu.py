@@ -18,6 +18,7 @@ from service.engine.nvml import Reading
 from service.errors import InvalidPackage
 from service.package import Loop, Package, read_package
 from tests.bench.tools import needs_generators
+from tests.needs import needs
 from tests.step_packages import write_chars, write_diffusion
 
 OWN = Device("cpu", own_memory=True)
@@ -26,6 +27,7 @@ NARROW = {"depths": (1, 1), "widths": (8, 16)}
 
 
 @pytest.fixture(scope="module")
+@needs("export")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with a ResNet-50 that is neither wide nor deep; read it only."""
     repository = tmp_path_factory.mktemp("narrow")

@@ -19,6 +19,7 @@ def direction(parameter: nn.Parameter) -> torch.Tensor:
     return unit
 
 
+@pytest.mark.slow
 @each([variant for variant in GREY if variant.parameters])
 def test_every_parameters_gradient_is_the_difference_quotient(variant: Variant) -> None:
     torch.manual_seed(0)

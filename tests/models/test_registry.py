@@ -75,6 +75,7 @@ def test_the_first_loss_is_near_that_of_a_guess(variant: Variant) -> None:
     assert loss == pytest.approx(math.log(classes(variant)), abs=0.1)
 
 
+@pytest.mark.fit
 @each(TRAINED)
 def test_a_model_learns_one_batch_by_heart(variant: Variant) -> None:
     torch.manual_seed(0)

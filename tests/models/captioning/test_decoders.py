@@ -101,6 +101,7 @@ def test_every_parameters_gradient_is_the_difference_quotient(option: str) -> No
         assert (after - before) / (2 * STEP) == pytest.approx(slope, rel=1e-4, abs=1e-7), name
 
 
+@pytest.mark.fit
 @every
 def test_a_decoder_learns_sentences_by_heart(option: str) -> None:
     model, a, tokens = decoder(option, hidden=32), features(), words()

@@ -113,6 +113,7 @@ def remembers(clip: float | None) -> float:
     return right / 640
 
 
+@pytest.mark.fit
 def test_a_plain_network_learns_a_long_memory_with_clipped_gradients_and_not_without() -> None:
     assert remembers(clip=1.0) > 0.95
     assert remembers(clip=None) < 0.5
