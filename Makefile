@@ -24,7 +24,7 @@ test: check clients  ## install everything, then lint, type-check and test
 	$(PYTEST) tests/clients
 
 test-fast: $(VENV)/everything  ## the tests that start no server, fit no model and trace none: under two minutes
-	$(PYTEST) --numprocesses 2 -m '$(FAST)' tests --ignore tests/clients
+	$(PYTEST) -m '$(FAST)' tests --ignore tests/clients
 
 clients: $(CLIENTS)
 	@deploy/scripts/install-tools.sh libb64.so.0d || echo "perf_analyzer cannot run without it: its tests are skipped"

@@ -16,6 +16,8 @@ from service.surfaces.http.disconnect import ON_HANG_UP, Receive, Scope, Send
 from service.surfaces.http.server import HttpServer
 from tests.service.surfaces.small_server import GET, Streams, dialled, mirror, next_answer, serving, whole
 
+pytestmark = pytest.mark.slow
+
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 
 
