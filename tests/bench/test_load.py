@@ -12,9 +12,7 @@ from deploy.bench.server import HOST, Bare
 from tests.bench.answering import answering
 from tests.bench.tools import needs_generators
 
-pytestmark = pytest.mark.server
-
-pytestmark = needs_generators
+pytestmark = [needs_generators, pytest.mark.server]
 BODY = b"\x00\xff\n'" * 50
 GENERATORS = [load.wrk, partial(load.h2load, protocol="http/1.1")]
 
