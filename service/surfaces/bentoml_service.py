@@ -44,7 +44,7 @@ def task_service(
     hooks: Mapping[str, Callable[..., Any]] = NO_HOOKS,
     **settings: Any,
 ) -> Any:
-    """BentoML's service with a method for each endpoint; it answers requests by itself, too, whoever serves it.
+    """BentoML's service with a method for each endpoint; its own routes answer requests, too.
 
     Args:
         endpoints: what it can be asked.

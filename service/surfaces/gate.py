@@ -30,7 +30,7 @@ class Kind(Enum):
     # Changes what is served.
     CONTROL = auto()
     # Asks what is served, or how the server does. It is answered while the server drains, which does not wait for it,
-    # and is in a counter of its own: whoever scrapes or probes must not appear in the figures of inference.
+    # and has its own counter, so that scrapers and probes do not appear in the figures of inference.
     READ = auto()
 
 

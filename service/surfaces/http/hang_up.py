@@ -26,7 +26,7 @@ class HangUps:
 
 
 class _Request:
-    """Waits for the disconnect once the body has been read; before that, whoever reads the body gets it."""
+    """Waits for the disconnect after the body has been read; until then, the reader of the body receives it."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -43,7 +43,7 @@ class _Request:
         """The next message."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self._lost = True  # whoever reads the body raises the error
+            self._lost = True  # the reader of the body raises the error
         elif not message.get("more_body") and self._listening is None:
             self._listening = asyncio.create_task(self._listen())
         return message

@@ -13,7 +13,8 @@ from google.protobuf.json_format import MessageToDict
 from numpy.typing import NDArray
 
 from protos.lectorium.v1 import vision_pb2 as pb
-from tests.service.surfaces.transports import TIMEOUT_S, Http, Vision, refuse, refuse_unless_ok
+from tests.service.surfaces.image_transports import Http, Vision
+from tests.service.surfaces.transports import TIMEOUT_S, refuse, refuse_unless_ok
 from tests.serving import Server
 
 STREAM = "/v1/caption/stream"

@@ -5,14 +5,8 @@ from contextlib import closing
 from typing import Any
 
 from protos.lectorium.v1 import vision_pb2 as pb
-from tests.service.surfaces.transports import (
-    Http,
-    Vision,
-    read_message,
-    refuse_unless_ok,
-    the_only_one,
-    without_unset,
-)
+from tests.service.surfaces.image_transports import Http, Vision, read_message, the_only_one, without_unset
+from tests.service.surfaces.transports import refuse_unless_ok
 from tests.serving import Server
 
 ONE, SEVERAL = "/v1/classify-text", "/v1/classify-text/batch"

@@ -10,19 +10,9 @@ from tests.needs import needs
 from tests.packages import example, write_package
 from tests.pictures import png
 from tests.service.surfaces.echo import ECHO, write_echo
+from tests.service.surfaces.image_transports import Http, HttpBatch, ImageTransport, Vision, VisionBatch, VisionStream
 from tests.service.surfaces.ticks import FLOOD, write_ticks
-from tests.service.surfaces.transports import (
-    Grpc,
-    Http,
-    HttpBatch,
-    ImageTransport,
-    Rest,
-    TensorTransport,
-    Vision,
-    VisionBatch,
-    VisionStream,
-    tensor,
-)
+from tests.service.surfaces.transports import Grpc, Rest, TensorTransport, tensor
 from tests.service.surfaces.words import write_words
 from tests.service.tasks.captioning import write_endless
 from tests.serving import SLOW_WORK, Server, write_zoo

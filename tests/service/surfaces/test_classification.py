@@ -7,7 +7,8 @@ import pytest
 
 from tests.packages import CLASSES, example, expected
 from tests.pictures import claiming, png
-from tests.service.surfaces.transports import ImageTransport, Refused
+from tests.service.surfaces.image_transports import ImageTransport
+from tests.service.surfaces.transports import Refused
 from tests.serving import MAX_REQUEST_BYTES
 
 LABELS = ("zero", "one", "two")

@@ -12,7 +12,8 @@ from tests.packages import CLASSES, example, expected
 from tests.pictures import claiming, png
 from tests.service.surfaces.callers import BEGIN_BATCH, in_flight, slow_model_occupied
 from tests.service.surfaces.conftest import StartServer
-from tests.service.surfaces.transports import Http, Refused, Vision
+from tests.service.surfaces.image_transports import Http, Vision
+from tests.service.surfaces.transports import Refused
 from tests.serving import MAX_REQUEST_BYTES, Server, eventually
 
 MAX_IMAGES = 64

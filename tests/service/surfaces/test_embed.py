@@ -13,17 +13,8 @@ from protos.lectorium.v1 import vision_pb2 as pb
 from tests.embedding_packages import DIMENSION, vectors
 from tests.packages import example, expected
 from tests.pictures import claiming, png
-from tests.service.surfaces.transports import (
-    Http,
-    Refused,
-    TensorTransport,
-    Vision,
-    read_message,
-    refuse_unless_ok,
-    tensor,
-    the_only_one,
-    without_unset,
-)
+from tests.service.surfaces.image_transports import Http, Vision, read_message, the_only_one, without_unset
+from tests.service.surfaces.transports import Refused, TensorTransport, refuse_unless_ok, tensor
 from tests.serving import MAX_REQUEST_BYTES, Server
 
 ONE, SEVERAL = "/v1/embed", "/v1/embed/batch"

@@ -18,7 +18,8 @@ from tests.packages import CLASSES, example, expected
 from tests.pictures import png
 from tests.service.surfaces.callers import BEGIN_BATCH, in_flight
 from tests.service.surfaces.conftest import IMAGE_TRANSPORTS
-from tests.service.surfaces.transports import Http, ImageTransport, Refused, Vision
+from tests.service.surfaces.image_transports import Http, ImageTransport, Vision
+from tests.service.surfaces.transports import Refused
 from tests.service.surfaces.vision_conversation import VisionConversation
 from tests.serving import SLOW_WORK, Server, eventually
 

@@ -18,7 +18,8 @@ from service.tasks.registry import TASKS
 from service.tasks.task import BatchTask
 from tests.pictures import png
 from tests.service.surfaces.classifying_texts import ONE, SEVERAL
-from tests.service.surfaces.transports import JSON_LENGTH, Grpc, Refused, Rest, Vision, infer_path, refuse
+from tests.service.surfaces.image_transports import Vision
+from tests.service.surfaces.transports import JSON_LENGTH, Grpc, Refused, Rest, infer_path, refuse
 from tests.serving import Server
 
 PATH = infer_path("tiny")

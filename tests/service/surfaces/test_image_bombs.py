@@ -14,8 +14,9 @@ from tests.pictures import png
 from tests.service.image_bombs import BOMBS, jpeg_scans
 from tests.service.surfaces.callers import begin_images, in_flight
 from tests.service.surfaces.conftest import IMAGE_TRANSPORTS, StartServer
+from tests.service.surfaces.image_transports import HttpBatch, Vision
 from tests.service.surfaces.test_hostile import good_clients
-from tests.service.surfaces.transports import HttpBatch, Refused, Vision
+from tests.service.surfaces.transports import Refused
 from tests.serving import MAX_REQUEST_BYTES, Server, eventually
 
 # 50 KB that take about a second of a core each: on two cores, half a minute for all.

@@ -20,7 +20,8 @@ from tests.service.surfaces.callers import (
     slow_model_occupied,
 )
 from tests.service.surfaces.conftest import IMAGE_TRANSPORTS, TENSOR_TRANSPORTS
-from tests.service.surfaces.transports import ImageTransport, TensorTransport, tensor
+from tests.service.surfaces.image_transports import ImageTransport
+from tests.service.surfaces.transports import TensorTransport, tensor
 from tests.serving import Server, eventually
 
 CALLERS = 4

@@ -19,8 +19,9 @@ from tests.needs import needs
 from tests.packages import MAX_BATCH, example, expected
 from tests.service.surfaces.callers import BEGIN, LONG, Upload, in_flight
 from tests.service.surfaces.conftest import IMAGE_TRANSPORTS, TENSOR_TRANSPORTS, StartServer, ask
+from tests.service.surfaces.image_transports import Http
 from tests.service.surfaces.sockets import Reply, connect, read_reply
-from tests.service.surfaces.transports import Answer, Grpc, Http, Refused, Rest, infer_path, open_channel, tensor
+from tests.service.surfaces.transports import Answer, Grpc, Refused, Rest, infer_path, open_channel, tensor
 from tests.serving import Server, eventually
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING

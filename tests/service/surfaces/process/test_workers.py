@@ -14,8 +14,9 @@ from tests.pictures import png
 from tests.service.surfaces.callers import in_flight
 from tests.service.surfaces.conftest import SERVED, StartServer, ask
 from tests.service.surfaces.fleet import ATTEMPTS, WORKERS, begin_uploads, connected, folder_of, statuses, workers_of
+from tests.service.surfaces.image_transports import Http, Vision
 from tests.service.surfaces.refusals import refusal_to_start
-from tests.service.surfaces.transports import Grpc, Http, Rest, Vision, tensor
+from tests.service.surfaces.transports import Grpc, Rest, tensor
 from tests.serving import Server
 
 
