@@ -28,9 +28,9 @@ def big_blocks_returned() -> Iterator[None]:
     """Have glibc return each block of over a MiB to the operating system when it is freed, in this block.
 
     By itself glibc does so with the first ones only: each that is freed raises its threshold, up to 32 MiB, and blocks
-    below that share the heap with small ones, which keep it from shrinking. So the whole zoo has 130 MiB in place of
-    160 to 220, and 285 in place of 320 to 350 at the peak. Afterwards the threshold is as high as it would have become,
-    so that requests reuse what others have freed.
+    below that share the heap with small ones, which keep it from shrinking. So the whole zoo takes 185 MiB instead
+    of 200 to 220, and 285 instead of 320 to 335 at the peak. Afterwards the threshold is as high as it would have
+    become, so that requests reuse what others have freed.
     """
     if _mallopt is None:
         yield

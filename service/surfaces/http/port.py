@@ -54,7 +54,7 @@ def routed(app: ASGIApp, endpoints: Sequence[Endpoint], gate: Gate, config: Conf
 class BentoMLApp:
     """BentoML's own app, made at its first request.
 
-    Importing BentoML and making the app takes half of the start-up time of a server with one small model, and a third
+    Importing BentoML and making the app takes 0.6 of 1.45 processor seconds to start a server with one small model, and a quarter
     of its memory, in each worker. Only people and BentoML's clients ask for its schema and the OpenAPI page's files.
     """
 
