@@ -112,7 +112,7 @@ class Model:
 
     def _check_golden(self, session: Session, example: Tensors, golden: Tensors, prefix: str) -> None:
         assert self.card.golden is not None  # or there would be no example
-        tolerance = self.card.golden.tolerance
+        tolerance, unequal = self.card.golden.tolerance, self.card.golden.unequal
         for name, output in self._run(session, example).items():
             if output.shape != golden[name].shape:
                 raise InvalidPackage(
@@ -120,7 +120,8 @@ class Model:
                     f"the golden output has {list(golden[name].shape)}"
                 )
             difference = _difference(output, golden[name])
-            if not difference <= tolerance * _scale(golden[name]):
+            allowed = tolerance * _scale(golden[name])
+            if not difference <= allowed and not _unequal(output, golden[name], allowed) <= unequal:
                 raise InvalidPackage(
                     f"{self.package}: golden output {prefix + name!r} differs by {difference}; "
                     f"its tolerance is {tolerance}"
@@ -192,6 +193,13 @@ def _difference(output: Tensor, golden: Tensor) -> Any:
     if output.dtype.kind == "O":
         return 0.0 if np.array_equal(output, golden) else np.inf
     return np.abs(output.astype("f8") - golden.astype("f8")).max()
+
+
+def _unequal(output: Tensor, golden: Tensor, allowed: float) -> float:
+    """The share of the elements that differ by more than ``allowed``; 1 for an output of other than whole numbers."""
+    if output.dtype.kind not in "iu" or not output.size:
+        return 1.0
+    return float((np.abs(output.astype("f8") - golden.astype("f8")) > allowed).mean())
 
 
 def _scale(golden: Tensor) -> Any:

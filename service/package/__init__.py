@@ -28,12 +28,14 @@ from service.package.files import sha256
 from service.package.folder import MAX_CARD_BYTES, Package, read_package
 from service.package.graph import Datatype, Graph, IntegerParameter, TensorSpec
 from service.package.loop import Loop
+from service.package.segment import OUTPUTS, Output, OutputParameter, Segmentation, SegmentCard, SegmentParameters
 from service.package.serving import Serving
 from service.package.text_classify import TextClassifyCard, TextClassifyParameters, TextInput
 
 __all__ = [
     "CARD",
     "MAX_CARD_BYTES",
+    "OUTPUTS",
     "VIEWS",
     "ActivationMap",
     "AttentionGrid",
@@ -53,9 +55,14 @@ __all__ = [
     "IntegerParameter",
     "Loop",
     "Name",
+    "Output",
+    "OutputParameter",
     "Package",
     "Preprocessing",
     "Provenance",
+    "SegmentCard",
+    "SegmentParameters",
+    "Segmentation",
     "Serving",
     "TensorCard",
     "TensorSpec",

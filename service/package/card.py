@@ -91,11 +91,14 @@ class Golden(Frozen):
     """An ``.npz`` file of inputs and the outputs they must give.
 
     ``tolerance`` is the largest absolute difference allowed, relative to an output's largest value if that is over 1.
-    The arrays of a further graph have its name as a prefix, such as ``deconv.image``.
+    ``unequal`` is the share of the elements of an output of whole numbers that may differ by more: where two classes
+    are almost as probable, the most probable one depends on how a processor rounds. The arrays of a further graph have
+    its name as a prefix, such as ``deconv.image``.
     """
 
     file: FileName
     tolerance: Annotated[Finite, Field(gt=0, le=1e6)]
+    unequal: Annotated[Finite, Field(ge=0, le=0.1)] = 0.0
 
 
 class Dataset(Frozen):

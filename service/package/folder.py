@@ -12,6 +12,7 @@ from service.package.card import CARD, Card, ClassifyCard
 from service.package.cards import CARDS
 from service.package.files import MAX_TEXT_BYTES, check_folder, is_file, read, sha256
 from service.package.loop import Loop
+from service.package.segment import SegmentCard
 from service.package.text_classify import TextClassifyCard
 from service.package.token_choice import TOKEN
 
@@ -69,11 +70,27 @@ class Package:
             raise InvalidPackage(f"{self}: its task is {self.card.task!r}; a text classifier's is 'classify-text'")
         return self.card
 
+    @property
+    def segmenter(self) -> SegmentCard:
+        """The card of a segmenter.
+
+        Raises:
+            InvalidPackage: it is of another task.
+        """
+        if not isinstance(self.card, SegmentCard):
+            raise InvalidPackage(f"{self}: its task is {self.card.task!r}; a segmenter's is 'segment'")
+        return self.card
+
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """A classifier's labels, of images or of texts."""
-        card = self.card if isinstance(self.card, TextClassifyCard) else self.classifier
-        return self.output_labels[card.classes.tensor]
+        """The labels of the classes, of a model that has classes.
+
+        Raises:
+            InvalidPackage: it has none.
+        """
+        for labels in self.output_labels.values():  # if there are several, they are the same
+            return labels
+        raise InvalidPackage(f"{self}: its task is {self.card.task!r}, whose models have no labels")
 
     def path(self, file: str) -> Path:
         """The path of one of the files the card names."""
@@ -96,8 +113,9 @@ def read_package(folder: Path) -> Package:
         raise InvalidPackage(f"{folder}: the card says {card.name}/{card.version}, which is not the folder")
     _verify_files(folder, card.files)
     package = Package(folder, card)
+    _check_labels(package)
     if isinstance(card, ClassifyCard | TextClassifyCard):
-        _check_labels(package, card)
+        _check_top_k(package, card)
     if isinstance(card.program, Loop):
         _check_vocabulary(package, card.program)
     return package
@@ -142,13 +160,17 @@ def _read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _check_labels(package: Package, card: ClassifyCard | TextClassifyCard) -> None:
-    classes = next(t.shape[-1] for t in card.graph.outputs if t.name == card.classes.tensor)
-    if len(package.labels) != classes:
-        raise InvalidPackage(
-            f"{package.path(card.classes.labels)} has {len(package.labels)} labels; the graph has {classes} classes"
-        )
-    top_k = card.parameters.top_k
+def _check_labels(package: Package) -> None:
+    """Check that each output that has labels has one for each of its columns, the classes."""
+    for tensor, file in package.card.label_files.items():
+        labels = len(package.output_labels[tensor])
+        classes = next(output.shape[-1] for output in package.card.program.outputs if output.name == tensor)
+        if labels != classes:
+            raise InvalidPackage(f"{package.path(file)} has {labels} labels; the graph has {classes} classes")
+
+
+def _check_top_k(package: Package, card: ClassifyCard | TextClassifyCard) -> None:
+    top_k, classes = card.parameters.top_k, len(package.labels)
     if top_k.minimum < 1 or top_k.maximum > classes:
         raise InvalidPackage(
             f"{package.path(CARD)}: parameters.top_k is {top_k.minimum} to {top_k.maximum}; with {classes} labels it "

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from service.package import CaptionCard, ClassifyCard, TensorCard, TextClassifyCard
+from service.package import CaptionCard, ClassifyCard, SegmentCard, TensorCard, TextClassifyCard
 from tests.pictures import png
 from tests.serving import Server
 
-CLASSES = {card.__name__: card for card in (CaptionCard, ClassifyCard, TensorCard, TextClassifyCard)}
+CLASSES = {card.__name__: card for card in (CaptionCard, ClassifyCard, SegmentCard, TensorCard, TextClassifyCard)}
 VERBS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
@@ -218,7 +218,7 @@ def test_every_option_that_is_a_number_has_a_documented_range(document: dict[str
 
 def test_the_document_describes_the_whole_card_of_every_task(document: dict[str, Any]) -> None:
     card = document["components"]["schemas"]["Card"]
-    tasks = {"caption", "classify", "classify-text", "tensor"}
+    tasks = {"caption", "classify", "classify-text", "segment", "tensor"}
     assert card["discriminator"]["mapping"].keys() == tasks
     for reference in card["oneOf"]:
         described = resolved(document, reference)
