@@ -11,6 +11,12 @@ AUXILIARY = ("aux1", "aux2")
 # Older files lack the number of batches behind their averages; only an average without momentum uses it.
 UNCOUNTED = ".num_batches_tracked"
 SHOWN = 5
+# What training scripts keep the state dictionary under, beside an epoch or an optimiser's state.
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+# What wrappers of a network put before all of its names: torch's DataParallel, and other frameworks.
+PREFIXES = ("module.", "model.")
+# Parts of names in other projects' networks, and torchvision's, which are ours.
+OTHER_NAMES = {"linear": "fc", "shortcut": "downsample"}
 
 
 class WeightsError(Exception):
@@ -27,7 +33,7 @@ def load_weights(model: nn.Module, path: Path, fresh: Collection[str] = ()) -> N
 
 
 def give_weights(model: nn.Module, found: Mapping[str, Tensor], origin: str, fresh: Collection[str] = ()) -> None:
-    """Load the state dictionary ``found``, read from ``origin``, into ``model``.
+    """Load the state dictionary ``found``, read from ``origin``, into ``model``, whose names it is given (`renamed`).
 
     Auxiliary heads that only one of the two has are skipped. So are the submodules named ``fresh``, such as ``("fc",)``
     for a new head on a trained network: they keep their initial weights.
@@ -37,6 +43,7 @@ def give_weights(model: nn.Module, found: Mapping[str, Tensor], origin: str, fre
             shape. The model is then unchanged.
     """
     wanted = model.state_dict()
+    found = renamed(found, wanted)
     left_out = {*fresh, *(head for head in AUXILIARY if not (_has(found, head) and _has(wanted, head)))}
     found, wanted = _without(found, left_out), _without(wanted, left_out)
     problems = compare(found, wanted)
@@ -46,15 +53,36 @@ def give_weights(model: nn.Module, found: Mapping[str, Tensor], origin: str, fre
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dictionary in the file ``path``, on the CPU.
+    """The state dictionary in the file ``path``, on the CPU, without a prefix that all of its names share.
+
+    It may be the content of the file, or one entry of it (`WRAPPERS`), as in training scripts' checkpoints.
 
     Raises:
         WeightsError: there is no such file, or it holds anything else.
     """
     content = load_plain(path)
+    if isinstance(content, Mapping):
+        content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), content)
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise WeightsError(f"{path}: is not a state dictionary, that is, tensors by the names of parameters")
-    return {str(name): tensor for name, tensor in content.items()}
+    return _without_prefix({str(name): tensor for name, tensor in content.items()})
+
+
+def renamed(found: Mapping[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:
+    """``found`` under the names in ``wanted``, where it has only another project's name for one (`OTHER_NAMES`)."""
+    names = set(wanted)
+
+    def ours(name: str) -> str:
+        other = ".".join(OTHER_NAMES.get(part, part) for part in name.split("."))
+        return other if name not in names and other in names and other not in found else name
+
+    return {ours(name): tensor for name, tensor in found.items()}
+
+
+def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    while prefix := next((prefix for prefix in PREFIXES if state and all(n.startswith(prefix) for n in state)), ""):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
 
 
 def load_plain(path: Path) -> Any:

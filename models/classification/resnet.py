@@ -75,30 +75,41 @@ class Bottleneck(nn.Module):
 
 
 class ZeroPadding(nn.Module):
-    """The paper's shortcut A: every ``stride``-th pixel, and maps of zeros for those that x doesn't have."""
+    """The paper's shortcut A: every ``stride``-th pixel, and maps of zeros for those that x doesn't have.
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    The zeros come after x's maps; with ``both_sides`` half of them, rounded down, come before, as in the CIFAR ResNets
+    that are most often published. The paper doesn't say which. Neither has weights, so weights learnt with one load
+    into the other, and then score badly.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, *, both_sides: bool = False) -> None:
         super().__init__()
         self.subsample = nn.MaxPool2d(1, stride)
-        self.missing = outputs - inputs
+        missing = outputs - inputs
+        self.before = missing // 2 if both_sides else 0
+        self.after = missing - self.before
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
-        return pad(self.subsample(x), (0, 0, 0, 0, 0, self.missing))
+        return pad(self.subsample(x), (0, 0, 0, 0, self.before, self.after))
+
+
+PADDINGS = ("zero_padding", "zero_padding_both_sides")
+SHORTCUTS = (*PADDINGS, "projection")
 
 
 def build_shortcut(name: str, inputs: int, outputs: int, stride: int, normalisation: str) -> nn.Module:
-    """The identity where the shapes agree, else ``zero_padding`` (the paper's A) or a 1x1 ``projection`` (B).
+    """The identity where the shapes agree, else one of `SHORTCUTS`: `ZeroPadding`, or a 1x1 ``projection`` (B).
 
     Raises:
         KeyError: there is no shortcut of that name.
     """
-    if name not in ("zero_padding", "projection"):
-        raise KeyError(f"no shortcut {name!r}; there are zero_padding, projection")
+    if name not in SHORTCUTS:
+        raise KeyError(f"no shortcut {name!r}; there are {', '.join(SHORTCUTS)}")
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    if name == "zero_padding":
-        return ZeroPadding(inputs, outputs, stride)
+    if name in PADDINGS:
+        return ZeroPadding(inputs, outputs, stride, both_sides=name == "zero_padding_both_sides")
     return nn.Sequential(
         convolution(inputs, outputs, 1, stride, normalisation), build_normalisation(normalisation, outputs)
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.classification.rows import build
-from models.weights import WeightsError, load_weights, read_weights
+from models.weights import WeightsError, load_weights, read_weights, renamed
 
 GOOGLENET: dict[str, Any] = {"scale": 1 / 16, "classes": 10}
 
@@ -141,8 +141,32 @@ def test_a_file_broken_anywhere_is_refused_or_read_and_nothing_else(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "content", [[torch.zeros(1)], {"state_dict": {"conv1.weight": torch.zeros(1)}}, torch.zeros(1)]
-)
+    "content", [[torch.zeros(1)], {"epoch": 3, "weights": {"conv1.weight": torch.zeros(1)}}, torch.zeros(1),
+                {"state_dict": {"conv1.weight": 1}}],
+)  # fmt: skip
 def test_what_is_no_state_dictionary_is_refused(content: Any, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="is not a state dictionary"):
         read_weights(saved(content, tmp_path / "weights.pth"))
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "net"])
+def test_a_training_scripts_checkpoint_is_its_state_dictionary(key: str, tmp_path: Path) -> None:
+    published = model(seed=1).state_dict()
+    wrapped = {key: {f"module.{name}": tensor for name, tensor in published.items()}, "epoch": 3, "acc": 0.9}
+    found = read_weights(saved(wrapped, tmp_path / "weights.pth"))
+    assert found.keys() == published.keys()
+
+
+def test_a_prefix_that_not_all_names_have_stays(tmp_path: Path) -> None:
+    state = {"module.conv1.weight": torch.zeros(1), "fc.weight": torch.zeros(1)}
+    assert read_weights(saved(state, tmp_path / "weights.pth")).keys() == state.keys()
+
+
+def test_other_names_are_taken_for_ours_only_where_the_model_has_ours() -> None:
+    state = {"linear.weight": torch.zeros(1), "layer1.0.shortcut.0.weight": torch.ones(1), "own.weight": torch.ones(1)}
+    assert renamed(state, ["fc.weight", "layer1.0.downsample.0.weight"]).keys() == {
+        "fc.weight", "layer1.0.downsample.0.weight", "own.weight",
+    }  # fmt: skip
+    assert renamed(state, ["linear.weight", "fc.weight"]).keys() == state.keys()
+    both = {"linear.weight": torch.zeros(1), "fc.weight": torch.ones(1)}
+    assert renamed(both, ["fc.weight"]) == both

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace as replaced
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import click
 
@@ -26,6 +26,8 @@ class FromFile(TypedDict):
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     data: str | None
+    config: tuple[str, ...]
+    unmeasured: bool
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -51,11 +53,18 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
     help="Add the graph for explain=deconv. [default: yes; for a package, if it has one]",
 )
 @click.option("--model", help="Instead of a RUN: the architecture of --weights, such as resnet50.")
-@click.option("--weights", type=FILE, help="A state dictionary with torchvision's names; no code in it is run.")
+@click.option("--weights", type=FILE, help="A checkpoint with torchvision's names or near ones; no code in it is run.")
+@click.option(
+    "--config",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the architecture of --weights, such as shortcut=zero_padding_both_sides.",
+)
 @click.option("--labels", type=FILE, help="The names of the classes of --weights, one per line.")
 @click.option("--mean", callback=_numbers, help="The pixel means, in 0..1, for --weights. [default: as published]")
 @click.option("--std", callback=_numbers, help="The pixel deviations, in 0..1, for --weights. [default: as published]")
 @click.option("--data", help="Measure --weights on this: a folder of images by class, or a published set's name.")
+@click.option("--unmeasured", is_flag=True, help="Export --weights without figures, because there are no images.")
 @click.option("--repository", type=FOLDER, default=ZOO, show_default=True, help="Where packages live.")
 @click.option("--version", type=click.IntRange(1), help="[default: the next free one]")
 @click.option("--default", is_flag=True, help="Make it the model for requests of its task that name none.")
@@ -133,7 +142,7 @@ OTHERS: "Mapping[str, Callable[[Path, Path, str | None, int | None, bool], Packa
 
 
 def _given(from_file: FromFile) -> list[str]:
-    return [f"--{key}" for key, value in from_file.items() if value is not None]
+    return [f"--{key}" for key, value in from_file.items() if value not in (None, (), False)]
 
 
 def _subject(runs: tuple[Path, ...], name: str | None, from_file: FromFile) -> "Subject":
@@ -148,12 +157,18 @@ def _subject(runs: tuple[Path, ...], name: str | None, from_file: FromFile) -> "
 
 def _from_file(name: str | None, from_file: FromFile) -> "Subject":
     from training.classification.weights_file import Weights, from_weights, read_labels
+    from training.recipe import apply
 
     model, file, labels = from_file["model"], from_file["weights"], from_file["labels"]
     if not (model and file and labels and name):
         raise click.UsageError("weights from a file need --model, --weights, --labels and --name")
-    weights = Weights(model, file, read_labels(labels), name, from_file["mean"], from_file["std"])
-    return from_weights(weights, from_file["data"], load_config().data)
+    if from_file["data"] and from_file["unmeasured"]:
+        raise click.UsageError("--data and --unmeasured exclude each other")
+    config: dict[str, Any] = {}
+    for change in from_file["config"]:
+        apply(config, change)
+    weights = Weights(model, file, read_labels(labels), name, from_file["mean"], from_file["std"], config)
+    return from_weights(weights, from_file["data"], load_config().data, unmeasured=from_file["unmeasured"])
 
 
 def _report(package: "Package", default: bool) -> None:
@@ -166,7 +181,9 @@ def _report(package: "Package", default: bool) -> None:
         metrics = ", ".join(f"{name} {value:.4f}" for name, value in said.metrics.items())
         click.echo(f"{package.folder}: test {metrics}, through the serving engine")
     else:
-        click.echo(f"{package.folder}: not measured, because there are no images; give some with --data")
+        click.echo(
+            f"{package.folder}: not measured; `lectorium evaluate {package.card.name} --data FOLDER` measures it"
+        )
     click.echo(
         f"{size(package):,} bytes, {said.parameters:,} parameters as {said.weights}, {said.macs:,} MACs, "
         f"parity {max(said.parity.values()):.1e}"

@@ -2,7 +2,6 @@
 
 from training.data.captions import CaptionSource, CaptionSplit
 from training.data.catalogue import find_captions, find_source, find_texts
-from training.data.composition import Summary, summary
 from training.data.cutting import Fold, cut
 from training.data.source import Shape, Source
 from training.data.split import Bytes, Labels, Split
@@ -16,10 +15,8 @@ __all__ = [
     "Shape",
     "Source",
     "Split",
-    "Summary",
     "cut",
     "find_captions",
     "find_source",
     "find_texts",
-    "summary",
 ]

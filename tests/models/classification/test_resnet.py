@@ -68,6 +68,25 @@ def test_the_shortcut_of_zeros_takes_every_other_pixel_and_adds_empty_maps() -> 
     assert not y[:, 3:].any()
 
 
+def test_the_empty_maps_can_be_on_both_sides() -> None:
+    x = torch.randn(2, 3, 6, 6)
+    y = ZeroPadding(3, 6, stride=2, both_sides=True)(x)
+    assert torch.equal(y[:, 1:4], x[:, :, ::2, ::2])
+    assert y.shape == (2, 6, 3, 3)
+    assert not y[:, :1].any()
+    assert not y[:, 4:].any()
+
+
+def test_where_the_zeros_are_changes_no_weight_but_the_answers() -> None:
+    torch.manual_seed(0)
+    one, both = build("resnet20"), build("resnet20", {"shortcut": "zero_padding_both_sides"})
+    both.load_state_dict(one.state_dict())
+    x = torch.randn(2, 3, 32, 32)
+    assert not torch.allclose(one.eval()(x), both.eval()(x), rtol=0.1)
+    with pytest.raises(KeyError, match="no shortcut 'a'; there are zero_padding, zero_padding_both_sides, projection"):
+        build("resnet20", {"shortcut": "a"})
+
+
 @pytest.mark.parametrize("name", ["resnet20", "resnet50"])
 def test_a_block_whose_residual_is_0_is_a_rectified_identity(name: str) -> None:
     block = build(name, {"widths": [4] * (3 if name == "resnet20" else 4)}).get_submodule("layer1.1").eval()

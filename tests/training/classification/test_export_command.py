@@ -47,7 +47,8 @@ def test_a_run_is_exported_and_measured_again(at_hand: Path, finished_run: Path)
 
 
 def test_weights_from_a_file_are_exported_unmeasured_and_measured_later(at_hand: Path) -> None:
-    assert "zoo/mine/1: not measured, because there are no images; give some with --data" in called(*FROM_FILE)
+    said = called(*FROM_FILE, "--unmeasured")
+    assert "zoo/mine/1: not measured; `lectorium evaluate mine --data FOLDER` measures it" in said
     folder = make_folder(at_hand / "digits", per_class=10)
     arguments = ["mine", "--repository", "zoo", "--data", str(folder)]
     done = CliRunner().invoke(evaluate, arguments, catch_exceptions=False)
@@ -69,6 +70,7 @@ def test_several_runs_are_one_package_with_a_temperature(at_hand: Path, finished
         (("run", *FROM_FILE), "give one or more RUNs, or --model, --weights and --labels"),
         (FROM_FILE[:4], "weights from a file need --model, --weights, --labels and --name"),
         (("run", "--int8", "--weights-as", "float16"), "--int8 and --weights-as exclude each other"),
+        ((*FROM_FILE, "--data", "x", "--unmeasured"), "--data and --unmeasured exclude each other"),
         ((*FROM_FILE, "--mean", "a,b"), "'a,b' is not a list of numbers such as 0.485,0.456,0.406"),
     ],
 )
@@ -83,9 +85,15 @@ def test_words_that_do_not_go_together_are_refused(at_hand: Path, arguments: tup
     [
         (("run",), "Error: run: no last.ckpt"),
         ((*FROM_FILE[:8], *FROM_FILE[8:10]), "there are 1 means and 3 deviations; softmax needs 1, one per channel"),
-        ((*FROM_FILE, "--name", "../mine"), "'../mine' is no package name"),
-        ((*FROM_FILE, "--int8"), "int8 needs training images and others to check it on; there are none"),
-        ((*FROM_FILE, "--temperature"), "a temperature needs images that were not trained on"),
+        ((*FROM_FILE, "--unmeasured", "--name", "../mine"), "'../mine' is no package name"),
+        (FROM_FILE, "w.pth: nobody has measured these weights here; give --data"),
+        ((*FROM_FILE, "--config", "shortcut"), "'shortcut': a change is written key=value"),
+        ((*FROM_FILE, "--config", "shortcut=x"), "softmax, config: model 'softmax' has no 'shortcut'"),
+        (
+            (*FROM_FILE, "--unmeasured", "--int8"),
+            "int8 needs training images and others to check it on; there are none",
+        ),
+        ((*FROM_FILE, "--unmeasured", "--temperature"), "a temperature needs images that were not trained on"),
     ],
 )
 def test_what_can_be_put_right_is_one_line(at_hand: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -1,5 +1,7 @@
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from training.classification.weights_file import Weights, from_weights, read_lab
 from training.errors import ExportError
 
 LABELS = tuple("0123456789")
-GREY = {"mean": (0.13,), "std": (0.31,)}
+GREY: dict[str, Any] = {"mean": (0.13,), "std": (0.31,)}
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.export
 def test_a_file_of_weights_becomes_a_package_that_nobody_measured(file: Path, tmp_path: Path) -> None:
-    subject = from_weights(Weights("softmax", file, LABELS, "mine", **GREY), None, None)
+    subject = from_weights(Weights("softmax", file, LABELS, "mine", **GREY), None, None, unmeasured=True)
     package = write_package(subject, tmp_path / "zoo", how=How("float32"))
     assert package.labels == LABELS
     said = package.classifier.provenance
@@ -62,25 +64,34 @@ def test_labels_of_the_images_are_found_by_name_among_the_weights(file: Path, tm
 
 def test_as_many_classes_as_there_are_labels(tmp_path: Path) -> None:
     torch.save(build("resnet20", {"classes": 3}).state_dict(), tmp_path / "three.pth")
-    subject = from_weights(Weights("resnet20", tmp_path / "three.pth", ("a", "b", "c"), "mine"), None, None)
+    weights = Weights("resnet20", tmp_path / "three.pth", ("a", "b", "c"), "mine", config={"shortcut": "zero_padding"})
+    subject = from_weights(weights, None, None, unmeasured=True)
     assert subject.mean == (0.485, 0.456, 0.406)
     with pytest.raises(ExportError, match=re.escape("fc.weight (3, 64) instead of (2, 64)")):
-        from_weights(Weights("resnet20", tmp_path / "three.pth", ("a", "b"), "mine"), None, None)
+        from_weights(replace(weights, labels=("a", "b")), None, None, unmeasured=True)
 
 
 @pytest.mark.parametrize("name", ["googlenet", "xception"])
 def test_published_weights_of_some_want_half_and_half(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.classification.weights_file.load_weights", lambda model, path: None)
+    monkeypatch.setattr("training.classification.weights_file.read_weights", lambda path: {})
+    monkeypatch.setattr("training.classification.weights_file.give_weights", lambda model, found, origin: None)
     (tmp_path / "w").touch()
-    subject = from_weights(Weights(name, tmp_path / "w", ("a", "b"), "mine"), None, None)
+    subject = from_weights(Weights(name, tmp_path / "w", ("a", "b"), "mine"), None, None, unmeasured=True)
     assert subject.mean == subject.std == (0.5, 0.5, 0.5)
 
 
 def test_grey_input_has_no_published_statistics(file: Path) -> None:
     with pytest.raises(ExportError, match="there are 3 means and 3 deviations; softmax needs 1"):
         from_weights(Weights("softmax", file, LABELS, "mine"), None, None)
+
+
+def test_weights_that_nobody_measured_are_refused_unless_asked_for(file: Path) -> None:
+    weights = Weights("softmax", file, LABELS, "mine", **GREY)
+    with pytest.raises(ExportError, match=r"softmax\.pth: nobody has measured .* give --data, .*, or --unmeasured"):
+        from_weights(weights, None, None)
+    assert from_weights(weights, None, None, unmeasured=True).test is None
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04broken"])
