@@ -19,7 +19,7 @@ from training.errors import ExportError, RunError
 from training.history import Row
 from training.learner import DESCRIPTION, INITIAL_WEIGHTS
 from training.provenance import describe_dataset, git_commit, library_versions, with_test
-from training.recipe import AnyRecipe, parse_recipe
+from training.recipe import parse_recipe
 
 FILE = "last.ckpt"
 BEST = "best.ckpt"
@@ -65,7 +65,7 @@ class Checkpoint:
     ``weights`` are those that the recipe keeps: read from ``file``, from the epoch of the row ``kept``.
     """
 
-    recipe: AnyRecipe
+    recipe: Recipe
     config: dict[str, Any]
     dataset: Dataset
     libraries: dict[str, str]

@@ -18,8 +18,8 @@ from training.craft.stopping import Stopper
 from training.diagnosis import diagnose, handicaps
 from training.errors import RecipeError, RunError
 from training.history import History, draw
-from training.task import Start
-from training.tasks import open_task
+from training.start import Start
+from training.tasks import open_recipe
 from training.world import World, find_world
 
 TENSORBOARD = "tensorboard"
@@ -52,11 +52,11 @@ def fit(
     """
     say = say or (lambda line: None)
     earlier = _earlier(recipe, run)
-    task = open_task(recipe, data)
+    opened = open_recipe(recipe, data)
     world = find_world()
     _check_machine(recipe, world)
     if earlier is None or not earlier.finished:
-        start = task.start(resume=earlier is not None)
+        start = opened.start(resume=earlier is not None)
         run.mkdir(parents=True, exist_ok=True)
         if earlier is None:
             _check(start, run, world, say, strict=strict)
@@ -76,7 +76,7 @@ def fit(
             start.remember(run / FILE)
     done = read_checkpoint(run)
     if world.leads:
-        _report(done, task.title, run / "curve.png", say)
+        _report(done, opened.title, run / "curve.png", say)
     return done
 
 

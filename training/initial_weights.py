@@ -11,11 +11,11 @@ from models.weights import WeightsError, give_weights, read_weights
 from service.errors import InvalidPackage
 from service.package import CARD, InitialWeights, Package, read_package, sha256
 from training.checkpoint import FILE, read_checkpoint
+from training.craft.recipe import Recipe
 from training.errors import RunError
 from training.export.folding import unfold_normalisation
 from training.export.initialisers import Initialisers, read_initialisers
 from training.packages import INT8_SUFFIX, versions
-from training.recipe import AnyRecipe
 
 # A classifier's graph wraps the network, and wraps it twice if it also returns class activation maps.
 PREFIXES = ("model.network.", "model.")
@@ -33,7 +33,7 @@ class Found:
     record: InitialWeights
     values: Mapping[str, Tensor] | Initialisers
     package: Package | None = None
-    recipe: AnyRecipe | None = None
+    recipe: Recipe | None = None
 
     @property
     def names(self) -> Collection[str]:

@@ -1,40 +1,33 @@
 """Recipes: everything that decides how a model is trained, as a small typed file (TOML)."""
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from service.nearest import did_you_mean
-from training.captioning.recipe import CaptionerRecipe
 from training.classification.recipe import ClassifierRecipe
 from training.craft.recipe import Recipe
 from training.data.folder import FolderSource
 from training.errors import RecipeError
-from training.language.recipe import LanguageRecipe
-from training.recipe_problems import describe_problems
+from training.recipe_problems import describe_problems, unknown_word
+from training.tasks import TASKS
 
 FOLDER = Path(__file__).parent / "recipes"
 FOLDER_VALIDATION = 0.15  # of the examples in a user's folder
 
 CLASSIFY = "classify"  # the task of a recipe that names none
 
-AnyRecipe = ClassifierRecipe | CaptionerRecipe | LanguageRecipe
-KINDS: Mapping[str, type[Recipe]] = {
-    kind.model_fields["task"].default: kind for kind in (ClassifierRecipe, CaptionerRecipe, LanguageRecipe)
-}
-RECIPES: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="task")])
 
-
-def shipped() -> Iterator[AnyRecipe]:
+def shipped() -> Iterator[Recipe]:
     """The recipes of this project, by name."""
     for name in sorted(path.stem for path in FOLDER.glob("*.toml")):
         yield load_recipe(name)
 
 
-def load_recipe(name: str, changes: Iterable[str] = (), folder: Path | None = None) -> AnyRecipe:
+def load_recipe(name: str, changes: Iterable[str] = (), folder: Path | None = None) -> Recipe:
     """The recipe in the file ``name``, or the shipped one of that name, with ``changes`` such as ``epochs=3`` applied.
 
     With ``folder``, a classifier is trained on the images in it instead, and the recipe is named after it. The recipe's
@@ -77,16 +70,19 @@ def _read(name: str) -> tuple[dict[str, Any], str]:
         raise RecipeError(f"{path}: {error}") from error
 
 
-def parse_recipe(values: dict[str, Any], origin: str) -> AnyRecipe:
+def parse_recipe(values: dict[str, Any], origin: str) -> Recipe:
     """The recipe that ``values`` describe.
 
     Raises:
         RecipeError: naming ``origin`` and each key that is unknown, missing or of the wrong kind.
     """
+    name = values.get("task", CLASSIFY)
+    if not isinstance(name, str) or name not in TASKS:
+        raise RecipeError(f"{origin}: task: {unknown_word(name, TASKS)}")
+    kind: type[Recipe] = TASKS[name].recipe
     try:
-        return RECIPES.validate_python({"task": CLASSIFY, **values})
+        return kind.model_validate(values)
     except ValidationError as error:
-        kind = KINDS.get(str(values.get("task", CLASSIFY)))
         raise RecipeError(f"{origin}: {describe_problems(kind, error.errors())}") from error
 
 

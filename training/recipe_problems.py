@@ -21,8 +21,8 @@ WORDS = {
 Kind = type[Table]
 
 
-def describe_problems(recipe: Kind | None, errors: Iterable[Mapping[str, Any]]) -> str:
-    """Describe pydantic's ``errors`` key by key; ``recipe`` is the recipe's class, None if its task is unknown.
+def describe_problems(recipe: Kind, errors: Iterable[Mapping[str, Any]]) -> str:
+    """Describe pydantic's ``errors`` key by key; ``recipe`` is the recipe's class.
 
     A key that may be of several types, such as a count or a share, fails once for each; these are joined by "or".
     """
@@ -36,18 +36,21 @@ def describe_problems(recipe: Kind | None, errors: Iterable[Mapping[str, Any]]) 
     return "; ".join(f"{key}: {line}" if key else line for key, line in lines.items())
 
 
-def _problem(recipe: Kind | None, error: Mapping[str, Any]) -> tuple[str, str, str]:
+def unknown_word(received: Any, allowed: Iterable[str]) -> str:
+    """What is wrong with the value ``received`` for a key that takes one of the words ``allowed``."""
+    known = ", ".join(map(repr, allowed))
+    return f"Input should be one of {known}, not {_short(received)}{_nearest_word(received, known)}"
+
+
+def _problem(recipe: Kind, error: Mapping[str, Any]) -> tuple[str, str, str]:
     """The dotted key that ``error`` is about, what is wrong with it, and the value received or probably meant."""
-    place = error["loc"][1:]  # after the task
+    place = error["loc"]
     names, table = _follow(recipe, place)
     key, received, message = ".".join(names), error["input"], str(error["msg"])
     match error["type"]:
         case "extra_forbidden":
             unknown = str(place[-1])
             return ".".join([*names, unknown]), "unknown key", _nearest_key(recipe, table, unknown)
-        case "union_tag_invalid":
-            tags, tag = error["ctx"]["expected_tags"], received["task"]
-            return "task", f"Input should be one of {tags}", f", not {_short(tag)}{_nearest_word(tag, tags)}"
         case "literal_error":
             return key, message, f", not {_short(received)}{_nearest_word(received, error['ctx']['expected'])}"
         case "value_error":
@@ -60,13 +63,13 @@ def _problem(recipe: Kind | None, error: Mapping[str, Any]) -> tuple[str, str, s
             return key, WORDS.get(kind, message), f", not {_short(received)}"
 
 
-def _follow(recipe: Kind | None, place: Iterable[str | int]) -> tuple[list[str], Kind | None]:
+def _follow(recipe: Kind, place: Iterable[str | int]) -> tuple[list[str], Kind]:
     """The keys and indices in ``place``, without the types that pydantic tried, and the table they lead to."""
     names, table = [], recipe
     for part in place:
         if isinstance(part, int):
             names.append(str(part))
-        elif table is not None and part in table.model_fields:
+        elif part in table.model_fields:
             names.append(part)
             table = _table(table.model_fields[part].annotation) or table
     return names, table
@@ -78,10 +81,8 @@ def _table(annotation: Any) -> Kind | None:
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Table)), None)
 
 
-def _nearest_key(recipe: Kind | None, table: Kind | None, unknown: str) -> str:
+def _nearest_key(recipe: Kind, table: Kind, unknown: str) -> str:
     """A hint: the nearest key of ``table``, or the one abbreviated, else one of another table, else all its keys."""
-    if recipe is None or table is None:
-        return ""
     if near := did_you_mean(unknown, table.model_fields) or _abbreviated(unknown, table.model_fields):
         return near
     if elsewhere := [key for key in _keys(recipe) if key.rpartition(".")[2] == unknown]:

@@ -16,7 +16,7 @@ from torch.optim import Adam
 
 from training.errors import SanityError
 from training.learner import Batch, Learner
-from training.task import Start
+from training.start import Start
 
 # Logits of deviation s cost s^2 / 2 nats more than log C; a new network, not yet confident of any class, has s < 1.
 INITIAL_TOLERANCE = 0.5

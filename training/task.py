@@ -1,103 +1,83 @@
-"""What a recipe's task provides for a run: the network, its examples and a title."""
+"""What a training task is: its recipe, how a run starts, how a finished run becomes a package, how that is measured."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from inspect import signature
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-import torch
-from torch import nn
-from torch.utils.data import DataLoader
-
-from models.registry import ROWS, build, find
-from service.nearest import did_you_mean
 from training.craft.recipe import Recipe
-from training.errors import RecipeError
-from training.learner import Batch, Learner
-from training.world import World
+from training.export.how import PLAIN, How
 
-Batches = DataLoader[Any]
-ALONE = World()
+if TYPE_CHECKING:
+    from service.package import Package
+    from training.evaluation import Evaluation
+    from training.start import Opened
+
+R = TypeVar("R", bound=Recipe)
 
 
-@dataclass(frozen=True)
-class Start(ABC):
-    """The start of a run: a network with its initial weights, and the examples to train and validate it on."""
+class Task(ABC, Generic[R]):
+    """One task of training, a row of `training.tasks.TASKS`.
 
-    learner: Learner
+    The table is read wherever a recipe is, by those modules too that a task is made of. A task therefore imports only
+    its recipe at once, and everything else in its methods.
+    """
+
+    recipe: type[R]
+    whose: ClassVar[str]  # the owner of such a recipe or run, for messages: "a classifier's"
+    asks: ClassVar[frozenset[str]] = frozenset()  # the fields of `How` that its export can be asked for
+    joins: ClassVar[bool] = False  # whether several runs can be exported as one package
+    exports_again: ClassVar[bool] = False  # whether a package's folder may stand for the run it was made from
+    measured_on_any: ClassVar[bool] = False  # whether `evaluate` can measure it on another data set than its card's
+
+    @property
+    def name(self) -> str:
+        """The task's name, in recipes and on cards."""
+        name: str = self.recipe.model_fields["task"].default
+        return name
 
     @abstractmethod
-    def training(self, world: World = ALONE) -> Batches:
-        """This process's share of the shuffled batches to learn from."""
-
-    @abstractmethod
-    def validation(self, world: World = ALONE) -> Batches:
-        """This process's share of the batches to validate on."""
-
-    @abstractmethod
-    def some(self, count: int) -> Batch:
-        """At most ``count`` training examples as one batch, as varied as the task can easily make it."""
-
-    def remember(self, path: Path) -> None:
-        """Fit the network without training steps; write the checkpoint ``path`` and the history beside it.
+    def open(self, recipe: R, data: Path | None) -> "Opened":
+        """``recipe`` with its data set opened; published data sets are in the folder ``data``.
 
         Raises:
-            RecipeError: the network needs training steps.
+            RecipeError: there is no such model, or it does not fit the recipe.
+            DataError: there is no such data set, or it cannot be obtained.
         """
-        raise RecipeError(f"recipe {self.learner.settings.name!r}: epochs is 0; this model needs 1 or more")
-
-
-class Task(ABC):
-    """A recipe with its data set opened; ``title`` names both for people."""
-
-    title: str
 
     @abstractmethod
-    def start(self, *, resume: bool = False) -> Start:
-        """The run's start; with ``resume``, the network gets its weights later, from the checkpoint.
+    def export(
+        self,
+        runs: Sequence[Path],
+        repository: Path,
+        data: Path | None,
+        *,
+        how: How = PLAIN,
+        name: str | None = None,
+        version: int | None = None,
+        replace: bool = False,
+    ) -> "Package":
+        """Write the package of the finished ``runs``, one unless the task `joins` several, into ``repository``.
+
+        Its name is ``name``, by default the recipe's.
 
         Raises:
-            RecipeError: no such model or value, weights that don't fit, or a network that doesn't fit the data.
-            RunError: the folder of the weights holds no checkpoint.
-            DataError: the data cannot be obtained, or are too few.
+            RunError: a folder holds no finished run.
+            ExportError: a run is of another task, its data have changed since, or the package must not be written.
+            DataError: the data set cannot be obtained.
         """
 
+    @abstractmethod
+    def evaluate(
+        self, repository: Path, name: str, version: int | None, data: Path | None, dataset: str | None
+    ) -> "Evaluation":
+        """Measure the package ``name`` (its newest version unless given) through the serving engine.
 
-def model_title(recipe: Recipe) -> str:
-    """The recipe's model by its name for people.
+        It is measured on the test split of the data set that its card names, or of ``dataset`` if it is
+        `measured_on_any`.
 
-    Raises:
-        RecipeError: there is no such model.
-    """
-    try:
-        return find(recipe.model).title
-    except KeyError as error:
-        raise RecipeError(f"recipe {recipe.name!r}: {error.args[0]}{did_you_mean(recipe.model, ROWS)}") from error
-
-
-def fresh_model(recipe: Recipe, config: dict[str, Any] | None = None) -> nn.Module:
-    """The recipe's model with the initial weights of its seed; the global generator is left as it was.
-
-    ``config`` replaces the recipe's.
-
-    Raises:
-        RecipeError: no such model, or no such value of it.
-    """
-    model_title(recipe)
-    config = recipe.config if config is None else config
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
-        try:
-            return build(recipe.model, config)
-        except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
-            message = str(error.args[0] if error.args else error).partition("\n")[0]
-            near = _nearest_value(recipe.model, config)
-            raise RecipeError(f"recipe {recipe.name!r}, config: {message}{near}") from error
-
-
-def _nearest_value(model: str, config: Mapping[str, Any]) -> str:
-    """A hint: the model's option nearest to the first key of ``config`` that it does not have."""
-    known = signature(find(model).family).parameters
-    return next((did_you_mean(key, known) for key in config if key not in known), "")
+        Raises:
+            EvaluationError: there is no such package, or its data set is not found or has changed.
+            InvalidPackage: the package contradicts itself.
+            DataError: the test split cannot be obtained.
+        """

@@ -1,29 +1,33 @@
-"""Opens the task of a recipe."""
+"""The table of all training tasks: what trains, exports, evaluates and parses recipes reads it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from training.captioning.recipe import CaptionerRecipe
 from training.captioning.task import Captioning
-from training.classification.recipe import ClassifierRecipe
 from training.classification.task import Classification
 from training.craft.recipe import Recipe
-from training.language.recipe import LanguageRecipe
 from training.language.task import LanguageRecognition
 from training.task import Task
 
+if TYPE_CHECKING:
+    from training.start import Opened
 
-def open_task(recipe: Recipe, data: Path | None = None) -> Task:
-    """The task of ``recipe``; published data sets are in the folder ``data``.
+TASKS: Mapping[str, Task[Any]] = {
+    task.name: task
+    for task in (
+        Classification(),
+        Captioning(),
+        LanguageRecognition(),
+    )
+}
+
+
+def open_recipe(recipe: Recipe, data: Path | None = None) -> "Opened":
+    """``recipe`` with its data set opened; published data sets are in the folder ``data``.
 
     Raises:
         RecipeError: there is no such model.
         DataError: there is no such data set, or it cannot be obtained.
     """
-    match recipe:
-        case CaptionerRecipe():
-            return Captioning(recipe, data)
-        case ClassifierRecipe():
-            return Classification(recipe, data)
-        case LanguageRecipe():
-            return LanguageRecognition(recipe)
-    raise TypeError(f"{type(recipe).__name__} belongs to no task")
+    return TASKS[recipe.task].open(recipe, data)

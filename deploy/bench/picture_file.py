@@ -17,9 +17,9 @@ from deploy.bench.subject import Array
 from deploy.bench.table import Target, at_least, at_most
 from service.errors import InvalidPackage
 from service.package import read_package
-from training.classification.card import How
 from training.classification.package import write_package
 from training.classification.weights_file import Weights, from_weights
+from training.export.how import How
 
 FOLDER = Path("build/bench/tasks")
 HTTP, RAW, GRPC = "/v1/classify", "/v1/classify, raw body", "Vision/Classify"

@@ -16,7 +16,7 @@ from training.classification.recipe import ClassifierRecipe
 from training.errors import DivergedError, RecipeError, RunError
 from training.fit import TENSORBOARD, fit
 from training.history import Row
-from training.task import fresh_model
+from training.start import fresh_model
 
 pytestmark = pytest.mark.fit
 

@@ -30,7 +30,7 @@ from training.export.initialisers import read_initialisers
 from training.export.onnx_file import answer
 from training.fit import fit
 from training.initial_weights import find_weights
-from training.tasks import open_task
+from training.tasks import open_recipe
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"
 FOLDERS = sorted(card.parent for card in ZOO.glob("*/*/model.json"))
@@ -200,7 +200,7 @@ def test_in_training_too_a_network_answers_about_as_its_package(tiny: Tiny) -> N
     """Batches are normalised by statistics of their own, which those of the new data set are like."""
     folder, model = ZOO / "fashion-resnet20" / "1", "resnet20-28"
     changes = (f"model={model}", f"transfer.weights={folder}", "transfer.fresh=[]")
-    network = open_task(tiny_recipe(*changes), tiny.folder).start().learner
+    network = open_recipe(tiny_recipe(*changes), tiny.folder).start().learner
     identity = build(model)
     find_weights(folder).give(identity)
     images = network.normalised(unit(torch.from_numpy(tiny.source.test().images)))
@@ -229,7 +229,7 @@ def test_a_captioners_encoder_starts_from_a_classifiers_package(scenes: Tiny) ->
     weights = ZOO / "fashion-vgg7" / "1"
     wide = "config.backbone_config={widths=[[32,32],[64,64],[128,128]]}"
     recipe = tiny_captioner(wide, f"transfer.weights={weights}", "transfer.mode=freeze")
-    learner = open_task(recipe, scenes.folder).start().learner
+    learner = open_recipe(recipe, scenes.folder).start().learner
     found = find_weights(weights)
     assert learner.description["initial_weights"] == found.record.model_dump()
     classifier = build("vgg7-28").eval()
@@ -244,14 +244,14 @@ def test_a_captioner_goes_on_from_a_package_with_the_same_words_only(
     scenes: Tiny, captioner_package: Package, captioner_run: Path
 ) -> None:
     given = (f"transfer.weights={captioner_package.folder}", "transfer.fresh=[]")
-    network = open_task(tiny_captioner(*given), scenes.folder).start().learner.model.eval()
+    network = open_recipe(tiny_captioner(*given), scenes.folder).start().learner.model.eval()
     trained = read_checkpoint(captioner_run).model()
     images, tokens = torch.randn(2, 1, 64, 64), torch.ones(2, 3, dtype=torch.int64)
     with torch.no_grad():
         # Their packages round weights to 16 bits.
         torch.testing.assert_close(network(images, tokens).logits, trained(images, tokens).logits, rtol=2e-2, atol=2e-2)
     with pytest.raises(RecipeError, match=r"words differ from the \d+ words of digit-scenes"):
-        open_task(tiny_captioner(*given, "min_count=20"), scenes.folder).start()
+        open_recipe(tiny_captioner(*given, "min_count=20"), scenes.folder).start()
 
 
 class Interruption(pl.Callback):

@@ -11,8 +11,8 @@ from training.data.languages import Declaration
 from training.errors import RecipeError
 from training.recipe import FOLDER, load_classifier, load_recipe, parse_recipe
 from training.recipe import shipped as shipped_recipes
-from training.task import fresh_model
-from training.tasks import open_task
+from training.start import fresh_model
+from training.tasks import open_recipe
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"
 shipped = pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -202,7 +202,7 @@ def test_what_the_images_or_the_model_cannot_have_is_refused_before_training(
     tiny: Tiny, change: str, wanted: str
 ) -> None:
     with pytest.raises(RecipeError, match=wanted):
-        open_task(tiny_recipe(*change.split(), model="lenet5"), tiny.folder).start()
+        open_recipe(tiny_recipe(*change.split(), model="lenet5"), tiny.folder).start()
 
 
 def test_a_recipe_with_a_value_the_model_does_not_have_is_refused() -> None:

@@ -7,14 +7,14 @@ from torch import nn
 
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import FILE
-from training.classification.task import Classification, ClassifierStart
+from training.classification.start import ClassifierStart, OpenedClassifier
 from training.errors import SanityError
 from training.fit import fit
 from training.sanity import EXAMPLES, Check, check, insist
 
 
 def begin(tiny: Tiny, *changes: str, model: str = "mlp") -> ClassifierStart:
-    return Classification(tiny_recipe(*changes, model=model), tiny.folder).start()
+    return OpenedClassifier(tiny_recipe(*changes, model=model), tiny.folder).start()
 
 
 def failed(checks: list[Check]) -> list[str]:

@@ -1,9 +1,7 @@
 """The card of an exported classifier."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from service.package import (
     VIEWS,
@@ -29,24 +27,6 @@ RELIABILITY = "reliability.png"
 # Pixels per side. Ten crops of a smaller image show the object larger than in training, and cut off: at 28 pixels, a
 # network with 95 % accuracy on whole images has 90 % on crops.
 LEAST_CROPPED = 64
-
-Storage = Literal["float32", "float16", "int8"]
-
-
-@dataclass(frozen=True)
-class How:
-    """How ``weights`` are stored, and whether a ``temperature`` is fitted (None: as the recipe says).
-
-    With ``deconv`` (None: as the subject says), the package also has the deconvolution graph if the network supports
-    it; that graph holds a second copy of the convolutions' weights. Int8 packages never have it, to stay small.
-    """
-
-    weights: Storage = "float16"
-    temperature: bool | None = None
-    deconv: bool | None = None
-
-
-PLAIN = How()
 
 
 def describe_graph(subject: Subject, outputs: Mapping[str, tuple[int, ...]], max_batch: int) -> Graph:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from service.package import Golden
-from training.classification.card import Storage
 from training.classification.deconvolution import ServedDeconvolution, golden_deconvolution
 from training.classification.graph import IMAGE, Served
 from training.classification.served_file import reference
 from training.classification.subject import Subject
 from training.data import Bytes, Split
+from training.export.how import Storage
 from training.export.onnx_file import Answers, open_onnx
 from training.packages import GOLDEN, GRAPH, TOLERANCE
 

@@ -9,10 +9,7 @@ from torch import nn
 from service.package import ClassifyCard, Deconvolution, Package, read_package
 from training.classification.calibration import draw_reliability, fit_temperature, reliability
 from training.classification.card import (
-    PLAIN,
     RELIABILITY,
-    How,
-    Storage,
     describe,
     describe_embedding,
     describe_explanations,
@@ -34,6 +31,7 @@ from training.errors import ExportError
 from training.export.counts import count_macs, count_parameters
 from training.export.float16 import round_weights, store_float16
 from training.export.folding import fold_normalisation
+from training.export.how import PLAIN, How, Storage
 from training.export.int8 import quantise, some
 from training.export.onnx_file import check_parity, save
 from training.history import draw

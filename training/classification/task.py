@@ -1,103 +1,68 @@
 """Classification as a training task."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
-from models.registry import find
-from training.checkpoint import describe
-from training.classification.classifier import Batch, Classifier
-from training.classification.memory import remember
-from training.classification.network import check_network, complete_config, open_source, start_from
+from service.package import CARD
 from training.classification.recipe import ClassifierRecipe
-from training.craft.augmentation import check_augmentation
-from training.data import Source, Split, cut
-from training.data.loading import some_batches, training_batches, validation_batches
-from training.errors import RecipeError
-from training.export.folding import measure_statistics
-from training.initial_weights import Started
-from training.task import ALONE, Batches, Start, Task, fresh_model, model_title
-from training.world import World
+from training.export.how import PLAIN, How
+from training.task import Task
 
-VALIDATION_BATCH = 500
+if TYPE_CHECKING:
+    from service.package import Package
+    from training.classification.start import OpenedClassifier
+    from training.classification.subject import Subject
+    from training.evaluation import Evaluation
 
 
-@dataclass(frozen=True)
-class ClassifierStart(Start):
-    """The start of a classifier's training on one split, validated on another."""
+class Classification(Task[ClassifierRecipe]):
+    """Images to one of several classes. A run may also be the folder of a package, to export it again."""
 
-    learner: Classifier
-    examples: Split
-    held_out: Split
+    recipe = ClassifierRecipe
+    whose = "a classifier's"
+    asks = frozenset({"weights", "temperature", "deconv"})
+    joins = True
+    exports_again = True
+    measured_on_any = True
 
-    def training(self, world: World = ALONE) -> Batches:
-        """See `Start`."""
-        recipe = self.learner.recipe
-        size = len(self.examples) if recipe.batch_size == "full" else recipe.batch_size
-        return training_batches(self.examples, size, recipe.seed, world.rank, world.size)
-
-    def validation(self, world: World = ALONE) -> Batches:
-        """See `Start`."""
-        return validation_batches(self.held_out, VALIDATION_BATCH, world.rank, world.size)
-
-    def some(self, count: int) -> Batch:
-        """Examples of every class in turn."""
-        by_class = [(self.examples.labels == label).nonzero()[0] for label in range(self.learner.choices)]
-        turns = range(max(map(len, by_class)))
-        rows = [int(rows[turn]) for turn in turns for rows in by_class if turn < len(rows)][:count]
-        return torch.from_numpy(self.examples.images[rows]), torch.from_numpy(self.examples.labels[rows])
-
-    def remember(self, path: Path) -> None:
-        """See `Start`."""
-        remember(self.learner, self.examples, self.held_out, path)
-
-
-class Classification(Task):
-    """A classifier's recipe and its data set."""
-
-    def __init__(self, recipe: ClassifierRecipe, data: Path | None) -> None:
-        self.recipe, self.source = recipe, open_source(recipe, data)
-        self.title = f"{model_title(recipe)} on {self.source.title}"
-
-    def start(self, *, resume: bool = False) -> ClassifierStart:
+    def open(self, recipe: ClassifierRecipe, data: Path | None) -> "OpenedClassifier":
         """See `Task`."""
-        recipe = self.recipe
-        # Finds a mistake in the recipe before the data are read.
-        fresh_model(recipe)
-        check_augmentation(recipe.augmentation, recipe.name, *self.source.shape[1:])
-        training, validation = cut(
-            self.source,
-            validation=recipe.validation,
-            seed=recipe.seed,
-            fold=recipe.fold,
-            bootstrap=recipe.bootstrap,
-            examples=recipe.examples,
-        )
-        splits = {"training": len(training), "validation": len(validation)}
-        learner, unfolded = _make(recipe, self.source, splits, resume=resume)
-        if unfolded:
-            batches = some_batches(training.images)
-            measure_statistics(learner.model, unfolded, lambda images: learner.model(learner.prepare(images)), batches)
-        return ClassifierStart(learner, training, validation)
+        from training.classification.start import OpenedClassifier
+
+        return OpenedClassifier(recipe, data)
+
+    def export(
+        self,
+        runs: Sequence[Path],
+        repository: Path,
+        data: Path | None,
+        *,
+        how: How = PLAIN,
+        name: str | None = None,
+        version: int | None = None,
+        replace: bool = False,
+    ) -> "Package":
+        """See `Task`."""
+        from training.classification.package import write_package
+
+        return write_package(_subject(runs, name, data), repository, how=how, version=version, replace=replace)
+
+    def evaluate(
+        self, repository: Path, name: str, version: int | None, data: Path | None, dataset: str | None
+    ) -> "Evaluation":
+        """See `Task`."""
+        from training.classification.evaluate import evaluate
+
+        return evaluate(repository, name, version, data, dataset)
 
 
-def _make(
-    recipe: ClassifierRecipe, source: Source, splits: dict[str, int], *, resume: bool
-) -> tuple[Classifier, Sequence[nn.BatchNorm2d]]:
-    """The learner, and the layers of its network that still lack their statistics."""
-    config = complete_config(recipe, source, splits["training"])
-    model = fresh_model(recipe, config)
-    check_network(recipe, model, source.shape, source.labels)
-    started = start_from(recipe, model, recipe.transfer, load=not resume) if recipe.transfer else Started()
-    if any(weight.requires_grad for weight in model.parameters()) != bool(recipe.epochs):
-        allowed = "needs 1 or more" if recipe.epochs == 0 else "has no weights to train, so it must be 0"
-        raise RecipeError(f"recipe {recipe.name!r}: epochs is {recipe.epochs}; {recipe.model} {allowed}")
-    # Through JSON, so that a checkpoint holds plain values only (and no tuples).
-    said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
-    description = describe(recipe, said, source, splits, started.record)
-    return Classifier(model, recipe, source, description), started.unfolded
+def _subject(runs: Sequence[Path], name: str | None, data: Path | None) -> "Subject":
+    from training.classification.exported import from_package
+    from training.classification.subject import from_runs
+
+    if len(runs) == 1 and (runs[0] / CARD).is_file():
+        subject = from_package(runs[0], data)
+        return replaced(subject, name=name or subject.name)
+    return from_runs(runs, name, data)

@@ -36,24 +36,18 @@ def evaluate(name: str, version: int | None, repository: Path, data: str | None)
 
 
 def _evaluate(repository: Path, name: str, version: int | None, data: str | None) -> "Evaluation":
-    from service.package import CaptionCard, TextClassifyCard
     from service.package.folder import read_card
+    from training.errors import EvaluationError
     from training.packages import find_version
+    from training.tasks import TASKS
 
     files = load_config().data
     version = find_version(repository, name, version)
     card = read_card(repository / name / str(version) / CARD)
-    if data is not None and isinstance(card, CaptionCard | TextClassifyCard):
+    task = TASKS.get(card.task)
+    if task is None:
+        known = ", ".join(map(repr, TASKS))
+        raise EvaluationError(f"{name}/{version}: its task is {card.task!r}; what can be evaluated is {known}")
+    if data is not None and not task.measured_on_any:
         raise click.UsageError(f"{name} is measured on the data set that its card names; leave out --data")
-    match card:
-        case CaptionCard():
-            from training.captioning.evaluate import evaluate as evaluate_captioner
-
-            return evaluate_captioner(repository, name, version, files)
-        case TextClassifyCard():
-            from training.language.evaluate import evaluate as evaluate_recogniser
-
-            return evaluate_recogniser(repository, name, version)
-    from training.classification.evaluate import evaluate as evaluate_classifier
-
-    return evaluate_classifier(repository, name, version, files, data)
+    return task.evaluate(repository, name, version, files, data)

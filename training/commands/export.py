@@ -1,18 +1,20 @@
 """`lectorium export`."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace as replaced
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import click
 
 from service.config import load_config
+from service.package import CARD
 from training.commands.frame import FOLDER, ZOO, plain_errors
 
 if TYPE_CHECKING:
     from service.package import Package
     from training.classification.subject import Subject
+    from training.export.how import How
+    from training.task import Task
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -94,65 +96,54 @@ def export(
     if bool(runs) == bool(_given(from_file)):
         raise click.UsageError("give one or more RUNs, or --model, --weights and --labels, but not both")
     with plain_errors():
-        if (task := _task(runs)) in OTHERS:
-            if int8 or weights_as or temperature is not None or deconv is not None or len(runs) > 1:
-                raise click.UsageError(f"a run of the task {task!r} is exported alone, its weights as float16")
-            _report(OTHERS[task](runs[0], repository, name, version, replace), default)
-            return
-        from training.classification.card import How
-        from training.classification.package import write_package
+        from training.export.how import How
 
         how = How("int8" if int8 else weights_as or "float16", temperature, deconv)
-        subject = _subject(runs, name, from_file)
-        _report(write_package(subject, repository, how=how, version=version, replace=replace), default)
+        files = load_config().data
+        if runs:
+            task = _task(runs)
+            _check(task, how, runs)
+            package = task.export(runs, repository, files, how=how, name=name, version=version, replace=replace)
+        else:
+            from training.classification.package import write_package
+
+            package = write_package(_from_file(name, from_file), repository, how=how, version=version, replace=replace)
+        _report(package, default)
 
 
-def _task(runs: Sequence[Path]) -> str:
-    """The task of the first run; for a package or a file of weights, a classifier's."""
+def _task(runs: Sequence[Path]) -> "Task[Any]":
+    """The task of the first of ``runs``, which may also be the folder of a package."""
+    from service.package.folder import read_card
     from training.checkpoint import read_checkpoint
+    from training.errors import ExportError
+    from training.tasks import TASKS
 
-    return "classify" if not runs or _is_package(runs[0]) else read_checkpoint(runs[0]).recipe.task
-
-
-def _is_package(folder: Path) -> bool:
-    from service.package import CARD
-
-    return (folder / CARD).is_file()
-
-
-def _write_captioner(run: Path, repository: Path, name: str | None, version: int | None, replace: bool) -> "Package":
-    from training.captioning.package import write_captioner
-    from training.captioning.subject import from_run
-
-    subject = from_run(run, load_config().data)
-    return write_captioner(subject, repository, name=name, version=version, replace=replace)
+    first = runs[0]
+    if not (first / CARD).is_file():
+        return TASKS[read_checkpoint(first).recipe.task]
+    name = read_card(first / CARD).task
+    if name in TASKS and TASKS[name].exports_again:
+        return TASKS[name]
+    whose = " or ".join(task.whose for task in TASKS.values() if task.exports_again)
+    raise ExportError(f"{first}: its task is {name!r}; only {whose} package can be exported again")
 
 
-def _write_recogniser(run: Path, repository: Path, name: str | None, version: int | None, replace: bool) -> "Package":
-    from training.language.package import from_run, write_recogniser
-
-    return write_recogniser(from_run(run), repository, name=name, version=version, replace=replace)
-
-
-# The writers of tasks whose weights are always stored as float16, by the task of the run.
-OTHERS: "Mapping[str, Callable[[Path, Path, str | None, int | None, bool], Package]]" = {
-    "caption": _write_captioner,
-    "classify-text": _write_recogniser,
-}
+def _check(task: "Task[Any]", how: "How", runs: Sequence[Path]) -> None:
+    """Raise UsageError unless ``runs`` of the ``task`` can be exported so."""
+    if how.asked <= task.asks and (len(runs) == 1 or task.joins):
+        return
+    without = [f"--{option}" for option in ("temperature", "deconv") if option not in task.asks]
+    words = {
+        "alone": not task.joins,
+        "its weights as float16": "weights" not in task.asks,
+        f"without {' or '.join(without)}": bool(without),
+    }
+    said = ", ".join(word for word, there in words.items() if there)
+    raise click.UsageError(f"a run of the task {task.name!r} is exported {said}")
 
 
 def _given(from_file: FromFile) -> list[str]:
     return [f"--{key}" for key, value in from_file.items() if value not in (None, (), False)]
-
-
-def _subject(runs: tuple[Path, ...], name: str | None, from_file: FromFile) -> "Subject":
-    from training.classification.exported import from_package
-    from training.classification.subject import from_runs
-
-    if len(runs) == 1 and _is_package(runs[0]):
-        subject = from_package(runs[0], load_config().data)
-        return replaced(subject, name=name or subject.name)
-    return from_runs(runs, name, load_config().data) if runs else _from_file(name, from_file)
 
 
 def _from_file(name: str | None, from_file: FromFile) -> "Subject":

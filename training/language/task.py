@@ -1,69 +1,52 @@
 """Language recognition as a training task."""
 
-import json
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from models.language.recogniser import LanguageRecogniser
-from models.registry import find
-from training.checkpoint import describe
-from training.data import find_texts
-from training.data.languages import Texts, excerpts
-from training.errors import RecipeError
-from training.language.learner import LanguageLearner, batches, encode
+from training.export.how import PLAIN, How
 from training.language.recipe import LanguageRecipe
-from training.learner import Batch
-from training.task import ALONE, Batches, Start, Task, fresh_model, model_title
-from training.world import World
+from training.task import Task
 
-VALIDATION_BATCH = 500
-HELD_OUT = 2_800  # pieces to validate on
-
-
-@dataclass(frozen=True)
-class LanguageStart(Start):
-    """The start of a recogniser's training on some texts, validated on others."""
-
-    learner: LanguageLearner
-    examples: Texts
-    held_out: Texts
-
-    def training(self, world: World = ALONE) -> Batches:
-        """See `Start`."""
-        size, seed = self.learner.settings.batch_size, self.learner.settings.seed
-        assert size != "full"  # `LanguageRecipe` refuses it
-        return batches(self.examples, size, world, seed)
-
-    def validation(self, world: World = ALONE) -> Batches:
-        """See `Start`."""
-        return batches(self.held_out, VALIDATION_BATCH, world)
-
-    def some(self, count: int) -> Batch:
-        """The first examples, whose languages take turns."""
-        return torch.from_numpy(encode(self.examples.texts[:count])), torch.from_numpy(self.examples.labels[:count])
+if TYPE_CHECKING:
+    from service.package import Package
+    from training.evaluation import Evaluation
+    from training.language.start import OpenedRecogniser
 
 
-class LanguageRecognition(Task):
-    """The recipe of a language recogniser, and its texts."""
+class LanguageRecognition(Task[LanguageRecipe]):
+    """Texts to their language. The texts are part of the code, so no folder of data is read."""
 
-    def __init__(self, recipe: LanguageRecipe) -> None:
-        title = model_title(recipe)
-        self.recipe, self.source = recipe, find_texts(recipe.dataset)
-        self.title = f"{title} on the {self.source.title}"
-        if find(recipe.model).family is not LanguageRecogniser:
-            raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} is not a language recogniser")
+    recipe = LanguageRecipe
+    whose = "a language recogniser's"
 
-    def start(self, *, resume: bool = False) -> LanguageStart:
+    def open(self, recipe: LanguageRecipe, data: Path | None) -> "OpenedRecogniser":
         """See `Task`."""
-        recipe, source = self.recipe, self.source
-        config = {"languages": len(source.labels), **recipe.config}
-        model = fresh_model(recipe, config)
-        lengths = (recipe.shortest, recipe.longest)
-        training = excerpts(source.training(), recipe.examples, lengths, recipe.seed)
-        validation = excerpts(source.validation(), HELD_OUT, lengths, recipe.seed)
-        splits = {"training": len(training), "validation": len(validation)}
-        said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
-        learner = LanguageLearner(model, recipe, len(source.labels), describe(recipe, said, source, splits))
-        return LanguageStart(learner, training, validation)
+        from training.language.start import OpenedRecogniser
+
+        return OpenedRecogniser(recipe)
+
+    def export(
+        self,
+        runs: Sequence[Path],
+        repository: Path,
+        data: Path | None,
+        *,
+        how: How = PLAIN,
+        name: str | None = None,
+        version: int | None = None,
+        replace: bool = False,
+    ) -> "Package":
+        """See `Task`."""
+        from training.language.package import from_run, write_recogniser
+
+        (run,) = runs
+        return write_recogniser(from_run(run), repository, name=name, version=version, replace=replace)
+
+    def evaluate(
+        self, repository: Path, name: str, version: int | None, data: Path | None, dataset: str | None
+    ) -> "Evaluation":
+        """See `Task`."""
+        from training.language.evaluate import evaluate
+
+        return evaluate(repository, name, version)

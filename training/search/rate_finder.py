@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from training.craft.recipe import Recipe
 from training.errors import RecipeError
 from training.fit import quiet
-from training.tasks import open_task
+from training.tasks import open_recipe
 
 # The decay per step of the running mean of losses; a mean ``DIVERGED`` times the lowest one ends the test.
 SMOOTHING, DIVERGED = 0.9, 4.0
@@ -62,7 +62,7 @@ def find_rate(
             f"the range is {lowest:g} to {highest:g} in {steps} steps; it must rise from above 0 to at most "
             f"{MOST_RATE:g}, in more than {LEAST} and at most {MOST_STEPS:,} steps"
         )
-    start = open_task(recipe, data).start()
+    start = open_recipe(recipe, data).start()
     ascent = Ascent(np.geomspace(lowest, highest, steps).tolist(), recipe.optimiser.learning_rate)
     # Each step reseeds the generators.
     with torch.random.fork_rng(), quiet():

@@ -24,7 +24,7 @@ from training.fit import fit
 from training.recipe import parse_recipe
 from training.search.space import Space, changed, grid
 from training.search.trials import Result, State, best, draw, write_csv, write_recipe
-from training.task import fresh_model
+from training.start import fresh_model
 
 FILE, BEST, REASON = "search.db", "best.toml", "reason"
 # The first trials are never pruned: a median of few says little.

@@ -12,7 +12,7 @@ from tests.training.captioning.tiny import WIDTHS, tiny_captioner
 from tests.training.test_fit import assert_same_weights, measured
 from tests.training.tiny import Tiny
 from training.captioning.captioner import Captioner, overlooked, trimmed
-from training.captioning.task import CaptionerStart, Captioning
+from training.captioning.start import CaptionerStart, OpenedCaptioner
 from training.data.caption_loading import CaptionBatch
 from training.data.scene_grammar import digits_to_look_at
 from training.data.vocabulary import PAD, START
@@ -20,7 +20,7 @@ from training.fit import fit
 
 
 def start(scenes: Tiny, *changes: str, decoder: str = "attention") -> CaptionerStart:
-    return Captioning(tiny_captioner(*changes, decoder=decoder), scenes.folder).start()
+    return OpenedCaptioner(tiny_captioner(*changes, decoder=decoder), scenes.folder).start()
 
 
 def value(learner: Captioner, batch: CaptionBatch) -> float:

@@ -10,7 +10,7 @@ from models.layers.pixels import unit
 from tests.training.captioning.tiny import WIDTHS, tiny_captioner
 from tests.training.tiny import Tiny, tiny_recipe
 from training.captioning.self_critical import SelfCritical, advantage, allowed, draw_captions
-from training.captioning.task import CaptionerStart, Captioning
+from training.captioning.start import CaptionerStart, OpenedCaptioner
 from training.data.vocabulary import END, NEVER_SAID, PAD, START
 from training.diagnosis import Name, diagnose
 from training.errors import RecipeError
@@ -18,7 +18,7 @@ from training.fit import fit
 
 
 def start(scenes: Tiny, *changes: str, decoder: str = "attention") -> CaptionerStart:
-    return Captioning(tiny_captioner("self_critical=4", *changes, decoder=decoder), scenes.folder).start()
+    return OpenedCaptioner(tiny_captioner("self_critical=4", *changes, decoder=decoder), scenes.folder).start()
 
 
 def test_each_caption_is_compared_with_the_others_of_its_image() -> None:
@@ -73,7 +73,7 @@ def test_a_caption_that_breaks_off_is_worth_less_than_the_whole_one(scenes: Tiny
 def test_captions_come_to_be_worth_more(scenes: Tiny, captioner_run: Path, tmp_path: Path) -> None:
     given = (f"transfer={{weights='{captioner_run}', fresh=[]}}", "self_critical=8", "epochs=15", "batch_size=8")
     recipe = tiny_captioner(*given, "optimiser.learning_rate=3e-2")
-    begun = Captioning(recipe, scenes.folder).start()
+    begun = OpenedCaptioner(recipe, scenes.folder).start()
     before = worth(begun)
     said: list[str] = []
     done = fit(recipe, tmp_path / "run", scenes.folder, progress=False, say=said.append)

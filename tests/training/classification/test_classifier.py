@@ -10,7 +10,7 @@ from models.classification.googlenet import Heads
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import FILE
 from training.classification.classifier import AUXILIARY_WEIGHT, Classifier, heads
-from training.classification.task import Classification
+from training.classification.start import OpenedClassifier
 from training.data import Split
 from training.fit import fit
 from training.history import History, Row
@@ -20,7 +20,7 @@ from training.learner import Meters
 def begin(tiny: Tiny, *changes: str, model: str = "mlp") -> tuple[Classifier, tuple[Tensor, Tensor]]:
     """A classifier that belongs to no trainer, and a batch of eight."""
     recipe = tiny_recipe("augmentation={}", *changes, model=model)
-    start = Classification(recipe, tiny.folder).start()
+    start = OpenedClassifier(recipe, tiny.folder).start()
     classifier = start.learner
     setattr(classifier, "log_dict", lambda *_, **__: None)  # noqa: B010, logs want a trainer
     return classifier, batch(start.examples)

@@ -11,7 +11,6 @@ from service.package import CARD, Package, read_package
 from tests.needs import needs
 from tests.packages import change_card
 from tests.training.tiny import Tiny, tiny_recipe
-from training.classification.card import How
 from training.classification.ensemble import Ensemble
 from training.classification.exported import from_package
 from training.classification.package import write_package
@@ -19,6 +18,7 @@ from training.classification.subject import from_run, from_runs
 from training.commands.export import export
 from training.data import catalogue
 from training.errors import ExportError
+from training.export.how import How
 from training.fit import fit
 from training.packages import make_default
 

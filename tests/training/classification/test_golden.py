@@ -8,12 +8,12 @@ import torch
 from service.package import Package
 from tests.training.tiny import Tiny, digits
 from training.checkpoint import read_checkpoint
-from training.classification.card import How
 from training.classification.golden import one_of_each
 from training.classification.graph import Served
 from training.classification.package import stored_model, write_package
 from training.classification.subject import Subject
 from training.data import Split
+from training.export.how import How
 
 
 def test_the_golden_example_is_torchs_answer_to_real_digits(package: Package, tiny: Tiny, finished_run: Path) -> None:

@@ -6,7 +6,6 @@ import onnx
 import pytest
 
 from tests.training.loaded import loaded
-from training.classification.card import How
 from training.classification.evaluate import ask
 from training.classification.graph import IMAGE, Served
 from training.classification.package import stored_model, write_package
@@ -14,6 +13,7 @@ from training.classification.served_file import to_onnx
 from training.classification.subject import Subject
 from training.data import Split
 from training.errors import ExportError
+from training.export.how import How
 from training.export.int8 import IMAGES, quantise, some
 from training.export.onnx_file import open_onnx
 

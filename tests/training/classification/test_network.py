@@ -4,7 +4,7 @@ import torch
 from tests.training.tiny import Tiny, tiny_recipe
 from training.classification.network import check_network, complete_config, input_shape, open_source
 from training.errors import RecipeError
-from training.task import fresh_model
+from training.start import fresh_model
 
 TEN = tuple("0123456789")
 

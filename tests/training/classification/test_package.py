@@ -13,13 +13,13 @@ from models.layers.pixels import normalise, unit
 from service.package import Embedding, Package, read_package
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import read_checkpoint
-from training.classification.card import How
 from training.classification.evaluate import ask, score
 from training.classification.graph import Served
 from training.classification.package import export, stored_model, write_package
 from training.classification.served_file import logits, to_onnx
 from training.classification.subject import Subject
 from training.errors import ExportError, RunError
+from training.export.how import How
 from training.fit import fit
 from training.packages import largest_batch, shrink
 

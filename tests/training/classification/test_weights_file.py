@@ -10,11 +10,11 @@ import torch
 from models.classification.rows import build, find
 from tests.models.rows import seasoned
 from tests.training.tiny import Tiny, digits, make_folder
-from training.classification.card import How
 from training.classification.evaluate import ask
 from training.classification.package import write_package
 from training.classification.weights_file import Weights, from_weights, read_labels
 from training.errors import ExportError
+from training.export.how import How
 
 LABELS = tuple("0123456789")
 GREY: dict[str, Any] = {"mean": (0.13,), "std": (0.31,)}

@@ -14,7 +14,7 @@ from training.craft.optimiser import Optimiser, build_optimizer
 from training.craft.transfer import find_heads, freeze, slow_down
 from training.errors import RecipeError, RunError
 from training.fit import fit
-from training.task import fresh_model
+from training.start import fresh_model
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from models.classification.rows import build
 from tests.training.captioning.tiny import tiny_captioner
 from tests.training.tiny import Tiny, tiny_recipe
-from training.captioning.task import Captioning
+from training.captioning.start import OpenedCaptioner
 from training.errors import DataError, RecipeError
 from training.fit import fit
 from training.recipe import load_recipe
@@ -32,23 +32,23 @@ BACKBONE = ("config.widths=[[4],[8],[8]]", "epochs=1", "augmentation={}", "preci
 )
 def test_what_cannot_be_had_is_said(scenes: Tiny, changes: tuple[str, ...], words: str) -> None:
     with pytest.raises(RecipeError, match=words):
-        Captioning(tiny_captioner(*changes), scenes.folder).start()
+        OpenedCaptioner(tiny_captioner(*changes), scenes.folder).start()
 
 
 def test_a_data_set_without_captions_is_refused(scenes: Tiny) -> None:
     with pytest.raises(DataError, match="no data set with captions 'mnist'; there are digit-scenes, flickr8k"):
-        Captioning(tiny_captioner("dataset=mnist"), scenes.folder)
+        OpenedCaptioner(tiny_captioner("dataset=mnist"), scenes.folder)
 
 
 def test_words_that_are_too_rare_have_no_token(scenes: Tiny) -> None:
-    every, often = (Captioning(tiny_captioner(f"min_count={n}"), scenes.folder).start() for n in (1, 20))
+    every, often = (OpenedCaptioner(tiny_captioner(f"min_count={n}"), scenes.folder).start() for n in (1, 20))
     assert len(often.vocabulary) < len(every.vocabulary)
     assert often.learner.network.vocabulary == often.learner.choices == len(often.vocabulary)
     assert "a" in often.vocabulary.words
 
 
 def test_examples_limits_what_is_learnt_from(scenes: Tiny) -> None:
-    begun = Captioning(tiny_captioner("examples=5"), scenes.folder).start()
+    begun = OpenedCaptioner(tiny_captioner("examples=5"), scenes.folder).start()
     assert len(begun.examples) == 5
     assert len(begun.held_out) == 24
 
@@ -58,14 +58,14 @@ def test_the_encoder_starts_from_a_classifiers_run(scenes: Tiny, tmp_path: Path)
     recipe = load_recipe("mnist-vgg7", ("batch_size=32", "validation=40", "schedule={}", *BACKBONE))
     trained = fit(recipe, tmp_path / "classifier", scenes.folder, progress=False)
     given = f"transfer.weights='{tmp_path / 'classifier'}'"
-    slow = Captioning(tiny_captioner(given, "transfer.mode=slow"), scenes.folder).start().learner
+    slow = OpenedCaptioner(tiny_captioner(given, "transfer.mode=slow"), scenes.folder).start().learner
     backbone = slow.network.encoder.backbone.state_dict()
     assert backbone.keys() < trained.weights.keys()
     for name, weight in backbone.items():
         assert torch.equal(weight, trained.weights[name]), name
     assert not any("backbone" in name for name in slow.fresh)
     assert {"encoder.place", "decoder.key.weight"} <= set(slow.fresh)
-    frozen = Captioning(tiny_captioner(given, "transfer.mode=freeze"), scenes.folder).start().learner
+    frozen = OpenedCaptioner(tiny_captioner(given, "transfer.mode=freeze"), scenes.folder).start().learner
     trains = {name for name, weight in frozen.network.named_parameters() if weight.requires_grad}
     assert trains == set(slow.fresh)
     done = fit(tiny_captioner(given, "transfer.mode=freeze", "epochs=1"), tmp_path / "run", scenes.folder)
@@ -78,7 +78,7 @@ def test_the_encoder_starts_from_a_published_file_of_weights(scenes: Tiny, tmp_p
     classifier = build("vgg7-28", {"widths": [[4], [8], [8]]})
     torch.save(classifier.state_dict(), tmp_path / "published.pth")
     given = f"transfer.weights='{tmp_path / 'published.pth'}'"
-    begun = Captioning(tiny_captioner(given, "transfer.mode=freeze"), scenes.folder).start()
+    begun = OpenedCaptioner(tiny_captioner(given, "transfer.mode=freeze"), scenes.folder).start()
     for name, weight in begun.learner.network.encoder.backbone.state_dict().items():
         assert torch.equal(weight, classifier.state_dict()[name]), name
 
@@ -87,4 +87,4 @@ def test_the_encoder_starts_from_a_published_file_of_weights(scenes: Tiny, tmp_p
 def test_weights_of_another_network_are_refused(scenes: Tiny, tmp_path: Path) -> None:
     fit(tiny_recipe("epochs=1"), tmp_path / "softmax", scenes.folder, progress=False)
     with pytest.raises(RecipeError, match=r"transfer.weights: .* missing"):
-        Captioning(tiny_captioner(f"transfer.weights='{tmp_path / 'softmax'}'"), scenes.folder).start()
+        OpenedCaptioner(tiny_captioner(f"transfer.weights='{tmp_path / 'softmax'}'"), scenes.folder).start()

@@ -12,7 +12,7 @@ from training.data.languages import Texts
 from training.errors import DataError, RecipeError
 from training.fit import fit
 from training.language.learner import batches, encode, trimmed
-from training.language.task import LanguageRecognition
+from training.language.start import OpenedRecogniser
 from training.recipe import load_recipe
 from training.world import World
 
@@ -34,9 +34,9 @@ def test_what_makes_no_sense_of_texts_is_said(changes: tuple[str, ...], words: s
 
 def test_another_model_and_other_texts_are_refused() -> None:
     with pytest.raises(RecipeError, match="lenet5 is not a language recogniser"):
-        LanguageRecognition(tiny_recogniser("model=lenet5"))
+        OpenedRecogniser(tiny_recogniser("model=lenet5"))
     with pytest.raises(DataError, match="no texts 'mnist'; there are 'udhr'"):
-        LanguageRecognition(tiny_recogniser("dataset=mnist"))
+        OpenedRecogniser(tiny_recogniser("dataset=mnist"))
 
 
 def test_texts_are_bytes_with_zeros_after_their_end() -> None:
@@ -55,7 +55,7 @@ def test_processes_share_every_batch() -> None:
 
 
 def test_the_loss_is_the_cross_entropy_of_the_languages() -> None:
-    learner = LanguageRecognition(tiny_recogniser()).start().learner
+    learner = OpenedRecogniser(tiny_recogniser()).start().learner
     learner.measure = lambda *_: None  # type: ignore[method-assign]
     texts, labels = torch.from_numpy(encode(("hello", "bonjour"))), torch.tensor([6, 9])
     wanted = cross_entropy(learner.model(texts), labels)
