@@ -90,7 +90,13 @@ def find_weights(path: Path) -> Found:
 
 def _of_run(run: Path) -> Found:
     checkpoint = read_checkpoint(run)
-    record = InitialWeights(name=run.resolve().name, sha256=sha256(checkpoint.file))
+    record = InitialWeights(
+        name=run.resolve().name,
+        sha256=sha256(checkpoint.file),
+        dataset=checkpoint.dataset,
+        trained_commit=checkpoint.git_commit,
+        initial_weights=checkpoint.initial_weights,
+    )
     return Found(checkpoint.file, record, checkpoint.weights, recipe=checkpoint.recipe)
 
 
@@ -108,7 +114,15 @@ def _of_package(folder: Path) -> Found:
     graphs = [read_initialisers(package.path(file)) for file in card.program.files]
     named = {_inner(name): value for graph in graphs for name, value in graph.named.items()}
     values = Initialisers(named, [value for graph in graphs for value in graph.unnamed])
-    record = InitialWeights(name=card.name, version=card.version, sha256=sha256(package.path(CARD)))
+    said = card.provenance
+    record = InitialWeights(
+        name=card.name,
+        version=card.version,
+        sha256=sha256(package.path(CARD)),
+        dataset=said.dataset if said else None,
+        trained_commit=said.trained_commit if said else None,
+        initial_weights=said.initial_weights if said else None,
+    )
     return Found(folder, record, values, package=package)
 
 

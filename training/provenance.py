@@ -13,8 +13,8 @@ from training.data.source import Origin
 ROOT = Path(__file__).parent.parent
 # The files that determine the weights and the package; the shipped packages don't.
 CODE = ("pyproject.toml", "models", "training", "service", ":(exclude)models/zoo")
-LIBRARIES = ("torch", "lightning", "numpy", "onnx", "onnxscript", "onnxruntime")
-EXPORTERS = ("onnx", "onnxscript", "onnxruntime")
+EXPORTERS = ("onnx", "onnxscript", "onnxruntime", "pillow")  # Pillow prepares the images that a package is measured on
+LIBRARIES = ("torch", "lightning", "torchmetrics", "kornia", "numpy", *EXPORTERS)
 
 
 def git_commit(root: Path = ROOT) -> str:
@@ -38,6 +38,10 @@ class Made(Protocol):
         """When they were made."""
 
     @property
+    def trained_commit(self) -> str | None:
+        """The commit of the code that trained them; None if it is not known."""
+
+    @property
     def libraries(self) -> Mapping[str, str]:
         """The versions of the libraries they were made with."""
 
@@ -54,12 +58,14 @@ def describe_origin(made: Made, recipe: Mapping[str, Any], seed: int, **counted:
     """The provenance on a package's card, without metrics: they are measured once the package is written.
 
     ``counted`` is what the export has determined: parity, parameters, macs, how weights are stored, a temperature.
-    The libraries that export are listed with their present versions, whatever the weights were trained with.
+    The card names the commit that trained and the one that exports now. The libraries that export are listed with their
+    present versions, whatever the weights were trained with.
     """
     return Provenance(
         recipe=dict(recipe),
         seed=seed,
         git_commit=git_commit(),
+        trained_commit=made.trained_commit,
         created=made.created,
         libraries={**made.libraries, **{name: version(name) for name in EXPORTERS}},
         dataset=made.dataset,

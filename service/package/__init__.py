@@ -12,12 +12,9 @@ from service.package.card import (
     Classes,
     ClassifyCard,
     ClassifyParameters,
-    Dataset,
     Golden,
-    InitialWeights,
     Name,
     Preprocessing,
-    Provenance,
     TensorCard,
     Views,
     ViewsParameter,
@@ -28,6 +25,7 @@ from service.package.files import sha256
 from service.package.folder import MAX_CARD_BYTES, Package, read_package
 from service.package.graph import Datatype, Graph, IntegerParameter, TensorSpec
 from service.package.loop import Loop
+from service.package.provenance import Dataset, InitialWeights, Provenance
 from service.package.segment import OUTPUTS, Output, OutputParameter, Segmentation, SegmentCard, SegmentParameters
 from service.package.serving import Serving
 from service.package.text_classify import TextClassifyCard, TextClassifyParameters, TextInput

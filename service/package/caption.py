@@ -4,9 +4,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from service.package.card import Card, Golden, Preprocessing, Provenance
+from service.package.card import Card, Golden, Preprocessing
 from service.package.graph import Frozen, Side, TensorName, Words, find
 from service.package.loop import Loop
+from service.package.provenance import Provenance
 from service.package.token_choice import LOG_PROBABILITY, SCORE, TOKEN
 
 

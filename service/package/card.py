@@ -1,23 +1,19 @@
 """The card, ``model.json``: describes a package's inputs, its outputs, and where it came from."""
 
-import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from service.package.embedding import Embedding
 from service.package.explain import Explain
 from service.package.graph import (
-    MAX_INTEGER,
     FileName,
     Finite,
     Frozen,
     Graph,
-    Integer,
     IntegerParameter,
-    Positive,
     Side,
     TensorName,
     Words,
@@ -25,16 +21,12 @@ from service.package.graph import (
     find,
 )
 from service.package.loop import Loop
+from service.package.provenance import MAX_FILES, Provenance, Sha256
 from service.package.serving import Serving, Version
 
 CARD = "model.json"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-MAX_FILES = 10_000
-MAX_ENTRIES = 1000
 
 
 class Preprocessing(Frozen):
@@ -99,52 +91,6 @@ class Golden(Frozen):
     file: FileName
     tolerance: Annotated[Finite, Field(gt=0, le=1e6)]
     unequal: Annotated[Finite, Field(ge=0, le=0.1)] = 0.0
-
-
-class Dataset(Frozen):
-    """The data set that the weights were trained and measured on; ``files`` maps each source file to its sha256."""
-
-    name: Words
-    licence: Words
-    source: Words
-    files: dict[Words, Sha256] = Field(max_length=MAX_FILES)
-    splits: dict[Words, Positive] = Field(max_length=MAX_ENTRIES, description="Examples in each split.")
-
-
-def _finite(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Check that the recipe, whose values are not typed here, can be JSON, which has no infinite numbers."""
-    json.dumps(recipe, allow_nan=False, default=str)
-    return recipe
-
-
-class InitialWeights(Frozen):
-    """The weights that training started from: of a package, a run or a file; only a package has a version."""
-
-    name: Words
-    version: Positive | None = None
-    sha256: Sha256 = Field(description="Checksum of the package's model.json, which lists its files, or of the file.")
-
-
-class Provenance(Frozen):
-    """The origin of the weights and their metrics."""
-
-    recipe: Annotated[dict[str, Any], Field(max_length=MAX_ENTRIES), AfterValidator(_finite)]
-    seed: Integer
-    git_commit: Words
-    created: Words
-    libraries: dict[Words, Words] = Field(max_length=MAX_ENTRIES)
-    dataset: Dataset | None = Field(description="None if the weights came from a file and were not measured.")
-    initial_weights: InitialWeights | None = Field(None, description="None if training started from random weights.")
-    metrics: dict[Words, Finite] = Field(
-        max_length=MAX_ENTRIES, description="Measured on the test split, through the serving engine."
-    )
-    parity: dict[Words, Finite] = Field(
-        max_length=MAX_ENTRIES, description="Max abs difference from torch, by batch size."
-    )
-    parameters: Annotated[int, Field(ge=0, le=MAX_INTEGER, description="Trainable values.")]
-    macs: Positive = Field(description="Multiply-accumulates for one row.")
-    weights: Literal["float32", "float16", "int8"] = "float32"
-    temperature: Annotated[Finite, Field(gt=0, le=1e6, description="Divisor of the logits, for calibration.")] = 1.0
 
 
 class Card(Frozen):

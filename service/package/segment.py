@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, StringConstraints, model_validator
 
-from service.package.card import Card, Golden, Preprocessing, Provenance
+from service.package.card import Card, Golden, Preprocessing
 from service.package.graph import (
     MAX_RUN_BYTES,
     FileName,
@@ -15,6 +15,7 @@ from service.package.graph import (
     Words,
     find,
 )
+from service.package.provenance import Provenance
 
 # A mask has one byte a pixel.
 MAX_CLASSES = 256

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from service.package.card import Card, Classes, Golden, Provenance
+from service.package.card import Card, Classes, Golden
 from service.package.graph import Frozen, Graph, IntegerParameter, TensorName, Words, check_numbers, find
+from service.package.provenance import Provenance
 
 MAX_TEXT = 1 << 16
 

@@ -120,7 +120,9 @@ def test_quantised_weights_are_refused_with_the_package_that_has_float_ones(fold
 def test_a_packages_graph_or_card_is_as_good_as_its_folder(file: str) -> None:
     folder = ZOO / "lenet5" / "1"
     one, other = find_weights(folder), find_weights(folder / file)
-    assert one.record == other.record == InitialWeights(name="lenet5", version=1, sha256=sha256(folder / CARD))
+    said = read_package(folder).classifier.provenance
+    wanted = InitialWeights(name="lenet5", version=1, sha256=sha256(folder / CARD), dataset=said.dataset)
+    assert one.record == other.record == wanted.model_copy(update={"trained_commit": said.trained_commit})
     assert one.names == other.names
 
 
@@ -221,8 +223,21 @@ def test_a_run_that_was_killed_still_knows_the_package_it_began_with(tiny: Tiny,
     with pytest.raises(InterruptedError):
         fit(recipe, tmp_path / "run", tiny.folder, callbacks=[Interruption()])
     shutil.rmtree(folder)
-    wanted = InitialWeights(name="softmax", version=1, sha256=sha256(ZOO / "softmax" / "1" / CARD))
+    wanted = find_weights(ZOO / "softmax" / "1").record
+    assert wanted.sha256 == sha256(ZOO / "softmax" / "1" / CARD)
     assert fit(recipe, tmp_path / "run", tiny.folder).initial_weights == wanted
+
+
+def test_the_weights_of_a_run_have_its_data_its_commit_and_its_own_lineage(finished_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    content = torch.load(run / "last.ckpt", weights_only=True)
+    content["lectorium"]["initial_weights"] = {"name": "older", "sha256": "0" * 64}
+    torch.save(content, run / "last.ckpt")
+    said, found = read_checkpoint(run), find_weights(run).record
+    assert (found.dataset, found.trained_commit) == (said.dataset, said.git_commit)
+    assert found.initial_weights == InitialWeights(name="older", sha256="0" * 64)
+    assert found.generations == 2
 
 
 def test_a_captioners_encoder_starts_from_a_classifiers_package(scenes: Tiny) -> None:

@@ -30,6 +30,7 @@ class CaptionSubject:
     dataset: Dataset
     created: str
     libraries: Mapping[str, str]
+    trained_commit: str
     initial_weights: InitialWeights | None
     history: Sequence[Row]
     validation: CaptionSplit
@@ -71,6 +72,7 @@ def from_run(run: Path, data: Path | None) -> CaptionSubject:
         dataset=tested(run, checkpoint, source, len(test)),
         created=checkpoint.created,
         libraries=checkpoint.libraries,
+        trained_commit=checkpoint.git_commit,
         initial_weights=checkpoint.initial_weights,
         history=checkpoint.history,
         validation=source.validation(),

@@ -70,6 +70,7 @@ def from_package(folder: Path, data: Path | None) -> Subject:
         deconv=card.explain.deconv is not None,
         serving=card.serving,
         dataset=dataset,
+        trained_commit=said.trained_commit,
         initial_weights=said.initial_weights,
         training=training,
         validation=validation,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import nn
@@ -22,6 +22,8 @@ from training.history import Row
 # The fewest images that no member was trained on, to measure an ensemble's temperature and int8 loss on.
 FEWEST_HELD_OUT = 30
 NOISE = 8  # images of noise, if there is no data set
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Subject:
     deconv: bool = True
     serving: Serving = field(default_factory=Serving)
     dataset: Dataset | None = None
+    trained_commit: str | None = None
     initial_weights: InitialWeights | None = None
     training: Split | None = None
     validation: Split | None = None
@@ -116,6 +119,7 @@ def from_run(run: Path, data: Path | None) -> Subject:
         gate=recipe.gate.accuracy if recipe.gate else None,
         history=checkpoint.history,
         dataset=dataset,
+        trained_commit=checkpoint.git_commit,
         initial_weights=checkpoint.initial_weights,
         training=training,
         validation=validation,
@@ -153,9 +157,15 @@ def from_runs(runs: Sequence[Path], name: str | None, data: Path | None) -> Subj
         temperature=any(member.temperature for member in members),
         gate=None,
         history=(),
-        initial_weights=first.initial_weights if len({member.initial_weights for member in members}) == 1 else None,
+        trained_commit=_shared([member.trained_commit for member in members]),
+        initial_weights=_shared([member.initial_weights for member in members]),
         validation=held_out_by_all([member.validation for member in members if member.validation]),
     )
+
+
+def _shared(values: Sequence[V]) -> V | None:
+    """The value that all have; None if they differ."""
+    return values[0] if all(value == values[0] for value in values) else None
 
 
 def held_out_by_all(splits: Sequence[Split]) -> Split | None:

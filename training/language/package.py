@@ -70,6 +70,7 @@ class LanguageSubject:
     dataset: Dataset
     created: str
     libraries: Mapping[str, str]
+    trained_commit: str
     initial_weights: InitialWeights | None
     history: Sequence[Row]
 
@@ -95,6 +96,7 @@ def from_run(run: Path) -> LanguageSubject:
         dataset=tested(run, checkpoint, source, len(source.test())),
         created=checkpoint.created,
         libraries=checkpoint.libraries,
+        trained_commit=checkpoint.git_commit,
         initial_weights=checkpoint.initial_weights,
         history=checkpoint.history,
     )

@@ -41,7 +41,9 @@ def test_the_package_is_whole_and_says_where_it_comes_from(package: Package, fin
     assert said.dataset is not None
     assert said.dataset.splits == {"training": 180, "validation": 40, "test": 80}
     assert (said.parameters, said.macs) == (7_850, 7_840)
-    assert said.created == read_checkpoint(finished_run).created
+    trained = read_checkpoint(finished_run)
+    assert (said.created, said.trained_commit) == (trained.created, trained.git_commit)
+    assert {"kornia", "torchmetrics", "pillow"} <= said.libraries.keys()
     assert list(said.parity) == ["1", "3", "64"]
     assert said.metrics["accuracy"] >= 0.5
     assert said.metrics.keys() == {"accuracy", "cross_entropy", "ece"}
