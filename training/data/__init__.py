@@ -1,8 +1,9 @@
 """Data sets: obtaining them, checking them, splitting them, and making batches."""
 
 from training.data.captions import CaptionSource, CaptionSplit
-from training.data.catalogue import find_captions, find_source, find_texts
+from training.data.catalogue import find_captions, find_masks, find_source, find_texts
 from training.data.cutting import Fold, cut
+from training.data.masks import MaskSource, MaskSplit
 from training.data.source import Shape, Source
 from training.data.split import Bytes, Labels, Split
 
@@ -12,11 +13,14 @@ __all__ = [
     "CaptionSplit",
     "Fold",
     "Labels",
+    "MaskSource",
+    "MaskSplit",
     "Shape",
     "Source",
     "Split",
     "cut",
     "find_captions",
+    "find_masks",
     "find_source",
     "find_texts",
 ]

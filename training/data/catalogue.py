@@ -10,7 +10,10 @@ from training.data.digit_scenes import COUNTS, DigitScenes
 from training.data.flickr8k import Flickr8k
 from training.data.folder import FolderSource
 from training.data.languages import Declaration
+from training.data.masks import MaskSource
 from training.data.published import TEST, TRAIN, ArchiveSource, IdxSource, PublishedSource
+from training.data.published_masks import HashedNames, SplitFolders
+from training.data.scene_masks import SceneMasks
 from training.data.source import Shape, Source
 from training.data.view import View
 from training.errors import DataError
@@ -93,11 +96,15 @@ SOURCES: Mapping[str, PublishedSource] = {
     ),
 }
 
+
+def open_scenes(folder: Path | None) -> DigitScenes:
+    """The scenes of MNIST's digits, whose files are in ``folder``."""
+    return DigitScenes(digits=find_source("mnist", folder=folder), mean=(0.0669,), std=(0.2149,), counts=COUNTS)
+
+
 # Each is opened with the folder of data.
 CAPTIONED: Mapping[str, Callable[[Path | None], CaptionSource]] = {
-    "digit-scenes": lambda folder: DigitScenes(
-        digits=find_source("mnist", folder=folder), mean=(0.0669,), std=(0.2149,), counts=COUNTS
-    ),
+    "digit-scenes": open_scenes,
     # The photographs compressed once more, at 128x128: no public host has this form.
     "flickr8k": lambda folder: Flickr8k(
         files={
@@ -113,6 +120,68 @@ CAPTIONED: Mapping[str, Callable[[Path | None], CaptionSource]] = {
     ),
 }
 
+MASKED: Mapping[str, Callable[[Path | None], MaskSource]] = {
+    # At a quarter of the published size: no public host has this form.
+    "camvid": lambda folder: SplitFolders(
+        name="camvid",
+        title="CamVid",
+        licence="CC BY-NC 4.0",
+        homepage="http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
+        files={"CamVid-240x180.tar": "60255b681363d73cbb42293529228998bd6f5a359db9c111154a32f06498345f"},
+        labels=(
+            "sky",
+            "building",
+            "pole",
+            "road",
+            "pavement",
+            "tree",
+            "sign",
+            "fence",
+            "car",
+            "pedestrian",
+            "bicyclist",
+        ),
+        # Those of the published masks.
+        palette=(
+            "#808080",
+            "#800000",
+            "#c0c080",
+            "#804080",
+            "#0000c0",
+            "#808000",
+            "#c08080",
+            "#404080",
+            "#400080",
+            "#404000",
+            "#0080c0",
+        ),
+        shape=(3, 180, 240),
+        mean=(0.4116, 0.4248, 0.4324),
+        std=(0.3022, 0.3066, 0.3026),
+        shareable=False,
+        void=11,
+        folder=folder,
+    ),
+    # Resized to one size and with the nuclei of an image in one mask: no public host has this form.
+    "dsb2018-nuclei": lambda folder: HashedNames(
+        name="dsb2018-nuclei",
+        title="Data Science Bowl 2018 nuclei",
+        licence="CC0",
+        homepage="https://bbbc.broadinstitute.org/BBBC038",
+        files={"dsb2018-256.tar": "edea8da57ef42bcc118ca977f86f5861b1299e0fa9213dbf003185a9b1749377"},
+        labels=("background", "nucleus"),
+        palette=("#000000", "#ffe119"),
+        shape=(3, 256, 256),
+        mean=(0.1603, 0.1460, 0.1769),
+        std=(0.2564, 0.2366, 0.2872),
+        shareable=True,
+        background=0,
+        countable=(1,),
+        folder=folder,
+    ),
+    "digit-scenes": lambda folder: SceneMasks(open_scenes(folder)),
+}
+
 
 def find_captions(dataset: str, folder: Path | None = None) -> CaptionSource:
     """The data set of images with captions named ``dataset`` in `CAPTIONED`, with its files in ``folder``.
@@ -124,6 +193,18 @@ def find_captions(dataset: str, folder: Path | None = None) -> CaptionSource:
         known = ", ".join(CAPTIONED)
         raise DataError(f"no data set with captions {dataset!r}; there are {known}{did_you_mean(dataset, CAPTIONED)}")
     return CAPTIONED[dataset](folder)
+
+
+def find_masks(dataset: str, folder: Path | None = None) -> MaskSource:
+    """The data set of images with masks named ``dataset`` in `MASKED`, with its files in ``folder``.
+
+    Raises:
+        DataError: there is no such data set.
+    """
+    if dataset not in MASKED:
+        known = ", ".join(MASKED)
+        raise DataError(f"no data set with masks {dataset!r}; there are {known}{did_you_mean(dataset, MASKED)}")
+    return MASKED[dataset](folder)
 
 
 def find_texts(dataset: str) -> Declaration:

@@ -1,4 +1,8 @@
-"""Images in a tar archive: by class, ``<split>/<class>/<number>.jpg``, or by name, ``<folder>/<name>.jpg``."""
+"""Images in a tar archive: by class, by name, or with a mask beside each.
+
+Their paths are ``<split>/<class>/<number>.jpg``, ``<folder>/<name>.jpg``, or ``<images>/<name>.jpg`` and
+``<masks>/<name>.png``.
+"""
 
 import io
 import tarfile
@@ -7,15 +11,18 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 import numpy as np
+from PIL import Image
 
 from service.errors import LectoriumError
 from service.imaging import decode
+from training.data.masks import MaskSplit
 from training.data.split import Bytes, Split
 from training.errors import DataError
 
 MAX_PIXELS = 1 << 20
 MAX_MEMBER = 1 << 24  # bytes of one file; a sparse one could claim any size
 MAX_MEMBERS = 1 << 20
+MASK_MODES = ("1", "L", "P")  # Pillow's modes of one whole number a pixel
 
 
 def parse_images(content: bytes, labels: Sequence[str], name: str) -> Split:
@@ -55,6 +62,38 @@ def parse_named_images(content: bytes, wanted: Sequence[str], name: str) -> Byte
     return np.stack([images[file] for file in wanted])
 
 
+def parse_masked_images(content: bytes, images: str, masks: str, name: str) -> tuple[tuple[str, ...], MaskSplit]:
+    """The colour images in the folder ``images`` of the archive ``content``, and the masks in its folder ``masks``.
+
+    A mask belongs to the image of the same name, whatever their suffixes; both are in the order of these names, which
+    are the first result. A mask's values are as in its file: grey levels, indices into its palette, or 0 and 1. Other
+    folders are skipped without reading them.
+
+    Raises:
+        DataError: the content is not an archive, a folder is empty, an image has no mask or the reverse, a name is
+            there twice, a file is not an image, sizes differ, or there are too many or too large files; the message has
+            ``name`` and the member.
+    """
+    found: dict[str, dict[str, Bytes]] = {images: {}, masks: {}}
+    with _opened(content, name) as archive:
+        for path, file in _files(archive, name, folders=frozenset(found)):
+            pixels = _pixels(path, file, name) if path.parent.name == images else _mask(path, file, name)
+            if path.stem in found[path.parent.name]:
+                raise DataError(f"{name}: {path.parent.name}/{path.stem} is there twice")
+            found[path.parent.name][path.stem] = pixels
+    names = tuple(sorted(found[images]))
+    if not names or names != tuple(sorted(found[masks])):
+        alone = sorted(found[images].keys() ^ found[masks].keys())
+        raise DataError(
+            f"{name}: {images}/ has {len(names)} images and {masks}/ {len(found[masks])} masks; each image needs one"
+            + (f", as {alone[0]} does" if alone else "")
+        )
+    if len(sizes := {pixels.shape[:2] for folder in found.values() for pixels in folder.values()}) != 1:
+        raise DataError(f"{name}: images and masks of {len(sizes)} sizes; all must have the same size")
+    pictures, classes = (np.stack([folder[each] for each in names]) for folder in found.values())
+    return names, MaskSplit(pictures, classes)
+
+
 @contextmanager
 def _opened(content: bytes, name: str) -> Iterator[tarfile.TarFile]:
     try:
@@ -65,14 +104,16 @@ def _opened(content: bytes, name: str) -> Iterator[tarfile.TarFile]:
 
 
 def _files(
-    archive: tarfile.TarFile, name: str, wanted: Container[str] | None = None
+    archive: tarfile.TarFile, name: str, wanted: Container[str] | None = None, folders: Container[str] | None = None
 ) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Path and content of the files, or of those whose name is in ``wanted``."""
+    """Path and content of the files, or of those whose name is in ``wanted`` or whose folder is in ``folders``."""
     for count, member in enumerate(archive):
         if count >= MAX_MEMBERS:
             raise DataError(f"{name}: has more than {MAX_MEMBERS} members, the most allowed")
         path = PurePosixPath(member.name)
         if not member.isfile() or (wanted is not None and path.name not in wanted):
+            continue
+        if folders is not None and path.parent.name not in folders:
             continue
         if member.size > MAX_MEMBER:
             raise DataError(f"{name}: {member.name} has {member.size} bytes; at most {MAX_MEMBER} are allowed")
@@ -90,8 +131,19 @@ def _row(path: PurePosixPath, file: bytes, labels: Sequence[str], name: str) -> 
 
 def _pixels(path: PurePosixPath, file: bytes, name: str) -> Bytes:
     """The pixels of the image ``file``, (H, W, 3)."""
+    return np.asarray(_image(path, file, name).convert("RGB"))
+
+
+def _mask(path: PurePosixPath, file: bytes, name: str) -> Bytes:
+    """The values of the mask ``file``, (H, W)."""
+    image = _image(path, file, name)
+    if image.mode not in MASK_MODES:
+        raise DataError(f"{name}: {path} has pixels of mode {image.mode}; a mask has one whole number a pixel")
+    return np.asarray(image).astype(np.uint8)
+
+
+def _image(path: PurePosixPath, file: bytes, name: str) -> Image.Image:
     try:
-        image = decode(file, MAX_PIXELS)
+        return decode(file, MAX_PIXELS)
     except LectoriumError as error:
         raise DataError(f"{name}: {path}: {error}") from error
-    return np.asarray(image.convert("RGB"))

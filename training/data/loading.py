@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
+from training.data.masks import MaskSplit
 from training.data.split import Bytes, Split
 from training.errors import DataError
 
@@ -57,9 +58,11 @@ class ShuffledBatches(Sampler[list[int]]):
 
 
 def training_batches(
-    split: Split, size: int, seed: int, rank: int = 0, world: int = 1
+    split: Split | MaskSplit, size: int, seed: int, rank: int = 0, world: int = 1
 ) -> DataLoader[tuple[torch.Tensor, ...]]:
-    """Shuffled batches: uint8 images (B, H, W) or (B, H, W, 3), int64 labels (B,); ``size`` is of all processes.
+    """Shuffled batches: uint8 images (B, H, W) or (B, H, W, 3), and int64 labels (B,) or uint8 masks (B, H, W).
+
+    ``size`` is of all processes.
 
     Raises:
         DataError: there are fewer examples, or rows in a batch, than processes.
@@ -69,7 +72,9 @@ def training_batches(
     return DataLoader(_tensors(split), sampler=sampler, batch_size=None)
 
 
-def validation_batches(split: Split, size: int, rank: int = 0, world: int = 1) -> DataLoader[tuple[torch.Tensor, ...]]:
+def validation_batches(
+    split: Split | MaskSplit, size: int, rank: int = 0, world: int = 1
+) -> DataLoader[tuple[torch.Tensor, ...]]:
     """The split in its own order, ``size`` rows in each process.
 
     Raises:
@@ -89,5 +94,6 @@ def bounds(examples: int, size: int, least: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], examples], strict=True))
 
 
-def _tensors(split: Split) -> TensorDataset:
-    return TensorDataset(torch.from_numpy(split.images), torch.from_numpy(split.labels))
+def _tensors(split: Split | MaskSplit) -> TensorDataset:
+    classes = split.labels if isinstance(split, Split) else split.masks
+    return TensorDataset(torch.from_numpy(split.images), torch.from_numpy(classes))

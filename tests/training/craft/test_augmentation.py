@@ -7,23 +7,42 @@ from torch import Tensor
 
 from models.layers.pixels import unit
 from tests.training.tiny import coloured, digits
-from training.craft.augmentation import Augmentation, augment
+from training.craft.augmentation import Augmentation, augment, augment_masked
 
+MOVING = ("shift", "rotation", "shear", "scale", "zoom", "stretch", "elastic", "flip")
 KINDS = [
     Augmentation(shift=2),
     Augmentation(rotation=15),
     Augmentation(shear=10),
     Augmentation(scale=0.2),
+    Augmentation(zoom=(0.6, 2.0)),
+    Augmentation(stretch=0.3),
     Augmentation(elastic=0.7),
     Augmentation(flip=0.5),
     Augmentation(crop=3),
     Augmentation(brightness=0.3),
     Augmentation(contrast=0.3),
+    Augmentation(gamma=0.3),
     Augmentation(erase=0.5),
 ]
 EVERYTHING = Augmentation(
-    shift=1, rotation=5, shear=5, scale=0.1, elastic=0.5, flip=0.5, crop=2, brightness=0.1, contrast=0.1, erase=0.5
+    shift=1,
+    rotation=5,
+    shear=5,
+    scale=0.1,
+    zoom=(0.8, 1.2),
+    stretch=0.1,
+    elastic=0.5,
+    flip=0.5,
+    crop=2,
+    brightness=0.1,
+    contrast=0.1,
+    saturation=0.2,
+    tint=0.1,
+    gamma=0.1,
+    erase=0.5,
 )
+MOVES = [how for how in KINDS if not how.crop and how.model_fields_set & {*MOVING}]
 every_kind = pytest.mark.parametrize("how", KINDS, ids=lambda how: next(iter(how.model_dump(exclude_defaults=True))))
 
 
@@ -159,6 +178,80 @@ def test_a_scale_stretches_by_its_fraction() -> None:
     assert_fills(found, 0.3, 0.02)
 
 
+def test_a_zoom_doubles_as_often_as_it_halves_and_moves_what_it_shows() -> None:
+    # A ramp of values, continued at its edges, is as steep as the image is small.
+    ramps = (torch.arange(64) / 100).expand(600, 1, 64, 64)
+    found, _ = augment_masked(ramps, torch.zeros(600, 64, 64), Augmentation(zoom=(0.5, 2.0)), 0, 255)
+    factors = 0.01 / found.diff(dim=3).amax((1, 2, 3))  # (B,)
+    assert_fills(factors.log2(), 1, 0.01)
+    left = found[:, 0, 0, 0][factors > 1.8] * 100  # the first column that an enlarged image shows
+    assert left.min() < 5
+    assert left.max() > 25
+
+
+def test_a_stretch_changes_the_ratio_of_width_to_height_by_its_fraction() -> None:
+    square = torch.zeros(300, 1, 28, 28)
+    square[:, :, 9:19, 9:19] = 1
+    found = augment(square, Augmentation(stretch=0.3), 0)[:, 0]
+    ratios = found.amax(1).sum(1) / found.amax(2).sum(1)  # (B,) width to height
+    assert 1.2 < ratios.max() < 1.4
+    assert 0.7 < ratios.min() < 0.85
+
+
+def test_colours_move_to_and_from_grey_and_each_channel_has_a_factor_of_its_own() -> None:
+    colour = torch.tensor([0.3, 0.5, 0.7])[:, None, None].expand(300, 3, 2, 2)
+    found = augment(colour, Augmentation(saturation=0.4), 0)[:, :, 0, 0]
+    assert_fills((found[:, 2] - 0.5) / 0.2 - 1, 0.4, 1e-5)
+    torch.testing.assert_close(found.mean(1), torch.full((300,), 0.5))
+    tinted = augment(colour, Augmentation(tint=0.2), 0)[:, :, 0, 0] / colour[:, :, 0, 0] - 1
+    assert_fills(tinted[:, 0], 0.2, 1e-5)
+    assert (tinted[:, 0] - tinted[:, 1]).abs().max() > 0.1
+
+
+def test_gamma_is_the_logarithm_of_a_power() -> None:
+    grey = torch.full((300, 1, 2, 2), 0.5)
+    found = augment(grey, Augmentation(gamma=0.4), 0)[:, 0, 0, 0]
+    assert_fills((found.log() / torch.tensor(0.5).log()).log(), 0.4, 1e-5)
+
+
+@pytest.mark.parametrize("how", MOVES, ids=lambda how: next(iter(how.model_dump(exclude_defaults=True))))
+def test_a_mask_moves_as_its_image_does(how: Augmentation) -> None:
+    # The image shows the mask's class as a level of grey, in squares of 14 pixels, in a frame of black.
+    classes = torch.arange(9).view(3, 3).repeat_interleave(14, 0).repeat_interleave(14, 1)  # (42, 42)
+    masks = classes.to(torch.uint8).expand(40, -1, -1)
+    images = (classes.float() / 10).expand(40, 1, -1, -1)
+    found, moved = augment_masked(images, masks, how, 3, 255)
+    assert moved.dtype == torch.uint8
+    assert set(moved.flatten().tolist()) <= {*range(9), 255}
+    kept = moved != 255
+    # Bilinear and nearest differ at the squares' edges only.
+    near = ((found[:, 0] * 10 - moved.float()).abs() < 0.05)[kept]
+    assert near.float().mean() > 0.8
+    assert (moved != masks).any()
+
+
+def test_pixels_from_outside_continue_the_edge_and_have_no_class() -> None:
+    found, moved = augment_masked(
+        torch.full((50, 1, 20, 20), 0.5), torch.zeros(50, 20, 20, dtype=torch.uint8), Augmentation(shift=6), 0, 255
+    )
+    torch.testing.assert_close(found, torch.full_like(found, 0.5))
+    assert 0.1 < (moved == 255).float().mean() < 0.5
+
+
+def test_erased_pixels_have_no_class() -> None:
+    white, masks = torch.ones(50, 1, 20, 20), torch.full((50, 20, 20), 3, dtype=torch.uint8)
+    found, moved = augment_masked(white, masks, Augmentation(erase=0.9), 0, 255)
+    assert torch.equal(moved == 255, found[:, 0] == 0)
+    assert set(moved.flatten().tolist()) == {3, 255}
+
+
+def test_masks_stay_where_they_are_if_only_the_light_changes() -> None:
+    images, masks = torch.rand(4, 3, 9, 9), torch.randint(0, 5, (4, 9, 9), dtype=torch.uint8)
+    found, moved = augment_masked(images, masks, Augmentation(gamma=0.4, tint=0.1, brightness=0.1), 0, 255)
+    assert torch.equal(moved, masks)
+    assert not torch.equal(found, images)
+
+
 def test_brightness_is_added_and_contrast_multiplies() -> None:
     grey = torch.full((300, 1, 4, 4), 0.5)
     assert_fills(augment(grey, Augmentation(brightness=0.4), 0)[:, 0, 0, 0] - 0.5, 0.4, 1e-6)
@@ -197,7 +290,7 @@ def test_colours_stay_colours_of_the_same_image() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"crop": -1}, {"crop": 1.5}, {"flip": 1.0}, {"shift": -1}, {"erase": 2}, {"colour": 1}]
+    "values", [{"crop": -1}, {"crop": 1.5}, {"flip": 1.0}, {"shift": -1}, {"erase": 2}, {"colour": 1}, {"zoom": (2, 1)}]
 )
 def test_a_value_that_means_nothing_is_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValidationError, match=next(iter(values))):
