@@ -107,6 +107,14 @@ class CallerBehind(LectoriumError):
     reason = "caller_behind"
 
 
+class Skipped(LectoriumError):
+    """The request of a stream was not answered, as its caller wanted, because a newer one arrived before its turn."""
+
+    http_status = 409
+    grpc_code = "ABORTED"
+    reason = "skipped"
+
+
 class DeadlineExceeded(LectoriumError):
     """The request's time ran out."""
 

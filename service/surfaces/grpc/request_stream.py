@@ -83,13 +83,17 @@ class RequestStream(Generic[Request, Response]):
             with self._gate.call(self._surface, GrpcClient(self._context), Kind.INFERENCE, deadline) as call:
                 async with aclosing(self._answers(request, call)) as answers:
                     async for answer in answers:
-                        await self._write(answer)
+                        await self._respond(request, answer)
         except LectoriumError as error:
             if self._refusal is None and self._broken is None:
                 self._broken = error
             if self._refusal is None or self._broken is not None:
                 raise
-            await self._write(self._refusal(request, error))
+            await self._respond(request, self._refusal(request, error))
+
+    async def _respond(self, request: Request, response: Response) -> None:
+        """Write an answer to that request, as soon as it is there."""
+        await self._write(response)
 
     async def _write(self, response: Response) -> None:
         """Wait until the connection has room for the answer, and write it.

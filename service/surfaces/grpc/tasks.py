@@ -3,36 +3,33 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from types import MethodType, SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
 from protos.lectorium.v1 import vision_pb2 as pb
 from service.config import Config
-from service.errors import InvalidArgument, LectoriumError
+from service.errors import LectoriumError
 from service.surfaces.gate import Call, Gate, Kind
+from service.surfaces.grpc.frame_stream import MOST_UNANSWERED, REQUEST, FrameStream, frames
 from service.surfaces.grpc.gate import Context, gated, readable
 from service.surfaces.grpc.messages import MessageMismatch, Read, event_writer, reader, writer
+from service.surfaces.grpc.numbered import Numbered, numbered
 from service.surfaces.grpc.request_stream import RequestStream
 from service.surfaces.task_call import answer, answers
 from service.tasks.task import Endpoint
 
 SURFACE = "vision_grpc"
 SERVICE = pb.DESCRIPTOR.services_by_name["Vision"]
-# A method whose name ends so takes the same requests as the one without it, in a stream.
+# A method whose name ends so takes the same requests as the one without it, in a stream; if its messages wrap them in a
+# field `request`, it answers them in order.
 STREAM = "Stream"
 # Requests of one stream that run at the same time: enough to fill any model's batches. Fewer than for tensors, because
 # each may be an image of the largest size.
 MAX_AT_ONCE = 64
 
 Method = Callable[[Any, Context], Awaitable[Any]]
-
-
-class Numbered(NamedTuple):
-    """A request of a stream, or the refusal of one that could not be read, and the id of its answer."""
-
-    id: str
-    request: Any
 
 
 def vision(endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> SimpleNamespace:
@@ -64,10 +61,9 @@ class VisionMethods:
         if method.name.removesuffix(STREAM) not in endpoints:
             raise MessageMismatch(f"{method.full_name} belongs to no task; the tasks have {sorted(endpoints)}")
         endpoint = endpoints[method.name.removesuffix(STREAM)]
-        read = reader(method.input_type, endpoint.ask)
         if method.client_streaming:
-            response = method.output_type.fields_by_name["response"].message_type
-            return self._side_by_side(endpoint, read, writer(response, endpoint.answer))
+            return self._stream(method, endpoint)
+        read = reader(method.input_type, endpoint.ask)
         if method.server_streaming:
             return self._events(endpoint, read, event_writer(method.output_type, endpoint))
         return self._once(endpoint, read, writer(method.output_type, endpoint.answer))
@@ -101,35 +97,32 @@ class VisionMethods:
 
         return events
 
-    def _side_by_side(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
-        """Each request is answered as soon as it is done; errors are answers, too."""
+    def _stream(self, method: MethodDescriptor, endpoint: Endpoint) -> Method:
+        """Each request is answered as soon as it is done, or in order; errors are answers, too."""
+        outcome = GetMessageClass(method.output_type)
+        write = writer(method.output_type.fields_by_name["response"].message_type, endpoint.answer)
+        wrapper = method.input_type.fields_by_name.get(REQUEST)
+        read = reader(method.input_type if wrapper is None else wrapper.message_type, endpoint.ask)
+        in_order = wrapper is not None
 
-        async def one(numbered: Numbered, call: Call) -> AsyncGenerator[pb.ClassifyStreamResponse]:
-            request = readable(numbered.request)
-            response = write(await answer(endpoint, read(request), call), numbered.id)
-            yield pb.ClassifyStreamResponse(id=numbered.id, response=response)
+        async def one(numbered: Numbered, call: Call) -> AsyncGenerator[Any]:
+            request = readable(await numbered.begin())
+            yield outcome(id=numbered.id, response=write(await answer(endpoint, read(request), call), numbered.id))
 
-        async def side_by_side(requests: AsyncIterator[Any], context: Context) -> None:
-            stream = RequestStream(
+        def refusal(numbered: Numbered, error: LectoriumError) -> Any:
+            return outcome(id=numbered.id, error=pb.Error(code=error.grpc_code, message=str(error)))
+
+        async def stream(requests: AsyncIterator[Any], context: Context) -> None:
+            kind: type[RequestStream[Any, Any]] = FrameStream if in_order else RequestStream
+            served = kind(
                 SURFACE,
                 self._gate,
                 context,
                 answers=one,
-                refusal=_refusal,
-                at_once=MAX_AT_ONCE,
+                refusal=refusal,
+                at_once=MOST_UNANSWERED if in_order else MAX_AT_ONCE,
                 patience_s=self._config.timeout_s,
             )
-            await stream.serve(_numbered(requests))
+            await served.serve(frames(requests, MAX_AT_ONCE) if in_order else numbered(requests))
 
-        return side_by_side
-
-
-async def _numbered(requests: AsyncIterator[Any]) -> AsyncGenerator[Numbered]:
-    number = 0
-    async for request in requests:
-        number += 1
-        yield Numbered((not isinstance(request, InvalidArgument) and request.id) or str(number), request)
-
-
-def _refusal(numbered: Numbered, error: LectoriumError) -> pb.ClassifyStreamResponse:
-    return pb.ClassifyStreamResponse(id=numbered.id, error=pb.Error(code=error.grpc_code, message=str(error)))
+        return stream
