@@ -222,4 +222,6 @@ VARIANTS = (
     _row("resnet44", {**SMALL, "depths": (7, 7, 7)}, (3, 32, 32), (658_586, 97_174_144, 193)),
     _row("resnet56", {**SMALL, "depths": (9, 9, 9)}, (3, 32, 32), (853_018, 125_485_696, 249)),
     _row("resnet20-28", {**SMALL, "depths": (3, 3, 3), "channels": 1}, (1, 28, 28), (269_434, 30_821_248, 81)),
+    # For scenes of digits; its class activation maps are 16x16.
+    _row("resnet14-64", {**SMALL, "depths": (2, 2, 2), "channels": 1}, (1, 64, 64), (172_218, 104_399_488, 53)),
 )

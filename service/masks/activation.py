@@ -17,7 +17,7 @@ def strong(activation: NDArray[np.float32], height: int, width: int, share: floa
 
     The map is interpolated bilinearly. If none of it is positive, no pixel is.
     """
-    positive = np.nan_to_num(activation, posinf=np.finfo(np.float32).max).astype(np.float32).clip(0)
+    positive = np.nan_to_num(activation.astype(np.float32)).clip(0)
     most = positive.max()
     if not most:
         return np.zeros((height, width), bool)

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from models.registry import ROWS
 from tests.training.tiny import Tiny, make_folder, tiny_recipe
-from training.data.catalogue import CAPTIONED, SOURCES
+from training.data.catalogue import CAPTIONED, DRAWN, SOURCES
 from training.data.languages import Declaration
 from training.errors import RecipeError
 from training.recipe import FOLDER, load_classifier, load_recipe, parse_recipe
@@ -23,7 +23,9 @@ def test_a_shipped_recipe_names_what_exists(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.model in ROWS
-    assert recipe.dataset in {**SOURCES, **CAPTIONED, Declaration.name: Declaration} or name.startswith("folder-")
+    assert recipe.dataset in {**SOURCES, **DRAWN, **CAPTIONED, Declaration.name: Declaration} or name.startswith(
+        "folder-"
+    )
     fresh_model(recipe)
 
 

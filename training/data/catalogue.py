@@ -14,6 +14,8 @@ from training.data.masks import MaskSource
 from training.data.published import TEST, TRAIN, ArchiveSource, IdxSource, PublishedSource
 from training.data.published_masks import HashedNames, SplitFolders
 from training.data.scene_masks import SceneMasks
+from training.data.single_digits import COUNTS as SINGLE_COUNTS
+from training.data.single_digits import SingleDigits
 from training.data.source import Shape, Source
 from training.data.view import View
 from training.errors import DataError
@@ -103,6 +105,12 @@ def open_scenes(folder: Path | None) -> DigitScenes:
 
 
 # Each is opened with the folder of data.
+DRAWN: Mapping[str, Callable[[Path | None], Source]] = {
+    "single-digits": lambda folder: SingleDigits(
+        digits=find_source("mnist", folder=folder), counts=SINGLE_COUNTS, mean=(0.0287,), std=(0.1413,)
+    ),
+}
+
 CAPTIONED: Mapping[str, Callable[[Path | None], CaptionSource]] = {
     "digit-scenes": open_scenes,
     # The photographs compressed once more, at 128x128: no public host has this form.
@@ -224,9 +232,9 @@ def find_source(
 ) -> Source:
     """The data set ``dataset``, with images for a network of input ``shape`` (C, H, W).
 
-    ``dataset`` is a name in `SOURCES`, with its files in ``folder``, or the path of a folder of images by class.
-    ``shape`` is by default that of the published images, and ``classes`` selects some of the labels, which are then
-    numbered in that order.
+    ``dataset`` is a name in `SOURCES` or `DRAWN`, with its files in ``folder``, or the path of a folder of images by
+    class. ``shape`` is by default that of the published or drawn images, and ``classes`` selects some of the labels,
+    which are then numbered in that order.
 
     Raises:
         DataError: there is no such data set, a folder has no classes, or ``classes`` has a label that it lacks.
@@ -235,12 +243,16 @@ def find_source(
     if dataset in SOURCES:
         published = source = replace(SOURCES[dataset], folder=folder)
         shape = shape or published.shape
+    elif dataset in DRAWN:
+        source = DRAWN[dataset](folder)
+        shape = shape or source.shape
     elif Path(dataset).is_dir():
         if shape is None:
             raise DataError(f"{dataset}: images in a folder have no common size; give a shape")
         source = FolderSource(Path(dataset), shape)
     else:
-        names, near = ", ".join(SOURCES), did_you_mean(dataset, SOURCES)
+        known = [*SOURCES, *DRAWN]
+        names, near = ", ".join(known), did_you_mean(dataset, known)
         raise DataError(f"no data set {dataset!r}: it is not a folder, and not one of {names}{near}")
     classes = tuple(classes) or source.labels
     return source if (shape, classes) == (source.shape, source.labels) else View(source, shape, classes)

@@ -84,14 +84,15 @@ class Scene:
 class Scenes(Sequence[Scene]):
     """``count`` scenes made from ``digits``, images (N, 28, 28) labelled with their values.
 
-    A scene is a function of ``digits``, ``key`` and its number alone.
+    ``weights`` are the relative frequencies of scenes with one digit, two and so on. A scene is a function of
+    ``digits``, ``key``, ``weights`` and its number alone.
 
     Raises:
         DataError: there is no image of one of the ten digits.
     """
 
-    def __init__(self, digits: Split, key: str, count: int) -> None:
-        self._images, self._key, self._count = digits.images, key, count
+    def __init__(self, digits: Split, key: str, count: int, weights: Sequence[int] = COUNT_WEIGHTS) -> None:
+        self._images, self._key, self._count, self._weights = digits.images, key, count, weights
         self._rows = [np.flatnonzero(digits.labels == digit).tolist() for digit in range(10)]
         if missing := [digit for digit, rows in enumerate(self._rows) if not rows]:
             raise DataError(f"scenes of {len(digits)} digits: there is no {missing[0]} among them")
@@ -109,7 +110,7 @@ class Scenes(Sequence[Scene]):
         random = Random(f"{self._key} {index}")
         placed = None
         while placed is None:
-            digits = _choose_digits(random)
+            digits = _choose_digits(random, self._weights)
             patches = [self._patch(digit, random) for digit in digits]
             placed = _place(digits, [patch.shape for patch in patches], random)
         boxes, words = placed
@@ -151,9 +152,9 @@ class Scenes(Sequence[Scene]):
         return canvas
 
 
-def _choose_digits(random: Random) -> tuple[int, ...]:
+def _choose_digits(random: Random, weights: Sequence[int]) -> tuple[int, ...]:
     """One to four digits of one to three values."""
-    (count,) = random.choices(range(1, len(COUNT_WEIGHTS) + 1), COUNT_WEIGHTS)
+    (count,) = random.choices(range(1, len(weights) + 1), weights)
     values: list[int] = []
     groups = 1 + int(random.random() * min(count, MAX_GROUPS))
     while len(values) < groups:
