@@ -8,9 +8,15 @@ from torch import nn
 from models.captioning import rows as captioning
 from models.classification import rows as classification
 from models.language import recogniser as language
+from models.segmentation import rows as segmentation
 from models.variant import Row, build_row, find_row
 
-ROWS: Mapping[str, Row] = {**classification.VARIANTS, **captioning.VARIANTS, **language.VARIANTS}
+ROWS: Mapping[str, Row] = {
+    **classification.VARIANTS,
+    **captioning.VARIANTS,
+    **language.VARIANTS,
+    **segmentation.VARIANTS,
+}
 
 
 def find(name: str) -> Row:

@@ -60,8 +60,8 @@ def trace(
         # Tracing torch's recurrent layers uses a deprecated check, and they keep a second list of their weights.
         warnings.filterwarnings("ignore", "_check_is_size will be removed", FutureWarning)
         warnings.filterwarnings("ignore", "The tensor attributes self.recurrence._flat_weights", UserWarning)
-        # Several inputs share the batch dimension.
-        warnings.filterwarnings("ignore", ".*The axis name: batch will not be used", UserWarning)
+        # Several inputs share the batch, or another free dimension.
+        warnings.filterwarnings("ignore", ".*The axis name: .* will not be used", UserWarning)
         program = torch.onnx.export(
             module.eval(),
             tuple(examples.values()),
