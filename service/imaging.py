@@ -8,20 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, _imaging, features
+from PIL import ExifTags, Image, _imaging, features
 from PIL.JpegImagePlugin import JpegImageFile
 
 from service.errors import InvalidImage, LectoriumError
+from service.fitting import fitted
 from service.image_bounds import Bounds, check_mode, most_seconds, no_image, read_bounds
 from service.package import Preprocessing, Views
 
 _MODES = {"grey": "L", "rgb": "RGB"}
-_INTERPOLATION = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 VIEW_COUNTS: dict[Views, int] = {"single": 1, "flip": 2, "ten_crop": 10}
 
 # Plugins would otherwise load during the first request.
@@ -57,6 +52,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = tuple(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))
 
 
 class ImageFile(NamedTuple):
@@ -65,6 +61,14 @@ class ImageFile(NamedTuple):
     data: bytes
     format: str
     bounds: Bounds
+
+
+class Decoded(NamedTuple):
+    """An image, upright. Its file has ``width`` x ``height`` pixels; it may have been decoded with fewer."""
+
+    image: Image.Image
+    width: int
+    height: int
 
 
 def examine(data: bytes, max_pixels: int) -> ImageFile:
@@ -88,10 +92,10 @@ def decode(
     Raises:
         InvalidImage, TooLarge: as `examine` and `decode_file`.
     """
-    return decode_file(examine(data, max_pixels), preprocessing, views)
+    return decode_file(examine(data, max_pixels), preprocessing, views).image
 
 
-def decode_file(file: ImageFile, preprocessing: Preprocessing | None = None, views: Views = "single") -> Image.Image:
+def decode_file(file: ImageFile, preprocessing: Preprocessing | None = None, views: Views = "single") -> Decoded:
     """The first frame of the image, upright.
 
     If it is decoded for a ``preprocessing``, a JPEG that is far larger than the graph's input is decoded at a half, a
@@ -107,10 +111,13 @@ def decode_file(file: ImageFile, preprocessing: Preprocessing | None = None, vie
         if sorted(image.size) != sorted((found.width, found.height)):
             raise InvalidImage(f"{no_image(data)}: as {format_}, it has two different sizes")
         check_mode(format_, found, image.mode, transparent=image.has_transparency_data)
+        width, height = image.size
         if preprocessing is not None:
             _reduce(image, preprocessing, views)
         image.load()
-        return _upright(image)
+        turn = _turn(image)
+        upright = image if turn is None else image.transpose(turn)
+        return Decoded(upright, height, width) if turn in _SIDEWAYS else Decoded(upright, width, height)
     except LectoriumError:
         raise
     except Exception as error:  # Pillow's decoders raise anything on bytes they can't make sense of
@@ -140,7 +147,7 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint
     image = flatten(image, preprocessing)
     size = (preprocessing.width, preprocessing.height)
     if image.size != size:
-        image = _fit(image, size, preprocessing)
+        image = fitted(image, preprocessing)
     return np.asarray(image)
 
 
@@ -187,12 +194,11 @@ def _larger(preprocessing: Preprocessing) -> Preprocessing:
     return preprocessing.model_copy(update=size)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """The image, oriented as its EXIF says; `ImageOps.exif_transpose` would rewrite all of the EXIF."""
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes the image upright, as its EXIF says; `ImageOps.exif_transpose` would rewrite all of the EXIF."""
     if "exif" in image.info:
         image.info["exif"] = image.info["exif"][:_MOST_EXIF_BYTES]
-    method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return image if method is None else image.transpose(method)
+    return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _convert(image: Image.Image, mode: str, background: int) -> Image.Image:
@@ -217,21 +223,3 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     if pixels.dtype.itemsize == 2 or (image.format == "PPM" and image.mode == "I"):
         return Image.fromarray((pixels >> 8).astype("u1"))
     return Image.fromarray(np.nan_to_num(pixels).clip(0, 255).astype("u1"))
-
-
-def _fit(image: Image.Image, size: tuple[int, int], preprocessing: Preprocessing) -> Image.Image:
-    method = _INTERPOLATION[preprocessing.interpolation]
-    if preprocessing.fit == "crop":
-        return ImageOps.fit(image, size, method)
-    if preprocessing.fit == "pad":
-        return _pad(image, size, method, preprocessing.background)
-    return image.resize(size, method)
-
-
-def _pad(image: Image.Image, size: tuple[int, int], method: Image.Resampling, background: int) -> Image.Image:
-    """The image scaled to fit into ``size``, centred; `ImageOps.pad` would fail for one much longer than wide."""
-    scale = min(size[0] / image.width, size[1] / image.height)
-    inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    padded = Image.new(image.mode, size, background if image.mode == "L" else (background,) * 3)
-    padded.paste(image.resize(inner, method), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
-    return padded

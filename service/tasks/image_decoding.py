@@ -7,13 +7,21 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL.Image import Image
 
 from service.config import Config
 from service.deadline import NEVER, Deadline
 from service.engine.cores import usable_cores
 from service.errors import InvalidArgument, LectoriumError, QueueFull, TooLarge
-from service.imaging import VIEW_COUNTS, decode, decode_file, flatten, prepare, quick_file, take_views
+from service.imaging import (
+    VIEW_COUNTS,
+    ImageFile,
+    decode_file,
+    examine,
+    flatten,
+    prepare,
+    quick_file,
+    take_views,
+)
 from service.package import Preprocessing, Views
 from service.tasks.caller import ANY_CALLER, Caller
 from service.tasks.decoder_threads import DecoderThreads, Job
@@ -40,8 +48,39 @@ class ImageDecoder:
     ) -> NDArray[np.uint8]:
         """The ``views`` of the image in ``data`` as inputs of the graph: (rows, H, W) or (rows, H, W, 3) uint8.
 
-        With ``plain`` the first row is always the whole image; it is added if it is not one of the views. An image that
-        takes less time than a hand-over to a thread is decoded on the event loop.
+        With ``plain`` the first row is always the whole image; it is added if it is not one of the views.
+
+        Raises:
+            InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `one`.
+        """
+        make = partial(_rows, preprocessing=preprocessing, views=views, plain=plain)
+        return await self.one(data, make, preprocessing, views, caller=caller)
+
+    async def many(
+        self,
+        files: Sequence[bytes],
+        preprocessing: Preprocessing,
+        views: Views = "single",
+        *,
+        plain: bool = False,
+        caller: Caller = ANY_CALLER,
+    ) -> list[NDArray[np.uint8]]:
+        """The same for several images. Raises as `several`."""
+        make = partial(_rows, preprocessing=preprocessing, views=views, plain=plain)
+        return await self.several(files, make, views, caller=caller)
+
+    async def one(
+        self,
+        data: bytes,
+        make: Callable[[ImageFile], T],
+        preprocessing: Preprocessing,
+        views: Views = "single",
+        *,
+        caller: Caller = ANY_CALLER,
+    ) -> T:
+        """What ``make`` makes of the image file ``data``: it decodes it, and prepares its views.
+
+        If that takes less time than a hand-over to a thread, it is done on the event loop.
 
         Raises:
             InvalidImage, TooLarge: as `service.imaging.decode`.
@@ -53,21 +92,18 @@ class ImageDecoder:
         file = quick_file(data, self._config.max_image_pixels, preprocessing, views)
         if file is not None:
             (caller.deadline or NEVER).check()
-            return _rows(decode_file(file, preprocessing, views), preprocessing, views, plain)
-        (rows,) = await self.each(
-            [partial(self._decode, data, preprocessing, views, plain)], VIEW_COUNTS[views], caller
-        )
-        return rows
+            return make(file)
+        (made,) = await self.each([partial(self._make, data, make)], VIEW_COUNTS[views], caller)
+        return made
 
-    async def many(
+    async def several(
         self,
         files: Sequence[bytes],
-        preprocessing: Preprocessing,
+        make: Callable[[ImageFile], T],
         views: Views = "single",
         *,
-        plain: bool = False,
         caller: Caller = ANY_CALLER,
-    ) -> list[NDArray[np.uint8]]:
+    ) -> list[T]:
         """The same for several images, which are decoded side by side.
 
         Raises:
@@ -82,7 +118,7 @@ class ImageDecoder:
         total = sum(map(len, files))
         if total > self._config.max_request_bytes:
             raise TooLarge(f"the images have {total} bytes; at most {self._config.max_request_bytes} are allowed")
-        work = [partial(self._decode_one, i, data, preprocessing, views, plain) for i, data in enumerate(files)]
+        work = [partial(numbered, i, partial(self._make, data, make)) for i, data in enumerate(files)]
         return await self.each(work, VIEW_COUNTS[views], caller)
 
     async def each(self, work: Sequence[Callable[[], T]], rows: int = 1, caller: Caller = ANY_CALLER) -> list[T]:
@@ -122,20 +158,20 @@ class ImageDecoder:
             )
         self._waiting += rows
 
-    def _decode_one(
-        self, index: int, data: bytes, preprocessing: Preprocessing, views: Views, plain: bool
-    ) -> NDArray[np.uint8]:
-        try:
-            return self._decode(data, preprocessing, views, plain)
-        except LectoriumError as error:
-            raise type(error)(f"images[{index}]: {error}") from error
-
-    def _decode(self, data: bytes, preprocessing: Preprocessing, views: Views, plain: bool) -> NDArray[np.uint8]:
-        return _rows(decode(data, self._config.max_image_pixels, preprocessing, views), preprocessing, views, plain)
+    def _make(self, data: bytes, make: Callable[[ImageFile], T]) -> T:
+        return make(examine(data, self._config.max_image_pixels))
 
 
-def _rows(image: Image, preprocessing: Preprocessing, views: Views, plain: bool) -> NDArray[np.uint8]:
-    image = flatten(image, preprocessing)
+def numbered(index: int, work: Callable[[], T]) -> T:
+    """What the work on one image of a batch returns. Its errors begin with the index of the image."""
+    try:
+        return work()
+    except LectoriumError as error:
+        raise type(error)(f"images[{index}]: {error}") from error
+
+
+def _rows(file: ImageFile, preprocessing: Preprocessing, views: Views, plain: bool) -> NDArray[np.uint8]:
+    image = flatten(decode_file(file, preprocessing, views).image, preprocessing)
     rows = take_views(image, preprocessing, views)
     if plain and views == "ten_crop":
         return np.concatenate([prepare(image, preprocessing)[None], rows])

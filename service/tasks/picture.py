@@ -1,10 +1,10 @@
 """Draws what a network looked at, as PNG files. Call it on decoder threads, not on the event loop."""
 
-import io
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from service.tasks.png import png
 
 LEAST_SIDE = 224  # pixels of the longer side, so that an image of 28x28 pixels is large enough to see
 _MOST_HEAT = 0.6  # the opacity of the colours where the map is largest
@@ -30,14 +30,14 @@ def overlay(pixels: NDArray[np.uint8], activation: NDArray[np.float32]) -> bytes
     colours = levels.copy()
     colours.putpalette(_PALETTE)
     strength = levels.point([round(level * _MOST_HEAT) for level in range(256)])
-    return _png(Image.composite(colours.convert("RGB"), picture, strength))
+    return png(Image.composite(colours.convert("RGB"), picture, strength))
 
 
 def signed(values: NDArray[np.float32]) -> bytes:
     """Values, (H, W) or (H, W, 3), as a picture: grey for 0, brighter for positive, darker for negative values."""
     values = np.nan_to_num(values)
     largest = np.abs(values).max() or 1
-    return _png(_enlarged((_GREY + values / largest * _GREY).round().astype("u1")))
+    return png(_enlarged((_GREY + values / largest * _GREY).round().astype("u1")))
 
 
 def picture_size(height: int, width: int) -> tuple[int, int]:
@@ -49,9 +49,3 @@ def picture_size(height: int, width: int) -> tuple[int, int]:
 def _enlarged(pixels: NDArray[np.uint8]) -> Image.Image:
     height, width = picture_size(*pixels.shape[:2])
     return Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)  # as small as by default for such pictures, in a tenth of the time
-    return buffer.getvalue()

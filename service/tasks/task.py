@@ -52,6 +52,20 @@ Answers = Callable[[Model, Any, Caller], AsyncGenerator[BaseModel]]
 Once = Callable[[Model, Any, Caller], Awaitable[BaseModel]]
 
 
+class PictureAnswer(NamedTuple):
+    """How the answer can be a picture itself, for a caller that prefers its media type to JSON.
+
+    Attributes:
+        media_type: of the picture, such as ``image/png``.
+        ask: makes the request for the picture out of the caller's; raises `InvalidArgument` if that asks for more.
+        of: the picture in the answer to it.
+    """
+
+    media_type: str
+    ask: Callable[[Any], Ask]
+    of: Callable[[Any], bytes]
+
+
 class Endpoint(NamedTuple):
     """One way to request a task.
 
@@ -65,6 +79,7 @@ class Endpoint(NamedTuple):
         select: finds the model for a request.
         answers: yields the events, if there are any, and then the answer.
         once: returns the answer of an endpoint without events, at half the cost of a generator; None if it has events.
+        picture: how the answer can be a picture; None if it cannot.
     """
 
     path: str
@@ -76,6 +91,7 @@ class Endpoint(NamedTuple):
     select: Selection
     answers: Answers
     once: Once | None = None
+    picture: PictureAnswer | None = None
 
     @property
     def event_names(self) -> dict[type[BaseModel], str]:
@@ -94,6 +110,7 @@ class Task(ABC, Generic[A]):
         ask: the type of its requests.
         answer: the type of its answer.
         events: the types of what comes before the answer, by name. A task with events can be requested as a stream.
+        picture: how the answer can be a picture itself; None if it cannot.
     """
 
     name: ClassVar[str]
@@ -103,6 +120,7 @@ class Task(ABC, Generic[A]):
     ask: type[A]
     answer: ClassVar[type[BaseModel]]
     events: ClassVar[Mapping[str, type[BaseModel]]] = NO_EVENTS
+    picture: ClassVar[PictureAnswer | None] = None
 
     def __init__(self, engine: Engine, config: Config, decode: ImageDecoder) -> None:
         self.engine = engine
@@ -127,11 +145,12 @@ class Task(ABC, Generic[A]):
     def endpoints(self) -> Sequence[Endpoint]:
         """The ways to request the task."""
         path, name = f"/v1/{self.name}", self.name.replace("-", "_")
-        found = [Endpoint(path, name, self.summary, self.ask, self.answer, NO_EVENTS, self.select, self.answers)]
+        one = Endpoint(path, name, self.summary, self.ask, self.answer, NO_EVENTS, self.select, self.answers)
+        found = [one._replace(picture=self.picture)]
         if self.events:
             summary = "The same as a stream of server-sent events, and then the whole answer."
             found.append(
-                found[0]._replace(path=f"{path}/stream", name=f"{name}_stream", summary=summary, events=self.events)
+                one._replace(path=f"{path}/stream", name=f"{name}_stream", summary=summary, events=self.events)
             )
         return found
 
@@ -197,6 +216,7 @@ class BatchTask(Task[A], Generic[A, R]):
             answer=self.batch_answer,
             answers=self.batch_answers,
             once=self.batch_once,
+            picture=None,
         )
         return [one, batch]
 

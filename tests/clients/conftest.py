@@ -8,6 +8,7 @@ from tests.bare_packages import adder, text_doubler, write_bare
 from tests.embedding_packages import write_embedding_package
 from tests.explaining_packages import write_explaining_package
 from tests.needs import needs
+from tests.segment_packages import write_segment_package
 from tests.serving import Server, write_zoo
 from tests.step_packages import write_captioner
 from tests.text_packages import write_text_package
@@ -20,6 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write_explaining_package(write_zoo(folder / "zoo"))
     write_text_package(folder / "zoo")
     write_embedding_package(folder / "zoo")
+    write_segment_package(folder / "zoo")
     write_bare(folder / "zoo", text_doubler(), "doubler")
     with Server(folder / "zoo", folder / "home") as server:
         yield server
@@ -30,7 +32,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def every_task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """It has a model of every task."""
     folder = tmp_path_factory.mktemp("every_task")
-    for write in (write_zoo, write_explaining_package, write_text_package, write_embedding_package, write_captioner):
+    write_explaining_package(write_zoo(folder / "zoo"))
+    for write in (write_text_package, write_embedding_package, write_segment_package, write_captioner):
         write(folder / "zoo")
     write_bare(folder / "zoo", adder(), "own")
     with Server(folder / "zoo", folder / "home") as server:

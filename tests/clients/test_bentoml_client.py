@@ -107,7 +107,7 @@ def test_the_client_knows_the_endpoint_and_that_the_server_is_ready(server: Serv
     with SyncHTTPClient(server.http) as client:
         assert client.is_ready()
         tasks = {"classify", "classify_batch", "caption", "caption_stream", "classify_text", "classify_text_batch"}
-        tasks |= {"embed", "embed_batch"}
+        tasks |= {"embed", "embed_batch", "segment", "segment_batch"}
         assert set(client.endpoints) == tasks
 
 
@@ -148,6 +148,17 @@ def test_images_are_embedded_one_and_several(classify: Classify, picture: Path, 
         np.testing.assert_allclose(
             found["embedding"], wanted / np.linalg.norm(wanted) if normalize else wanted, rtol=1e-6
         )
+
+
+@pytest.mark.parametrize("opacity", [0.25, None])
+def test_images_are_segmented_one_and_several(classify: Classify, picture: Path, opacity: float | None) -> None:
+    asked = {"output": "statistics,overlay,polygons", "opacity": opacity}
+    one = classify(endpoint="segment", image=picture, **asked)
+    several = classify(endpoint="segment_batch", images=[picture, picture], **asked)
+    for found in (one, *several["results"]):
+        assert sum(each["pixels"] for each in found["classes"]) == example(1).size
+        assert b64decode(found["overlay"]).startswith(b"\x89PNG")
+        assert (found["mask"], found["rle"]) == (None, [])
 
 
 def test_several_images_are_classified_at_once(classify: Classify, tmp_path: Path) -> None:

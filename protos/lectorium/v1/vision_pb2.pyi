@@ -356,6 +356,178 @@ class Embedded(_message.Message):
     embedding: _containers.RepeatedScalarFieldContainer[float]
     def __init__(self, embedding: _Optional[_Iterable[float]] = ...) -> None: ...
 
+class SegmentRequest(_message.Message):
+    __slots__ = ("image", "model", "version", "output", "opacity", "id")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    OPACITY_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    image: bytes
+    model: str
+    version: str
+    output: str
+    opacity: float
+    id: str
+    def __init__(self, image: _Optional[bytes] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., output: _Optional[str] = ..., opacity: _Optional[float] = ..., id: _Optional[str] = ...) -> None: ...
+
+class SegmentResponse(_message.Message):
+    __slots__ = ("model", "version", "height", "width", "classes", "mask", "overlay", "indices", "rle", "polygons", "instances", "timing", "id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_FIELD_NUMBER: _ClassVar[int]
+    INDICES_FIELD_NUMBER: _ClassVar[int]
+    RLE_FIELD_NUMBER: _ClassVar[int]
+    POLYGONS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    height: int
+    width: int
+    classes: _containers.RepeatedCompositeFieldContainer[SegmentClass]
+    mask: bytes
+    overlay: bytes
+    indices: bytes
+    rle: _containers.RepeatedCompositeFieldContainer[RunLengthMask]
+    polygons: _containers.RepeatedCompositeFieldContainer[ClassOutline]
+    instances: _containers.RepeatedCompositeFieldContainer[ClassInstances]
+    timing: Timing
+    id: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., classes: _Optional[_Iterable[_Union[SegmentClass, _Mapping]]] = ..., mask: _Optional[bytes] = ..., overlay: _Optional[bytes] = ..., indices: _Optional[bytes] = ..., rle: _Optional[_Iterable[_Union[RunLengthMask, _Mapping]]] = ..., polygons: _Optional[_Iterable[_Union[ClassOutline, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[ClassInstances, _Mapping]]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+
+class SegmentBatchRequest(_message.Message):
+    __slots__ = ("images", "model", "version", "output", "opacity", "id")
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    OPACITY_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    images: _containers.RepeatedScalarFieldContainer[bytes]
+    model: str
+    version: str
+    output: str
+    opacity: float
+    id: str
+    def __init__(self, images: _Optional[_Iterable[bytes]] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., output: _Optional[str] = ..., opacity: _Optional[float] = ..., id: _Optional[str] = ...) -> None: ...
+
+class SegmentBatchResponse(_message.Message):
+    __slots__ = ("model", "version", "results", "timing", "id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    results: _containers.RepeatedCompositeFieldContainer[Segmented]
+    timing: Timing
+    id: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., results: _Optional[_Iterable[_Union[Segmented, _Mapping]]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+
+class Segmented(_message.Message):
+    __slots__ = ("height", "width", "classes", "mask", "overlay", "indices", "rle", "polygons", "instances")
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_FIELD_NUMBER: _ClassVar[int]
+    INDICES_FIELD_NUMBER: _ClassVar[int]
+    RLE_FIELD_NUMBER: _ClassVar[int]
+    POLYGONS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    height: int
+    width: int
+    classes: _containers.RepeatedCompositeFieldContainer[SegmentClass]
+    mask: bytes
+    overlay: bytes
+    indices: bytes
+    rle: _containers.RepeatedCompositeFieldContainer[RunLengthMask]
+    polygons: _containers.RepeatedCompositeFieldContainer[ClassOutline]
+    instances: _containers.RepeatedCompositeFieldContainer[ClassInstances]
+    def __init__(self, height: _Optional[int] = ..., width: _Optional[int] = ..., classes: _Optional[_Iterable[_Union[SegmentClass, _Mapping]]] = ..., mask: _Optional[bytes] = ..., overlay: _Optional[bytes] = ..., indices: _Optional[bytes] = ..., rle: _Optional[_Iterable[_Union[RunLengthMask, _Mapping]]] = ..., polygons: _Optional[_Iterable[_Union[ClassOutline, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[ClassInstances, _Mapping]]] = ...) -> None: ...
+
+class SegmentClass(_message.Message):
+    __slots__ = ("label", "index", "colour", "background", "pixels", "share", "confidence")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    COLOUR_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    PIXELS_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    index: int
+    colour: str
+    background: bool
+    pixels: int
+    share: float
+    confidence: float
+    def __init__(self, label: _Optional[str] = ..., index: _Optional[int] = ..., colour: _Optional[str] = ..., background: bool = ..., pixels: _Optional[int] = ..., share: _Optional[float] = ..., confidence: _Optional[float] = ...) -> None: ...
+
+class RunLengthMask(_message.Message):
+    __slots__ = ("label", "index", "size", "counts")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    index: int
+    size: _containers.RepeatedScalarFieldContainer[int]
+    counts: str
+    def __init__(self, label: _Optional[str] = ..., index: _Optional[int] = ..., size: _Optional[_Iterable[int]] = ..., counts: _Optional[str] = ...) -> None: ...
+
+class ClassOutline(_message.Message):
+    __slots__ = ("label", "index", "type", "coordinates")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    COORDINATES_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    index: int
+    type: str
+    coordinates: _containers.RepeatedCompositeFieldContainer[Polygon]
+    def __init__(self, label: _Optional[str] = ..., index: _Optional[int] = ..., type: _Optional[str] = ..., coordinates: _Optional[_Iterable[_Union[Polygon, _Mapping]]] = ...) -> None: ...
+
+class Polygon(_message.Message):
+    __slots__ = ("rings",)
+    RINGS_FIELD_NUMBER: _ClassVar[int]
+    rings: _containers.RepeatedCompositeFieldContainer[Ring]
+    def __init__(self, rings: _Optional[_Iterable[_Union[Ring, _Mapping]]] = ...) -> None: ...
+
+class Ring(_message.Message):
+    __slots__ = ("points",)
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    points: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, points: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ClassInstances(_message.Message):
+    __slots__ = ("label", "index", "count", "objects")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    index: int
+    count: int
+    objects: _containers.RepeatedCompositeFieldContainer[Instance]
+    def __init__(self, label: _Optional[str] = ..., index: _Optional[int] = ..., count: _Optional[int] = ..., objects: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ...) -> None: ...
+
+class Instance(_message.Message):
+    __slots__ = ("box", "pixels")
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    PIXELS_FIELD_NUMBER: _ClassVar[int]
+    box: _containers.RepeatedScalarFieldContainer[int]
+    pixels: int
+    def __init__(self, box: _Optional[_Iterable[int]] = ..., pixels: _Optional[int] = ...) -> None: ...
+
 class Timing(_message.Message):
     __slots__ = ("queue_ms", "decode_ms", "compute_ms")
     QUEUE_MS_FIELD_NUMBER: _ClassVar[int]

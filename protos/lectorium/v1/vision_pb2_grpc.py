@@ -74,6 +74,16 @@ class VisionStub(object):
                 request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedBatchRequest.SerializeToString,
                 response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedBatchResponse.FromString,
                 _registered_method=True)
+        self.Segment = channel.unary_unary(
+                '/lectorium.v1.Vision/Segment',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentResponse.FromString,
+                _registered_method=True)
+        self.SegmentBatch = channel.unary_unary(
+                '/lectorium.v1.Vision/SegmentBatch',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchResponse.FromString,
+                _registered_method=True)
 
 
 class VisionServicer(object):
@@ -137,6 +147,20 @@ class VisionServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Segment(self, request, context):
+        """The class of every pixel of one image.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SegmentBatch(self, request, context):
+        """Segments several images at once; if one is refused, all are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VisionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -179,6 +203,16 @@ def add_VisionServicer_to_server(servicer, server):
                     servicer.EmbedBatch,
                     request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedBatchRequest.FromString,
                     response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedBatchResponse.SerializeToString,
+            ),
+            'Segment': grpc.unary_unary_rpc_method_handler(
+                    servicer.Segment,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentResponse.SerializeToString,
+            ),
+            'SegmentBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.SegmentBatch,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -397,6 +431,60 @@ class Vision(object):
             '/lectorium.v1.Vision/EmbedBatch',
             protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedBatchRequest.SerializeToString,
             protos_dot_lectorium_dot_v1_dot_vision__pb2.EmbedBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Segment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectorium.v1.Vision/Segment',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SegmentBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectorium.v1.Vision/SegmentBatch',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -77,6 +77,9 @@ def _task(endpoint: Endpoint) -> dict[str, Any]:
     answered = _events(endpoint) if endpoint.events else _json("The answer.", endpoint.answer.__name__)
     if not endpoint.events:
         answered["links"] = {"model": _link("$response.body#/model", "$response.body#/version")}
+    if endpoint.picture:
+        answered["description"] += " A caller that prefers the picture's type in its Accept header gets it alone."
+        answered["content"][endpoint.picture.media_type] = {"schema": {"type": "string", "format": "binary"}}
     kind = "multipart/form-data" if takes_files(endpoint.ask) else "application/json"
     return {
         "tags": ["Tasks"],

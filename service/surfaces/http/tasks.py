@@ -8,6 +8,7 @@ from service.config import Config
 from service.deadline import Deadline
 from service.surfaces.client import HttpClient
 from service.surfaces.gate import Call, Gate, Kind
+from service.surfaces.http.accept import preferred
 from service.surfaces.http.asking import read_ask
 from service.surfaces.http.body import read_body
 from service.surfaces.http.disconnect import ASGIApp, Caller, Callers, Receive, Scope, Send
@@ -22,6 +23,9 @@ SURFACE = "http"
 LARGE = 1 << 20
 # The name of the event that holds an error.
 ERROR = "error"
+JSON_TYPE = "application/json"
+# For caches: the same request may have another answer for another Accept header.
+_VARY = (b"vary", b"accept")
 
 
 class TaskRoutes:
@@ -48,20 +52,26 @@ class TaskRoutes:
                 if endpoint.events:
                     await self._stream(endpoint, scope, receive, call, events)
                     return
-                body = await self._answer(endpoint, scope, receive, call)
+                headers, body = await self._answer(endpoint, scope, receive, call)
         except ANSWERED as error:
             if events.begun:
                 await events.fail(error)
             else:
                 await _send(send, *error_answer(error))
             return
-        await _send(send, 200, [JSON], body)
+        await _send(send, 200, headers, body)
 
-    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, call: Call) -> bytes:
+    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, call: Call) -> tuple[Headers, bytes]:
+        """The headers and the body: JSON, or a picture, if the endpoint has one and the caller prefers it."""
+        picture = endpoint.picture
         with self._callers.caller(scope) as caller:
             ask = await self._ask(endpoint, scope, receive, caller, call)
-            found = await answer(endpoint, ask, call)
-            return found.model_dump_json().encode()
+            if picture is None:
+                return [JSON], await _json(endpoint, ask, call)
+            if preferred(scope, (JSON_TYPE, picture.media_type)) == JSON_TYPE:
+                return [JSON, _VARY], await _json(endpoint, ask, call)
+            found = picture.of(await answer(endpoint, picture.ask(ask), call))
+            return [(b"content-type", picture.media_type.encode()), _VARY], found
 
     async def _stream(
         self, endpoint: Endpoint, scope: Scope, receive: Receive, call: Call, events: EventStream
@@ -82,6 +92,11 @@ class TaskRoutes:
         if len(body) < LARGE:
             return read_ask(endpoint.ask, scope, body, self._most)
         return await asyncio.to_thread(read_ask, endpoint.ask, scope, body, self._most)
+
+
+async def _json(endpoint: Endpoint, ask: Ask, call: Call) -> bytes:
+    found = await answer(endpoint, ask, call)
+    return found.model_dump_json().encode()
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -23,6 +23,8 @@ from attrs_client.api.tasks import (
     classify_text_batch,
     embed,
     embed_batch,
+    segment,
+    segment_batch,
 )
 from attrs_client.types import File
 
@@ -60,6 +62,11 @@ vector = call(embed, body=models.EmbedAsk(image(), model="vectors", normalize=Tr
 assert abs(sum(value * value for value in vector) - 1) < 1e-5
 vectors = call(embed_batch, body=models.EmbedBatchAsk([image(), image()], model="vectors")).results
 assert [len(each.embedding) for each in vectors] == [16, 16]
+mask = call(segment, body=models.SegmentAsk(image(), output="statistics,polygons,rle,instances"))
+assert sum(each.pixels for each in mask.classes) == mask.height * mask.width == 16
+assert (mask.mask, mask.rle[0].size) == (None, [4, 4])
+masks = call(segment_batch, body=models.SegmentBatchAsk([image(), image()], output="overlay", opacity=0.25)).results
+assert masks[0].overlay == masks[1].overlay is not None
 beams = models.CaptionAskStrategy.BEAM
 shown = models.CaptionAskAttention.VALUES
 captions = call(caption, body=models.CaptionAsk(image(), strategy=beams, n_best=2, attention=shown, length_penalty=0.5))
@@ -70,6 +77,7 @@ cards = {card.name: card for card in call(all_models).models}
 assert isinstance(cards["tiny"], models.ClassifyCard)
 assert isinstance(cards["letters"], models.TextClassifyCard)
 assert isinstance(cards["captioner"], models.CaptionCard)
+assert isinstance(cards["colours"], models.SegmentCard)
 assert isinstance(cards["own"], models.TensorCard)
 assert call(model, name="tiny", version="1").version == 1
 assert "no model 'nowhere'" in call(model, 404, name="nowhere").error

@@ -51,6 +51,11 @@ vector = call(tasks.embed, image=IMAGE, model="vectors", normalize=True).embeddi
 assert abs(sum(value * value for value in vector) - 1) < 1e-5
 vectors = call(tasks.embed_batch, images=[IMAGE, IMAGE], model="vectors").results
 assert [len(each.embedding) for each in vectors] == [16, 16]
+mask = call(tasks.segment, image=IMAGE, output="statistics,polygons,rle,instances")
+assert sum(each.pixels for each in mask.classes) == mask.height * mask.width == 16
+assert (mask.mask, mask.rle[0].size) == (None, [4, 4])
+masks = call(tasks.segment_batch, images=[IMAGE, IMAGE], output="overlay", opacity=1).results
+assert masks[0].overlay == masks[1].overlay is not None
 # A penalty of 0.5 it could not send: this generator's clients fail on any fraction in a multipart form.
 captions = call(tasks.caption, image=IMAGE, strategy="beam", n_best=2, attention="values", length_penalty=1)
 assert len(captions.captions) == 2
@@ -60,6 +65,7 @@ found = {card.actual_instance.name: card.actual_instance for card in call(cards.
 assert isinstance(found["tiny"], models.ClassifyCard)
 assert isinstance(found["letters"], models.TextClassifyCard)
 assert isinstance(found["captioner"], models.CaptionCard)
+assert isinstance(found["colours"], models.SegmentCard)
 assert isinstance(found["own"], models.TensorCard)
 assert call(cards.model, name="tiny", version="1").actual_instance.version == 1
 assert "no model 'nowhere'" in refused(cards.model, 404, name="nowhere")

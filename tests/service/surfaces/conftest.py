@@ -9,6 +9,7 @@ from tests.explaining_packages import write_explaining_package
 from tests.needs import needs
 from tests.packages import example, write_package
 from tests.pictures import png
+from tests.segment_packages import write_segment_package
 from tests.service.surfaces.echo import ECHO, write_echo
 from tests.service.surfaces.image_transports import Http, HttpBatch, ImageTransport, Vision, VisionBatch, VisionStream
 from tests.service.surfaces.ticks import FLOOD, write_ticks
@@ -19,7 +20,7 @@ from tests.serving import SLOW_WORK, Server, write_zoo
 from tests.step_packages import write_captioner, write_chars, write_diffusion
 from tests.text_packages import write_text_package
 
-SERVED = "captioner, echo, half, letters, seeing, slow, tiny, vectors"  # of `zoo`
+SERVED = "captioner, colours, echo, half, letters, seeing, slow, tiny, vectors"  # of `zoo`
 StartServer = Callable[..., Server]
 
 
@@ -31,6 +32,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_captioner(folder)
     write_text_package(folder)
     write_embedding_package(folder)
+    write_segment_package(folder)
     write_echo(folder, "echo", ECHO)
     write_echo(folder, "half", ["FP16"])
     return folder

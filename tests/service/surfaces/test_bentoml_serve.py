@@ -54,6 +54,8 @@ def test_bentomls_client_asks_every_task(bento: BentoServer, tmp_path: Path) -> 
         classify_text_batch={"texts": ["one", "two"]},
         embed={"image": image, "model": "vectors", "normalize": True},
         embed_batch={"images": [image, image], "model": "vectors"},
+        segment={"image": image, "output": "statistics,polygons"},
+        segment_batch={"images": [image, image], "output": "overlay", "opacity": 0.25},
     )
     assert (answers["classify"]["model"], len(answers["classify"]["labels"])) == ("tiny", 1)
     assert len(answers["classify_batch"]["results"]) == 2
@@ -63,6 +65,8 @@ def test_bentomls_client_asks_every_task(bento: BentoServer, tmp_path: Path) -> 
     assert len(answers["classify_text_batch"]["results"]) == 2
     assert sum(value**2 for value in answers["embed"]["embedding"]) == pytest.approx(1, abs=1e-4)
     assert len(answers["embed_batch"]["results"]) == 2
+    assert sum(each["pixels"] for each in answers["segment"]["classes"]) == example(1).size
+    assert all(result["overlay"] for result in answers["segment_batch"]["results"])
 
 
 def asked_by_bentomls_client(url: str, **asked: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,8 @@ ASKED: dict[str, dict[str, Any]] = {
     "/v1/classify-text/batch": {"json": {"texts": ["one", "two"]}},
     "/v1/embed": {**FILES, "data": {"model": "vectors", "normalize": "true"}},
     "/v1/embed/batch": {"files": [("images", ("a.png", png(), "image/png"))], "data": {"model": "vectors"}},
+    "/v1/segment": {**FILES, "data": {"output": "statistics,polygons,mask"}},
+    "/v1/segment/batch": {"files": [("images", ("a.png", png(), "image/png"))] * 2, "data": {"output": "rle"}},
 }
 
 

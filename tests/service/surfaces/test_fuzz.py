@@ -178,6 +178,12 @@ ABOUT_AN_EMBEDDING = {
     "version": ASKED["version"],
     "normalize": st.booleans(),
 }
+ABOUT_A_MASK = {
+    "model": st.sampled_from(["colours", "", "tiny"]) | TEXT,
+    "version": ASKED["version"],
+    "output": st.sampled_from(["", "mask", "statistics,overlay", "rle,polygons, instances", "mask,mask"]) | TEXT,
+    "opacity": st.none() | st.floats(),
+}
 VISION_CALLS = {
     "Classify": st.builds(vision_pb2.ClassifyRequest, image=IMAGE, **ASKED),
     "ClassifyBatch": st.builds(vision_pb2.ClassifyBatchRequest, images=st.lists(IMAGE, max_size=3), **ASKED),
@@ -188,6 +194,10 @@ VISION_CALLS = {
     "Embed": st.builds(vision_pb2.EmbedRequest, image=IMAGE, id=TEXT, **ABOUT_AN_EMBEDDING),
     "EmbedBatch": st.builds(
         vision_pb2.EmbedBatchRequest, images=st.lists(IMAGE, max_size=3), id=TEXT, **ABOUT_AN_EMBEDDING
+    ),
+    "Segment": st.builds(vision_pb2.SegmentRequest, image=IMAGE, id=TEXT, **ABOUT_A_MASK),
+    "SegmentBatch": st.builds(
+        vision_pb2.SegmentBatchRequest, images=st.lists(IMAGE, max_size=3), id=TEXT, **ABOUT_A_MASK
     ),
 }
 

@@ -13,6 +13,7 @@ from PIL import Image
 from service.config import Config
 from service.deadline import Deadline
 from service.errors import DeadlineExceeded, InvalidArgument, InvalidImage, QueueFull, TooLarge
+from service.imaging import ImageFile, examine
 from service.package import Preprocessing
 from service.tasks import image_decoding
 from service.tasks.caller import Caller
@@ -35,17 +36,17 @@ class SlowDecoding:
         self.files: list[bytes] = []
         self.go_on = threading.Event()
 
-    def __call__(self, data: bytes, max_pixels: int, *_: object) -> Image.Image:
+    def __call__(self, data: bytes, max_pixels: int) -> ImageFile:
         self.threads.add(threading.current_thread().name)
         self.files.append(data)
         assert self.go_on.wait(10)
-        return solid("RGB", RED)
+        return examine(FILE, max_pixels)
 
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDecoding]:
     decode = SlowDecoding()
-    monkeypatch.setattr(image_decoding, "decode", decode)
+    monkeypatch.setattr(image_decoding, "examine", decode)
     monkeypatch.setattr(image_decoding, "quick_file", lambda *_: None)
     yield decode
     decode.go_on.set()
@@ -222,7 +223,7 @@ from service.package import Preprocessing
 from service.tasks import image_decoding
 begun = threading.Event()
 image_decoding.quick_file = lambda *_: None
-image_decoding.decode = lambda *_: (begun.set(), threading.Event().wait())
+image_decoding.examine = lambda *_: (begun.set(), threading.Event().wait())
 async def main():
     card = Preprocessing(tensor="image", colour="rgb", height=4, width=4)
     task = asyncio.create_task(image_decoding.ImageDecoder(Config())(b"an image", card))

@@ -14,6 +14,7 @@ from service.tasks.classification import ClassifyAsk, Label
 from service.tasks.classify import Classify
 from service.tasks.classify_text import ClassifyText
 from service.tasks.embed import Embed
+from service.tasks.segment import Segment
 
 REQUESTS = [
     (pb.ClassifyRequest, ClassifyAsk),
@@ -23,6 +24,8 @@ REQUESTS = [
     (pb.ClassifyTextBatchRequest, ClassifyText.batch_ask),
     (pb.EmbedRequest, Embed.ask),
     (pb.EmbedBatchRequest, Embed.batch_ask),
+    (pb.SegmentRequest, Segment.ask),
+    (pb.SegmentBatchRequest, Segment.batch_ask),
 ]
 ANSWERS = [
     (pb.ClassifyResponse, Classify.answer),
@@ -33,6 +36,8 @@ ANSWERS = [
     (pb.ClassifyTextBatchResponse, ClassifyText.batch_answer),
     (pb.EmbedResponse, Embed.answer),
     (pb.EmbedBatchResponse, Embed.batch_answer),
+    (pb.SegmentResponse, Segment.answer),
+    (pb.SegmentBatchResponse, Segment.batch_answer),
 ]
 
 

@@ -86,8 +86,10 @@ def test_the_document_points_to_no_other_host(document: dict[str, Any]) -> None:
     assert document["servers"] == [{"url": "."}]
 
 
+MASK = ("height", "width", "classes", "mask", "overlay", "indices", "rle", "polygons", "instances")
 OPTIONS = {
     "embed": ["normalize"],
+    "segment": ["output", "opacity"],
     "classify": ["top_k", "views", "explain", "explain_label", "layer"],
     "caption": [
         *["strategy", "beam_width", "length_penalty", "n_best", "temperature", "top_k", "top_p", "seed"],
@@ -104,6 +106,8 @@ OPTIONS = {
         ("/v1/caption", "image", {"model", "version", "captions", "seed", "timing"}),
         ("/v1/embed", "image", {"model", "version", "embedding", "timing"}),
         ("/v1/embed/batch", "images", {"model", "version", "results", "timing"}),
+        ("/v1/segment", "image", {"model", "version", *MASK, "timing"}),
+        ("/v1/segment/batch", "images", {"model", "version", "results", "timing"}),
     ],
 )
 def test_the_document_describes_the_form_and_the_answer(
@@ -146,7 +150,10 @@ def test_what_may_be_null_in_an_answer_is_said_to_be(document: dict[str, Any]) -
         name: {
             field for field, value in schemas[name]["properties"].items() if {"type": "null"} in value.get("anyOf", ())
         }
-        for name in ("Classification", "Explanation", "Evidence", "Captioning", "Word", "Attention", "Label")
+        for name in (
+            *("Classification", "Explanation", "Evidence", "Captioning", "Word", "Attention", "Label"),
+            *("ImageSegmentation", "SegmentClass"),
+        )
     }
     assert nullable == {
         "Classification": {"explanation"},
@@ -156,6 +163,8 @@ def test_what_may_be_null_in_an_answer_is_said_to_be(document: dict[str, Any]) -
         "Word": {"attention"},
         "Attention": {"png", "shape", "values"},
         "Label": set(),
+        "ImageSegmentation": {"mask", "overlay", "indices"},
+        "SegmentClass": {"pixels", "share", "confidence"},
     }
 
 
@@ -182,12 +191,14 @@ def test_a_yes_or_no_is_a_boolean_with_its_default(document: dict[str, Any]) -> 
     assert (normalize["type"], normalize["default"]) == ("boolean", False)
 
 
-RANGED = {
-    "/v1/classify": {"top_k": ""},
+# The options that are numbers, and with which other options each is allowed.
+RANGED: dict[str, dict[str, dict[str, str]]] = {
+    "/v1/classify": {"top_k": {}},
+    "/v1/segment": {"opacity": {"output": "overlay"}},
     "/v1/caption": {
-        **dict.fromkeys(["beam_width", "length_penalty", "n_best"], "beam"),
-        **dict.fromkeys(["temperature", "top_k", "top_p", "seed"], "sample"),
-        "max_words": "",
+        **{name: {"strategy": "beam"} for name in ("beam_width", "length_penalty", "n_best")},
+        **{name: {"strategy": "sample"} for name in ("temperature", "top_k", "top_p", "seed")},
+        "max_words": {},
     },
 }
 
@@ -199,9 +210,8 @@ def test_a_number_outside_its_documented_range_is_refused(
     field = fields(document, path)["properties"][name]
     beyond = [field["minimum"] - 1] if "minimum" in field else [field["exclusiveMinimum"]]
     beyond += [field["maximum"] + 1] if "maximum" in field else []
-    strategy = {"strategy": RANGED[path][name]} if RANGED[path][name] else {}
     for value in beyond:
-        response = client.post(path, files={"image": png()}, data={name: str(value), **strategy})
+        response = client.post(path, files={"image": png()}, data={name: str(value), **RANGED[path][name]})
         assert response.status_code == 400
         assert name in response.json()["error"]
 
@@ -257,3 +267,21 @@ def test_a_whole_number_in_json_may_be_written_as_its_schema_allows(client: http
     body = f'{{"text": "abc", "top_k": {number}, "model": null, "version": null}}'
     response = client.post("/v1/classify-text", content=body, headers={"content-type": "application/json"})
     assert response.raise_for_status().json()["model"] == "letters"
+
+
+def test_a_picture_is_a_second_form_of_the_answer_where_there_is_one(document: dict[str, Any]) -> None:
+    answered = {
+        path: operations["post"]["responses"]["200"]["content"].keys()
+        for path, operations in document["paths"].items()
+        if "post" in operations
+    }
+    assert answered["/v1/segment"] == {"application/json", "image/png"}
+    assert [path for path, kinds in answered.items() if "image/png" in kinds] == ["/v1/segment"]
+
+
+def test_outlines_are_described_as_geojson_nests_them(document: dict[str, Any]) -> None:
+    coordinates = document["components"]["schemas"]["ClassOutline"]["properties"]["coordinates"]
+    for _ in range(4):
+        assert coordinates["type"] == "array"
+        coordinates = coordinates["items"]
+    assert coordinates == {"type": "integer"}

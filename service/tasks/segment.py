@@ -1,0 +1,73 @@
+"""Segmentation: gives every pixel of an image a class (I2DL X.8; Long et al. 2015)."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from service.engine import Answer, Model, Options
+from service.package import SegmentCard
+from service.tasks.answer import Timing
+from service.tasks.caller import Caller
+from service.tasks.fitted_image import FittedImage
+from service.tasks.image_decoding import numbered
+from service.tasks.mask_forms import MaskForms
+from service.tasks.segment_options import PICTURE, SegmentOptions
+from service.tasks.segmentation import SegmentAsk, Segmented
+from service.tasks.task import BatchTask, answer_of, batch_answer_of, batch_ask_of
+
+
+class Segment(BatchTask[SegmentAsk, Segmented]):
+    """Segments images with any served model whose card's task is ``segment``."""
+
+    name = "segment"
+    does = "segment images"
+    summary = "The class of every pixel of one image: a mask of the image's size, and what each class has of it."
+    card = SegmentCard
+    ask = SegmentAsk
+    answer = answer_of("ImageSegmentation", Segmented)
+    picture = PICTURE
+    many = "image"
+    result = Segmented
+    batch_summary = "The class of every pixel of several images; if one is refused, all are."
+    batch_ask = batch_ask_of(SegmentAsk, many)
+    batch_answer = batch_answer_of("ImageSegmentationBatch", Segmented)
+
+    async def results(
+        self, model: Model, ask: SegmentAsk, items: Sequence[bytes], caller: Caller, *, batch: bool
+    ) -> tuple[list[Segmented], Timing]:
+        """The result for each image, and how long the stages took.
+
+        Raises:
+            InvalidArgument: the model does not allow an option; or a batch has no image or too many; or a mask is too
+                much of a noise for the requested output.
+            TooLarge: what is requested of images of these sizes would be too large.
+            InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `ImageDecoder`.
+            QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
+        """
+        options, preprocessing = SegmentOptions.of(model, ask), model.package.segmenter.preprocessing
+        make = partial(FittedImage.of, preprocessing=preprocessing)
+        began = time.perf_counter()
+        if batch:
+            images = await self.decode.several(items, make, caller=caller)
+        else:
+            images = [await self.decode.one(items[0], make, preprocessing, caller=caller)]
+        decode_s = time.perf_counter() - began
+        options.check_size([image.pixels for image in images])
+        forms = MaskForms(model, options, len(items), self.config.max_image_pixels)
+        answer = await self._ask(model, images, forms.outputs_needed(images), caller)
+        work = [
+            partial(forms.result, data, image, {name: tensor[i] for name, tensor in answer.outputs.items()})
+            for i, (data, image) in enumerate(zip(items, images, strict=True))
+        ]
+        if batch:
+            work = [partial(numbered, i, each) for i, each in enumerate(work)]
+        results = await self.decode.each(work, caller=caller)
+        timing = Timing(queue_ms=answer.queue_s * 1e3, decode_ms=decode_s * 1e3, compute_ms=answer.compute_s * 1e3)
+        return results, timing
+
+    async def _ask(self, model: Model, images: list[FittedImage], outputs: list[str], caller: Caller) -> Answer:
+        rows = images[0].rows if len(images) == 1 else np.concatenate([image.rows for image in images])
+        inputs = {model.package.segmenter.preprocessing.tensor: rows}
+        return await self.engine.infer(model, None, inputs, outputs, Options(deadline=caller.deadline))

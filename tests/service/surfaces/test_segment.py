@@ -1,0 +1,360 @@
+"""Segmentation: what `POST /v1/segment[/batch]` and `Vision/Segment[Batch]` do alike."""
+
+import io
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from protos.lectorium.v1 import vision_pb2 as pb
+from tests.pictures import claiming, encoded, png
+from tests.segment_packages import HEIGHT, LABELS, PALETTE, WIDTH, segmented
+from tests.service.image_bombs import BOMBS
+from tests.service.surfaces.image_transports import Http, Vision, read_message, the_only_one, without_unset
+from tests.service.surfaces.transports import Refused, TensorTransport, refuse_unless_ok, tensor
+from tests.serving import MAX_REQUEST_BYTES, Server
+
+ONE, SEVERAL = "/v1/segment", "/v1/segment/batch"
+MAX_IMAGES = 64
+
+
+class HttpSegment(Http):
+    """`POST /v1/segment`, in a form."""
+
+    def segment(self, image: bytes, **fields: Any) -> dict[str, Any]:
+        return self._post(ONE, [("image", image)], fields)
+
+    def segment_batch(self, images: list[bytes], **fields: Any) -> dict[str, Any]:
+        return self._post(SEVERAL, [("images", image) for image in images], fields)
+
+
+class JsonSegment(Http):
+    """The same in JSON."""
+
+    def segment(self, image: bytes, **fields: Any) -> dict[str, Any]:
+        return self._ask(ONE, {"image": b64encode(image).decode(), **fields})
+
+    def segment_batch(self, images: list[bytes], **fields: Any) -> dict[str, Any]:
+        return self._ask(SEVERAL, {"images": [b64encode(image).decode() for image in images], **fields})
+
+    def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return dict(without_unset(refuse_unless_ok(self.client.post(path, json=body)).json()))
+
+
+class BareSegment(JsonSegment):
+    """The image as the body itself; several have no such way."""
+
+    def segment(self, image: bytes, **fields: Any) -> dict[str, Any]:
+        answer = self.client.post(ONE, params=fields, content=image, headers={"content-type": "image/png"})
+        return dict(without_unset(refuse_unless_ok(answer).json()))
+
+
+class VisionSegment(Vision):
+    """`lectorium.v1.Vision/Segment`."""
+
+    def segment(self, image: bytes, **fields: Any) -> dict[str, Any]:
+        return _nested(read_message(self._call("Segment", pb.SegmentRequest(image=image, **fields))))
+
+    def segment_batch(self, images: list[bytes], **fields: Any) -> dict[str, Any]:
+        found = read_message(self._call("SegmentBatch", pb.SegmentBatchRequest(images=images, **fields)))
+        return {**found, "results": [_nested(result) for result in found["results"]]}
+
+
+def _nested(found: dict[str, Any]) -> dict[str, Any]:
+    """With the corners of polygons as GeoJSON nests them."""
+    for outline in found["polygons"]:
+        rings = [[ring["points"] for ring in polygon["rings"]] for polygon in outline["coordinates"]]
+        outline["coordinates"] = [
+            [[[x, y] for x, y in zip(r[::2], r[1::2], strict=True)] for r in polygon] for polygon in rings
+        ]
+    return found
+
+
+Transport = HttpSegment | JsonSegment | BareSegment | VisionSegment
+TRANSPORTS: dict[str, Callable[[Server], Transport]] = {
+    "form": HttpSegment,
+    "json": JsonSegment,
+    "bare": BareSegment,
+    "vision_grpc": VisionSegment,
+}
+
+
+class Segments:
+    """One way to have images segmented by `colours`: one image, or a batch for each."""
+
+    def __init__(self, transport: Transport, *, batch: bool) -> None:
+        self.transport, self.batch = transport, batch
+
+    def __call__(self, image: bytes, **fields: Any) -> dict[str, Any]:
+        return (
+            the_only_one(self.transport.segment_batch([image], **fields))
+            if self.batch
+            else self.transport.segment(image, **fields)
+        )
+
+    def refusal(self, image: bytes, code: str = "INVALID_ARGUMENT", **fields: Any) -> str:
+        """The message with which the image is refused."""
+        with pytest.raises(Refused) as caught:
+            self(image, **fields)
+        assert caught.value.code == code
+        return caught.value.message
+
+
+@pytest.fixture(scope="module", params=[(way, batch) for way in TRANSPORTS for batch in (False, True)], ids=str)
+def segments(request: pytest.FixtureRequest, server: Server) -> Iterator[Segments]:
+    """Each way in turn."""
+    way, batch = request.param
+    with closing(TRANSPORTS[way](server)) as transport:
+        yield Segments(transport, batch=batch)
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest, server: Server) -> Iterator[Transport]:
+    with closing(TRANSPORTS[request.param](server)) as transport:
+        yield transport
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.http, timeout=30) as client:
+        yield client
+
+
+def blocks(seed: int = 0, times: int = 3) -> NDArray[np.uint8]:
+    """An image whose pixels are ``times`` as large as the model's, (HEIGHT * times, WIDTH * times, 3)."""
+    small = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), dtype="u1")
+    return np.kron(small, np.ones((times, times, 1), "u1"))
+
+
+def mask_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    mask: NDArray[np.uint8] = segmented(pixels[None]).mask[0]
+    return mask
+
+
+def read(picture: bytes) -> tuple[str, NDArray[np.uint8]]:
+    """The mode and the pixels of a PNG."""
+    image = Image.open(io.BytesIO(picture))
+    assert image.format == "PNG"
+    return image.mode, np.asarray(image)
+
+
+def test_the_answer_is_the_mask_and_what_each_class_has_of_it(segments: Segments) -> None:
+    pixels = blocks()
+    answer = segments(png(pixels))
+    assert {key for key, value in answer.items() if value != []} == {
+        *("model", "version", "height", "width", "classes", "mask", "timing")
+    }
+    assert (answer["model"], answer["version"], answer["height"], answer["width"]) == ("colours", "1", 18, 24)
+    mask = mask_of(pixels)
+    assert [(each["label"], each["colour"]) for each in answer["classes"]] == list(zip(LABELS, PALETTE, strict=True))
+    assert [each["pixels"] for each in answer["classes"]] == [(mask == index).sum() for index in range(len(LABELS))]
+    confidence = segmented(pixels[None]).confidence[0]
+    np.testing.assert_allclose([each["confidence"] for each in answer["classes"]], confidence, rtol=1e-5)
+    mode, found = read(b64decode(answer["mask"]))
+    assert mode == "P"
+    np.testing.assert_array_equal(found, mask)
+
+
+def test_the_mask_has_the_palette_of_the_card(segments: Segments) -> None:
+    picture = Image.open(io.BytesIO(b64decode(segments(png(blocks()), output="mask")["mask"]))).convert("RGB")
+    colours = np.array([list(bytes.fromhex(colour[1:])) for colour in PALETTE], "u1")
+    np.testing.assert_array_equal(np.asarray(picture), colours[mask_of(blocks())])
+
+
+def test_every_way_gives_the_same_answer_in_every_form(server: Server) -> None:
+    found = []
+    for way in TRANSPORTS:
+        with closing(TRANSPORTS[way](server)) as transport:
+            for batch in (False, True):
+                answer = Segments(transport, batch=batch)(
+                    png(blocks(3)), output="statistics,mask,overlay,rle,polygons,indices,instances", opacity=0.75
+                )
+                found.append({key: value for key, value in answer.items() if key != "timing"})
+    assert all(found[0][form] for form in ("overlay", "rle", "polygons", "indices", "instances"))
+    for other in found[1:]:
+        assert other == found[0]
+
+
+@pytest.mark.parametrize("size", [(1, 50), (50, 1), (7, 31), (1, 1), (500, 20)])
+def test_an_image_of_any_size_and_shape_has_a_mask_of_its_size(segments: Segments, size: tuple[int, int]) -> None:
+    answer = segments(encoded(Image.new("RGB", size, (0, 255, 0)), "PNG"))
+    assert (answer["width"], answer["height"]) == size
+    assert [each["pixels"] for each in answer["classes"]] == [0, 0, size[0] * size[1], 0]
+    assert (read(b64decode(answer["mask"]))[1] == 2).all()
+
+
+@pytest.mark.parametrize("count", [1, 9, MAX_IMAGES])
+def test_each_image_of_a_batch_has_its_own_mask_in_its_order(transport: Transport, count: int) -> None:
+    pictures = [blocks(seed, times=1 + seed % 3) for seed in range(count)]
+    answer = transport.segment_batch([png(pixels) for pixels in pictures], output="mask")
+    assert answer.keys() == {"model", "version", "results", "timing"}
+    for result, pixels in zip(answer["results"], pictures, strict=True):
+        np.testing.assert_array_equal(read(b64decode(result["mask"]))[1], mask_of(pixels))
+
+
+def test_many_callers_at_once_each_get_their_own_mask(server: Server) -> None:
+    pictures = [blocks(seed, times=1 + seed % 4) for seed in range(40)]
+    with closing(VisionSegment(server)) as vision, ThreadPoolExecutor(12) as pool:
+        asked = [pool.submit(vision.segment, png(pixels), output="indices") for pixels in pictures]
+        for answer, pixels in zip(asked, pictures, strict=True):
+            assert b64decode(answer.result()["indices"]) == mask_of(pixels).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"model": "tiny"}, "model 'tiny' does not segment images; these do: ['colours']"),
+        ({"model": "captioner"}, "model 'captioner' does not segment images; these do: ['colours']"),
+        ({"model": "nope"}, "no model 'nope'"),
+        ({"version": "9"}, "'colours' has no version '9'; it has ['1']"),
+    ],
+)
+def test_a_model_that_does_not_segment_is_refused(segments: Segments, fields: dict[str, str], words: str) -> None:
+    fields = {"model": "colours", **fields}
+    assert words in segments.refusal(png(), "NOT_FOUND", **fields)
+
+
+def test_a_segmenter_does_not_classify(server: Server) -> None:
+    with closing(Http(server)) as http, pytest.raises(Refused, match="model 'colours' does not classify; these do: "):
+        http.classify(png(), model="colours")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"output": "svg"}, "output is 'svg'; model 'colours' allows ['statistics', 'mask'"),
+        ({"output": "mask,mask"}, "output has 'mask' twice; once is allowed"),
+        ({"output": "overlay", "opacity": 7}, "opacity is 7; allowed is 0 to 1"),
+        ({"output": "mask", "opacity": 0.5}, "opacity was given; it is allowed with output 'overlay' only"),
+    ],
+)
+def test_what_the_model_does_not_allow_is_refused(segments: Segments, fields: dict[str, Any], words: str) -> None:
+    assert words in segments.refusal(png(), **fields)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (b"", "the image has 0 bytes"),
+        (b"hello", "the 5 bytes are not an image in PNG, JPEG"),
+        (png()[:-30], "damaged"),
+        (b"\x89PNG\r\n\x1a\n" + b"\xff" * 100, "damaged"),
+        (claiming(png(), 30_000, 30_000), "the image is 30000x30000 pixels; at most 50000000 are allowed"),
+    ],
+    ids=["empty", "text", "cut short", "noise", "bomb"],
+)
+def test_what_is_no_image_is_refused_in_the_same_words(segments: Segments, image: bytes, words: str) -> None:
+    assert words in segments.refusal(image)
+
+
+def test_bombs_are_refused_as_they_are_by_every_task(server: Server) -> None:
+    files = [file for make in BOMBS.values() if len(file := make()) < MAX_REQUEST_BYTES // 2]
+    assert len(files) > 8
+    with closing(VisionSegment(server)) as vision:
+        for file in files:
+            with pytest.raises(Refused) as classified:
+                vision.classify(file)
+            with pytest.raises(Refused) as refused:
+                vision.segment(file)
+            assert (refused.value.code, refused.value.message) == (classified.value.code, classified.value.message)
+
+
+@pytest.mark.parametrize("count", [0, MAX_IMAGES + 1])
+def test_no_image_and_too_many_are_refused(transport: Transport, count: int) -> None:
+    with pytest.raises(Refused, match=f"{count} images were sent; 1 to {MAX_IMAGES} are allowed"):
+        transport.segment_batch([png()] * count, output="mask")
+
+
+def test_one_bad_image_refuses_the_batch_and_is_named_by_its_index(transport: Transport) -> None:
+    with pytest.raises(Refused, match=r"images\[1\]: the 5 bytes are not an image"):
+        transport.segment_batch([png(), b"hello"])
+
+
+# The picture itself
+
+
+def post(client: httpx.Client, accept: str | None, path: str = ONE, **fields: str) -> httpx.Response:
+    """A request with a bare image, in a form if it is for several."""
+    headers = {"accept": accept} if accept is not None else {}
+    if path == SEVERAL:
+        return client.post(path, files=[("images", png(blocks()))], data=fields, headers=headers)
+    return client.post(path, content=png(blocks()), params=fields, headers={"content-type": "image/png", **headers})
+
+
+@pytest.mark.parametrize("accept", ["image/png", "image/*", "image/png;q=0.9, application/json;q=0.1"])
+def test_a_caller_that_prefers_a_picture_gets_the_mask_itself(client: httpx.Client, accept: str) -> None:
+    response = post(client, accept)
+    assert (response.status_code, response.headers["content-type"]) == (200, "image/png")
+    assert response.headers["vary"] == "accept"
+    mode, found = read(response.content)
+    assert mode == "P"
+    np.testing.assert_array_equal(found, mask_of(blocks()))
+    assert response.content == post(client, accept, output="mask").content
+
+
+def test_the_picture_is_the_overlay_if_that_is_the_output(client: httpx.Client) -> None:
+    picture = post(client, "image/png", output="overlay", opacity="1").content
+    asked = post(client, None, output="overlay", opacity="1").json()
+    assert read(picture)[0] == "RGB"
+    assert picture == b64decode(asked["overlay"])
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "image/png;q=0.5, application/json"])
+def test_others_get_json(client: httpx.Client, accept: str | None) -> None:
+    response = post(client, accept)
+    assert (response.headers["content-type"], response.headers["vary"]) == ("application/json", "accept")
+    assert response.json()["model"] == "colours"
+
+
+@pytest.mark.parametrize(
+    ("accept", "fields", "status", "words"),
+    [
+        ("image/png", {"output": "rle"}, 400, "output is 'rle'; with 'accept: image/png' it may be mask or overlay"),
+        ("image/png", {"output": "mask,overlay"}, 400, "output is 'mask,overlay'; with 'accept: image/png'"),
+        ("image/png", {"opacity": "0.5"}, 400, "opacity was given; it is allowed with output 'overlay' only"),
+        ("image/png", {"model": "tiny"}, 404, "model 'tiny' does not segment images"),
+        ("image/jpeg", {}, 400, "accept is 'image/jpeg'; it must allow application/json or image/png"),
+        ("image/png;q=5", {}, 400, "accept has the quality '5'; it must be a number from 0 to 1"),
+    ],
+)
+def test_errors_stay_json(client: httpx.Client, accept: str, fields: dict[str, str], status: int, words: str) -> None:
+    response = post(client, accept, **fields)
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/json")
+    assert words in response.json()["error"]
+
+
+@pytest.mark.parametrize("accept", ["image/png", "image/jpeg"])
+def test_where_there_is_no_single_picture_the_header_changes_nothing(client: httpx.Client, accept: str) -> None:
+    assert len(post(client, accept, SEVERAL).json()["results"]) == 1
+    assert post(client, accept, "/v1/classify").json()["model"] == "tiny"
+
+
+# Beside the task
+
+
+def test_tensors_of_any_size_are_answered_with_all_outputs(tensors: TensorTransport) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 5, 11, 3), dtype="u1")
+    answer = tensors.infer("colours", [tensor(images)])
+    for name, wanted in segmented(images)._asdict().items():
+        np.testing.assert_allclose(answer.outputs[name], wanted, rtol=1e-5, err_msg=name)
+
+
+def test_the_identifier_of_a_call_comes_back(server: Server) -> None:
+    with closing(VisionSegment(server)) as vision:
+        assert vision._call("Segment", pb.SegmentRequest(image=png(), id="7")).id == "7"
+        assert vision._call("SegmentBatch", pb.SegmentBatchRequest(images=[png()], id="8")).id == "8"
+
+
+def test_requests_are_counted_by_surface_and_model(server: Server, client: httpx.Client) -> None:
+    ok = {"model": "colours", "surface": "http", "code": "OK"}
+    before = server.metric("lectorium_request_duration_seconds_count", **ok)
+    for path in (ONE, SEVERAL):
+        assert post(client, "image/png", path).status_code == 200
+    assert server.metric("lectorium_request_duration_seconds_count", **ok) == before + 2
