@@ -11,6 +11,7 @@ from training.errors import TrainingError
 
 BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0
+CERTAIN = 2.576  # standard errors: 99 % of a normal distribution is within
 STEPS = 60  # halvings of that range: to the precision of a double
 FLOOR = 1e-38  # avoids the logarithm of a probability that has underflowed to 0
 
@@ -49,19 +50,31 @@ def reliability(probabilities: Floats, labels: Labels, bins: int = BINS) -> Reli
     )
 
 
+def choose_temperature(logits: Floats, labels: Labels) -> float:
+    """The temperature of `fit_temperature` if it helps, else 1; it helps if it certainly lowers the cross-entropy.
+
+    The fitted one always lowers that of the examples it is fitted on, be it by chance. So the derivative of the
+    cross-entropy at T = 1, a mean over the examples, must be further from 0 than chance explains: by more than 2.6 of
+    its standard errors, which chance alone exceeds once in a hundred times.
+
+    Raises:
+        TrainingError: as `fit_temperature`.
+    """
+    slopes = _slopes(_scores(logits), labels)  # (N,)
+    error = slopes.std() / np.sqrt(len(slopes))
+    return round(fit_temperature(logits, labels), 6) if abs(slopes.mean()) > CERTAIN * error else 1.0
+
+
 def fit_temperature(logits: Floats, labels: Labels) -> float:
     """The T with the lowest cross-entropy of softmax(logits / T), (N, classes); its derivative has at most one zero.
 
     Raises:
         TrainingError: it is not within 0.05 to 20, for example if every image is classified right.
     """
-    scores = logits.astype(np.float64) - logits.max(1, keepdims=True)  # (N, classes)
-    wanted = scores[np.arange(len(labels)), labels].mean()
+    scores = _scores(logits)
 
     def slope(temperature: float) -> float:
-        """The derivative of the cross-entropy by 1 / T, which grows with 1 / T."""
-        weights = np.exp(scores / temperature)
-        return float(((weights * scores).sum(1) / weights.sum(1)).mean() - wanted)
+        return float(_slopes(scores, labels, temperature).mean())
 
     if not slope(HOTTEST) < 0 < slope(COLDEST):
         raise TrainingError(
@@ -75,9 +88,28 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
     return float(np.exp(hot))
 
 
+def _scores(logits: Floats) -> npt.NDArray[np.float64]:
+    """The logits (N, classes), the largest of each row 0: their softmax is the same."""
+    scores: npt.NDArray[np.float64] = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    return scores
+
+
+def _slopes(scores: npt.NDArray[np.float64], labels: Labels, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+    """The derivative of each example's cross-entropy by 1 / T (N,), whose mean grows with 1 / T."""
+    weights = np.exp(scores / temperature)  # (N, classes)
+    expected = (weights * scores).sum(1) / weights.sum(1)
+    slopes: npt.NDArray[np.float64] = expected - scores[np.arange(len(labels)), labels]
+    return slopes
+
+
+def as_logits(probabilities: Floats) -> npt.NDArray[np.float64]:
+    """Logits (N, classes) whose softmax are the ``probabilities``, as of a graph that has no other output."""
+    return np.log(np.maximum(probabilities, FLOOR, dtype=np.float64))
+
+
 def without_temperature(probabilities: Floats, temperature: float) -> Floats:
     """The ``probabilities`` (N, classes) with the division by ``temperature`` undone: p^T, normalised."""
-    scores = temperature * np.log(np.maximum(probabilities, FLOOR, dtype=np.float64))
+    scores = temperature * as_logits(probabilities)
     weights = np.exp(scores - scores.max(1, keepdims=True))
     found: Floats = weights / weights.sum(1, keepdims=True)
     return found

@@ -21,7 +21,8 @@ from training.packages import CURVE
 def from_package(folder: Path, data: Path | None) -> Subject:
     """The classifier's package in ``folder``, ``<name>/<version>/``; its data set is in ``data``.
 
-    Weights, labels, temperature, provenance, kinds of explanation, learning curve and serving settings stay.
+    Weights, labels, temperature, provenance, kinds of explanation, learning curve and serving settings stay; an int8
+    graph gets a temperature of its own.
 
     Raises:
         ExportError: the package has another task, is quantised, or was not made from a single run; or the data set has

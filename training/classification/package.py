@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from service.package import ClassifyCard, Deconvolution, Package, read_package
-from training.classification.calibration import draw_reliability, fit_temperature, reliability
+from training.classification.calibration import draw_reliability, reliability
 from training.classification.card import (
     RELIABILITY,
     describe,
@@ -24,8 +24,9 @@ from training.classification.deconvolution import (
 from training.classification.evaluate import ask, score
 from training.classification.golden import some_of_each, write_golden
 from training.classification.graph import PROBABILITIES, Served
-from training.classification.served_file import logits, parity, run_onnx, to_onnx
+from training.classification.served_file import parity, run_onnx, to_onnx
 from training.classification.subject import Subject, from_run
+from training.classification.temperature import temperature_for
 from training.data import Split
 from training.errors import ExportError
 from training.export.counts import count_macs, count_parameters
@@ -87,8 +88,8 @@ def write_package(
 
 def _write(subject: Subject, how: How, folder: Path) -> None:
     """Write the package, check it against torch, and measure it through the engine against the gate."""
-    temperature = _temperature(subject, how.temperature)
     model = stored_model(subject.model, how.weights)
+    temperature = temperature_for(subject, how, model)
     stored = Served(model, subject.mean, subject.std, temperature, embedding=how.weights != "int8")
     whole = Served(subject.model, subject.mean, subject.std)
     macs = count_macs(whole, torch.zeros(1, *subject.image_shape, dtype=torch.uint8))
@@ -149,18 +150,6 @@ def _measure(subject: Subject, test: Split, card: ClassifyCard, folder: Path) ->
     shrink(folder / RELIABILITY)
     measured = card.provenance.model_copy(update={"metrics": metrics})
     write_card(card.model_copy(update={"files": checksums(folder), "provenance": measured}), folder)
-
-
-def _temperature(subject: Subject, asked: bool | None) -> float:
-    """The one that is known, or one fitted anew where that is ``asked`` (None: as the subject says); 1 for none."""
-    if asked is None and subject.fitted_temperature is not None:
-        return subject.fitted_temperature
-    if not (subject.temperature if asked is None else asked):
-        return 1.0
-    if subject.validation is None:
-        raise ExportError(f"{subject.name}: a temperature needs images that were not trained on; there are none")
-    served = Served(subject.model, subject.mean, subject.std)
-    return round(fit_temperature(logits(served, subject.validation.images), subject.validation.labels), 6)
 
 
 def stored_model(model: nn.Module, weights: Storage) -> nn.Module:

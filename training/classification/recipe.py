@@ -17,7 +17,7 @@ class ClassifierRecipe(Recipe):
 
     ``classes``, if given, selects some of its classes. ``validation`` is the number of training examples held out, or
     their share; ``fold`` and ``bootstrap`` hold out others instead. With ``temperature``, the export calibrates the
-    probabilities on the validation split (Guo et al. 2017).
+    probabilities on the validation split (Guo et al. 2017), if that helps there.
     """
 
     task: Literal["classify"] = "classify"

@@ -47,7 +47,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
 @click.option(
     "--temperature/--no-temperature",
     default=None,
-    help="Calibrate the probabilities on the validation split. [default: as the recipe says]",
+    help="Calibrate the probabilities on the validation split, if that helps. [default: as the recipe says]",
 )
 @click.option(
     "--deconv/--no-deconv",

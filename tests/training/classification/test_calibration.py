@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from training.classification.calibration import draw_reliability, fit_temperature, reliability, without_temperature
+from training.classification.calibration import (
+    as_logits,
+    choose_temperature,
+    draw_reliability,
+    fit_temperature,
+    reliability,
+    without_temperature,
+)
 from training.data import Labels
 from training.errors import TrainingError
 
@@ -69,6 +76,26 @@ def test_no_neighbouring_temperature_is_likelier(seed: int, temperature: float) 
         return float(-np.log(softmax(logits / value)[np.arange(500), labels]).mean())
 
     assert loss(found) <= min(loss(found * 1.01), loss(found / 1.01))
+
+
+@pytest.mark.parametrize("temperature", [0.8, 1.3])
+def test_a_temperature_that_certainly_helps_is_chosen(temperature: float) -> None:
+    logits, labels = drawn(1, temperature, 5_000)
+    assert choose_temperature(logits, labels) == round(fit_temperature(logits, labels), 6) != 1
+
+
+def test_a_temperature_that_chance_explains_is_left_out() -> None:
+    chosen = [choose_temperature(*drawn(seed, 1.0, 500)) for seed in range(100)]
+    # The test is wrong once in a hundred times.
+    assert 95 <= chosen.count(1.0) <= 100
+    # Though the fitted one is lower in cross-entropy on its own images, always.
+    assert fit_temperature(*drawn(0, 1.0, 500)) != 1
+
+
+def test_the_logits_of_probabilities_give_them_back() -> None:
+    logits, labels = drawn(5, 1.5)
+    np.testing.assert_allclose(softmax(as_logits(softmax(logits))), softmax(logits))
+    assert choose_temperature(as_logits(softmax(logits)), labels) == choose_temperature(logits, labels)
 
 
 def test_logits_far_from_zero_do_not_overflow() -> None:

@@ -6,6 +6,7 @@ import onnx
 import pytest
 
 from tests.training.loaded import loaded
+from training.classification.calibration import as_logits, fit_temperature, without_temperature
 from training.classification.evaluate import ask
 from training.classification.graph import IMAGE, Served
 from training.classification.package import stored_model, write_package
@@ -66,6 +67,16 @@ def test_the_package_is_near_the_float_one_and_says_what_it_is(subject: Subject,
     difference = np.abs(ask(tmp_path, small, subject.test.images) - ask(tmp_path, whole, subject.test.images))
     assert difference.mean() < 0.02
     assert said.metrics["accuracy"] >= whole.classifier.provenance.metrics["accuracy"] - 0.05
+
+
+def test_an_int8_package_has_a_temperature_of_its_own(subject: Subject, tmp_path: Path) -> None:
+    assert subject.validation is not None
+    known = replace(subject, temperature=True, fitted_temperature=2.5)  # the float package's
+    package = write_package(known, tmp_path, how=INT8)
+    found = package.classifier.provenance.temperature
+    asked = without_temperature(ask(tmp_path, package, subject.validation.images), found)
+    assert found == pytest.approx(fit_temperature(as_logits(asked), subject.validation.labels), rel=1e-3)
+    assert found not in (1.0, 2.5)
 
 
 def test_activation_maps_stay_within_a_twentieth_of_the_largest(subject: Subject, tmp_path: Path) -> None:
