@@ -189,6 +189,8 @@ VISION = {
         "Timing timing 4",
         "string id 5",
     ],
+    "SegmentStreamRequest": ["SegmentRequest request 1", "bool skippable 2"],
+    "SegmentStreamResponse": ["string id 1", "SegmentResponse response 2 of outcome", "Error error 3 of outcome"],
     "Segmented": [
         "uint32 height 1",
         "uint32 width 2",
@@ -228,6 +230,7 @@ VISION_CALLS = {
     "EmbedBatch": "EmbedBatchRequest EmbedBatchResponse",
     "Segment": "SegmentRequest SegmentResponse",
     "SegmentBatch": "SegmentBatchRequest SegmentBatchResponse",
+    "SegmentStream": "stream SegmentStreamRequest stream SegmentStreamResponse",
 }
 # By descriptor.proto's numbers of them.
 _NAMES = "double float int64 uint64 int32 fixed64 fixed32 bool string group message bytes uint32"

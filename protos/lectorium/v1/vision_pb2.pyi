@@ -432,6 +432,24 @@ class SegmentBatchResponse(_message.Message):
     id: str
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., results: _Optional[_Iterable[_Union[Segmented, _Mapping]]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
 
+class SegmentStreamRequest(_message.Message):
+    __slots__ = ("request", "skippable")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    SKIPPABLE_FIELD_NUMBER: _ClassVar[int]
+    request: SegmentRequest
+    skippable: bool
+    def __init__(self, request: _Optional[_Union[SegmentRequest, _Mapping]] = ..., skippable: bool = ...) -> None: ...
+
+class SegmentStreamResponse(_message.Message):
+    __slots__ = ("id", "response", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    response: SegmentResponse
+    error: Error
+    def __init__(self, id: _Optional[str] = ..., response: _Optional[_Union[SegmentResponse, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+
 class Segmented(_message.Message):
     __slots__ = ("height", "width", "classes", "mask", "overlay", "indices", "rle", "polygons", "instances")
     HEIGHT_FIELD_NUMBER: _ClassVar[int]

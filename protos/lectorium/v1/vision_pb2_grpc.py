@@ -84,6 +84,11 @@ class VisionStub(object):
                 request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchRequest.SerializeToString,
                 response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchResponse.FromString,
                 _registered_method=True)
+        self.SegmentStream = channel.stream_stream(
+                '/lectorium.v1.Vision/SegmentStream',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamResponse.FromString,
+                _registered_method=True)
 
 
 class VisionServicer(object):
@@ -161,6 +166,15 @@ class VisionServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SegmentStream(self, request_iterator, context):
+        """A stream of images, such as the frames of a video, answered in their order; a caller that sends faster than they are
+        answered can have those skipped that wait when a newer one comes. If one is refused, its answer is an error, and the
+        stream continues.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VisionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -213,6 +227,11 @@ def add_VisionServicer_to_server(servicer, server):
                     servicer.SegmentBatch,
                     request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchRequest.FromString,
                     response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchResponse.SerializeToString,
+            ),
+            'SegmentStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.SegmentStream,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -485,6 +504,33 @@ class Vision(object):
             '/lectorium.v1.Vision/SegmentBatch',
             protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchRequest.SerializeToString,
             protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SegmentStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/lectorium.v1.Vision/SegmentStream',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -18,6 +18,8 @@ Response = TypeVar("Response")
 # The fields of a frame's message: the request that is answered, and whether it may be skipped.
 REQUEST = "request"
 SKIPPABLE = "skippable"
+# Frames that may not be skipped and are not answered yet: an answer that waits for its turn may be a large picture.
+AT_ONCE = 8
 # Frames, skipped ones too, that are read before the first of them is answered. Skipped ones hold no image.
 MOST_UNANSWERED = 1024
 _ECHO = 80  # characters of another frame's id in a message
@@ -69,7 +71,7 @@ class Frame(Numbered):
             self._room.release()
 
 
-async def frames(messages: AsyncIterator[Any], at_once: int) -> AsyncGenerator[Frame]:
+async def frames(messages: AsyncIterator[Any], at_once: int = AT_ONCE) -> AsyncGenerator[Frame]:
     """The frames as they come; at most ``at_once`` that may not be skipped are unanswered at any time."""
     room = asyncio.Semaphore(at_once)
     turn = asyncio.Event()

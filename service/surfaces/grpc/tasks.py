@@ -123,6 +123,6 @@ class VisionMethods:
                 at_once=MOST_UNANSWERED if in_order else MAX_AT_ONCE,
                 patience_s=self._config.timeout_s,
             )
-            await served.serve(frames(requests, MAX_AT_ONCE) if in_order else numbered(requests))
+            await served.serve(frames(requests) if in_order else numbered(requests))
 
         return stream
