@@ -38,8 +38,8 @@ class Placement(NamedTuple):
         """A ``mask`` of the graph's size, (H, W), at the size of the image; the padding is cut off."""
         if (height, width) == mask.shape:
             return mask
-        found: NDArray[T] = mask[self.rows(height)[:, None], self.columns(width)]
-        return found
+        # First along the few rows of the mask, then row by row: several times as quick as both at once.
+        return mask.take(self.columns(width), axis=1).take(self.rows(height), axis=0)
 
 
 def placement(width: int, height: int, preprocessing: Preprocessing) -> Placement:

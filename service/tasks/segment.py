@@ -28,6 +28,7 @@ class Segment(BatchTask[SegmentAsk, Segmented]):
     ask = SegmentAsk
     answer = answer_of("ImageSegmentation", Segmented)
     picture = PICTURE
+    large = True
     many = "image"
     result = Segmented
     batch_summary = "The class of every pixel of several images; if one is refused, all are."

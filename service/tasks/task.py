@@ -80,6 +80,7 @@ class Endpoint(NamedTuple):
         answers: yields the events, if there are any, and then the answer.
         once: returns the answer of an endpoint without events, at half the cost of a generator; None if it has events.
         picture: how the answer can be a picture; None if it cannot.
+        large: whether an answer may be so large that it is better written out on a thread.
     """
 
     path: str
@@ -92,6 +93,7 @@ class Endpoint(NamedTuple):
     answers: Answers
     once: Once | None = None
     picture: PictureAnswer | None = None
+    large: bool = False
 
     @property
     def event_names(self) -> dict[type[BaseModel], str]:
@@ -111,6 +113,7 @@ class Task(ABC, Generic[A]):
         answer: the type of its answer.
         events: the types of what comes before the answer, by name. A task with events can be requested as a stream.
         picture: how the answer can be a picture itself; None if it cannot.
+        large: whether an answer may be so large that it is better written out on a thread.
     """
 
     name: ClassVar[str]
@@ -121,6 +124,7 @@ class Task(ABC, Generic[A]):
     answer: ClassVar[type[BaseModel]]
     events: ClassVar[Mapping[str, type[BaseModel]]] = NO_EVENTS
     picture: ClassVar[PictureAnswer | None] = None
+    large: ClassVar[bool] = False
 
     def __init__(self, engine: Engine, config: Config, decode: ImageDecoder) -> None:
         self.engine = engine
@@ -146,6 +150,7 @@ class Task(ABC, Generic[A]):
         """The ways to request the task."""
         path, name = f"/v1/{self.name}", self.name.replace("-", "_")
         one = Endpoint(path, name, self.summary, self.ask, self.answer, NO_EVENTS, self.select, self.answers)
+        one = one._replace(large=self.large)
         found = [one._replace(picture=self.picture)]
         if self.events:
             summary = "The same as a stream of server-sent events, and then the whole answer."

@@ -96,6 +96,8 @@ class TaskRoutes:
 
 async def _json(endpoint: Endpoint, ask: Ask, call: Call) -> bytes:
     found = await answer(endpoint, ask, call)
+    if endpoint.large:
+        return (await asyncio.to_thread(found.model_dump_json)).encode()
     return found.model_dump_json().encode()
 
 

@@ -1,110 +1,26 @@
 """Segmentation: what `POST /v1/segment[/batch]` and `Vision/Segment[Batch]` do alike."""
 
 import io
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from base64 import b64decode
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from protos.lectorium.v1 import vision_pb2 as pb
 from tests.pictures import claiming, encoded, png
-from tests.segment_packages import HEIGHT, LABELS, PALETTE, WIDTH, segmented
+from tests.segment_packages import LABELS, PALETTE, segmented
 from tests.service.image_bombs import BOMBS
-from tests.service.surfaces.image_transports import Http, Vision, read_message, the_only_one, without_unset
-from tests.service.surfaces.transports import Refused, TensorTransport, refuse_unless_ok, tensor
+from tests.service.surfaces.image_transports import Http
+from tests.service.surfaces.segmenting import TRANSPORTS, Segments, Transport, VisionSegment, blocks, mask_of, read
+from tests.service.surfaces.transports import Refused, TensorTransport, tensor
 from tests.serving import MAX_REQUEST_BYTES, Server
 
-ONE, SEVERAL = "/v1/segment", "/v1/segment/batch"
 MAX_IMAGES = 64
-
-
-class HttpSegment(Http):
-    """`POST /v1/segment`, in a form."""
-
-    def segment(self, image: bytes, **fields: Any) -> dict[str, Any]:
-        return self._post(ONE, [("image", image)], fields)
-
-    def segment_batch(self, images: list[bytes], **fields: Any) -> dict[str, Any]:
-        return self._post(SEVERAL, [("images", image) for image in images], fields)
-
-
-class JsonSegment(Http):
-    """The same in JSON."""
-
-    def segment(self, image: bytes, **fields: Any) -> dict[str, Any]:
-        return self._ask(ONE, {"image": b64encode(image).decode(), **fields})
-
-    def segment_batch(self, images: list[bytes], **fields: Any) -> dict[str, Any]:
-        return self._ask(SEVERAL, {"images": [b64encode(image).decode() for image in images], **fields})
-
-    def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return dict(without_unset(refuse_unless_ok(self.client.post(path, json=body)).json()))
-
-
-class BareSegment(JsonSegment):
-    """The image as the body itself; several have no such way."""
-
-    def segment(self, image: bytes, **fields: Any) -> dict[str, Any]:
-        answer = self.client.post(ONE, params=fields, content=image, headers={"content-type": "image/png"})
-        return dict(without_unset(refuse_unless_ok(answer).json()))
-
-
-class VisionSegment(Vision):
-    """`lectorium.v1.Vision/Segment`."""
-
-    def segment(self, image: bytes, **fields: Any) -> dict[str, Any]:
-        return _nested(read_message(self._call("Segment", pb.SegmentRequest(image=image, **fields))))
-
-    def segment_batch(self, images: list[bytes], **fields: Any) -> dict[str, Any]:
-        found = read_message(self._call("SegmentBatch", pb.SegmentBatchRequest(images=images, **fields)))
-        return {**found, "results": [_nested(result) for result in found["results"]]}
-
-
-def _nested(found: dict[str, Any]) -> dict[str, Any]:
-    """With the corners of polygons as GeoJSON nests them."""
-    for outline in found["polygons"]:
-        rings = [[ring["points"] for ring in polygon["rings"]] for polygon in outline["coordinates"]]
-        outline["coordinates"] = [
-            [[[x, y] for x, y in zip(r[::2], r[1::2], strict=True)] for r in polygon] for polygon in rings
-        ]
-    return found
-
-
-Transport = HttpSegment | JsonSegment | BareSegment | VisionSegment
-TRANSPORTS: dict[str, Callable[[Server], Transport]] = {
-    "form": HttpSegment,
-    "json": JsonSegment,
-    "bare": BareSegment,
-    "vision_grpc": VisionSegment,
-}
-
-
-class Segments:
-    """One way to have images segmented by `colours`: one image, or a batch for each."""
-
-    def __init__(self, transport: Transport, *, batch: bool) -> None:
-        self.transport, self.batch = transport, batch
-
-    def __call__(self, image: bytes, **fields: Any) -> dict[str, Any]:
-        return (
-            the_only_one(self.transport.segment_batch([image], **fields))
-            if self.batch
-            else self.transport.segment(image, **fields)
-        )
-
-    def refusal(self, image: bytes, code: str = "INVALID_ARGUMENT", **fields: Any) -> str:
-        """The message with which the image is refused."""
-        with pytest.raises(Refused) as caught:
-            self(image, **fields)
-        assert caught.value.code == code
-        return caught.value.message
 
 
 @pytest.fixture(scope="module", params=[(way, batch) for way in TRANSPORTS for batch in (False, True)], ids=str)
@@ -119,30 +35,6 @@ def segments(request: pytest.FixtureRequest, server: Server) -> Iterator[Segment
 def transport(request: pytest.FixtureRequest, server: Server) -> Iterator[Transport]:
     with closing(TRANSPORTS[request.param](server)) as transport:
         yield transport
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.http, timeout=30) as client:
-        yield client
-
-
-def blocks(seed: int = 0, times: int = 3) -> NDArray[np.uint8]:
-    """An image whose pixels are ``times`` as large as the model's, (HEIGHT * times, WIDTH * times, 3)."""
-    small = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), dtype="u1")
-    return np.kron(small, np.ones((times, times, 1), "u1"))
-
-
-def mask_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    mask: NDArray[np.uint8] = segmented(pixels[None]).mask[0]
-    return mask
-
-
-def read(picture: bytes) -> tuple[str, NDArray[np.uint8]]:
-    """The mode and the pixels of a PNG."""
-    image = Image.open(io.BytesIO(picture))
-    assert image.format == "PNG"
-    return image.mode, np.asarray(image)
 
 
 def test_the_answer_is_the_mask_and_what_each_class_has_of_it(segments: Segments) -> None:
@@ -277,68 +169,6 @@ def test_one_bad_image_refuses_the_batch_and_is_named_by_its_index(transport: Tr
         transport.segment_batch([png(), b"hello"])
 
 
-# The picture itself
-
-
-def post(client: httpx.Client, accept: str | None, path: str = ONE, **fields: str) -> httpx.Response:
-    """A request with a bare image, in a form if it is for several."""
-    headers = {"accept": accept} if accept is not None else {}
-    if path == SEVERAL:
-        return client.post(path, files=[("images", png(blocks()))], data=fields, headers=headers)
-    return client.post(path, content=png(blocks()), params=fields, headers={"content-type": "image/png", **headers})
-
-
-@pytest.mark.parametrize("accept", ["image/png", "image/*", "image/png;q=0.9, application/json;q=0.1"])
-def test_a_caller_that_prefers_a_picture_gets_the_mask_itself(client: httpx.Client, accept: str) -> None:
-    response = post(client, accept)
-    assert (response.status_code, response.headers["content-type"]) == (200, "image/png")
-    assert response.headers["vary"] == "accept"
-    mode, found = read(response.content)
-    assert mode == "P"
-    np.testing.assert_array_equal(found, mask_of(blocks()))
-    assert response.content == post(client, accept, output="mask").content
-
-
-def test_the_picture_is_the_overlay_if_that_is_the_output(client: httpx.Client) -> None:
-    picture = post(client, "image/png", output="overlay", opacity="1").content
-    asked = post(client, None, output="overlay", opacity="1").json()
-    assert read(picture)[0] == "RGB"
-    assert picture == b64decode(asked["overlay"])
-
-
-@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "image/png;q=0.5, application/json"])
-def test_others_get_json(client: httpx.Client, accept: str | None) -> None:
-    response = post(client, accept)
-    assert (response.headers["content-type"], response.headers["vary"]) == ("application/json", "accept")
-    assert response.json()["model"] == "colours"
-
-
-@pytest.mark.parametrize(
-    ("accept", "fields", "status", "words"),
-    [
-        ("image/png", {"output": "rle"}, 400, "output is 'rle'; with 'accept: image/png' it may be mask or overlay"),
-        ("image/png", {"output": "mask,overlay"}, 400, "output is 'mask,overlay'; with 'accept: image/png'"),
-        ("image/png", {"opacity": "0.5"}, 400, "opacity was given; it is allowed with output 'overlay' only"),
-        ("image/png", {"model": "tiny"}, 404, "model 'tiny' does not segment images"),
-        ("image/jpeg", {}, 400, "accept is 'image/jpeg'; it must allow application/json or image/png"),
-        ("image/png;q=5", {}, 400, "accept has the quality '5'; it must be a number from 0 to 1"),
-    ],
-)
-def test_errors_stay_json(client: httpx.Client, accept: str, fields: dict[str, str], status: int, words: str) -> None:
-    response = post(client, accept, **fields)
-    assert (response.status_code, response.headers["content-type"]) == (status, "application/json")
-    assert words in response.json()["error"]
-
-
-@pytest.mark.parametrize("accept", ["image/png", "image/jpeg"])
-def test_where_there_is_no_single_picture_the_header_changes_nothing(client: httpx.Client, accept: str) -> None:
-    assert len(post(client, accept, SEVERAL).json()["results"]) == 1
-    assert post(client, accept, "/v1/classify").json()["model"] == "tiny"
-
-
-# Beside the task
-
-
 def test_tensors_of_any_size_are_answered_with_all_outputs(tensors: TensorTransport) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 5, 11, 3), dtype="u1")
     answer = tensors.infer("colours", [tensor(images)])
@@ -350,11 +180,3 @@ def test_the_identifier_of_a_call_comes_back(server: Server) -> None:
     with closing(VisionSegment(server)) as vision:
         assert vision._call("Segment", pb.SegmentRequest(image=png(), id="7")).id == "7"
         assert vision._call("SegmentBatch", pb.SegmentBatchRequest(images=[png()], id="8")).id == "8"
-
-
-def test_requests_are_counted_by_surface_and_model(server: Server, client: httpx.Client) -> None:
-    ok = {"model": "colours", "surface": "http", "code": "OK"}
-    before = server.metric("lectorium_request_duration_seconds_count", **ok)
-    for path in (ONE, SEVERAL):
-        assert post(client, "image/png", path).status_code == 200
-    assert server.metric("lectorium_request_duration_seconds_count", **ok) == before + 2
