@@ -1,25 +1,11 @@
 """The receptive field: the part of the image that a unit sees (I2DL IX.3-5; MP 5)."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from torch import fx, nn
 
 Size = int | tuple[int, ...]
-
-
-def output_size(size: int, layer: nn.Module) -> int:
-    """The height (or width) after a convolution or pooling ``layer`` of ``size`` pixels: (N + 2P - F) / S + 1.
-
-    The fraction is rounded down, or up if the layer has ``ceil_mode``, but no window starts in the far padding.
-    """
-    kernel, stride, padding, dilation = geometry(layer)
-    steps = (size + 2 * padding - dilation * (kernel - 1) - 1) / stride
-    if getattr(layer, "ceil_mode", False):
-        starts_inside = math.ceil(steps) * stride < size + padding
-        return math.ceil(steps) + (1 if starts_inside else 0)
-    return math.floor(steps) + 1
 
 
 def geometry(layer: nn.Module) -> tuple[int, int, int, int]:

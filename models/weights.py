@@ -23,15 +23,6 @@ class WeightsError(Exception):
     """A file of weights that cannot be read or does not fit the model."""
 
 
-def load_weights(model: nn.Module, path: Path, fresh: Collection[str] = ()) -> None:
-    """Load the state dictionary in the file ``path`` into ``model``; no code in the file is run.
-
-    Raises:
-        WeightsError: the file cannot be read, holds no state dictionary, or does not fit, as in `give_weights`.
-    """
-    give_weights(model, read_weights(path), str(path), fresh)
-
-
 def give_weights(model: nn.Module, found: Mapping[str, Tensor], origin: str, fresh: Collection[str] = ()) -> None:
     """Load the state dictionary ``found``, read from ``origin``, into ``model``, whose names it is given (`renamed`).
 

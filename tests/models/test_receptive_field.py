@@ -1,52 +1,12 @@
 from typing import Any
 
-import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.classification.rows import build
-from models.receptive_field import Field, output_size, receptive_fields
+from models.receptive_field import Field, receptive_fields
 from models.variant import Variant
 from tests.models.rows import CONVOLUTIONAL, each, thin
-
-
-@pytest.mark.parametrize(
-    ("layer", "before", "after"),
-    [
-        (nn.Conv2d(1, 1, 3), 7, 5),
-        (nn.Conv2d(1, 1, 3, stride=2), 7, 3),
-        (nn.Conv2d(1, 1, 5, padding=2), 32, 32),  # "same": P = (F - 1) / 2
-        (nn.Conv2d(1, 1, 3, stride=3), 7, 2),  # the fraction is rounded down
-        (nn.Conv2d(1, 1, 3, dilation=2), 7, 3),
-        (nn.Conv2d(1, 1, 11, stride=4, padding=2), 224, 55),
-        (nn.MaxPool2d(2), 5, 2),
-        (nn.MaxPool2d(2, ceil_mode=True), 5, 3),
-        (nn.MaxPool2d(3, stride=2, ceil_mode=True), 112, 56),
-        (nn.MaxPool2d(2, stride=2, padding=1, ceil_mode=True), 4, 3),
-        (nn.MaxPool2d(1, stride=3, ceil_mode=True), 3, 1),
-    ],
-)
-def test_output_size_is_the_lectures_formula(layer: nn.Module, before: int, after: int) -> None:
-    assert output_size(before, layer) == after
-    assert layer(torch.zeros(1, 1, before, before)).shape[-2:] == (after, after)
-
-
-@each(CONVOLUTIONAL)
-def test_every_layer_of_a_row_answers_maps_of_the_formulas_size(variant: Variant) -> None:
-    with torch.device("meta"):
-        model = build(variant.name).eval()
-        layers = [module for module in model.modules() if hasattr(module, "kernel_size")]
-        seen: list[nn.Module] = []
-
-        def check(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            assert output.shape[-2:] == tuple(output_size(size, layer) for size in inputs[0].shape[-2:])
-            seen.append(layer)
-
-        for layer in layers:
-            layer.register_forward_hook(check)
-        model(torch.zeros(1, *variant.input_shape))
-    assert seen
-    assert set(seen) == set(layers)
 
 
 def test_two_3x3_convolutions_see_5x5_and_pooling_doubles_the_step() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.classification.rows import build
-from models.weights import WeightsError, load_weights, read_weights, renamed
+from models.weights import WeightsError, give_weights, read_weights, renamed
 
 GOOGLENET: dict[str, Any] = {"scale": 1 / 16, "classes": 10}
 
@@ -22,6 +22,10 @@ def saved(state: Any, path: Path) -> Path:
 def model(name: str = "resnet20-28", seed: int = 0, **config: Any) -> nn.Module:
     torch.manual_seed(seed)
     return build(name, config)
+
+
+def load_weights(model: nn.Module, path: Path, fresh: tuple[str, ...] = ()) -> None:
+    give_weights(model, read_weights(path), str(path), fresh)
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:

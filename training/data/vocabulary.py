@@ -12,7 +12,6 @@ PAD, START, END, UNKNOWN = range(4)
 SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")
 NEVER_SAID = (PAD, START, UNKNOWN)
 MAX_WORDS = 1 << 16
-MAX_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -83,22 +82,3 @@ def build_vocabulary(captions: Iterable[Sequence[str]], min_count: int = 1) -> V
     if not kept:
         raise DataError(f"min_count is {min_count}; no word occurs that often in the captions")
     return Vocabulary((*SPECIAL, *(word for _, word in kept)))
-
-
-def read_vocabulary(path: Path) -> Vocabulary:
-    """The vocabulary in the file ``path``, as `Vocabulary.write` writes it.
-
-    Raises:
-        DataError: the file cannot be read, is too large, or is not a vocabulary; the message begins with ``path``.
-    """
-    try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{path} has {size} bytes; a vocabulary may have at most {MAX_BYTES}")
-        # Not splitlines: it also splits at other characters.
-        words = path.read_text("utf-8").removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error})") from error
-    try:
-        return Vocabulary(tuple(words))
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error

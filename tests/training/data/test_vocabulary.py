@@ -1,11 +1,9 @@
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from training.data import vocabulary
-from training.data.vocabulary import END, PAD, SPECIAL, START, UNKNOWN, Vocabulary, build_vocabulary, read_vocabulary
+from training.data.vocabulary import END, PAD, SPECIAL, START, UNKNOWN, Vocabulary, build_vocabulary
 from training.errors import DataError
 
 words = st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size=4)  # no white space
@@ -30,7 +28,6 @@ def test_a_file_holds_all_of_it(tmp_path_factory: pytest.TempPathFactory, corpus
     path = tmp_path_factory.mktemp("vocabulary") / "words.txt"
     known = build_vocabulary(corpus)
     known.write(path)
-    assert read_vocabulary(path) == known
     assert path.read_bytes().decode().split("\n")[:-1] == list(known.words)
 
 
@@ -82,26 +79,9 @@ def test_captions_without_a_word_often_enough_are_refused() -> None:
         ([*SPECIAL, "dog\x0b"], "not one word in the vocabulary"),
     ],
 )
-def test_a_file_that_is_no_vocabulary_is_refused_by_name(tmp_path: Path, lines: list[str], message: str) -> None:
-    path = tmp_path / "words.txt"
-    path.write_text("\n".join(lines), "utf-8", newline="\n")
-    with pytest.raises(DataError, match=f"words.txt: .*{message}"):
-        read_vocabulary(path)
-
-
-def test_a_file_that_is_not_there_or_no_text_or_too_large_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "words.txt"
-    with pytest.raises(DataError, match=r"words\.txt cannot be read"):
-        read_vocabulary(path)
-    path.write_bytes(b"\xff\n")
-    with pytest.raises(DataError, match=r"words\.txt cannot be read"):
-        read_vocabulary(path)
-    build_vocabulary(DOGS).write(path)
-    monkeypatch.setattr(vocabulary, "MAX_BYTES", path.stat().st_size - 1)
-    with pytest.raises(DataError, match=f"has {path.stat().st_size} bytes; a vocabulary may have at most"):
-        read_vocabulary(path)
+def test_words_that_are_no_vocabulary_are_refused(lines: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Vocabulary(tuple(lines))
 
 
 def test_more_words_than_are_used_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
