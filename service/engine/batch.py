@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Hashable, Mapping
+from math import prod
 
 import numpy as np
 
@@ -131,6 +132,8 @@ class BatchQueue:
         self._max_batch = session.graph.max_batch or 1
         specs = session.graph.inputs if self._max_batch > 1 else ()
         self._free_inputs = [spec.name for spec in specs if -1 in spec.shape[1:]]
+        most = model.most_row_elements
+        self._most_elements = {name: most[name] for name in self._free_inputs if name in most}
         self._again: deque[Chunk] = deque()
         self._ahead: Batch | None = None
         self._closed: Exception | None = None
@@ -206,10 +209,10 @@ class BatchQueue:
         if self.session.stay_apart:
             return Batch([self._undivided(first)], self)
         chunks: list[Chunk] = []
-        free = self._max_batch
+        free = most = self._most_rows(first)
         while request is not None and free:
             rows = min(free, request.rows - request.taken)
-            if not self._may_take(request, rows):
+            if not self._may_take(request, rows, most):
                 break
             chunks.append(request.chunk(rows))
             self.requests.take(request, rows)
@@ -223,6 +226,11 @@ class BatchQueue:
             self.requests.take(request, request.rows - request.taken)
         return request.undivided()
 
-    def _may_take(self, request: Request, rows: int) -> bool:
-        """Whether ``rows`` are all that is left: only a request that no batch could hold is split."""
-        return rows == request.rows - request.taken or request.rows > self._max_batch
+    def _most_rows(self, request: Request) -> int:
+        """The most rows of a run with this request: fewer if they are larger than those the model is made for."""
+        bounds = [most // prod(request.inputs[name].shape[1:]) for name, most in self._most_elements.items()]
+        return min([self._max_batch, *bounds])
+
+    def _may_take(self, request: Request, rows: int, most: int) -> bool:
+        """Whether ``rows`` are all that is left: only a request that no batch of ``most`` rows could hold is split."""
+        return rows == request.rows - request.taken or request.rows > most

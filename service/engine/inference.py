@@ -19,7 +19,7 @@ from service.engine.request import Answer, Request
 from service.engine.sampling_parameters import checked_sampling_parameters
 from service.engine.step_request import Emission, StepRequest
 from service.engine.steps import StepLoop
-from service.engine.tensors import Tensors, check_inputs, check_outputs, check_steps
+from service.engine.tensors import Tensors, check_inputs, check_outputs, check_row_elements, check_steps
 from service.errors import Draining, InvalidArgument, QueueFull, Unsupported
 from service.package import Graph, Loop
 
@@ -78,6 +78,8 @@ class Inference:
         name, graph = model.name, program
         check_once(name, options)
         rows = check_inputs(name, graph.inputs, inputs, batched=graph.max_batch > 0)
+        if not part:
+            check_row_elements(name, model.most_row_elements, inputs)
         requested = check_outputs(name, graph.outputs, tuple(outputs))
         queues = self._queues.of(model)
         queue = queues.parts[part] if part else queues.once

@@ -4,6 +4,7 @@ import io
 import logging
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,12 @@ class Model:
     def max_batch(self) -> int:
         """The most rows that share a run or a step; 0 if each request has runs of its own."""
         return 0 if self.session.stay_apart else self.program.max_batch
+
+    @cached_property
+    def most_row_elements(self) -> dict[str, int]:
+        """The most elements of a row, of each input of any size whose rows the card bounds: those of a full run."""
+        most = self.program.max_batch or 1
+        return {name: most * elements for name, elements in self.card.row_elements.items()}
 
     @property
     def providers(self) -> tuple[str, ...]:

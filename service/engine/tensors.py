@@ -1,6 +1,7 @@
 """The datatypes of the Open Inference Protocol in numpy, and the check of a request's tensors against the model's."""
 
 from collections.abc import Collection, Mapping
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,21 @@ def check_outputs(model: str, specs: tuple[TensorSpec, ...], requested: tuple[st
         if name not in names:
             raise InvalidArgument(f"model {model!r} has no output {name!r}; it has {listed(names)}")
     return requested or tuple(names)
+
+
+def check_row_elements(model: str, most: Mapping[str, int], inputs: Tensors) -> None:
+    """Check that the rows of inputs of any size are not empty, and have at most the ``most`` elements of their input.
+
+    Raises:
+        InvalidArgument: a row is empty or has more.
+    """
+    for name, allowed in most.items():
+        elements = prod(inputs[name].shape[1:])
+        if not 1 <= elements <= allowed:
+            raise InvalidArgument(
+                f"shape of input {name!r} is {list(inputs[name].shape)}, {elements} elements a row; "
+                f"model {model!r} allows 1 to {allowed}"
+            )
 
 
 def check_steps(model: str, loop: Loop, inputs: Tensors) -> tuple[int, Tensors]:

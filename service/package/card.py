@@ -122,6 +122,14 @@ class Card(Frozen):
         """The file of labels, one per line, of each output that has one."""
         return {}
 
+    @property
+    def row_elements(self) -> dict[str, int]:
+        """The elements of a row of the size that the model is made for, of each input of any size, as far as known.
+
+        A run has at most ``max_batch`` times as many, in fewer rows if they are larger.
+        """
+        return {}
+
     @model_validator(mode="after")
     def _files_are_known(self) -> "Card":
         golden = (self.golden.file,) if self.golden else ()

@@ -137,6 +137,12 @@ class SegmentCard(Card):
         return dict.fromkeys((self.segmentation.area, self.segmentation.confidence), self.segmentation.labels)
 
     @property
+    def row_elements(self) -> dict[str, int]:
+        """Those of an image of the size that the model was trained at."""
+        said = self.preprocessing
+        return {said.tensor: said.height * said.width * (3 if said.colour == "rgb" else 1)}
+
+    @property
     def outputs(self) -> tuple[Output, ...]:
         """The forms in which a caller may have the mask; ``instances`` only if the model has classes to count."""
         allowed = self.parameters.output.allowed

@@ -52,6 +52,11 @@ class TextClassifyCard(Card):
         """The classes' labels."""
         return {self.classes.tensor: self.classes.labels}
 
+    @property
+    def row_elements(self) -> dict[str, int]:
+        """Those of the longest text."""
+        return {self.text.tensor: self.text.max_bytes}
+
     @model_validator(mode="after")
     def _tensors_are_there(self) -> "TextClassifyCard":
         text = find(self.graph.inputs, self.text.tensor, "text.tensor")
