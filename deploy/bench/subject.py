@@ -27,17 +27,26 @@ PROBABILITIES = "probabilities"
 class Subject:
     """The highest version of ``name`` in ``repository``, a graph with one uint8 input, and one random row for it.
 
-    ``outputs`` is bare ONNX Runtime's answer for the row: the outputs in ``wanted``, or all if it is empty.
+    ``outputs`` is bare ONNX Runtime's answer for the row: the outputs in ``wanted``, or all if it is empty. ``size`` is
+    the height and width of the row for a graph that takes any.
     """
 
-    def __init__(self, repository: Path, name: str, seed: int = 0, wanted: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        repository: Path,
+        name: str,
+        seed: int = 0,
+        wanted: Sequence[str] = (),
+        size: tuple[int, int] | None = None,
+    ) -> None:
         version = max((repository / name).iterdir(), key=lambda folder: int(folder.name))
-        self.repository, self.name, self._seed, self._wanted = repository, name, seed, wanted
+        self.repository, self.name, self._seed, self._wanted, self._size = repository, name, seed, wanted, size
         self.graph = version / "model.onnx"
         session = self.session(1)
         (tensor,) = session.get_inputs()
         self.input = str(tensor.name)
-        self.row = patches(seed, tensor.shape[1:])
+        shape = tensor.shape[1:]
+        self.row = patches(seed, shape if size is None else [*size, *shape[2:]])
         names = list(wanted) or [output.name for output in session.get_outputs()]
         self.outputs: dict[str, Array] = dict(zip(names, session.run(names, {self.input: self.row}), strict=True))
 
@@ -52,7 +61,7 @@ class Subject:
     @cached_property
     def another(self) -> "Subject":
         """The same model with another row and therefore another answer."""
-        return Subject(self.repository, self.name, self._seed + 1, self._wanted)
+        return Subject(self.repository, self.name, self._seed + 1, self._wanted, self._size)
 
     @property
     def path(self) -> str:
