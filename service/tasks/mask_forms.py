@@ -65,6 +65,7 @@ class MaskForms:
 
         Raises:
             InvalidArgument: the mask is too much of a noise to be answered in a form that was requested.
+            InternalError: the graph gave a confidence that is not finite.
         """
         statistics = "statistics" in self._options.outputs
         classes = described(self._card, self._labels, image, outputs, statistics=statistics)

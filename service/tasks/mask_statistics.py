@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.tensors import Tensor
+from service.errors import InternalError
 from service.package import Segmentation, SegmentCard
 from service.tasks.fitted_image import FittedImage
 from service.tasks.segmentation import SegmentClass
@@ -30,6 +31,9 @@ def described(
         image: the image.
         outputs: of the graph for this image, without the batch dimension.
         statistics: whether they are wanted.
+
+    Raises:
+        InternalError: the graph gave a confidence that is not finite.
     """
     classes = card.segmentation
     found = [
@@ -38,6 +42,8 @@ def described(
     ]
     if statistics:
         pixels, confidence = _of_graph(classes, outputs) if image.unchanged else _counted(classes, image, outputs)
+        if not np.isfinite(confidence).all():
+            raise InternalError(f"model {card.name!r} gave a confidence that is not finite")
         for each, count, mean in zip(found, pixels.tolist(), confidence.tolist(), strict=True):
             each.pixels, each.share, each.confidence = count, count / image.pixels, mean
     return found

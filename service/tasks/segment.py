@@ -46,6 +46,7 @@ class Segment(BatchTask[SegmentAsk, Segmented]):
             TooLarge: what is requested of images of these sizes would be too large.
             InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `ImageDecoder`.
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
+            InternalError: a confidence is not finite.
         """
         options, preprocessing = SegmentOptions.of(model, ask), model.package.segmenter.preprocessing
         make = partial(FittedImage.of, preprocessing=preprocessing)

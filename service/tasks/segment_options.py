@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from service.engine import Model
 from service.errors import InvalidArgument, TooLarge
-from service.package import Output, SegmentCard
+from service.package import OUTPUTS, Output, SegmentCard
 from service.tasks.png import MEDIA_TYPE
 from service.tasks.refusal import refusal
 from service.tasks.segmentation import SegmentAsk
@@ -71,7 +71,7 @@ def _outputs(card: SegmentCard, given: str) -> tuple[Output, ...]:
         return card.parameters.output.default
     allowed: dict[str, Output] = {output: output for output in card.outputs}
     found: list[Output] = []
-    for name in map(str.strip, given.split(",")):
+    for name in map(str.strip, given.split(",", len(OUTPUTS))):  # no more pieces: a text may be very long
         if name not in allowed:
             raise refusal(card.name, "output", name, card.outputs)
         if allowed[name] in found:

@@ -1,80 +1,27 @@
 """Segmentation: the mask is the graph's, of the right image and size, in the forms that were requested."""
 
-import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 from shapely.geometry import shape
 from shapely.ops import unary_union
 
-from service.config import Config
-from service.engine import Engine
-from service.errors import InvalidArgument, TooLarge
-from service.fitting import placement
-from service.imaging import prepare
 from service.package import OUTPUTS
-from service.tasks.image_decoding import ImageDecoder
 from service.tasks.mask_forms import MOST_OBJECTS
-from service.tasks.segment import Segment
-from tests.packages import change_card
 from tests.pictures import encoded
-from tests.segment_packages import HEIGHT, LABELS, PALETTE, WIDTH, segmented, write_segment_package
+from tests.segment_packages import LABELS, PALETTE
 from tests.service.tasks.asking import answer
+from tests.service.tasks.segmenting import COLOURS, SIDE, file, random_image, read, serving, wanted
 
 # Of pycocotools, about numpy.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 EVERYTHING = ",".join(OUTPUTS)
-SIDE = 400  # of the larger model
-COLOURS = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]], "u1")
 # Width and height; those of the model are 8 and 6.
 SIZES = [(8, 6), (16, 12), (40, 6), (1, 37), (37, 1), (13, 29), (3, 5), (300, 7), (640, 480)]
-
-
-@asynccontextmanager
-async def serving(folder: Path, **settings: Any) -> AsyncIterator[Segment]:
-    """The task, over `colours`, `stretched`, which does not pad, and `large`."""
-    write_segment_package(folder)
-    stretched = {"tensor": "image", "colour": "rgb", "height": HEIGHT, "width": WIDTH, "interpolation": "nearest"}
-    write_segment_package(folder, "stretched", preprocessing=stretched)
-    write_segment_package(folder, "large", preprocessing={**stretched, "height": SIDE, "width": SIDE})
-    config = Config.model_validate({"repository": folder, "default_models": "segment=colours", **settings})
-    async with Engine(config) as engine:
-        yield Segment(engine, config, ImageDecoder(config))
-
-
-def random_image(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Pixels (H, W, 3) that are not pure, so that confidence differs from pixel to pixel."""
-    random = np.random.default_rng(seed)
-    pixels = COLOURS[random.integers(0, len(COLOURS), (height, width))]
-    return np.clip(pixels.astype("i2") + random.integers(-60, 61, pixels.shape), 0, 255).astype("u1")
-
-
-def file(pixels: NDArray[np.uint8]) -> bytes:
-    return encoded(Image.fromarray(pixels), "PNG")
-
-
-def wanted(task: Segment, model: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The mask and its probabilities at the image's size, by numpy."""
-    said = task.select(model, "").package.segmenter.preprocessing
-    image = Image.fromarray(pixels)
-    found = segmented(prepare(image, said)[None])
-    place = placement(*image.size, said)
-    rows, columns = place.rows(image.height), place.columns(image.width)
-    return found.mask[0][rows][:, columns], found.probability[0][rows][:, columns]
-
-
-def read(png: bytes, mode: str) -> NDArray[np.uint8]:
-    image = Image.open(io.BytesIO(png))
-    assert (image.format, image.mode) == ("PNG", mode)
-    return np.asarray(image)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -200,58 +147,3 @@ async def test_of_many_objects_the_largest_are_listed_and_all_are_counted(tmp_pa
         found = await answer(segment.endpoints[0], image=file(pixels), output="instances", model="large")
     blue = found.instances[1]
     assert (blue.count, len(blue.objects), blue.objects[0].pixels) == (100 * 100, MOST_OBJECTS, 4)
-
-
-async def test_a_mask_that_is_noise_is_refused_as_polygons_and_its_image_is_named(tmp_path: Path) -> None:
-    noise = COLOURS[np.random.default_rng(0).integers(0, 2, (SIDE, SIDE))]
-    async with serving(tmp_path) as segment:
-        one, batch = segment.endpoints
-        with pytest.raises(InvalidArgument, match=r"^the outlines .* more than 100000 corners, the most that are"):
-            await answer(one, image=file(noise), output="polygons", model="large")
-        with pytest.raises(InvalidArgument, match=r"images\[1\]: the outlines .* more than 100000 corners"):
-            await answer(batch, images=[file(random_image(8, 6)), file(noise)], output="polygons", model="large")
-        assert (await answer(one, image=file(noise), output="rle", model="large")).rle
-
-
-async def test_an_answer_that_would_be_too_large_is_refused_by_the_size_of_its_images(tmp_path: Path) -> None:
-    large = encoded(Image.new("L", (5000, 5000)), "PNG")
-    async with serving(tmp_path) as segment:
-        one, batch = segment.endpoints
-        with pytest.raises(TooLarge, match="the image has 25000000 pixels; with output 'overlay' at most 22369621 are"):
-            await answer(one, image=large, output="overlay")
-        with pytest.raises(TooLarge, match="the 3 images together have 75000000 pixels; with output 'statistics,mask'"):
-            await answer(batch, images=[large] * 3, output="statistics,mask")
-        found = await answer(batch, images=[large] * 3, output="statistics")
-    assert [result.classes[0].pixels for result in found.results] == [25_000_000] * 3
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"output": "svg"}, "output is 'svg'; model 'colours' allows ['statistics', 'mask', 'overlay', 'rle', "),
-        ({"output": "mask,"}, "output is ''; model 'colours' allows"),
-        ({"output": "mask, rle,mask"}, "output has 'mask' twice; once is allowed"),
-        ({"output": "overlay", "opacity": 1.5}, "opacity is 1.5; allowed is 0 to 1"),
-        ({"output": "overlay", "opacity": -0.1}, "opacity is -0.1; allowed is 0 to 1"),
-        ({"output": "overlay", "opacity": float("nan")}, "opacity is nan; allowed is 0 to 1"),
-        ({"opacity": 0.5}, "opacity was given; it is allowed with output 'overlay' only"),
-    ],
-)
-async def test_what_the_model_does_not_allow_is_refused(fields: dict[str, Any], words: str, tmp_path: Path) -> None:
-    async with serving(tmp_path) as segment:
-        with pytest.raises(InvalidArgument) as caught:
-            await answer(segment.endpoints[0], image=file(random_image(8, 6)), **fields)
-    assert words in str(caught.value)
-
-
-async def test_a_model_without_countable_classes_has_no_instances(tmp_path: Path) -> None:
-    folder = write_segment_package(tmp_path, "plain")
-    change_card(folder, "segmentation.countable", [])
-    change_card(folder, "segmentation.background", None)
-    config = Config.model_validate({"repository": tmp_path})
-    async with Engine(config) as engine:
-        one, _ = Segment(engine, config, ImageDecoder(config)).endpoints
-        with pytest.raises(InvalidArgument, match="output is 'instances'; model 'plain' allows"):
-            await answer(one, image=file(random_image(8, 6)), output="instances")
-        found = await answer(one, image=file(random_image(8, 6)), output="polygons")
-    assert [each.index for each in found.polygons] == [0, 1, 2, 3]
