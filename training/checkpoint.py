@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from models.registry import build
 from models.weights import AUXILIARY, WeightsError, load_plain
 from service.package import Dataset, InitialWeights
+from training.craft.metric import Metric
 from training.craft.recipe import Recipe
-from training.craft.stopping import MODES, Metric, has_stopped
+from training.craft.stopping import has_stopped
 from training.data.source import Origin
 from training.errors import ExportError, RunError
 from training.history import Row
@@ -39,8 +40,8 @@ class Keeper(ModelCheckpoint):
         super().__init__(
             run,
             Path(name).stem,
-            monitor=metric,
-            mode=MODES[metric] if metric else "min",
+            monitor=metric.validation if metric else None,
+            mode=metric.better if metric else "min",
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )

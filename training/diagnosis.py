@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import nn
 
+from training.craft.metric import ACCURACY, LOSS, Metric
 from training.craft.recipe import Recipe
 from training.history import Row
 
@@ -29,9 +30,9 @@ CHANGE = 0.05
 DEVIATIONS = 2.0
 # The end of a curve is its last fifth: short enough to be the end, long enough to have a direction.
 END = 5
-# A gap is large if the validation loss is 1.5 times the training loss and the accuracy is also 2 percentage points
-# lower: losses near zero easily differ by that factor.
-GAP, ACCURACY_GAP = 1.5, 0.02
+# A gap is large if the validation loss is 1.5 times the training loss and the accuracy, or another metric that is
+# measured on both splits, is also 2 percentage points worse: losses near zero easily differ by that factor.
+GAP, POINTS = 1.5, 0.02
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,19 @@ class Finding:
         return f"{self.name}: {self.evidence}; {self.advice}" if self.advice else f"{self.name}: {self.evidence}"
 
 
-def diagnose(rows: Sequence[Row], handicaps: Sequence[str] = ()) -> tuple[Finding, ...]:
-    """The findings for the learning curve in ``rows``, one row per epoch; none for fewer than 4 epochs.
+def diagnose(
+    rows: Sequence[Row], handicaps: Sequence[str] = (), metrics: Sequence[Metric] = (LOSS, ACCURACY)
+) -> tuple[Finding, ...]:
+    """The findings for the learning curve in ``rows``, one row per epoch, of ``metrics``, the loss first.
+
+    There are none for fewer than 4 epochs, and none for a loss that may be negative: every rule compares by ratios.
 
     ``handicaps`` names what makes the training loss higher than the same weights' validation loss, such as dropout: a
     validation loss below the training loss then says nothing about the splits.
     """
-    if len(rows) < FEWEST:
+    if len(rows) < FEWEST or not metrics[0].ratios:
         return ()
-    curve = Curve(rows)
+    curve = Curve(rows, metrics)
     if stuck := _not_learning(curve) or _not_generalising(curve):
         return (stuck,)
     found = (
@@ -79,8 +84,9 @@ class Curve:
     measured at the end. ``validation`` is therefore interpolated to the middle of each epoch.
     """
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        train, validation = ([row[f"{stage}_loss"] for row in rows] for stage in ("train", "validation"))
+    def __init__(self, rows: Sequence[Row], metrics: Sequence[Metric]) -> None:
+        loss, *others = metrics
+        train, validation = ([row[column] for row in rows] for column in (loss.training, loss.validation))
         self.first_epoch = int(rows[0]["epoch"])
         self.train = smooth(train)
         self.ends = smooth(validation)
@@ -88,12 +94,24 @@ class Curve:
         self.noise = _noise(validation)
         self.best = min(range(len(rows)), key=lambda epoch: self.ends[epoch])
         self.tail = max(2, math.ceil(len(rows) / END))
-        self.accuracy_gap = fmean(row["train_accuracy"] - row["validation_accuracy"] for row in rows[-self.tail :])
+        self.other = next((metric for metric in reversed(others) if metric.trained), None)
+        self.lag = _lag(rows[-self.tail :], self.other) if self.other else 0.0
+
+    @property
+    def lags(self) -> bool:
+        """Whether validation is clearly worse than training by the other metric, if there is one."""
+        return self.other is None or self.lag >= POINTS
 
     def fell(self, losses: Sequence[float]) -> float:
         """The fraction by which ``losses`` fell during the end of the curve."""
         before = losses[-1 - self.tail]
         return (before - losses[-1]) / before if before > 0 else 0.0
+
+
+def _lag(rows: Sequence[Row], metric: Metric) -> float:
+    """By how much validation is worse than training, the mean over ``rows``."""
+    sign = 1 if metric.better == "max" else -1
+    return fmean(sign * (row[metric.training] - row[metric.validation]) for row in rows)
 
 
 def smooth(values: Sequence[float]) -> list[float]:
@@ -120,7 +138,7 @@ def _not_learning(curve: Curve) -> Finding | None:
 
 def _not_generalising(curve: Curve) -> Finding | None:
     first, lowest = curve.ends[0], curve.ends[curve.best]
-    if lowest < first * (1 - CHANGE) or curve.accuracy_gap < ACCURACY_GAP:
+    if lowest < first * (1 - CHANGE) or not curve.lags:
         return None
     evidence = (
         f"the training loss fell from {curve.train[0]:.3g} to {curve.train[-1]:.3g}, "
@@ -155,12 +173,12 @@ def _under_fitting(curve: Curve) -> Finding | None:
 
 def _unrepresentative_training(curve: Curve) -> Finding | None:
     train, validation = curve.train[-1], curve.validation[-1]
-    if validation < GAP * train or curve.accuracy_gap < ACCURACY_GAP:
+    if validation < GAP * train or not curve.lags:
         return None
-    evidence = (
-        f"both losses fell, but {validation:.3g} in validation is far from {train:.3g} in training, "
-        f"and accuracy {curve.accuracy_gap:.1%} lower"
-    )
+    evidence = f"both losses fell, but {validation:.3g} in validation is far from {train:.3g} in training"
+    if curve.other is not None:
+        worse = "lower" if curve.other.better == "max" else "higher"
+        evidence += f", and {curve.other.name.replace('_', ' ')} {curve.lag:.1%} {worse}"
     advice = "the training examples are too few, or unlike the others: take more, augment or regularise"
     return Finding("unrepresentative training split", evidence, advice)
 

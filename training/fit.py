@@ -61,7 +61,7 @@ def fit(
         if earlier is None:
             _check(start, run, world, say, strict=strict)
         if recipe.epochs:
-            start.learner.history = History(run / "history.csv")
+            start.learner.history = History(run / "history.csv", recipe.metrics)
             callbacks = _callbacks(recipe, run, start.learner.history, callbacks, progress=progress)
             # Each step reseeds the generators.
             with torch.random.fork_rng(), quiet():
@@ -128,14 +128,15 @@ def _callbacks(
     recipe: Recipe, run: Path, history: History, further: Sequence[Callback], *, progress: bool
 ) -> list[Callback]:
     callbacks: list[Callback] = [history, *further]
+    judged = recipe.metric(recipe.early_stopping.metric)
     if recipe.early_stopping.patience:
-        callbacks.append(Stopper(recipe.early_stopping))
+        callbacks.append(Stopper(recipe.early_stopping, judged.better))
     if recipe.ema:
         callbacks.append(EMAWeightAveraging(decay=recipe.ema))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     # The last checkpoint is written last: it records which epoch was the best.
-    return [*callbacks, Keeper(run, BEST, recipe.early_stopping.metric), Keeper(run, FILE)]
+    return [*callbacks, Keeper(run, BEST, judged), Keeper(run, FILE)]
 
 
 def _trainer(recipe: Recipe, run: Path, world: World, callbacks: list[Callback]) -> pl.Trainer:
@@ -160,8 +161,9 @@ def _trainer(recipe: Recipe, run: Path, world: World, callbacks: list[Callback])
 
 
 def _report(done: Checkpoint, title: str, picture: Path, say: Say) -> None:
-    found = diagnose(done.history, handicaps(done.recipe, done.model())) if done.recipe.comparable else ()
+    recipe = done.recipe
+    found = diagnose(done.history, handicaps(recipe, done.model()), recipe.metrics) if recipe.comparable else ()
     findings = [str(finding) for finding in found]
-    draw(done.history, title, picture, findings)
+    draw(done.history, recipe.metrics, title, picture, findings)
     for finding in findings:
         say(finding)

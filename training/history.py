@@ -12,22 +12,21 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
+from training.craft.metric import Metric, columns
 from training.errors import DivergedError
-
-METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 Row = dict[str, float]
 
 
 class History(Callback):
-    """One row an epoch: epoch (from 1), the four metrics, learning rate, seconds. Kept in the checkpoint.
+    """One row an epoch: epoch (from 1), the ``metrics`` of both splits, learning rate, seconds. Kept in the checkpoint.
 
     Raises:
         DivergedError: a loss is no longer finite.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, metrics: Sequence[Metric]) -> None:
+        self.path, self.loss, self.columns = path, metrics[0], columns(metrics)
         self.rows: list[Row] = []
         self._started = 0.0
 
@@ -38,10 +37,10 @@ class History(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the row and rewrite the file."""
         row: Row = {"epoch": trainer.current_epoch + 1}
-        row |= {name: round(float(trainer.callback_metrics[name]), 6) for name in METRICS}
+        row |= {name: round(float(trainer.callback_metrics[name]), 6) for name in self.columns}
         row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         row["seconds"] = round(time.perf_counter() - self._started, 2)
-        _check(row)
+        _check(row, self.loss)
         self.rows.append(row)
         if trainer.is_global_zero:
             write_csv(self.rows, self.path)
@@ -57,8 +56,8 @@ class History(Callback):
         self.rows = list(state_dict["rows"])
 
 
-def _check(row: Row) -> None:
-    for name in ("train_loss", "validation_loss"):
+def _check(row: Row, loss: Metric) -> None:
+    for name in (loss.training, loss.validation):
         if not math.isfinite(row[name]):
             raise DivergedError(
                 f"epoch {row['epoch']:.0f}: the {name.replace('_', ' ')} is {row[name]}; "
@@ -76,8 +75,8 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
     os.replace(partial, path)
 
 
-def draw(rows: Sequence[Row], title: str, path: Path, words: Sequence[str] = ()) -> None:
-    """Draw the learning curve as a PNG: loss left, accuracy right, training and validation in each (I2DL VI.2).
+def draw(rows: Sequence[Row], metrics: Sequence[Metric], title: str, path: Path, words: Sequence[str] = ()) -> None:
+    """Draw the learning curve as a PNG: the ``metrics`` side by side, training and validation in each (I2DL VI.2).
 
     ``words``, such as a diagnosis, are printed below it, each on a line of its own.
     """
@@ -85,16 +84,20 @@ def draw(rows: Sequence[Row], title: str, path: Path, words: Sequence[str] = ())
     from matplotlib.figure import Figure
 
     lines = [line for each in words for line in textwrap.wrap(each, 120)]
-    figure = Figure(figsize=(8, 3 + 0.17 * len(lines)), dpi=90, layout="constrained")
+    figure = Figure(figsize=(4 * len(metrics), 3 + 0.17 * len(lines)), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
     if lines:
         figure.supxlabel("\n".join(lines), x=0.01, ha="left", size="small")
     epochs = [row["epoch"] for row in rows]
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for stage, colour in (("train", "tab:blue"), ("validation", "tab:orange")):
-            axes.plot(epochs, [row[f"{stage}_{metric}"] for row in rows], label=stage, color=colour, marker=".")
-        axes.set(xlabel="epoch", ylabel=metric, yscale="log" if metric == "loss" else "linear")
+    for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+        for stage, column, colour in (
+            ("train", metric.training, "tab:blue"),
+            ("validation", metric.validation, "tab:orange"),
+        ):
+            if column in rows[0]:
+                axes.plot(epochs, [row[column] for row in rows], label=stage, color=colour, marker=".")
+        axes.set(xlabel="epoch", ylabel=metric.name.replace("_", " "), yscale="log" if metric.ratios else "linear")
         axes.grid(alpha=0.3)
         axes.legend()
     figure.savefig(path, metadata={"Software": None})

@@ -1,17 +1,15 @@
 """What training any network on Lightning shares: optimiser, schedule, seeds and the checkpoint's description."""
 
-from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
 
 from models.layers.pixels import normalise
 from training.craft.optimiser import build_optimizer
@@ -26,48 +24,41 @@ SEED_STRIDE = 1 << 31
 # More than the steps of any run of several processes, so that no two of its processes share the seed of a step.
 RANK_STRIDE = 1 << 23
 
+Stage = Literal["train", "validation"]
 Batch = Any  # defined by the task; its inputs come first
 
 
-class Meters(nn.Module):
-    """Mean loss and accuracy, exact over unequal batches and several processes."""
+class Meters(nn.Module, ABC):
+    """A torchmetrics meter for each of a recipe's metrics that is measured in a stage, under the metric's name."""
 
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        # A loss that is NaN must not be left out of the mean.
-        self.loss = MeanMetric(nan_strategy="disable")
-        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
-
-    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add the mean ``loss`` of a batch of logits (B, classes) and labels (B,)."""
-        # One value per row: with "disable", torchmetrics 1.9 ignores the weights it is given.
-        self.loss.update(loss.detach().expand(len(labels)))
-        self.accuracy.update(logits.detach(), labels)
+    @abstractmethod
+    def add(self, *batch: Tensor) -> None:
+        """Add what the learner measured of a batch."""
 
 
 class Learner(pl.LightningModule):
     """A network, its recipe and the ``description`` in its checkpoints.
 
-    ``choices`` is the number of classes or words that each answer chooses from; ``pixels`` are the mean and deviation
-    of the training pixels.
+    ``meters`` makes the meters of the recipe's metrics; ``pixels`` are the mean and deviation of the training pixels.
     """
 
     def __init__(
         self,
         model: nn.Module,
         recipe: Recipe,
-        choices: int,
+        meters: Callable[[], Meters],
         pixels: tuple[tuple[float, ...], tuple[float, ...]],
         description: Mapping[str, Any],
     ) -> None:
         super().__init__()
         # The memory format in which convolutions are fastest on most devices; other layers only see other strides.
         self.model: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.settings, self.choices, self.description = recipe, choices, dict(description)
+        self.settings, self.description = recipe, dict(description)
         self.pixel_mean, self.pixel_std = pixels
         # `fit` sets it; a plateau schedule reads the validation losses from it.
         self.history: History | None = None
-        self.training_meters, self.validation_meters = Meters(choices), Meters(choices)
+        self.training_meters: Meters = meters()
+        self.validation_meters: Meters = meters()
 
     @property
     @abstractmethod
@@ -75,8 +66,16 @@ class Learner(pl.LightningModule):
         """The modules that keep new initial weights when the recipe transfers weights."""
 
     @abstractmethod
-    def cross_entropies(self, network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
-        """The mean cross-entropy, in nats, of each answer of ``network``, a copy of the model, to ``batch``."""
+    def losses(self, network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
+        """The mean loss of each answer of ``network``, a copy of the model, to ``batch``, without distortions.
+
+        The sanity checks use it, whatever else the recipe adds to the loss.
+        """
+
+    @property
+    def guess(self) -> float | None:
+        """The loss of a network that guesses; None if it is not known, and nothing can be checked by it."""
+        return None
 
     @property
     def starts_trained(self) -> bool:
@@ -90,11 +89,11 @@ class Learner(pl.LightningModule):
         if transfer and transfer.mode == "slow":
             slow_down(optimizer, self.model, self.fresh, transfer.factor)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule, epochs = self.settings.schedule, self.settings.epochs
+        schedule, epochs, loss = self.settings.schedule, self.settings.epochs, self.settings.metrics[0].validation
 
         def share(step: int) -> float:
             rows = self.history.rows if self.history else []
-            return rate(schedule, step / steps * epochs, epochs, [row["validation_loss"] for row in rows])
+            return rate(schedule, step / steps * epochs, epochs, [row[loss] for row in rows])
 
         scheduler = LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -120,9 +119,13 @@ class Learner(pl.LightningModule):
         images = normalise(images, self.pixel_mean, self.pixel_std)
         return images.contiguous(memory_format=torch.channels_last)
 
-    def measure(self, stage: str, value: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch, its mean loss ``value``, to the epoch's metrics of the ``stage``, train or validation."""
-        meters = self.training_meters if stage == "train" else self.validation_meters
-        meters.update(value, logits, labels)
-        values = {f"{stage}_loss": meters.loss, f"{stage}_accuracy": meters.accuracy}
+    def measure(self, stage: Stage, *batch: Tensor) -> None:
+        """Add a ``batch``, as the `Meters` take it, to the epoch's metrics of the ``stage``."""
+        training = stage == "train"
+        meters = self.training_meters if training else self.validation_meters
+        meters.add(*batch)
+        measured = [metric for metric in self.settings.metrics if metric.trained or not training]
+        values = {
+            metric.training if training else metric.validation: getattr(meters, metric.name) for metric in measured
+        }
         self.log_dict(values, on_step=False, on_epoch=True, prog_bar=True, logger=False)

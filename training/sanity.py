@@ -5,7 +5,6 @@ They run on a copy of the network, with dropout off, and leave the random state 
 
 import copy
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ INITIAL_TOLERANCE = 0.5
 IMAGES = 64
 # Every family of this project, whatever its depth, is below the bound after a third of the steps.
 EXAMPLES, STEPS, LEARNING_RATE = 4, 100, 1e-3
-OVER_FITTED = 0.1  # of log C
+OVER_FITTED = 0.1  # of the loss of a guess
 NAMED = 3
 
 
@@ -44,8 +43,9 @@ class Check:
 def check(start: Start) -> list[Check]:
     """Check the ``start`` of a run on a few of its examples, without changing it.
 
-    The first loss should be near log C, every trained weight should have a gradient, and the network should over-fit a
-    few examples. The loss is the cross-entropy, whatever the recipe's. With trained heads the first loss may be any.
+    Every trained weight should have a gradient. Where the learner knows the loss of a guess (log C for C classes), the
+    first loss should also be near it, and the network should over-fit a few examples. The loss is the learner's plain
+    one, whatever the recipe's. With trained heads the first loss may be any.
     """
     if not any(weight.requires_grad for weight in start.learner.model.parameters()):
         return []
@@ -59,16 +59,19 @@ def _checks(start: Start) -> Iterator[Check]:
     for module in network.modules():
         if isinstance(module, nn.Dropout | nn.Dropout2d):
             module.p = 0.0
-    with torch.no_grad():
-        # In training mode, because batch norm has no running averages yet.
-        yield _initial_loss(learner, float(learner.cross_entropies(network, start.some(IMAGES))[0]))
+    guess = learner.guess
+    if guess is not None:
+        with torch.no_grad():
+            # In training mode, because batch norm has no running averages yet.
+            measured = float(learner.losses(network, start.some(IMAGES))[0])
+        yield _initial_loss(measured, guess, trained=learner.starts_trained)
     few = start.some(EXAMPLES)
     yield _gradients(learner, network, few)
-    yield _over_fits(learner, network, few)
+    if guess is not None:
+        yield _over_fits(learner, network, few, OVER_FITTED * guess)
 
 
-def _initial_loss(learner: Learner, measured: float) -> Check:
-    wanted, trained = math.log(learner.choices), learner.starts_trained
+def _initial_loss(measured: float, wanted: float, *, trained: bool) -> Check:
     passed = trained or abs(measured - wanted) <= INITIAL_TOLERANCE
     words = f"the first loss is {measured:.3f}; guessing costs log C = {wanted:.3f}"
     if trained:
@@ -93,12 +96,11 @@ def _flows(gradient: Tensor | None) -> bool:
     return gradient is not None and bool(gradient.isfinite().all()) and bool(gradient.any())
 
 
-def _over_fits(learner: Learner, network: nn.Module, few: Batch) -> Check:
+def _over_fits(learner: Learner, network: nn.Module, few: Batch, wanted: float) -> Check:
     optimizer = Adam([weight for weight in network.parameters() if weight.requires_grad], LEARNING_RATE)
-    wanted = OVER_FITTED * math.log(learner.choices)
     for step in range(STEPS + 1):
         with torch.no_grad():
-            measured = float(learner.cross_entropies(network, few)[0])
+            measured = float(learner.losses(network, few)[0])
         if measured < wanted or step == STEPS:
             break
         optimizer.zero_grad()
@@ -114,8 +116,8 @@ def _over_fits(learner: Learner, network: nn.Module, few: Batch) -> Check:
 
 
 def _loss(learner: Learner, network: nn.Module, batch: Batch) -> Tensor:
-    """The sum of the cross-entropies of all heads: each must learn."""
-    return torch.stack(learner.cross_entropies(network, batch)).sum()
+    """The sum of the losses of all heads: each must learn."""
+    return torch.stack(learner.losses(network, batch)).sum()
 
 
 def write(checks: Sequence[Check], path: Path) -> None:

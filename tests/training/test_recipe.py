@@ -109,7 +109,10 @@ def test_a_change_replaces_one_value(change: str, path: tuple[str, ...], value: 
         ("dataset=''", "dataset: String should have at least 1 character"),
         ("keep=first", "keep: Input should be 'last' or 'best'"),
         ("early_stopping.patience=-1", "early_stopping.patience: Input should be greater"),
-        ("early_stopping.metric=train_loss", "early_stopping.metric: Input should be 'validation_loss'"),
+        (
+            "early_stopping.metric=train_loss",
+            "early_stopping.metric: Input should be one of 'validation_loss', 'validation_accuracy', not 'train_loss'",
+        ),
         ("clipping.by=sign", "clipping.by: Input should be 'norm' or 'value'"),
         ("transfer.mode=slow", "transfer.weights: Field required"),
         ("fold.index=3", "fold.of: Field required"),

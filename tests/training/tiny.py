@@ -20,6 +20,13 @@ from training.recipe import load_classifier
 
 DIGITS = Path(__file__).parent.parent / "data" / "digits.npz"
 TRAINING = 220
+# One good epoch, which is kept as the best, and then steps far too large.
+BEST_IS_FIRST = (
+    "keep=best",
+    "early_stopping.metric=validation_accuracy",
+    "schedule={name='table', table=[[0, 1], [1, 10000]]}",
+    "optimiser={name='sgd', learning_rate=0.01}",
+)
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,17 @@ from models.captioning.decoder import Sentence
 from models.captioning.network import CaptionNetwork
 from models.layers.pixels import unit
 from training.captioning.recipe import CaptionerRecipe
+from training.choice_learner import ChoiceLearner
 from training.craft.augmentation import augment
 from training.data import CaptionSource
 from training.data.caption_loading import CaptionBatch
 from training.data.vocabulary import PAD, Vocabulary
-from training.learner import Learner
+from training.learner import Stage
 
 UNSEEN = 1e-4  # keeps the logarithm and its gradient finite
 
 
-class Captioner(Learner):
+class Captioner(ChoiceLearner):
     """A captioning network, its recipe, and the loss of the words of the captions.
 
     Batches are those of `CaptionedImages`. The network reads the caption up to a word and predicts that word (teacher
@@ -49,7 +50,7 @@ class Captioner(Learner):
             name for name, _ in self.network.named_parameters() if name.removeprefix("encoder.backbone.") not in kept
         )
 
-    def cross_entropies(self, network: nn.Module, batch: CaptionBatch) -> tuple[Tensor, ...]:
+    def losses(self, network: nn.Module, batch: CaptionBatch) -> tuple[Tensor, ...]:
         """The mean cross-entropy of the words."""
         images, places, tokens, _ = batch
         assert isinstance(network, CaptionNetwork)
@@ -105,7 +106,7 @@ class Captioner(Learner):
         own = (torch.rand(drawn.shape, device=tokens.device) < share) & (tokens[:, 1:] != PAD)
         return torch.cat((tokens[:, :1], torch.where(own, drawn, tokens[:, 1:])), 1)
 
-    def _loss(self, stage: str, sentence: Sentence, words: Tensor, smoothing: float) -> Tensor:
+    def _loss(self, stage: Stage, sentence: Sentence, words: Tensor, smoothing: float) -> Tensor:
         real = words != PAD
         logits, wanted = sentence.logits[real], words[real]  # (M, V), (M,): the words of all captions in one sequence
         value = cross_entropy(logits, wanted, label_smoothing=smoothing)

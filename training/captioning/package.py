@@ -75,7 +75,7 @@ def _write(subject: CaptionSubject, folder: Path) -> None:
     }
     np.savez_compressed(folder / GOLDEN, **golden)  # type: ignore[arg-type]
     subject.vocabulary.write(folder / VOCABULARY)
-    draw(subject.history, subject.title, folder / CURVE)
+    draw(subject.history, subject.recipe.metrics, subject.title, folder / CURVE)
     shrink(folder / CURVE)
     loop = describe_loop(subject, encoder, step, golden, batches)
     origin = describe_origin(

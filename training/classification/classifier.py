@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from models.classification.googlenet import Heads
 from models.layers.pixels import unit
+from training.choice_learner import ChoiceLearner
 from training.classification.recipe import ClassifierRecipe
 from training.craft.augmentation import augment
 from training.craft.loss import Loss, cost, loss, predict
@@ -19,7 +20,6 @@ from training.craft.noise import perturbed
 from training.craft.penalty import penalty
 from training.craft.second_order import Objective
 from training.data import Source
-from training.learner import Learner
 
 # The weight of each auxiliary head's loss (arXiv:1409.4842, section 5).
 AUXILIARY_WEIGHT = 0.3
@@ -27,7 +27,7 @@ AUXILIARY_WEIGHT = 0.3
 Batch = tuple[Tensor, Tensor]
 
 
-class Classifier(Learner):
+class Classifier(ChoiceLearner):
     """A model, its recipe, and the loss between its logits and the labels (I2DL VII.1).
 
     Batches are uint8 images (B, H, W) or (B, H, W, 3) and classes (B,).
@@ -44,7 +44,7 @@ class Classifier(Learner):
         transfer = self.recipe.transfer
         return transfer.heads(self.model) if transfer else ()
 
-    def cross_entropies(self, network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
+    def losses(self, network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
         """The mean cross-entropy of each head: each must learn."""
         images, labels = batch
         return tuple(cross_entropy(logits, labels) for logits in heads(network(self.prepare(images))))

@@ -24,6 +24,7 @@ from training.classification.deconvolution import (
 from training.classification.evaluate import ask, score
 from training.classification.golden import some_of_each, write_golden
 from training.classification.graph import PROBABILITIES, Served
+from training.classification.recipe import ClassifierRecipe
 from training.classification.served_file import parity, run_onnx, to_onnx
 from training.classification.subject import Subject, from_run
 from training.classification.temperature import temperature_for
@@ -127,7 +128,7 @@ def _write_words(subject: Subject, folder: Path) -> None:
     """Write the labels, and the learning curve of a run."""
     (folder / LABELS).write_text("".join(f"{label}\n" for label in subject.labels), "utf-8")
     if subject.history:
-        draw(subject.history, subject.title, folder / CURVE)
+        draw(subject.history, ClassifierRecipe.metrics, subject.title, folder / CURVE)
         shrink(folder / CURVE)
     elif subject.curve is not None:
         (folder / CURVE).write_bytes(subject.curve)

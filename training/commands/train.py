@@ -46,12 +46,13 @@ def train(
         run = output or Path("runs") / settings.name
         done = fit(settings, run, load_config().data, strict=strict, say=click.echo)
         last = done.history[-1]
-        click.echo(f"{run}: validation accuracy {last['validation_accuracy']:.4f} after {len(done.history)} epochs")
+        best = settings.headline.validation
+        click.echo(f"{run}: {best.replace('_', ' ')} {last[best]:.4f} after {len(done.history)} epochs")
         click.echo(f"next: lectorium export {run}")
 
 
 def _list() -> None:
-    """Print a line per recipe: its name, the metrics it must reach on the test split, its model and its data set."""
+    """Print a line per recipe: its name, the metrics it must reach in validation, its model and its data set."""
     from models.registry import find
     from training.recipe import shipped
 

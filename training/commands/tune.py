@@ -10,7 +10,6 @@ from training.commands.frame import FOLDER, plain_errors
 from training.commands.recipe_options import recipe_options
 
 if TYPE_CHECKING:
-    from training.craft.stopping import Metric
     from training.search.tune import Sampler
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -25,10 +24,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--sampler", type=click.Choice(["grid", "random", "tpe"]), default="tpe", show_default=True)
 @click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="The number of trials in all.")
 @click.option(
-    "--metric",
-    type=click.Choice(["validation_accuracy", "validation_loss"]),
-    default="validation_accuracy",
-    show_default=True,
+    "--metric", default="", help="The column of the history to search by. [default: as validation_accuracy, the task's]"
 )
 @click.option("--prune/--no-prune", default=True, show_default=True, help="End trials that are below the median.")
 @click.option("--output", type=FOLDER, help="Folder of the search. [default: runs/<name of the recipe>-tune]")
@@ -40,7 +36,7 @@ def tune(
     ranges: tuple[str, ...],
     sampler: "Sampler",
     trials: int,
-    metric: "Metric",
+    metric: str,
     prune: bool,
     output: Path | None,
 ) -> None:
@@ -62,7 +58,7 @@ def tune(
         folder = output or Path("runs") / f"{settings.name}-tune"
         for result in run_trials(search, trials, folder, load_config().data):
             click.echo(result)
-        winner = best(results(search, folder), metric)
+        winner = best(results(search, folder), search.judged)
         if winner is None:
             raise RunError(
                 f"{folder}: none of {trials} trials is complete; {folder / 'trials.csv'} says how they ended"

@@ -1,17 +1,20 @@
 """The keys that the recipes of all tasks share."""
 
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from service.package import Name
 from training.craft.augmentation import Augmentation
+from training.craft.metric import ACCURACY, LOSS, Metric
 from training.craft.optimiser import Optimiser
 from training.craft.schedule import Schedule
 from training.craft.stopping import EarlyStopping
 from training.craft.table import Count, Fraction, NonEmpty, NonNegative, Share, Table, Whole
 from training.craft.transfer import Transfer
+from training.errors import RecipeError
+from training.recipe_problems import unknown_word
 
 
 class Clipping(Table):
@@ -45,8 +48,13 @@ class Recipe(Table):
     ``full``. ``ema`` is the decay per step of an average of the weights, which is then validated and exported (0: the
     last weights are). ``keep`` says which epoch's weights are exported: the last, or the best by the metric of early
     stopping. A model without weights to train, such as nearest neighbours, has 0 ``epochs``. ``gate`` has the least
-    metrics on the test split, through the serving engine, without which the package is not exported.
+    metrics on the validation split, through the serving engine, without which the package is not exported.
+
+    ``metrics`` are those that the task's learner measures in each epoch: its loss first, and last the one that people
+    compare models by. History, early stopping, the best epoch, tuning, curves, gates and the diagnosis read them.
     """
+
+    metrics: ClassVar[tuple[Metric, ...]] = (LOSS, ACCURACY)
 
     task: str
     name: Name
@@ -69,8 +77,24 @@ class Recipe(Table):
     gate: Table | None = None
 
     @property
+    def headline(self) -> Metric:
+        """The metric that people compare models by."""
+        return self.metrics[-1]
+
+    def metric(self, column: str) -> Metric:
+        """The metric whose values on the validation split are in the history's ``column``.
+
+        Raises:
+            RecipeError: there is no such column.
+        """
+        known = {metric.validation: metric for metric in self.metrics}
+        if column not in known:
+            raise RecipeError(f"recipe {self.name!r}: metric: {unknown_word(column, known)}")
+        return known[column]
+
+    @property
     def targets(self) -> dict[str, float]:
-        """The gate's least value of each metric."""
+        """The value of each metric that the gate requires: the least, or the greatest of one that should be low."""
         return self.gate.model_dump(exclude_none=True) if self.gate else {}
 
     @property
@@ -82,6 +106,13 @@ class Recipe(Table):
     def handicaps(self) -> tuple[str, ...]:
         """The keys that make the training loss higher than the validation loss, for the same weights and images."""
         return ("augmentation",) if self.augmentation != Augmentation() else ()
+
+    @model_validator(mode="after")
+    def _check_metric(self) -> Self:
+        known = [metric.validation for metric in self.metrics]
+        if self.early_stopping.metric not in known:
+            raise ValueError(f"early_stopping.metric: {unknown_word(self.early_stopping.metric, known)}")
+        return self
 
     @model_validator(mode="after")
     def _check_full_batch(self) -> Self:

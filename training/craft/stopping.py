@@ -1,31 +1,30 @@
 """Early stopping: ends training when it no longer helps (I2DL VIII.2)."""
 
-from typing import Literal
-
 from lightning.pytorch.callbacks import EarlyStopping as Callback
 
-from training.craft.table import NonNegative, Table, Whole
-
-Metric = Literal["validation_loss", "validation_accuracy"]
-MODES: dict[Metric, Literal["min", "max"]] = {"validation_loss": "min", "validation_accuracy": "max"}
+from training.craft.metric import LOSS, Better
+from training.craft.table import NonEmpty, NonNegative, Table, Whole
 
 
 class EarlyStopping(Table):
     """Stop when ``metric`` has not improved by more than ``min_delta`` for ``patience`` epochs (0: never stop).
 
-    ``metric`` also decides which epoch is the best.
+    ``metric`` is one of the recipe's, on the validation split; it also decides which epoch is the best.
     """
 
     patience: Whole = 0
-    metric: Metric = "validation_loss"
+    metric: NonEmpty = LOSS.validation
     min_delta: NonNegative = 0.0
 
 
 class Stopper(Callback):
-    """Ends the run as ``how`` says, and records in the checkpoint, under the key ``Stopper``, whether it has."""
+    """Ends the run as ``how`` says, by a metric whose ``better`` value is the least or the greatest.
 
-    def __init__(self, how: EarlyStopping) -> None:
-        super().__init__(how.metric, how.min_delta, how.patience, mode=MODES[how.metric])
+    The checkpoint records, under the key ``Stopper``, whether it has ended.
+    """
+
+    def __init__(self, how: EarlyStopping, better: Better) -> None:
+        super().__init__(how.metric, how.min_delta, how.patience, mode=better)
 
     @property
     def state_key(self) -> str:

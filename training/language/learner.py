@@ -10,16 +10,17 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 from models.language.recogniser import PADDING
+from training.choice_learner import ChoiceLearner
 from training.data.languages import Texts
 from training.data.loading import ShuffledBatches, bounds
 from training.language.recipe import LanguageRecipe
-from training.learner import Learner
+from training.learner import Stage
 from training.world import World
 
 Batch = tuple[Tensor, Tensor]
 
 
-class LanguageLearner(Learner):
+class LanguageLearner(ChoiceLearner):
     """A recogniser and its recipe; batches are texts (B, T) uint8 in UTF-8, zeros after their end, and labels (B,)."""
 
     def __init__(self, model: nn.Module, recipe: LanguageRecipe, languages: int, description: dict[str, Any]) -> None:
@@ -30,7 +31,7 @@ class LanguageLearner(Learner):
         """No modules: nothing is transferred."""
         return ()
 
-    def cross_entropies(self, network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
+    def losses(self, network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
         """The mean cross-entropy of the languages."""
         texts, labels = batch
         return (cross_entropy(network(texts), labels),)
@@ -44,7 +45,7 @@ class LanguageLearner(Learner):
         """Measure the cross-entropy and accuracy of a validation batch."""
         self._loss("validation", batch)
 
-    def _loss(self, stage: str, batch: Batch) -> Tensor:
+    def _loss(self, stage: Stage, batch: Batch) -> Tensor:
         texts, labels = trimmed(batch)
         logits = self.model(texts)
         value = cross_entropy(logits, labels)

@@ -140,7 +140,7 @@ def _write(subject: LanguageSubject, folder: Path) -> None:
     answers = answer(graph, {text: rows})
     np.savez_compressed(folder / GOLDEN, **{text: rows, **answers})  # type: ignore[arg-type]
     (folder / LABELS).write_text("".join(f"{label}\n" for label in subject.labels), "utf-8")
-    draw(subject.history, subject.title, folder / CURVE)
+    draw(subject.history, subject.recipe.metrics, subject.title, folder / CURVE)
     shrink(folder / CURVE)
     said = Graph(
         file=GRAPH,

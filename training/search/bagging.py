@@ -12,7 +12,10 @@ from training.search.space import changed
 
 @dataclass(frozen=True)
 class Member:
-    """A member's run, and its accuracy on the examples that its draw left out."""
+    """A member's run, and its accuracy on the examples that its draw left out, after its last epoch.
+
+    An epoch that was kept as the best on these examples would look better than it is.
+    """
 
     run: Path
     epochs: int
@@ -39,5 +42,4 @@ def bag(recipe: ClassifierRecipe, members: int, folder: Path, data: Path | None 
         name = f"{recipe.name}-bag-{index}"
         member = changed(recipe, {"name": name, "bootstrap": True, "seed": recipe.seed + index})
         done = fit(member, folder / name, data)
-        assert done.kept  # a run that has ended has a row
-        yield Member(folder / name, len(done.history), done.kept["validation_accuracy"])
+        yield Member(folder / name, len(done.history), done.history[-1][recipe.headline.validation])

@@ -11,12 +11,13 @@ from training.fit import fit
 from training.history import Row, write_csv
 from training.search.space import changed
 
-METRICS = ("validation_accuracy", "validation_loss")
-
 
 @dataclass(frozen=True)
 class Held:
-    """The metrics of the run ``run`` on the fold ``index``, which it did not train on: accuracy, and loss in nats."""
+    """The metrics of the run ``run`` on the fold ``index``, which it did not train on, after its last epoch.
+
+    An epoch that was kept as the best on this fold would look better than it is: noise has a best epoch, too.
+    """
 
     index: int
     run: Path
@@ -57,15 +58,16 @@ def cross_validate(recipe: ClassifierRecipe, of: int, folder: Path, data: Path |
     for index in range(of):
         run = folder / f"fold-{index}"
         done = fit(changed(recipe, {"fold": {"index": index, "of": of}}), run, data)
-        assert done.kept  # a run that has ended has a row
-        held.append(Held(index, run, len(done.history), {metric: done.kept[metric] for metric in METRICS}))
+        last = done.history[-1]
+        metrics = {metric.validation: last[metric.validation] for metric in reversed(recipe.metrics)}
+        held.append(Held(index, run, len(done.history), metrics))
         write_csv([_row(each) for each in held], folder / "folds.csv")
         yield held[-1]
 
 
 def spread(held: Sequence[Held]) -> dict[str, Spread]:
     """The mean and standard deviation of each metric over two folds or more."""
-    by_metric = {metric: [each.metrics[metric] for each in held] for metric in METRICS}
+    by_metric = {metric: [each.metrics[metric] for each in held] for metric in held[0].metrics}
     return {name: Spread(statistics.fmean(values), statistics.stdev(values)) for name, values in by_metric.items()}
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from training.craft.metric import Metric
 from training.craft.recipe import Recipe
-from training.craft.stopping import MODES, Metric
 from training.search.space import Range, Space
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def best(results: Iterable[Result], metric: Metric) -> Result | None:
     whole = [(result.value, result) for result in results if result.state == "complete" and result.value is not None]
     if not whole:
         return None
-    better = max if MODES[metric] == "max" else min
+    better = max if metric.better == "max" else min
     return better(whole, key=lambda pair: pair[0])[1]
 
 
@@ -106,7 +106,7 @@ def draw(results: Sequence[Result], space: Space, metric: Metric, path: Path) ->
 
 
 def _cells(result: Result, metric: Metric) -> dict[str, Any]:
-    first = {"trial": result.number, "state": result.state, metric: result.value, "epochs": result.epochs}
+    first = {"trial": result.number, "state": result.state, metric.validation: result.value, "epochs": result.epochs}
     whole = (int, float, str)
     return first | {key: value if isinstance(value, whole) else shown(value) for key, value in result.changes.items()}
 
@@ -116,7 +116,7 @@ def _draw_history(axes: "Axes", results: Sequence[Result], metric: Metric) -> No
     reached = [best(results[: i + 1], metric) for i in range(len(results))]
     heights = [math.nan if so_far is None or so_far.value is None else so_far.value for so_far in reached]
     axes.step([result.number for result in results], heights, where="post", color="tab:orange", label="best so far")
-    axes.set(xlabel="trial", ylabel=metric.replace("_", " "))
+    axes.set(xlabel="trial", ylabel=metric.validation.replace("_", " "))
     axes.legend()
 
 

@@ -17,8 +17,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import ValidationError
 
+from training.craft.metric import Metric
 from training.craft.recipe import Recipe
-from training.craft.stopping import MODES, Metric
 from training.errors import DivergedError, RecipeError, RunError, TrainingError
 from training.fit import fit
 from training.recipe import parse_recipe
@@ -35,7 +35,9 @@ Sampler = Literal["grid", "random", "tpe"]
 
 @dataclass(frozen=True)
 class Search:
-    """A search for the values of ``space`` in ``recipe`` with the best ``metric``.
+    """A search for the values of ``space`` in ``recipe`` with the best ``metric``, a column of the history.
+
+    "" stands for the recipe's headline metric.
 
     ``grid`` tries every combination in a shuffled order, ``random`` draws each value independently, and ``tpe`` draws
     where good trials are denser than bad ones (arXiv:2304.11127). With ``prune``, a trial that is worse after an epoch
@@ -45,15 +47,22 @@ class Search:
     recipe: Recipe
     space: Space
     sampler: Sampler = "tpe"
-    metric: Metric = "validation_accuracy"
+    metric: str = ""
     prune: bool = True
+
+    @property
+    def judged(self) -> Metric:
+        """The metric that trials are compared by."""
+        return self.recipe.metric(self.metric) if self.metric else self.recipe.headline
 
     def check(self) -> None:
         """Build the recipe at every end of the space, one change at a time.
 
         Raises:
-            RecipeError: a key that the recipe or its model does not have, or a value of the wrong kind; it is named.
+            RecipeError: a key or metric that the recipe or its model does not have, or a value of the wrong kind; it is
+                named.
         """
+        _ = self.judged
         for key, range_ in self.space.items():
             for end in range_.ends:
                 recipe = changed(self.recipe, {key: end})
@@ -93,7 +102,7 @@ def results(search: Search, folder: Path) -> list[Result]:
 class Pruning(Callback):
     """Reports the metric to the trial after every epoch, and ends a run that the study's pruner rejects."""
 
-    def __init__(self, trial: Trial, metric: Metric) -> None:
+    def __init__(self, trial: Trial, metric: str) -> None:
         self.trial, self.metric = trial, metric
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -135,7 +144,7 @@ def _next(search: Search, study: Study, trials: int) -> Trial | None:
 def _run(search: Search, study: Study, trial: Trial, run: Path, data: Path | None) -> None:
     try:
         recipe = changed(search.recipe, {key: range_.draw(key, trial) for key, range_ in search.space.items()})
-        done = fit(recipe, run, data, callbacks=[Pruning(trial, search.metric)])
+        done = fit(recipe, run, data, callbacks=[Pruning(trial, search.judged.validation)])
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
     except (RecipeError, DivergedError) as error:
@@ -152,16 +161,16 @@ def _run(search: Search, study: Study, trial: Trial, run: Path, data: Path | Non
         raise
     else:
         assert done.kept  # a run that has ended has a row
-        study.tell(trial, done.kept[search.metric])
+        study.tell(trial, done.kept[search.judged.validation])
 
 
 def _write(search: Search, study: Study, folder: Path) -> list[Result]:
     found = _ended(search, study, folder)
     if found:
-        write_csv(found, search.metric, folder / "trials.csv")
-        draw(found, search.space, search.metric, folder / "search.png")
-    if winner := best(found, search.metric):
-        origin = f"{winner.run.name} of {len(found)}, {search.sampler}: {search.metric} {winner.value:.4f}"
+        write_csv(found, search.judged, folder / "trials.csv")
+        draw(found, search.space, search.judged, folder / "search.png")
+    if winner := best(found, search.judged):
+        origin = f"{winner.run.name} of {len(found)}, {search.sampler}: {search.judged.validation} {winner.value:.4f}"
         write_recipe(changed(search.recipe, winner.changes), origin, folder / BEST)
     return found
 
@@ -193,7 +202,7 @@ def _study(search: Search, folder: Path) -> Study:
     study = optuna.create_study(
         storage=f"sqlite:///{folder / FILE}",
         study_name=search.recipe.name,
-        direction="maximize" if MODES[search.metric] == "max" else "minimize",
+        direction="maximize" if search.judged.better == "max" else "minimize",
         pruner=_pruner(search),
         load_if_exists=True,
     )
@@ -207,7 +216,7 @@ def _study(search: Search, folder: Path) -> Study:
 
 def _described(search: Search) -> dict[str, Any]:
     space = {key: range_.model_dump(mode="json") for key, range_ in search.space.items()}
-    how = {"sampler": search.sampler, "metric": search.metric, "prune": search.prune}
+    how = {"sampler": search.sampler, "metric": search.judged.validation, "prune": search.prune}
     return {"recipe": search.recipe.model_dump(mode="json"), "space": space, **how}
 
 

@@ -43,7 +43,7 @@ def test_each_word_is_asked_for_after_those_before_it(scenes: Tiny, decoder: str
             words += 1
     assert (tokens != PAD).sum() - 4 == words
     assert value(begun.learner, batch) == pytest.approx(cost / words, rel=1e-5)
-    assert float(begun.learner.cross_entropies(network, batch)[0].detach()) == pytest.approx(cost / words, rel=1e-5)
+    assert float(begun.learner.losses(network, batch)[0].detach()) == pytest.approx(cost / words, rel=1e-5)
 
 
 def test_a_batch_is_as_long_as_its_longest_caption(scenes: Tiny) -> None:

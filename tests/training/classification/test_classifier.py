@@ -9,12 +9,12 @@ from torch.nn.functional import cross_entropy
 from models.classification.googlenet import Heads
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import FILE
+from training.choice_learner import ChoiceMeters
 from training.classification.classifier import AUXILIARY_WEIGHT, Classifier, heads
 from training.classification.start import OpenedClassifier
 from training.data import Split
 from training.fit import fit
 from training.history import History, Row
-from training.learner import Meters
 
 
 def begin(tiny: Tiny, *changes: str, model: str = "mlp") -> tuple[Classifier, tuple[Tensor, Tensor]]:
@@ -88,12 +88,12 @@ def test_other_processes_of_a_run_have_other_draws(tiny: Tiny, monkeypatch: pyte
 
 
 def test_means_are_right_over_unequal_batches_and_keep_what_is_no_number() -> None:
-    meters, labels = Meters(2), torch.tensor([0, 0, 0])
-    meters.update(torch.tensor(1.0), torch.tensor([[1.0, 0.0]] * 3), labels)
-    meters.update(torch.tensor(5.0), torch.tensor([[0.0, 1.0]]), labels[:1])
+    meters, labels = ChoiceMeters(2), torch.tensor([0, 0, 0])
+    meters.add(torch.tensor(1.0), torch.tensor([[1.0, 0.0]] * 3), labels)
+    meters.add(torch.tensor(5.0), torch.tensor([[0.0, 1.0]]), labels[:1])
     assert meters.loss.compute().item() == 2.0
     assert meters.accuracy.compute().item() == 0.75
-    meters.update(torch.tensor(math.nan), torch.tensor([[0.0, 1.0]]), labels[:1])
+    meters.add(torch.tensor(math.nan), torch.tensor([[0.0, 1.0]]), labels[:1])
     assert math.isnan(meters.loss.compute().item())
 
 
@@ -128,7 +128,7 @@ def test_a_plateau_lowers_the_rate_by_the_losses_of_this_run(tiny: Tiny, tmp_pat
 def test_a_plateau_without_a_history_is_flat(tiny: Tiny) -> None:
     classifier, _ = begin(tiny, "schedule.name=plateau")
     assert classifier.history is None
-    classifier.history = History(Path("nowhere"))
+    classifier.history = History(Path("nowhere"), classifier.recipe.metrics)
     assert classifier.history.rows == []
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.tiny import Tiny, tiny_recipe
+from tests.training.tiny import BEST_IS_FIRST, Tiny, tiny_recipe
 from tests.training.training_only import without_test_split
 from training.checkpoint import read_checkpoint
 from training.classification.classifier import Classifier
@@ -29,6 +29,13 @@ def test_each_member_has_its_own_name_seed_and_draw(tiny: Tiny, tmp_path: Path) 
         assert 60 < run.dataset.splits["validation"] < 100
     assert len({run.dataset.splits["validation"] for run in runs}) > 1
     assert not torch.equal(runs[0].weights["scores.weight"], runs[1].weights["scores.weight"])
+
+
+def test_an_epoch_that_was_chosen_on_what_was_left_out_is_not_reported(tiny: Tiny, tmp_path: Path) -> None:
+    (member, *_) = bag(tiny_recipe(*BEST_IS_FIRST), 2, tmp_path, tiny.folder)
+    done = read_checkpoint(member.run)
+    assert done.kept is not None
+    assert member.accuracy == done.history[-1]["validation_accuracy"] < done.kept["validation_accuracy"]
 
 
 def test_members_that_are_there_are_not_trained_again(

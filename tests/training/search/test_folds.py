@@ -4,14 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.tiny import Tiny, tiny_recipe
+from tests.training.tiny import BEST_IS_FIRST, Tiny, tiny_recipe
 from tests.training.training_only import without_test_split
 from training.checkpoint import read_checkpoint
 from training.classification.classifier import Classifier
 from training.classification.recipe import ClassifierRecipe
 from training.data import Fold
 from training.errors import DataError, RecipeError, RunError
-from training.search.folds import METRICS, cross_validate, spread
+from training.search.folds import cross_validate, spread
 
 pytestmark = pytest.mark.fit
 
@@ -24,11 +24,23 @@ def test_each_fold_is_a_run_measured_on_what_it_did_not_see(tiny: Tiny, tmp_path
         assert isinstance(done.recipe, ClassifierRecipe)
         assert done.recipe.fold == Fold(index=each.index, of=3)
         assert done.recipe.model_copy(update={"fold": None}) == tiny_recipe("epochs=1")
-        assert each.metrics == {metric: done.history[-1][metric] for metric in METRICS}
+        assert each.metrics == {
+            metric: done.history[-1][metric] for metric in ("validation_accuracy", "validation_loss")
+        }
         # 220 digits in three folds.
         assert done.dataset.splits["training"] + done.dataset.splits["validation"] == 220
         assert done.dataset.splits["validation"] in (73, 74)
     assert len({each.metrics["validation_loss"] for each in held}) == 3
+
+
+def test_an_epoch_that_was_chosen_on_the_fold_is_not_reported_as_its_result(tiny: Tiny, tmp_path: Path) -> None:
+    recipe = tiny_recipe(*BEST_IS_FIRST)
+    for held in cross_validate(recipe, 2, tmp_path, tiny.folder):
+        done = read_checkpoint(held.run)
+        assert done.kept is not None
+        accuracies = [row["validation_accuracy"] for row in done.history]
+        assert done.kept["validation_accuracy"] == max(accuracies) > accuracies[-1]
+        assert held.metrics["validation_accuracy"] == accuracies[-1]
 
 
 def test_mean_and_deviation_are_those_of_a_sample(tiny: Tiny, tmp_path: Path) -> None:

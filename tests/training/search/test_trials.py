@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.training.tiny import tiny_recipe
-from training.craft.stopping import Metric
+from training.craft.metric import ACCURACY, LOSS, Metric
 from training.recipe import load_recipe
 from training.search.space import Choice, Range, Space
 from training.search.trials import Result, State, best, draw, write_csv, write_recipe
@@ -33,7 +33,7 @@ RESULTS = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "number"), [("validation_accuracy", 3), ("validation_loss", 0)])
+@pytest.mark.parametrize(("metric", "number"), [(ACCURACY, 3), (LOSS, 0)])
 def test_the_best_is_the_best_of_the_complete(metric: Metric, number: int) -> None:
     winner = best(RESULTS, metric)
     assert winner is not None
@@ -43,7 +43,7 @@ def test_the_best_is_the_best_of_the_complete(metric: Metric, number: int) -> No
 
 def test_of_equals_the_first_is_the_best() -> None:
     equals = [result(0, "complete", 0.5), result(1, "complete", 0.5)]
-    assert best(equals, "validation_accuracy") == best(equals, "validation_loss") == equals[0]
+    assert best(equals, ACCURACY) == best(equals, LOSS) == equals[0]
 
 
 def test_a_trial_is_told_in_a_line() -> None:
@@ -56,7 +56,7 @@ def test_a_trial_is_told_in_a_line() -> None:
 
 
 def test_the_csv_has_every_digit_and_an_empty_cell_where_there_is_no_value(tmp_path: Path) -> None:
-    write_csv(RESULTS, "validation_accuracy", tmp_path / "trials.csv")
+    write_csv(RESULTS, ACCURACY, tmp_path / "trials.csv")
     with (tmp_path / "trials.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert [line["validation_accuracy"] for line in lines] == ["0.5", "", "0.99", "0.7", ""]
@@ -76,7 +76,7 @@ def test_a_written_recipe_is_read_as_the_same(tmp_path: Path) -> None:
 
 def test_the_picture_shows_every_trial_that_has_a_value_and_the_same_give_the_same_bytes(tmp_path: Path) -> None:
     for name, results in {"one": RESULTS, "two": RESULTS, "fewer": RESULTS[:3]}.items():
-        draw(results, SPACE, "validation_accuracy", tmp_path / f"{name}.png")
+        draw(results, SPACE, ACCURACY, tmp_path / f"{name}.png")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "fewer.png") as fewer:
         assert one.size == fewer.size
@@ -85,6 +85,6 @@ def test_the_picture_shows_every_trial_that_has_a_value_and_the_same_give_the_sa
 
 def test_a_search_of_failures_alone_is_drawn_too(tmp_path: Path) -> None:
     failures = [result(0, "failed", None), result(1, "pruned", None)]
-    draw(failures, SPACE, "validation_loss", tmp_path / "search.png")
+    draw(failures, SPACE, LOSS, tmp_path / "search.png")
     assert (tmp_path / "search.png").stat().st_size > 1000
-    assert best(failures, "validation_loss") is None
+    assert best(failures, LOSS) is None

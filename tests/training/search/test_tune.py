@@ -15,6 +15,7 @@ from tests.training.tiny import Tiny, tiny_recipe
 from tests.training.training_only import without_test_split
 from training.checkpoint import read_checkpoint
 from training.classification.recipe import ClassifierRecipe
+from training.craft.metric import ACCURACY, LOSS
 from training.errors import DataError, RecipeError, RunError
 from training.fit import fit
 from training.recipe import load_recipe
@@ -66,7 +67,7 @@ def test_every_trial_is_a_run_and_the_best_a_recipe_that_gives_it_again(tiny: Ti
         assert done.recipe.optimiser.learning_rate == result.changes["optimiser.learning_rate"]
         assert done.recipe.batch_size == result.changes["batch_size"]
         assert result.value == done.history[-1]["validation_accuracy"]
-    winner = best(found, "validation_accuracy")
+    winner = best(found, ACCURACY)
     assert winner is not None
     assert winner.value == max(result.value or 0 for result in found)
     again = load_recipe(str(tmp_path / "search" / "best.toml"))
@@ -175,15 +176,20 @@ def test_a_trial_that_is_below_the_median_ends_early_and_is_never_the_best(
     good, bad = run(on, 2, tmp_path / "pruned", tiny)
     assert (good.changes["optimiser.learning_rate"], good.state, good.epochs) == (0.05, "complete", 6)
     assert (bad.state, bad.epochs) == ("pruned", 2)  # a fifth of the epochs is waited for
-    assert best([bad, good], "validation_accuracy") == good
-    assert best([bad], "validation_accuracy") is None
+    assert best([bad, good], ACCURACY) == good
+    assert best([bad], ACCURACY) is None
     whole = search("epochs=6", "seed=1", ranges=ranges, sampler="grid", prune=False)
     assert [result.epochs for result in run(whole, 2, tmp_path / "whole", tiny)] == [6, 6]
 
 
+def test_a_metric_that_the_recipe_lacks_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="metric: Input should be one of 'validation_loss', 'validation_accuracy'"):
+        run(search(metric="validation_acuracy"), 1, tmp_path, tiny)
+
+
 def test_the_loss_is_made_small(tiny: Tiny, tmp_path: Path) -> None:
     on = search(ranges=("optimiser.learning_rate=[1e-6, 0.05]",), sampler="grid", metric="validation_loss")
-    winner = best(run(on, 2, tmp_path, tiny), "validation_loss")
+    winner = best(run(on, 2, tmp_path, tiny), LOSS)
     assert winner is not None
     assert winner.changes == {"optimiser.learning_rate": 0.05}
     assert winner.value == read_checkpoint(winner.run).history[-1]["validation_loss"]
@@ -194,7 +200,7 @@ def test_what_has_no_epochs_is_searched_too(tiny: Tiny, tmp_path: Path) -> None:
     recipe = load_recipe("neighbours", ["examples=150", "validation=40"])
     ranges = ("config.neighbours=[1, 150]", 'config.distance=["l1", "l2"]')
     found = run(Search(recipe, load_space(None, ranges), "grid"), 4, tmp_path, tiny)
-    winner = best(found, "validation_accuracy")
+    winner = best(found, ACCURACY)
     assert winner is not None
     assert winner.changes["config.neighbours"] == 1  # all 150 vote alike for every image
     assert [(result.state, result.epochs) for result in found] == [("complete", 0)] * 4
