@@ -8,6 +8,7 @@ from training.captioning.task import Captioning
 from training.classification.task import Classification
 from training.craft.recipe import Recipe
 from training.language.task import LanguageRecognition
+from training.segmentation.task import Segmentation
 from training.task import Task
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ TASKS: Mapping[str, Task[Any]] = {
         Classification(),
         Captioning(),
         LanguageRecognition(),
+        Segmentation(),
     )
 }
 

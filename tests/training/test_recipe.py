@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from models.registry import ROWS
 from tests.training.tiny import Tiny, make_folder, tiny_recipe
-from training.data.catalogue import CAPTIONED, DRAWN, SOURCES
+from training.data.catalogue import CAPTIONED, DRAWN, MASKED, SOURCES
 from training.data.languages import Declaration
 from training.errors import RecipeError
 from training.recipe import FOLDER, load_classifier, load_recipe, parse_recipe
@@ -23,9 +23,8 @@ def test_a_shipped_recipe_names_what_exists(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.model in ROWS
-    assert recipe.dataset in {**SOURCES, **DRAWN, **CAPTIONED, Declaration.name: Declaration} or name.startswith(
-        "folder-"
-    )
+    known = {*SOURCES, *DRAWN, *CAPTIONED, *MASKED, Declaration.name}
+    assert recipe.dataset in known or name.startswith("folder-")
     fresh_model(recipe)
 
 
@@ -83,7 +82,7 @@ def test_a_change_replaces_one_value(change: str, path: tuple[str, ...], value: 
         ("gate.acuracy=0.5", "gate.acuracy: unknown key; did you mean 'accuracy'?"),
         ("transfer.weight=w", "transfer.weight: unknown key; did you mean 'weights'?"),
         ("task=captoin", "not 'captoin'; did you mean 'caption'?"),
-        ("task=[1]", "task: Input should be one of 'classify', 'caption', 'classify-text', not [1]"),
+        ("task=[1]", "task: Input should be one of 'classify', 'caption', 'classify-text', 'segment', not [1]"),
         ("schedule.name=cosin", "or 'table', not 'cosin'; did you mean 'cosine'?"),
         ("noise=3", "noise: Input should be a table of keys, not 3"),
         ("augmentation.flip=1", "augmentation.flip: Input should be less than 1, not 1"),
@@ -131,7 +130,7 @@ def test_an_unknown_or_ill_typed_key_is_refused_by_name(change: str, named: str)
 
 
 def test_an_unknown_recipe_is_refused_with_the_shipped_ones() -> None:
-    with pytest.raises(RecipeError, match=r"one of cifar10-resnet14, cifar10-resnet20, .*, lenet5, logistic, "):
+    with pytest.raises(RecipeError, match=r"one of camvid-context, .*, cifar10-resnet20, .*, lenet5, logistic, "):
         load_recipe("vgg")
 
 

@@ -39,7 +39,8 @@ def test_a_package_of_no_training_task_cannot_be_evaluated(of_tensors: Path) -> 
     done = CliRunner().invoke(evaluate, ["sums", "--repository", str(of_tensors.parents[1])])
     assert (done.exit_code, done.output) == (
         1,
-        "Error: sums/1: its task is 'tensor'; what can be evaluated is 'classify', 'caption', 'classify-text'\n",
+        "Error: sums/1: its task is 'tensor'; what can be evaluated is 'classify', 'caption', 'classify-text', "
+        "'segment'\n",
     )
 
 

@@ -34,13 +34,15 @@ def test_each_fold_is_a_run_measured_on_what_it_did_not_see(tiny: Tiny, tmp_path
 
 
 def test_an_epoch_that_was_chosen_on_the_fold_is_not_reported_as_its_result(tiny: Tiny, tmp_path: Path) -> None:
-    recipe = tiny_recipe(*BEST_IS_FIRST)
+    recipe, flattered = tiny_recipe(*BEST_IS_FIRST), []
     for held in cross_validate(recipe, 2, tmp_path, tiny.folder):
         done = read_checkpoint(held.run)
         assert done.kept is not None
         accuracies = [row["validation_accuracy"] for row in done.history]
-        assert done.kept["validation_accuracy"] == max(accuracies) > accuracies[-1]
+        assert done.kept["validation_accuracy"] == max(accuracies)
         assert held.metrics["validation_accuracy"] == accuracies[-1]
+        flattered.append(max(accuracies) > accuracies[-1])
+    assert any(flattered)
 
 
 def test_mean_and_deviation_are_those_of_a_sample(tiny: Tiny, tmp_path: Path) -> None:

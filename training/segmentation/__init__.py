@@ -1,0 +1,1 @@
+"""Training segmentation networks: from the recipe to the package."""
