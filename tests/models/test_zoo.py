@@ -190,13 +190,12 @@ def test_a_real_image_of_each_class_is_told_about_as_well_as_the_card_says(packa
 
 @each(RECOGNISERS)
 def test_a_sentence_of_each_language_is_told_about_as_well_as_the_card_says(package: Package) -> None:
-    dataset = said(package).dataset
-    assert dataset is not None
-    test = find_texts(dataset.name).test()
-    _, rows = np.unique(test.labels, return_index=True)
-    assert len(rows) == len(package.labels)
-    right = language.ask(ZOO, package, [test.texts[row] for row in rows]).argmax(1) == np.arange(len(rows))
-    assert right.mean() >= least(said(package).metrics["accuracy"], len(rows))
+    sentences = [texts[1] for texts in find_texts("texts").test().everyday.by_language()]
+    assert len(sentences) == len(package.labels)
+    right = language.ask(ZOO, package, sentences).argmax(1) == np.arange(len(sentences))
+    # The package of this card was trained before everyday sentences were measured.
+    wanted = said(package).metrics.get("accuracy_everyday", 0.8)
+    assert right.mean() >= least(wanted, len(sentences))
 
 
 @each(CAPTIONERS)

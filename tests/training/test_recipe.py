@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from models.registry import ROWS
 from tests.training.tiny import Tiny, make_folder, tiny_recipe
 from training.data.catalogue import CAPTIONED, DRAWN, MASKED, SOURCES
-from training.data.languages import Declaration
+from training.data.language_texts import LanguageTexts
 from training.errors import RecipeError
 from training.recipe import FOLDER, load_classifier, load_recipe, parse_recipe
 from training.recipe import shipped as shipped_recipes
@@ -23,7 +23,7 @@ def test_a_shipped_recipe_names_what_exists(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.model in ROWS
-    known = {*SOURCES, *DRAWN, *CAPTIONED, *MASKED, Declaration.name}
+    known = {*SOURCES, *DRAWN, *CAPTIONED, *MASKED, LanguageTexts.name}
     assert recipe.dataset in known or name.startswith("folder-")
     fresh_model(recipe)
 

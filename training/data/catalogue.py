@@ -9,7 +9,7 @@ from training.data.captions import CaptionSource
 from training.data.digit_scenes import COUNTS, DigitScenes
 from training.data.flickr8k import Flickr8k
 from training.data.folder import FolderSource
-from training.data.languages import Declaration
+from training.data.language_texts import LanguageTexts
 from training.data.masks import MaskSource
 from training.data.published import TEST, TRAIN, ArchiveSource, IdxSource, PublishedSource
 from training.data.published_masks import HashedNames, SplitFolders
@@ -215,13 +215,13 @@ def find_masks(dataset: str, folder: Path | None = None) -> MaskSource:
     return MASKED[dataset](folder)
 
 
-def find_texts(dataset: str) -> Declaration:
+def find_texts(dataset: str) -> LanguageTexts:
     """The texts named ``dataset``.
 
     Raises:
         DataError: there are no such texts.
     """
-    source = Declaration()
+    source = LanguageTexts()
     if dataset != source.name:
         raise DataError(f"no texts {dataset!r}; there are {source.name!r}")
     return source

@@ -1,17 +1,17 @@
-"""Sentences of many languages, for language recognition (I2DL XI: many to one)."""
+"""The languages that a recogniser knows, and pieces of texts in them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 import numpy as np
 
 from training.data.split import Labels
 from training.errors import DataError
 
-FOLDER = Path(__file__).parent / "declaration"
+FOLDER = Path(__file__).parent / "texts"
 LANGUAGES = {
     "ar": "Arabic",
     "bg": "Bulgarian",
@@ -42,8 +42,9 @@ LANGUAGES = {
     "vi": "Vietnamese",
     "zh": "Chinese",
 }
-ARTICLES = 31  # 30 articles, and the preamble as number 0
-TEST_ARTICLES, VALIDATION_ARTICLES = 6, 3
+CODES = tuple(LANGUAGES)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,78 +57,29 @@ class Texts:
     def __len__(self) -> int:
         return len(self.labels)
 
-
-@dataclass(frozen=True)
-class Declaration:
-    """The Universal Declaration of Human Rights in `LANGUAGES`, with its files in ``folder``.
-
-    Whole articles are test or validation, the same in all languages, chosen by a hash of their number, so that no test
-    sentence is a translation of a training sentence.
-    """
-
-    folder: Path = FOLDER
-    labels: tuple[str, ...] = field(default=tuple(LANGUAGES.values()), init=False)
-    name: str = field(default="udhr", init=False)
-    title: str = field(default="Universal Declaration of Human Rights", init=False)
-    licence: str = field(default="public domain", init=False)
-    homepage: str = field(default="https://www.unicode.org/udhr/", init=False)
-
-    @property
-    def files(self) -> Mapping[str, str]:
-        """The name of each file and the sha256 of its content."""
-        return {path.name: sha256(self._read(path)).hexdigest() for path in self._paths()}
-
-    def training(self) -> Texts:
-        """The sentences of 22 articles in every language."""
-        return self._texts(articles()[TEST_ARTICLES + VALIDATION_ARTICLES :])
-
-    def validation(self) -> Texts:
-        """The sentences of three articles."""
-        return self._texts(articles()[TEST_ARTICLES:][:VALIDATION_ARTICLES])
-
-    def test(self) -> Texts:
-        """The sentences of six articles, for `evaluate`."""
-        return self._texts(articles()[:TEST_ARTICLES])
-
-    def _paths(self) -> list[Path]:
-        return [self.folder / f"{code}.txt" for code in LANGUAGES]
-
-    def _read(self, path: Path) -> bytes:
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path} cannot be read ({error})") from error
-
-    def _texts(self, wanted: tuple[int, ...]) -> Texts:
-        texts: list[str] = []
-        labels: list[int] = []
-        for label, path in enumerate(self._paths()):
-            sentences = [text for article, text in parse_sentences(self._read(path), path.name) if article in wanted]
-            texts += sentences
-            labels += [label] * len(sentences)
-        return Texts(tuple(texts), np.array(labels, np.int64))
+    def by_language(self) -> list[list[str]]:
+        """The texts of each language in turn, up to the last that has one."""
+        found: list[list[str]] = [[] for _ in range(int(self.labels.max(initial=-1)) + 1)]
+        for text, label in zip(self.texts, self.labels.tolist(), strict=True):
+            found[label].append(text)
+        return found
 
 
-def articles() -> tuple[int, ...]:
-    """The numbers of all articles, in the order of their hash."""
-    return tuple(sorted(range(ARTICLES), key=lambda article: sha256(str(article).encode()).digest()))
+def labelled(texts: Sequence[tuple[str, str]]) -> Texts:
+    """`Texts` of pairs of a language's code and a text."""
+    return Texts(tuple(text for _, text in texts), np.array([CODES.index(code) for code, _ in texts], np.int64))
 
 
-def parse_sentences(content: bytes, name: str) -> list[tuple[int, str]]:
-    """The article's number and the text in each line of ``content``.
+def read_bytes(path: Path) -> bytes:
+    """The content of the file of texts ``path``.
 
     Raises:
-        DataError: a line is not a number below `ARTICLES`, a tab and a text in UTF-8; the message has ``name`` and the
-            line.
+        DataError: it cannot be read.
     """
-    found = []
-    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), 1):
-        article, tab, text = line.decode("utf-8", "replace").partition("\t")
-        known = article.isascii() and article.isdecimal() and int(article) < ARTICLES
-        if not (tab and known and text.strip()) or "\ufffd" in text:
-            raise DataError(f"{name}, line {number}: {line[:40]!r} is not an article's number, a tab and a text")
-        found.append((int(article), text))
-    return found
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error})") from error
 
 
 def excerpts(texts: Texts, count: int, lengths: tuple[int, int], seed: int) -> Texts:
@@ -139,28 +91,34 @@ def excerpts(texts: Texts, count: int, lengths: tuple[int, int], seed: int) -> T
     Raises:
         DataError: a language has no text, or ``lengths`` is no range from 1 or more.
     """
-    least, most = lengths
-    if not 1 <= least <= most:
-        raise DataError(f"the lengths of excerpts are {least} to {most} characters; they must be 1 or more, in order")
-    languages = int(texts.labels.max(initial=-1)) + 1
-    rows = [np.flatnonzero(texts.labels == label).tolist() for label in range(languages)]
-    if not languages or not all(map(len, rows)):
+    check_lengths(lengths)
+    own = texts.by_language()
+    if not own or not all(own):
         raise DataError(f"excerpts of {len(texts)} texts: a language has none of them")
-    labels = np.arange(count) % languages
+    labels = np.arange(count) % len(own)
     pieces = []
     for number, label in enumerate(labels):
         random = Random(f"{seed} {number}")
-        pieces.append(_piece(texts.texts[_any(rows[label], random)], lengths, random))
+        pieces.append(piece(any_of(own[label], random), lengths, random))
     return Texts(tuple(pieces), labels.astype(np.int64))
 
 
-def _piece(text: str, lengths: tuple[int, int], random: Random) -> str:
-    length = _any(range(lengths[0], lengths[1] + 1), random)
+def check_lengths(lengths: tuple[int, int]) -> None:
+    """Raise DataError unless ``lengths`` are in order and 1 or more."""
+    least, most = lengths
+    if not 1 <= least <= most:
+        raise DataError(f"the lengths of excerpts are {least} to {most} characters; they must be 1 or more, in order")
+
+
+def piece(text: str, lengths: tuple[int, int], random: Random) -> str:
+    """A piece of ``text`` of so many characters, from the start of a word, as `excerpts` says."""
+    length = any_of(range(lengths[0], lengths[1] + 1), random)
     # A piece starts early enough to have its full length if the text allows; some languages have no spaces.
     last = max(0, len(text) - length)
     starts = [0, *(place for place in range(1, last + 1) if text[place - 1] == " " or " " not in text)]
-    return text[_any(starts, random) :][:length].strip()
+    return text[any_of(starts, random) :][:length].strip()
 
 
-def _any(choices: Sequence[int], random: Random) -> int:
+def any_of(choices: Sequence[T], random: Random) -> T:
+    """One of the ``choices``, each as likely, by one draw from ``random``."""
     return choices[int(random.random() * len(choices))]

@@ -1,4 +1,4 @@
-"""Measures a language recogniser through the serving engine, on sentences and pieces of them."""
+"""Measures a language recogniser through the serving engine: on everyday sentences, and on those of one document."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,9 @@ import numpy.typing as npt
 from service.package import Package
 from service.tasks.classify_text import text_row
 from training.data import find_texts
-from training.data.languages import Declaration, Texts, excerpts
+from training.data.language_texts import HeldOut
+from training.data.languages import Texts, excerpts
+from training.data.spelling import SPELLINGS
 from training.evaluation import Evaluation, named_source, open_package, serving
 from training.packages import size
 
@@ -38,24 +40,32 @@ def evaluate(repository: Path, name: str, version: int | None = None) -> Evaluat
         dataset=source.name,
         count=dataset.splits["test"],
         size=size(package),
-        metrics=measure(repository, package, source),
+        metrics=measure(repository, package, source.test()),
         said=said,
         tolerances=dict.fromkeys(said, TOLERANCE),
     )
 
 
-def measure(repository: Path, package: Package, source: Declaration) -> dict[str, float]:
-    """``accuracy`` on the test split's sentences, and ``accuracy_20`` on pieces of 20 characters of them."""
-    test = source.test()
-    return {
-        "accuracy": _accuracy(repository, package, test),
-        f"accuracy_{SHORT}": _accuracy(repository, package, excerpts(test, PIECES, (SHORT, SHORT), 0)),
+def measure(repository: Path, package: Package, texts: HeldOut) -> dict[str, float]:
+    """The share of texts whose language is found, by what the texts are.
+
+    ``accuracy_everyday``, ``accuracy_upper_case`` and ``accuracy_without_accents`` are of the everyday sentences in
+    these spellings (`SPELLINGS`); ``accuracy_declaration`` is of the long sentences of one document, and
+    ``accuracy_declaration_20`` of pieces of 20 characters of them.
+    """
+    everyday, declaration = texts.everyday, texts.declaration
+    asked = {
+        **{name: Texts(tuple(map(spell, everyday.texts)), everyday.labels) for name, spell in SPELLINGS.items()},
+        "declaration": declaration,
+        f"declaration_{SHORT}": excerpts(declaration, PIECES, (SHORT, SHORT), 0),
     }
-
-
-def _accuracy(repository: Path, package: Package, texts: Texts) -> float:
-    probabilities = ask(repository, package, texts.texts)
-    return round(float((probabilities.argmax(1) == texts.labels).mean()), 6)
+    probabilities = ask(repository, package, [text for texts in asked.values() for text in texts.texts])
+    found, start = {}, 0
+    for name, wanted in asked.items():
+        answers = probabilities[start : start + len(wanted)].argmax(1)
+        start += len(wanted)
+        found[f"accuracy_{name}"] = round(float((answers == wanted.labels).mean()), 6)
+    return found
 
 
 def ask(repository: Path, package: Package, texts: Sequence[str]) -> npt.NDArray[np.float32]:

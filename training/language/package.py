@@ -92,7 +92,7 @@ def from_run(run: Path) -> LanguageSubject:
         description=row.description,
         network=network,
         labels=source.labels,
-        examples=excerpts(source.validation(), len(source.labels), (recipe.shortest, recipe.longest), recipe.seed),
+        examples=excerpts(source.validation().declaration, len(source.labels), recipe.pieces.lengths, recipe.seed),
         dataset=tested(run, checkpoint, source, len(source.test())),
         created=checkpoint.created,
         libraries=checkpoint.libraries,
@@ -158,7 +158,7 @@ def _write(subject: LanguageSubject, folder: Path) -> None:
         weights="float16",
     )
     _write_card(subject, said, origin, folder)
-    metrics = measure(folder.parent.parent, read_package(folder), find_texts(subject.recipe.dataset))
+    metrics = measure(folder.parent.parent, read_package(folder), find_texts(subject.recipe.dataset).test())
     check_gate(subject.recipe.targets, metrics)
     _write_card(subject, said, origin.model_copy(update={"metrics": metrics}), folder)
 

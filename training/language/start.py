@@ -10,7 +10,9 @@ from models.language.recogniser import LanguageRecogniser
 from models.registry import find
 from training.checkpoint import describe
 from training.data import find_texts
-from training.data.languages import Texts, excerpts
+from training.data.languages import Texts
+from training.data.mixture import draw_pieces
+from training.data.spelling import in_every_spelling
 from training.errors import RecipeError
 from training.language.learner import LanguageLearner, batches, encode
 from training.language.recipe import LanguageRecipe
@@ -19,12 +21,11 @@ from training.start import ALONE, Batches, Opened, Start, fresh_model, model_tit
 from training.world import World
 
 VALIDATION_BATCH = 500
-HELD_OUT = 2_800  # pieces to validate on
 
 
 @dataclass(frozen=True)
 class LanguageStart(Start):
-    """The start of a recogniser's training on some texts, validated on others."""
+    """The start of a recogniser's training on pieces of texts, validated on everyday sentences in every spelling."""
 
     learner: LanguageLearner
     examples: Texts
@@ -60,9 +61,8 @@ class OpenedRecogniser(Opened):
         recipe, source = self.recipe, self.source
         config = {"languages": len(source.labels), **recipe.config}
         model = fresh_model(recipe, config)
-        lengths = (recipe.shortest, recipe.longest)
-        training = excerpts(source.training(), recipe.examples, lengths, recipe.seed)
-        validation = excerpts(source.validation(), HELD_OUT, lengths, recipe.seed)
+        training = draw_pieces(source.training(), recipe.examples, recipe.pieces, recipe.seed)
+        validation = in_every_spelling(source.validation().everyday)
         splits = {"training": len(training), "validation": len(validation)}
         said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
         learner = LanguageLearner(model, recipe, len(source.labels), describe(recipe, said, source, splits))
