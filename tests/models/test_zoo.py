@@ -42,6 +42,7 @@ ORIGINS: Mapping[str, Callable[[str], Origin]] = {
     "caption": find_captions,
     "classify-text": find_texts,
 }
+LINEAGES = {"flickr-attention-scst": ["flickr8k", "cifar10-jpeg"], "scenes-attention": ["mnist"]}
 DIGITS = ("lenet5", "mlp", "softmax")
 # Bytes; of the second, what does not read digits; of the third, whatever has words in or out.
 WHOLE, CLASSIFICATION, WORDS = 28_000_000, 8_100_000, 4_000_000
@@ -136,6 +137,16 @@ def test_the_card_counts_the_parameters_of_the_model_and_the_files_of_its_data(p
         network = build(said(package).recipe["model"], said(package).recipe["config"] | outputs(package))
     assert said(package).parameters == count_parameters(network)
     assert dataset.files == dict(ORIGINS[package.card.task](dataset.name).files)
+
+
+def test_a_card_names_the_data_that_its_initial_weights_learnt_from(package: Package) -> None:
+    weights, learnt = said(package).initial_weights, []
+    assert (weights is None) == (said(package).recipe.get("transfer") is None)
+    while weights is not None:
+        assert weights.dataset is not None
+        learnt.append(weights.dataset.name)
+        weights = weights.initial_weights
+    assert learnt == LINEAGES.get(package.card.name, [])
 
 
 def test_parity_with_torch_is_on_the_card_for_batch_1_3_and_the_largest(package: Package) -> None:
