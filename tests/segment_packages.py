@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -30,18 +31,25 @@ class Segmented(NamedTuple):
 
 
 def write_segment_package(
-    repository: Path, name: str = "colours", version: int = 1, *, fails_at: int | None = None, **changes: Any
+    repository: Path,
+    name: str = "colours",
+    version: int = 1,
+    *,
+    fails_at: int | None = None,
+    reach: int = 0,
+    **changes: Any,
 ) -> Path:
     """Write ``<repository>/<name>/<version>/``; ``changes`` go into the card.
 
-    A channel as bright as ``fails_at`` makes the run of its whole batch fail.
+    A channel as bright as ``fails_at`` makes the run of its whole batch fail. With a ``reach``, each pixel is told by
+    the mean of those that far around it.
     """
     folder = repository / name / str(version)
     folder.mkdir(parents=True)
-    (folder / "model.onnx").write_bytes(_graph(fails_at).SerializeToString())
+    (folder / "model.onnx").write_bytes(_graph(fails_at, reach).SerializeToString())
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
     image = np.random.default_rng(0).integers(0, 255, (2, HEIGHT, WIDTH, 3), dtype="u1")
-    np.savez(folder / "golden.npz", image=image, **segmented(image)._asdict())
+    np.savez(folder / "golden.npz", image=image, **untiled(folder, image)._asdict())
     files = {file: sha256(folder / file) for file in ("model.onnx", "labels.txt", "golden.npz")}
     (folder / CARD).write_text(json.dumps({**_card(name, version), "files": files, **changes}, indent=1))
     return folder
@@ -59,9 +67,16 @@ def segmented(images: NDArray[np.uint8]) -> Segmented:
     return Segmented(mask.astype("u1"), probability.astype("f4"), area.astype("i8"), confidence.astype("f4"))
 
 
-def _graph(fails_at: int | None) -> onnx.ModelProto:
-    kernel = np.zeros((CLASSES, 3, 1, 1), "f4")
-    kernel[1:, :, 0, 0] = np.eye(3) * _GAIN / 255
+def untiled(folder: Path, images: NDArray[np.uint8]) -> Segmented:
+    """What the written graph answers to images (N, H, W, 3), by ONNX Runtime alone."""
+    names = list(Segmented._fields)
+    return Segmented(*ort.InferenceSession(folder / "model.onnx").run(names, {"image": images}))
+
+
+def _graph(fails_at: int | None, reach: int) -> onnx.ModelProto:
+    side = 2 * reach + 1
+    kernel = np.zeros((CLASSES, 3, side, side), "f4")
+    kernel[1:] = np.eye(3)[..., None, None] * _GAIN / 255 / side**2
     constants: dict[str, Any] = {
         "kernel": kernel,
         "bias": np.array([_GAIN / 2, 0, 0, 0], "f4"),
@@ -74,7 +89,7 @@ def _graph(fails_at: int | None) -> onnx.ModelProto:
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["float"], ["channels"], perm=[0, 3, 1, 2]),
-        helper.make_node("Conv", ["channels", "kernel", "bias"], ["logits"]),
+        helper.make_node("Conv", ["channels", "kernel", "bias"], ["logits"], pads=[reach] * 4),
         helper.make_node("Softmax", ["logits"], ["soft"], axis=1),
         helper.make_node("ReduceMax", ["soft"], ["most"], axes=[1], keepdims=0),
         helper.make_node("ArgMax", ["logits"], ["best"], axis=1, keepdims=0),

@@ -158,6 +158,8 @@ VISION = {
         "string output 4",
         "double opacity 5 of _opacity",
         "string id 6",
+        "bool tile 7",
+        "uint32 overlap 8 of _overlap",
     ],
     "SegmentResponse": [
         "string model 1",
@@ -188,6 +190,16 @@ VISION = {
         "repeated Segmented results 3",
         "Timing timing 4",
         "string id 5",
+    ],
+    "SegmentTilesResponse": ["string id 1", "SegmentTile tile 2 of event", "SegmentResponse answer 3 of event"],
+    "SegmentTile": [
+        "uint32 number 1",
+        "uint32 tiles 2",
+        "uint32 left 3",
+        "uint32 top 4",
+        "uint32 width 5",
+        "uint32 height 6",
+        "bytes mask 7",
     ],
     "SegmentStreamRequest": ["SegmentRequest request 1", "bool skippable 2"],
     "SegmentStreamResponse": ["string id 1", "SegmentResponse response 2 of outcome", "Error error 3 of outcome"],
@@ -230,6 +242,7 @@ VISION_CALLS = {
     "EmbedBatch": "EmbedBatchRequest EmbedBatchResponse",
     "Segment": "SegmentRequest SegmentResponse",
     "SegmentBatch": "SegmentBatchRequest SegmentBatchResponse",
+    "SegmentTiles": "SegmentRequest stream SegmentTilesResponse",
     "SegmentStream": "stream SegmentStreamRequest stream SegmentStreamResponse",
 }
 # By descriptor.proto's numbers of them.

@@ -11,7 +11,7 @@ from service.package import Preprocessing
 
 
 class FittedImage(NamedTuple):
-    """An image that was stretched or padded to the size of a graph's input.
+    """An image that was stretched or padded to the size of a graph's input, or is whole, to be cut into tiles.
 
     Attributes:
         rows: the one row for the graph, (1, H, W) or (1, H, W, 3) uint8.
@@ -35,6 +35,16 @@ class FittedImage(NamedTuple):
         place = placement(*decoded.image.size, preprocessing)
         rows = prepare(flatten(decoded.image, preprocessing), preprocessing)[None]
         return cls(rows, place, decoded.height, decoded.width)
+
+    @classmethod
+    def whole(cls, file: ImageFile, preprocessing: Preprocessing) -> "FittedImage":
+        """The image in the file in the graph's colours, at its own size.
+
+        Raises:
+            InvalidImage, TooLarge: as `decode_file`.
+        """
+        image = flatten(decode_file(file).image, preprocessing)
+        return cls(np.asarray(image)[None], Placement(0, 0, *image.size), image.height, image.width)
 
     @property
     def unchanged(self) -> bool:

@@ -75,10 +75,14 @@ class MaskForms:
             forms = {name: self._form(name, mask, data) for name in self._options.outputs if name != "statistics"}
         return Segmented(height=image.height, width=image.width, classes=classes, **forms)
 
+    def picture(self, mask: Mask) -> bytes:
+        """The mask as a PNG file with the palette."""
+        return indexed_png(mask, self._palette)
+
     def _form(self, name: str, mask: Mask, data: bytes) -> Any:
         match name:
             case "mask":
-                return indexed_png(mask, self._palette)
+                return self.picture(mask)
             case "overlay":
                 return self._overlay(mask, data)
             case "indices":

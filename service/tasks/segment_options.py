@@ -25,10 +25,12 @@ class SegmentOptions(NamedTuple):
     Attributes:
         outputs: what is returned.
         opacity: of the overlay's colours, 0 to 1.
+        overlap: of neighbouring tiles, in pixels; None if the image is not tiled.
     """
 
     outputs: Collection[Output]
     opacity: float
+    overlap: int | None
 
     @classmethod
     def of(cls, model: Model, ask: SegmentAsk) -> "SegmentOptions":
@@ -37,14 +39,11 @@ class SegmentOptions(NamedTuple):
         Raises:
             InvalidArgument: the model does not allow an option; the message says what was given and what is allowed.
         """
-        outputs = _outputs(model.package.segmenter, ask.output)
-        if ask.opacity is None:
-            return cls(outputs, OPACITY)
-        if "overlay" not in outputs:
-            raise InvalidArgument("opacity was given; it is allowed with output 'overlay' only")
-        if not 0 <= ask.opacity <= 1:
-            raise InvalidArgument(f"opacity is {ask.opacity:g}; allowed is 0 to 1")
-        return cls(outputs, ask.opacity)
+        card = model.package.segmenter
+        outputs = _outputs(card, ask.output)
+        # The request for a batch is of a type of its own, which has no tiles.
+        overlap = _overlap(card, ask) if isinstance(ask, SegmentAsk) else None
+        return cls(outputs, _opacity(ask.opacity, outputs), overlap)
 
     @property
     def full_size(self) -> bool:
@@ -78,6 +77,32 @@ def _outputs(card: SegmentCard, given: str) -> tuple[Output, ...]:
             raise InvalidArgument(f"output has {name!r} twice; once is allowed")
         found.append(allowed[name])
     return tuple(found)
+
+
+def _opacity(given: float | None, outputs: Collection[Output]) -> float:
+    if given is None:
+        return OPACITY
+    if "overlay" not in outputs:
+        raise InvalidArgument("opacity was given; it is allowed with output 'overlay' only")
+    if not 0 <= given <= 1:
+        raise InvalidArgument(f"opacity is {given:g}; allowed is 0 to 1")
+    return given
+
+
+def _overlap(card: SegmentCard, ask: SegmentAsk) -> int | None:
+    if not ask.tile:
+        if ask.overlap is not None:
+            raise InvalidArgument("overlap was given; it is allowed with tile true only")
+        return None
+    height, width = card.preprocessing.height, card.preprocessing.width
+    most = min(height, width) // 2
+    if ask.overlap is None:
+        return most // 2
+    if not 0 <= ask.overlap <= most:
+        raise InvalidArgument(
+            f"overlap is {ask.overlap}; model {card.name!r} with tiles of {width}x{height} allows 0 to {most}"
+        )
+    return ask.overlap
 
 
 def _picture_ask(ask: SegmentAsk) -> SegmentAsk:

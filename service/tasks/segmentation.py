@@ -25,6 +25,17 @@ class SegmentAsk(Ask):
     opacity: float | None = Field(
         None, ge=0, le=1, description="overlay: how much the colours hide of the image; empty: 0.5."
     )
+    tile: bool = Field(
+        False,
+        description="Segment the image at its own resolution, in tiles of the model's size that are joined, instead of "
+        "resizing it to that size.",
+    )
+    overlap: int | None = Field(
+        None,
+        ge=0,
+        description="tile: by how many pixels neighbouring tiles overlap at least, up to half of a tile's shorter "
+        "side; empty: a quarter of it.",
+    )
 
 
 class SegmentClass(BaseModel):
@@ -99,6 +110,18 @@ class ClassInstances(BaseModel):
     index: int
     count: int = Field(description="How many there are.")
     objects: list[Instance] = Field(description="The largest first; of many, the 1,000 largest.")
+
+
+class SegmentTile(BaseModel):
+    """The mask of a part of the image, whose parts do not overlap."""
+
+    number: int = Field(description="Of the tile, from 1; tiles come row by row.")
+    tiles: int = Field(description="How many there are.")
+    left: int = Field(description="Where the part begins in the image, in pixels.")
+    top: int
+    width: int
+    height: int
+    mask: Base64 = Field(description="PNG in base64: each pixel is a class's index, the palette its colour.")
 
 
 class Segmented(BaseModel):

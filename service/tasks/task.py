@@ -6,7 +6,7 @@ surfaces.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
@@ -241,15 +241,18 @@ def batch_answer_of(name: str, result: type[BaseModel]) -> type[BaseModel]:
     return create_model(name, __doc__=doc, model=(str, ...), version=(str, ...), **fields)
 
 
-def batch_ask_of(ask: type[Ask], many: str) -> type[Ask]:
-    """The type of a request with a list instead of the field ``many``; the name of the list ends with an s."""
+def batch_ask_of(ask: type[Ask], many: str, alone: Collection[str] = ()) -> type[Ask]:
+    """The type of a request with a list instead of the field ``many``; the name of the list ends with an s.
+
+    The fields ``alone`` are for one item only.
+    """
     fields: dict[str, Any] = {}
     for key, field in ask.model_fields.items():
         if key == many:
             each = Any if field.annotation is None else field.annotation
             item = _with_metadata(each, field)
             fields[f"{key}s"] = (list[item], Field(description=field.description))  # type: ignore[valid-type]
-        elif key not in Ask.model_fields:
+        elif key not in Ask.model_fields and key not in alone:
             fields[key] = (field.annotation, field)
     return create_model(f"{ask.__name__.removesuffix('Ask')}BatchAsk", __base__=Ask, __doc__=ask.__doc__, **fields)
 

@@ -357,20 +357,24 @@ class Embedded(_message.Message):
     def __init__(self, embedding: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class SegmentRequest(_message.Message):
-    __slots__ = ("image", "model", "version", "output", "opacity", "id")
+    __slots__ = ("image", "model", "version", "output", "opacity", "id", "tile", "overlap")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     OPACITY_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    TILE_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_FIELD_NUMBER: _ClassVar[int]
     image: bytes
     model: str
     version: str
     output: str
     opacity: float
     id: str
-    def __init__(self, image: _Optional[bytes] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., output: _Optional[str] = ..., opacity: _Optional[float] = ..., id: _Optional[str] = ...) -> None: ...
+    tile: bool
+    overlap: int
+    def __init__(self, image: _Optional[bytes] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., output: _Optional[str] = ..., opacity: _Optional[float] = ..., id: _Optional[str] = ..., tile: bool = ..., overlap: _Optional[int] = ...) -> None: ...
 
 class SegmentResponse(_message.Message):
     __slots__ = ("model", "version", "height", "width", "classes", "mask", "overlay", "indices", "rle", "polygons", "instances", "timing", "id")
@@ -417,6 +421,34 @@ class SegmentBatchRequest(_message.Message):
     opacity: float
     id: str
     def __init__(self, images: _Optional[_Iterable[bytes]] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., output: _Optional[str] = ..., opacity: _Optional[float] = ..., id: _Optional[str] = ...) -> None: ...
+
+class SegmentTilesResponse(_message.Message):
+    __slots__ = ("id", "tile", "answer")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TILE_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    tile: SegmentTile
+    answer: SegmentResponse
+    def __init__(self, id: _Optional[str] = ..., tile: _Optional[_Union[SegmentTile, _Mapping]] = ..., answer: _Optional[_Union[SegmentResponse, _Mapping]] = ...) -> None: ...
+
+class SegmentTile(_message.Message):
+    __slots__ = ("number", "tiles", "left", "top", "width", "height", "mask")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TILES_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    tiles: int
+    left: int
+    top: int
+    width: int
+    height: int
+    mask: bytes
+    def __init__(self, number: _Optional[int] = ..., tiles: _Optional[int] = ..., left: _Optional[int] = ..., top: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., mask: _Optional[bytes] = ...) -> None: ...
 
 class SegmentBatchResponse(_message.Message):
     __slots__ = ("model", "version", "results", "timing", "id")

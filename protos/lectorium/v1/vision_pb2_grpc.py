@@ -84,6 +84,11 @@ class VisionStub(object):
                 request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchRequest.SerializeToString,
                 response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchResponse.FromString,
                 _registered_method=True)
+        self.SegmentTiles = channel.unary_stream(
+                '/lectorium.v1.Vision/SegmentTiles',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentTilesResponse.FromString,
+                _registered_method=True)
         self.SegmentStream = channel.stream_stream(
                 '/lectorium.v1.Vision/SegmentStream',
                 request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamRequest.SerializeToString,
@@ -166,6 +171,14 @@ class VisionServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SegmentTiles(self, request, context):
+        """Segments one image at its own resolution, in tiles that overlap: the mask of each, cut to its part of the image, as
+        soon as it is known, then the whole answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SegmentStream(self, request_iterator, context):
         """A stream of images, such as the frames of a video, answered in their order; a caller that sends faster than they are
         answered can have those skipped that wait when a newer one comes. If one is refused, its answer is an error, and the
@@ -227,6 +240,11 @@ def add_VisionServicer_to_server(servicer, server):
                     servicer.SegmentBatch,
                     request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchRequest.FromString,
                     response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchResponse.SerializeToString,
+            ),
+            'SegmentTiles': grpc.unary_stream_rpc_method_handler(
+                    servicer.SegmentTiles,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentTilesResponse.SerializeToString,
             ),
             'SegmentStream': grpc.stream_stream_rpc_method_handler(
                     servicer.SegmentStream,
@@ -504,6 +522,33 @@ class Vision(object):
             '/lectorium.v1.Vision/SegmentBatch',
             protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchRequest.SerializeToString,
             protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SegmentTiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lectorium.v1.Vision/SegmentTiles',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentTilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

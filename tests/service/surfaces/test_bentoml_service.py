@@ -132,5 +132,5 @@ async def test_the_service_has_a_method_for_every_way_to_ask_a_task(zoo: Path) -
     async with bentomls_own(zoo) as theirs:
         schema = (await theirs.get("/schema.json")).raise_for_status().json()
     routes = {route["route"] for route in schema["routes"]}
-    assert routes == {*ASKED, "/v1/caption/stream"}
+    assert routes == {*ASKED, "/v1/caption/stream", "/v1/segment/stream"}
     assert {f"/v1/{task.name}" for task in TASKS} <= routes

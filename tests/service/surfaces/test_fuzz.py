@@ -184,6 +184,7 @@ ABOUT_A_MASK = {
     "output": st.sampled_from(["", "mask", "statistics,overlay", "rle,polygons, instances", "mask,mask"]) | TEXT,
     "opacity": st.none() | st.floats(),
 }
+ABOUT_TILES = {"tile": st.booleans(), "overlap": st.none() | st.integers(0, 2**32 - 1)}
 VISION_CALLS = {
     "Classify": st.builds(vision_pb2.ClassifyRequest, image=IMAGE, **ASKED),
     "ClassifyBatch": st.builds(vision_pb2.ClassifyBatchRequest, images=st.lists(IMAGE, max_size=3), **ASKED),
@@ -195,7 +196,7 @@ VISION_CALLS = {
     "EmbedBatch": st.builds(
         vision_pb2.EmbedBatchRequest, images=st.lists(IMAGE, max_size=3), id=TEXT, **ABOUT_AN_EMBEDDING
     ),
-    "Segment": st.builds(vision_pb2.SegmentRequest, image=IMAGE, id=TEXT, **ABOUT_A_MASK),
+    "Segment": st.builds(vision_pb2.SegmentRequest, image=IMAGE, id=TEXT, **ABOUT_A_MASK, **ABOUT_TILES),
     "SegmentBatch": st.builds(
         vision_pb2.SegmentBatchRequest, images=st.lists(IMAGE, max_size=3), id=TEXT, **ABOUT_A_MASK
     ),

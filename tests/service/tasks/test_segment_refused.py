@@ -22,7 +22,7 @@ from tests.service.tasks.segmenting import COLOURS, SIDE, file, random_image, se
 async def test_a_mask_that_is_noise_is_refused_as_polygons_and_its_image_is_named(tmp_path: Path) -> None:
     noise = COLOURS[np.random.default_rng(0).integers(0, 2, (SIDE, SIDE))]
     async with serving(tmp_path) as segment:
-        one, batch = segment.endpoints
+        one, batch, _ = segment.endpoints
         with pytest.raises(InvalidArgument, match=r"^the outlines .* more than 100000 corners, the most that are"):
             await answer(one, image=file(noise), output="polygons", model="large")
         with pytest.raises(InvalidArgument, match=r"images\[1\]: the outlines .* more than 100000 corners"):
@@ -33,7 +33,7 @@ async def test_a_mask_that_is_noise_is_refused_as_polygons_and_its_image_is_name
 async def test_an_answer_that_would_be_too_large_is_refused_by_the_size_of_its_images(tmp_path: Path) -> None:
     large = encoded(Image.new("L", (5000, 5000)), "PNG")
     async with serving(tmp_path) as segment:
-        one, batch = segment.endpoints
+        one, batch, _ = segment.endpoints
         with pytest.raises(TooLarge, match="the image has 25000000 pixels; with output 'overlay' at most 22369621 are"):
             await answer(one, image=large, output="overlay")
         with pytest.raises(TooLarge, match="the 3 images together have 75000000 pixels; with output 'statistics,mask'"):
@@ -69,7 +69,7 @@ async def test_a_model_without_countable_classes_has_no_instances(tmp_path: Path
     change_card(folder, "segmentation.background", None)
     config = Config.model_validate({"repository": tmp_path})
     async with Engine(config) as engine:
-        one, _ = Segment(engine, config, ImageDecoder(config)).endpoints
+        one, *_ = Segment(engine, config, ImageDecoder(config)).endpoints
         with pytest.raises(InvalidArgument, match="output is 'instances'; model 'plain' allows"):
             await answer(one, image=file(random_image(8, 6)), output="instances")
         found = await answer(one, image=file(random_image(8, 6)), output="polygons")

@@ -87,6 +87,7 @@ def test_the_document_points_to_no_other_host(document: dict[str, Any]) -> None:
 
 
 MASK = ("height", "width", "classes", "mask", "overlay", "indices", "rle", "polygons", "instances")
+ALONE = {"/v1/segment": ["tile", "overlap"]}  # for one image only
 OPTIONS = {
     "embed": ["normalize"],
     "segment": ["output", "opacity"],
@@ -117,7 +118,8 @@ def test_the_document_describes_the_form_and_the_answer(
     assert operation["requestBody"]["content"].keys() == {"multipart/form-data"}
     assert "JSON, with files in base64" in operation["description"]
     form = fields(document, path)
-    assert list(form["properties"]) == [image, "model", "version", *OPTIONS[path.split("/")[2]]]
+    options = [*OPTIONS[path.split("/")[2]], *ALONE.get(path, [])]
+    assert list(form["properties"]) == [image, "model", "version", *options]
     assert form["required"] == [image]
     answer = resolved(document, operation["responses"]["200"]["content"]["application/json"]["schema"])
     assert answer["properties"].keys() == set(answer["required"]) == answered
@@ -194,7 +196,7 @@ def test_a_yes_or_no_is_a_boolean_with_its_default(document: dict[str, Any]) -> 
 # The options that are numbers, and with which other options each is allowed.
 RANGED: dict[str, dict[str, dict[str, str]]] = {
     "/v1/classify": {"top_k": {}},
-    "/v1/segment": {"opacity": {"output": "overlay"}},
+    "/v1/segment": {"opacity": {"output": "overlay"}, "overlap": {"tile": "true"}},
     "/v1/caption": {
         **{name: {"strategy": "beam"} for name in ("beam_width", "length_penalty", "n_best")},
         **{name: {"strategy": "sample"} for name in ("temperature", "top_k", "top_p", "seed")},
