@@ -2,18 +2,28 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from service.config import load_config
 from service.engine import Engine
 from service.package import Card, Dataset, Package, read_package
 from training.data.source import Origin
 from training.errors import EvaluationError
+from training.intervals import Interval
 from training.packages import find_version
 
 S = TypeVar("S", bound=Origin)
+Measuring = Literal["validation", "test"]  # a split to measure on
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The ``metrics`` of a package on a split, and the 95 % confidence ``intervals`` of those that have one."""
+
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

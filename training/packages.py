@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.nearest import did_you_mean
 from service.package import CARD, Card, Name, Package, read_package, sha256
+from training.craft.metric import Better
 from training.errors import EvaluationError, ExportError
 
 INT8_SUFFIX = "-int8"  # of the name of a quantised package
@@ -47,19 +48,21 @@ def place(
     return read_package(target)
 
 
-def check_gate(wanted: Mapping[str, float], metrics: Mapping[str, float]) -> None:
-    """Compare the measured ``metrics`` of a package with the least values that are ``wanted``.
+def check_gate(wanted: Mapping[str, float], metrics: Mapping[str, float], better: Mapping[str, Better]) -> None:
+    """Compare the ``metrics`` of a package on the validation split with the values that are ``wanted``.
+
+    These are the least ones allowed, or the greatest of a metric of which the ``better`` value is the least.
 
     Raises:
-        ExportError: a metric is less than wanted; the message names each of them.
+        ExportError: a metric is worse than wanted; the message names each of them.
     """
     missed = [
-        f"{name} is {metrics[name]:.4f}; at least {least:.4g} is required"
-        for name, least in wanted.items()
-        if not metrics[name] >= least
+        f"{name} is {metrics[name]:.4f}; at {'most' if low else 'least'} {limit:.4g} is required"
+        for name, limit in wanted.items()
+        if not (metrics[name] <= limit if (low := better.get(name) == "min") else metrics[name] >= limit)
     ]
     if missed:
-        raise ExportError(f"gate, on the test split: {'; '.join(missed)}")
+        raise ExportError(f"gate, on the validation split: {'; '.join(missed)}")
 
 
 def versions(repository: Path, name: str) -> list[int]:

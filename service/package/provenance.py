@@ -74,7 +74,15 @@ class Provenance(Frozen):
     dataset: Dataset | None = Field(description="None if the weights came from a file and were not measured.")
     initial_weights: InitialWeights | None = Field(None, description="None if training started from random weights.")
     metrics: dict[Words, Finite] = Field(
-        max_length=MAX_ENTRIES, description="Measured on the test split, through the serving engine."
+        max_length=MAX_ENTRIES, description="Measured on the test split, once, through the serving engine."
+    )
+    intervals: dict[Words, tuple[Finite, Finite]] = Field(
+        {}, max_length=MAX_ENTRIES, description="95 % confidence intervals of metrics, as the test split is finite."
+    )
+    validation: dict[Words, Finite] = Field(
+        {},
+        max_length=MAX_ENTRIES,
+        description="Measured on the validation split, which the gate is checked on, through the serving engine.",
     )
     parity: dict[Words, Finite] = Field(
         max_length=MAX_ENTRIES, description="Max abs difference from torch, by batch size."

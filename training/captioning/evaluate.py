@@ -14,10 +14,10 @@ from service.engine import DecodingOptions, Engine, Options
 from service.imaging import prepare
 from service.package import Package
 from service.package.token_choice import TOKEN
-from training.captioning.metrics import attention_mass, score
+from training.captioning.metrics import attention_mass, intervals, score
 from training.data import Bytes, CaptionSource, find_captions
 from training.data.digit_scenes import DigitScenes
-from training.evaluation import Evaluation, named_source, open_package, serving
+from training.evaluation import Evaluation, Measured, Measuring, named_source, open_package, serving
 from training.packages import size
 
 AT_ONCE = 32  # images
@@ -50,25 +50,25 @@ def evaluate(repository: Path, name: str, version: int | None = None, data: Path
         dataset=source.name,
         count=dataset.splits["test"],
         size=size(package),
-        metrics=measure(repository, package, source),
+        metrics=measure(repository, package, source, "test").metrics,
         said=said,
         tolerances={metric: TOLERANCE * max(1.0, value) for metric, value in said.items()},
     )
 
 
-def measure(repository: Path, package: Package, source: CaptionSource) -> dict[str, float]:
-    """The metrics of the best captions that beam search finds, by the names of `score`.
+def measure(repository: Path, package: Package, source: CaptionSource, split: Measuring) -> Measured:
+    """The metrics on a split of the best captions that beam search finds, by the names of `score`.
 
     For digit scenes, whose positions are known, and a decoder with attention, also ``attention_mass``.
     """
-    test = source.test()
-    captions = ask(repository, package, test.images)
+    examples = source.validation() if split == "validation" else source.test()
+    captions = ask(repository, package, examples.images)
     texts = [caption.text for caption in captions]
-    metrics = score(texts, test.captions)
+    metrics = score(texts, examples.captions)
     maps = [caption.attention for caption in captions if caption.attention is not None]
     if isinstance(source, DigitScenes) and maps:
-        metrics["attention_mass"] = round(attention_mass(texts, maps, list(source.scenes("test"))), 6)
-    return metrics
+        metrics["attention_mass"] = round(attention_mass(texts, maps, list(source.scenes(split))), 6)
+    return Measured(metrics, intervals(texts, examples.captions))
 
 
 def ask(repository: Path, package: Package, images: Bytes) -> list[Caption]:

@@ -11,6 +11,7 @@ from training.captioning.cider import LONGEST, Cider
 from training.data.scene_grammar import SIDE, named_digits
 from training.data.scenes import Scene
 from training.errors import EvaluationError
+from training.intervals import Interval, bootstrap, wilson
 
 ROUGE = "rougeL"
 
@@ -39,6 +40,16 @@ def score(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
         "exact_match": fmean(caption in texts for caption, texts in zip(captions, references, strict=True)),
     }
     return {name: round(value, 6) for name, value in metrics.items()}
+
+
+def intervals(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Interval]:
+    """The 95 % confidence intervals of the metrics that are means over captions: ``exact_match`` and ``cider``."""
+    cider = Cider(references)
+    matches = sum(caption in texts for caption, texts in zip(captions, references, strict=True))
+    return {
+        "exact_match": wilson(matches, len(captions)),
+        "cider": bootstrap(np.array([*map(cider.score, captions, references)])),
+    }
 
 
 def bleu(captions: Sequence[str], references: Sequence[Sequence[str]], n: int) -> float:

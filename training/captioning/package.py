@@ -1,6 +1,6 @@
-"""Exports a trained captioner: two graphs, compared with torch and measured through the serving engine."""
+"""What a captioner's package has beside what all packages have (`training.export.writer`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 
 from models.captioning.graphs import EncoderGraph, StepGraph
 from models.captioning.network import CaptionNetwork
-from service.package import Golden, Package, read_package
+from service.package import CaptionCard, Golden, Package, Provenance
 from training.captioning.card import (
     ENCODER,
     STEP,
@@ -22,17 +22,15 @@ from training.captioning.card import (
 from training.captioning.evaluate import measure
 from training.captioning.subject import CaptionSubject
 from training.data import Bytes, CaptionSource
+from training.evaluation import Measured, Measuring
 from training.export.counts import count_macs, count_parameters
-from training.export.float16 import round_weights, store_float16
+from training.export.float16 import round_weights
 from training.export.folding import fold_normalisation
-from training.export.onnx_file import answer, check_parity, differences, save, trace
-from training.history import draw
-from training.packages import CURVE, GOLDEN, TOLERANCE, check_gate, largest_batch, place, shrink, write_card
-from training.provenance import describe_origin
+from training.export.onnx_file import answer
+from training.export.writer import Arrays, Draft, GraphFile, write
+from training.packages import GOLDEN, TOLERANCE, largest_batch
 
 LONGEST_BATCH = 64  # rows of a step
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 def write_captioner(
@@ -49,49 +47,53 @@ def write_captioner(
 
     Raises:
         ExportError: the name is invalid, the version exists and ``replace`` is false, parity with torch is broken, or
-            the recipe's gate is missed. The repository is then unchanged.
+            the recipe's gate is missed on the validation split. The repository is then unchanged.
     """
 
-    def write(folder: Path) -> None:
-        _write(subject, folder)
-
-    return place(name or subject.recipe.name, repository, write, version=version, replace=replace)
+    return write(CaptionerDraft(subject), name or subject.recipe.name, repository, version=version, replace=replace)
 
 
-def _write(subject: CaptionSubject, folder: Path) -> None:
-    network = stored_network(subject.network)
-    encoder = EncoderGraph(network, subject.source.mean, subject.source.std)
-    step = StepGraph(network)
-    images = example(subject.source, subject.validation.images)
-    golden = _golden(encoder, step, images)
-    inputs = {name: golden[f"step.{name}"] for name in step.inputs}
-    _save(encoder, {encoder.inputs[0]: images}, folder / ENCODER)
-    _save(step, inputs, folder / STEP)
-    macs = count_macs(encoder, torch.from_numpy(images[:1].copy()))
-    batches = (largest_batch(macs), LONGEST_BATCH)
-    found = {
-        **_parity("encoder", folder / ENCODER, encoder, {encoder.inputs[0]: subject.validation.images}, batches[0]),
-        **_parity("step", folder / STEP, step, inputs, batches[1]),
-    }
-    np.savez_compressed(folder / GOLDEN, **golden)  # type: ignore[arg-type]
-    subject.vocabulary.write(folder / VOCABULARY)
-    draw(subject.history, subject.recipe.metrics, subject.title, folder / CURVE)
-    shrink(folder / CURVE)
-    loop = describe_loop(subject, encoder, step, golden, batches)
-    origin = describe_origin(
-        subject,
-        subject.recipe.model_dump(mode="json"),
-        subject.recipe.seed,
-        parity=found,
-        parameters=count_parameters(subject.network),
-        macs=macs,
-        weights="float16",
-    )
-    word = Golden(file=GOLDEN, tolerance=TOLERANCE)
-    write_card(describe(subject, loop, word, origin, folder), folder)
-    metrics = measure(folder.parent.parent, read_package(folder), subject.source)
-    check_gate(subject.recipe.targets, metrics)
-    write_card(describe(subject, loop, word, origin.model_copy(update={"metrics": metrics}), folder), folder)
+class CaptionerDraft(Draft[CaptionSubject]):
+    """The package of a captioner: the encoder's graph, and that of a step of the decoder."""
+
+    def __init__(self, subject: CaptionSubject) -> None:
+        self.subject, self.metrics = subject, subject.recipe.metrics
+        self.recipe, self.seed = subject.recipe.model_dump(mode="json"), subject.recipe.seed
+        self.gate = subject.recipe.targets
+        network = stored_network(subject.network)
+        self.encoder = EncoderGraph(network, subject.source.mean, subject.source.std)
+        self.step = StepGraph(network)
+        self.images = example(subject.source, subject.validation.images)
+        self.example = _golden(self.encoder, self.step, self.images)
+        self.parameters = count_parameters(subject.network)
+        self.macs = count_macs(self.encoder, torch.from_numpy(self.images[:1].copy()))
+        self.batches = (largest_batch(self.macs), LONGEST_BATCH)
+
+    def graphs(self) -> Sequence[GraphFile]:
+        """See `Draft`."""
+        seen = {self.encoder.inputs[0]: self.subject.validation.images}
+        state = {name: self.example[f"step.{name}"] for name in self.step.inputs}
+        return [
+            GraphFile(ENCODER, self.encoder, seen, self.batches[0], name="encoder"),
+            GraphFile(STEP, self.step, state, self.batches[1], name="step"),
+        ]
+
+    def golden(self, folder: Path) -> Arrays:
+        """See `Draft`."""
+        return self.example
+
+    def write_files(self, folder: Path) -> None:
+        """Write the vocabulary."""
+        self.subject.vocabulary.write(folder / VOCABULARY)
+
+    def describe(self, folder: Path, golden: Arrays, provenance: Provenance) -> CaptionCard:
+        """See `Draft`."""
+        loop = describe_loop(self.subject, self.encoder, self.step, golden, self.batches)
+        return describe(self.subject, loop, Golden(file=GOLDEN, tolerance=TOLERANCE), provenance, folder)
+
+    def measure(self, repository: Path, package: Package, split: Measuring) -> Measured:
+        """See `Draft`."""
+        return measure(repository, package, self.subject.source, split)
 
 
 def stored_network(network: CaptionNetwork) -> CaptionNetwork:
@@ -107,7 +109,7 @@ def example(source: CaptionSource, images: Bytes) -> Bytes:
     return images[:1] if source.shareable else images.mean(0, keepdims=True).astype(np.uint8)
 
 
-def _golden(encoder: EncoderGraph, step: StepGraph, images: Bytes) -> Arrays:
+def _golden(encoder: EncoderGraph, step: StepGraph, images: Bytes) -> dict[str, npt.NDArray[Any]]:
     """The golden example: images with the encoder's outputs, and a second step, with states that are not initial."""
     encoded = answer(encoder, {encoder.inputs[0]: images})
     first = {name: tensor.numpy() for name, tensor in step.examples(len(images)).items()}
@@ -122,17 +124,3 @@ def _golden(encoder: EncoderGraph, step: StepGraph, images: Bytes) -> Arrays:
         "step": {**{name: second[name] for name in step.inputs}, **answers},
     }
     return {f"{graph}.{name}": array for graph, arrays in graphs.items() for name, array in arrays.items()}
-
-
-def _save(module: EncoderGraph | StepGraph, inputs: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
-    model = trace(module, {name: torch.from_numpy(array[:2].copy()) for name, array in inputs.items()}, module.outputs)
-    store_float16(model)
-    save(model, path)
-
-
-def _parity(
-    name: str, path: Path, module: EncoderGraph | StepGraph, inputs: Mapping[str, npt.NDArray[Any]], most: int
-) -> dict[str, float]:
-    found = differences(path, module, inputs, (1, 3, most))
-    check_parity(found)
-    return {f"{name}, {batch}": value for batch, value in found.items()}

@@ -14,6 +14,7 @@ from training.classification.calibration import reliability, without_temperature
 from training.data import Bytes, Labels, Shape, Source, Split, find_source
 from training.errors import DataError, EvaluationError
 from training.evaluation import Evaluation, open_package, serving
+from training.intervals import Interval, bootstrap, wilson
 from training.packages import size
 
 ROWS = 256
@@ -102,20 +103,35 @@ def measure(repository: Path, package: Package, split: Split) -> dict[str, float
     return score(probabilities, split.labels, package.classifier.provenance.temperature)
 
 
+def intervals(probabilities: Probabilities, labels: Labels) -> dict[str, Interval]:
+    """The 95 % confidence intervals of ``accuracy`` and ``cross_entropy``.
+
+    ``ece`` has none: it grows with chance, so that samples of the same images have a larger one than all of them.
+    """
+    right = int((probabilities.argmax(1) == labels).sum())
+    return {"accuracy": wilson(right, len(labels)), "cross_entropy": bootstrap(_surprise(probabilities, labels))}
+
+
 def score(probabilities: Probabilities, labels: Labels, temperature: float = 1.0) -> dict[str, float]:
     """``accuracy``, mean ``cross_entropy`` (nats) and expected calibration error ``ece`` of ``probabilities``.
 
     With a ``temperature``, also ``ece_uncalibrated``, the error without it.
     """
-    likelihood = probabilities[np.arange(len(labels)), labels]  # (N,)
     metrics = {
         "accuracy": (probabilities.argmax(1) == labels).mean(),
-        "cross_entropy": -np.log(np.maximum(likelihood, FLOOR), dtype=np.float64).mean(),
+        "cross_entropy": _surprise(probabilities, labels).mean(),
         "ece": reliability(probabilities, labels).error,
     }
     if temperature != 1:
         metrics["ece_uncalibrated"] = reliability(without_temperature(probabilities, temperature), labels).error
     return {name: round(float(value), 6) for name, value in metrics.items()}
+
+
+def _surprise(probabilities: Probabilities, labels: Labels) -> npt.NDArray[np.float64]:
+    """The cross-entropy (N,) of each image, in nats."""
+    likelihood = probabilities[np.arange(len(labels)), labels]  # (N,)
+    found: npt.NDArray[np.float64] = -np.log(np.maximum(likelihood, FLOOR), dtype=np.float64)
+    return found
 
 
 def ask(repository: Path, package: Package, images: Bytes) -> Probabilities:

@@ -19,10 +19,10 @@ ROWS = 10
 INT8_TOLERANCE = 1e-2  # larger, because a value rounded to the next of 256 levels changes the layers after it
 
 
-def write_golden(
+def golden_example(
     subject: Subject, served: Served, back: ServedDeconvolution | None, weights: Storage, folder: Path
-) -> tuple[Answers, Golden]:
-    """Write the example for the package in ``folder``; return its answers by output, and its description for the card.
+) -> Answers:
+    """The example for the package in ``folder``: images, and the answers by output.
 
     The answers are torch's, or, for int8, which torch does not compute, the graph's own.
     """
@@ -33,9 +33,12 @@ def write_golden(
     else:
         found = reference(served, images)
     explanations: dict[str, Any] = golden_deconvolution(back, images, "deconv") if back else {}
-    arrays: dict[str, Any] = {IMAGE: images, **found, **explanations}
-    np.savez_compressed(folder / GOLDEN, **arrays)
-    return found, Golden(file=GOLDEN, tolerance=INT8_TOLERANCE if weights == "int8" else TOLERANCE)
+    return {IMAGE: images, **found, **explanations}
+
+
+def describe_golden(weights: Storage) -> Golden:
+    """The example on the card."""
+    return Golden(file=GOLDEN, tolerance=INT8_TOLERANCE if weights == "int8" else TOLERANCE)
 
 
 def one_of_each(split: Split) -> Bytes:

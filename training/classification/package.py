@@ -1,12 +1,14 @@
-"""Exports a classifier: the package is written to a temporary folder, checked, measured, and then moved into place."""
+"""What a classifier's package has beside what all packages have (`training.export.writer`)."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import onnx
 import torch
 from torch import nn
 
-from service.package import ClassifyCard, Deconvolution, Package, read_package
+from service.package import ClassifyCard, Deconvolution, Package, Provenance
 from training.classification.calibration import draw_reliability, reliability
 from training.classification.card import (
     RELIABILITY,
@@ -21,35 +23,24 @@ from training.classification.deconvolution import (
     deconvolution_parity,
     write_deconvolution,
 )
-from training.classification.evaluate import ask, score
-from training.classification.golden import some_of_each, write_golden
-from training.classification.graph import PROBABILITIES, Served
+from training.classification.evaluate import ask, intervals, score
+from training.classification.golden import describe_golden, golden_example, some_of_each
+from training.classification.graph import IMAGE, PROBABILITIES, Served
 from training.classification.recipe import ClassifierRecipe
-from training.classification.served_file import parity, run_onnx, to_onnx
+from training.classification.served_file import run_onnx
 from training.classification.subject import Subject, from_run
 from training.classification.temperature import temperature_for
 from training.data import Split
 from training.errors import ExportError
+from training.evaluation import Measured, Measuring
 from training.export.counts import count_macs, count_parameters
-from training.export.float16 import round_weights, store_float16
+from training.export.float16 import round_weights
 from training.export.folding import fold_normalisation
 from training.export.how import PLAIN, How, Storage
 from training.export.int8 import quantise, some
-from training.export.onnx_file import check_parity, save
-from training.history import draw
-from training.packages import (
-    CURVE,
-    GRAPH,
-    INT8_SUFFIX,
-    LABELS,
-    check_gate,
-    checksums,
-    largest_batch,
-    place,
-    shrink,
-    write_card,
-)
-from training.provenance import describe_origin
+from training.export.onnx_file import save
+from training.export.writer import Arrays, Draft, GraphFile, Store, as_float16, write
+from training.packages import CURVE, GRAPH, INT8_SUFFIX, LABELS, largest_batch, shrink
 
 INT8_LOSS = 0.005  # the most accuracy that int8 may lose
 
@@ -84,73 +75,80 @@ def write_package(
             unchanged.
     """
     name = subject.name + (INT8_SUFFIX if how.weights == "int8" else "")
-    return place(name, repository, lambda folder: _write(subject, how, folder), version=version, replace=replace)
+    return write(ClassifierDraft(subject, how), name, repository, version=version, replace=replace)
 
 
-def _write(subject: Subject, how: How, folder: Path) -> None:
-    """Write the package, check it against torch, and measure it through the engine against the gate."""
-    model = stored_model(subject.model, how.weights)
-    temperature = temperature_for(subject, how, model)
-    stored = Served(model, subject.mean, subject.std, temperature, embedding=how.weights != "int8")
-    whole = Served(subject.model, subject.mean, subject.std)
-    macs = count_macs(whole, torch.zeros(1, *subject.image_shape, dtype=torch.uint8))
-    max_batch = largest_batch(macs)
-    _write_graph(subject, stored, how.weights, folder / GRAPH)
-    differences = parity(folder / GRAPH, stored, subject.images, (1, 3, max_batch))
-    if how.weights != "int8":
-        check_parity(differences)
-    explained = subject.deconv if how.deconv is None else how.deconv
-    back = _way_back(stored) if explained and how.weights != "int8" else None
-    deconv = _write_way_back(subject, back, folder / DECONV_GRAPH) if back else None
-    _write_words(subject, folder)
+class ClassifierDraft(Draft[Subject]):
+    """The package of a classifier: its graph, and that of its deconvolution if it is asked for and supported."""
 
-    answers, golden = write_golden(subject, stored, back, how.weights, folder)
-    graph = describe_graph(subject, {name: array.shape[1:] for name, array in answers.items()}, max_batch)
-    asked = {} if how.temperature is None else {"temperature": how.temperature}
-    origin = describe_origin(
-        subject,
-        {**subject.recipe, **asked},
-        subject.seed,
-        parity=differences,
-        parameters=count_parameters(subject.model),
-        macs=macs,
-        weights=how.weights,
-        temperature=temperature,
-    )
-    embedding = describe_embedding(graph, stored.scoring_layer)
-    card = describe(subject, graph, describe_explanations(graph, deconv), embedding, golden, origin, folder)
-    write_card(card, folder)
-    if subject.test is not None:
-        _measure(subject, subject.test, card, folder)
+    def __init__(self, subject: Subject, how: How) -> None:
+        self.subject, self.weights, self.metrics = subject, how.weights, ClassifierRecipe.metrics
+        asked = {} if how.temperature is None else {"temperature": how.temperature}
+        self.recipe, self.seed = {**subject.recipe, **asked}, subject.seed
+        lost = INT8_LOSS if how.weights == "int8" else 0
+        self.gate = {} if subject.gate is None else {"accuracy": subject.gate - lost}
+        model = stored_model(subject.model, how.weights)
+        temperature = temperature_for(subject, how, model)
+        self.counted = {"temperature": temperature}
+        self.stored = Served(model, subject.mean, subject.std, temperature, embedding=how.weights != "int8")
+        whole = Served(subject.model, subject.mean, subject.std)
+        self.parameters = count_parameters(subject.model)
+        self.macs = count_macs(whole, torch.zeros(1, *subject.image_shape, dtype=torch.uint8))
+        explained = subject.deconv if how.deconv is None else how.deconv
+        self.back = _way_back(self.stored) if explained and how.weights != "int8" else None
+        self.deconv: Deconvolution | None = None  # once it is written
 
+    def graphs(self) -> Sequence[GraphFile]:
+        """See `Draft`."""
+        stores: Mapping[Storage, Store] = {
+            "float32": save,
+            "float16": as_float16,
+            "int8": partial(_write_int8, self.subject),
+        }
+        return [
+            GraphFile(
+                GRAPH,
+                self.stored,
+                {IMAGE: self.subject.images},
+                largest_batch(self.macs),
+                store=stores[self.weights],
+                exact=self.weights != "int8",
+            )
+        ]
 
-def _write_words(subject: Subject, folder: Path) -> None:
-    """Write the labels, and the learning curve of a run."""
-    (folder / LABELS).write_text("".join(f"{label}\n" for label in subject.labels), "utf-8")
-    if subject.history:
-        draw(subject.history, ClassifierRecipe.metrics, subject.title, folder / CURVE)
-        shrink(folder / CURVE)
-    elif subject.curve is not None:
-        (folder / CURVE).write_bytes(subject.curve)
+    def golden(self, folder: Path) -> Arrays:
+        """See `Draft`."""
+        return golden_example(self.subject, self.stored, self.back, self.weights, folder)
 
+    def write_files(self, folder: Path) -> None:
+        """Write the deconvolution, the labels, and the learning curve of a package that is exported again."""
+        if self.back is not None:
+            self.deconv = write_deconvolution(self.back, self.subject.image_shape, folder / DECONV_GRAPH)
+            deconvolution_parity(folder / DECONV_GRAPH, self.back, some_of_each(self.subject))
+        (folder / LABELS).write_text("".join(f"{label}\n" for label in self.subject.labels), "utf-8")
+        if self.subject.curve is not None:
+            (folder / CURVE).write_bytes(self.subject.curve)
 
-def _write_way_back(subject: Subject, back: ServedDeconvolution, path: Path) -> Deconvolution:
-    written = write_deconvolution(back, subject.image_shape, path)
-    deconvolution_parity(path, back, some_of_each(subject))
-    return written
+    def describe(self, folder: Path, golden: Arrays, provenance: Provenance) -> ClassifyCard:
+        """See `Draft`."""
+        shapes = {name: golden[name].shape[1:] for name in self.stored.outputs}
+        graph = describe_graph(self.subject, shapes, largest_batch(self.macs))
+        embedding = describe_embedding(graph, self.stored.scoring_layer)
+        explain = describe_explanations(graph, self.deconv)
+        return describe(self.subject, graph, explain, embedding, describe_golden(self.weights), provenance, folder)
 
-
-def _measure(subject: Subject, test: Split, card: ClassifyCard, folder: Path) -> None:
-    """Measure the package in ``folder`` through the engine, check the gate, and write the metrics to the card."""
-    probabilities = ask(folder.parent.parent, read_package(folder), test.images)
-    metrics = score(probabilities, test.labels, card.provenance.temperature)
-    if subject.gate is not None:
-        lost = INT8_LOSS if card.provenance.weights == "int8" else 0
-        check_gate({"accuracy": subject.gate - lost}, metrics)
-    draw_reliability(reliability(probabilities, test.labels), subject.title, folder / RELIABILITY)
-    shrink(folder / RELIABILITY)
-    measured = card.provenance.model_copy(update={"metrics": metrics})
-    write_card(card.model_copy(update={"files": checksums(folder), "provenance": measured}), folder)
+    def measure(self, repository: Path, package: Package, split: Measuring) -> Measured | None:
+        """See `Draft`; the reliability on the test split is drawn into the package."""
+        examples = self.subject.validation if split == "validation" else self.subject.test
+        if examples is None:
+            return None
+        probabilities = ask(repository, package, examples.images)
+        if split == "test":
+            found = reliability(probabilities, examples.labels)
+            draw_reliability(found, self.subject.title, package.path(RELIABILITY))
+            shrink(package.path(RELIABILITY))
+        metrics = score(probabilities, examples.labels, package.classifier.provenance.temperature)
+        return Measured(metrics, intervals(probabilities, examples.labels))
 
 
 def stored_model(model: nn.Module, weights: Storage) -> nn.Module:
@@ -166,16 +164,6 @@ def _way_back(stored: Served) -> ServedDeconvolution | None:
         return ServedDeconvolution(stored.network, stored.mean, stored.std)
     except TypeError:  # the network does not support deconvolution
         return None
-
-
-def _write_graph(subject: Subject, stored: Served, weights: Storage, path: Path) -> None:
-    model = to_onnx(stored, subject.image_shape)
-    if weights == "int8":
-        _write_int8(subject, model, path)
-        return
-    if weights == "float16":
-        store_float16(model)
-    save(model, path)
 
 
 def _write_int8(subject: Subject, model: onnx.ModelProto, path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from training.classification.graph import IMAGE, Served
 from training.data import Bytes
-from training.export.onnx_file import Answers, Floats, answer, differences, open_onnx, trace
+from training.export.onnx_file import Answers, Floats, answer, open_onnx, trace
 
 ROWS = 64  # computed at a time
 
@@ -17,11 +17,6 @@ ROWS = 64  # computed at a time
 def to_onnx(served: Served, shape: Sequence[int]) -> onnx.ModelProto:
     """``served``, which takes uint8 rows of ``shape``, as an ONNX graph for any batch size."""
     return trace(served, {IMAGE: torch.zeros(2, *shape, dtype=torch.uint8)}, served.outputs)
-
-
-def parity(path: Path, served: Served, images: Bytes, batches: Sequence[int]) -> dict[str, float]:
-    """The `differences` between the file and torch for uint8 ``images``."""
-    return differences(path, served, {IMAGE: images}, batches)
 
 
 def reference(served: Served, images: Bytes) -> Answers:

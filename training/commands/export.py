@@ -89,7 +89,8 @@ def export(
     A RUN may also be the folder of a classifier's package, such as models/zoo/lenet5/1: its weights are exported again,
     by default as its next version, so that the package gets what newer exports have.
 
-    The export fails if the graph's answers differ from torch's or the package misses the accuracy gate.
+    The export fails if the graph's answers differ from torch's or the package misses its gate on the validation split.
+    The test split is measured once, with 95 % confidence intervals, and decides nothing.
     """
     if int8 and weights_as:
         raise click.UsageError("--int8 and --weights-as exclude each other: both say how weights are stored")
@@ -168,10 +169,12 @@ def _report(package: "Package", default: bool) -> None:
     package = make_default(package) if default else package
     said = package.card.provenance
     assert said is not None  # every exported package has one
-    if said.metrics:
-        metrics = ", ".join(f"{name} {value:.4f}" for name, value in said.metrics.items())
-        click.echo(f"{package.folder}: test {metrics}, through the serving engine")
-    else:
+    for split, metrics in {"validation": said.validation, "test": said.metrics}.items():
+        if metrics:
+            intervals = said.intervals if split == "test" else {}
+            words = ", ".join(_measured(name, value, intervals.get(name)) for name, value in metrics.items())
+            click.echo(f"{package.folder}: {split} {words}, through the serving engine")
+    if not said.metrics:
         click.echo(
             f"{package.folder}: not measured; `lectorium evaluate {package.card.name} --data FOLDER` measures it"
         )
@@ -179,3 +182,8 @@ def _report(package: "Package", default: bool) -> None:
         f"{size(package):,} bytes, {said.parameters:,} parameters as {said.weights}, {said.macs:,} MACs, "
         f"parity {max(said.parity.values()):.1e}"
     )
+
+
+def _measured(name: str, value: float, interval: tuple[float, float] | None) -> str:
+    """A metric in words, with its 95 % confidence ``interval``."""
+    return f"{name} {value:.4f}" + (f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else "")

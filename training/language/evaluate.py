@@ -14,7 +14,8 @@ from training.data import find_texts
 from training.data.language_texts import HeldOut
 from training.data.languages import Texts, excerpts
 from training.data.spelling import SPELLINGS
-from training.evaluation import Evaluation, named_source, open_package, serving
+from training.evaluation import Evaluation, Measured, named_source, open_package, serving
+from training.intervals import wilson
 from training.packages import size
 
 AT_ONCE = 32  # texts
@@ -40,13 +41,13 @@ def evaluate(repository: Path, name: str, version: int | None = None) -> Evaluat
         dataset=source.name,
         count=dataset.splits["test"],
         size=size(package),
-        metrics=measure(repository, package, source.test()),
+        metrics=measure(repository, package, source.test()).metrics,
         said=said,
         tolerances=dict.fromkeys(said, TOLERANCE),
     )
 
 
-def measure(repository: Path, package: Package, texts: HeldOut) -> dict[str, float]:
+def measure(repository: Path, package: Package, texts: HeldOut) -> Measured:
     """The share of texts whose language is found, by what the texts are.
 
     ``accuracy_everyday``, ``accuracy_upper_case`` and ``accuracy_without_accents`` are of the everyday sentences in
@@ -60,12 +61,15 @@ def measure(repository: Path, package: Package, texts: HeldOut) -> dict[str, flo
         f"declaration_{SHORT}": excerpts(declaration, PIECES, (SHORT, SHORT), 0),
     }
     probabilities = ask(repository, package, [text for texts in asked.values() for text in texts.texts])
-    found, start = {}, 0
+    right, start = {}, 0
     for name, wanted in asked.items():
         answers = probabilities[start : start + len(wanted)].argmax(1)
         start += len(wanted)
-        found[f"accuracy_{name}"] = round(float((answers == wanted.labels).mean()), 6)
-    return found
+        right[f"accuracy_{name}"] = (int((answers == wanted.labels).sum()), len(wanted))
+    return Measured(
+        {name: round(count / of, 6) for name, (count, of) in right.items()},
+        {name: wilson(count, of) for name, (count, of) in right.items()},
+    )
 
 
 def ask(repository: Path, package: Package, texts: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -1,11 +1,9 @@
-"""Exports a trained language recogniser: compared with torch, and measured through the serving engine."""
+"""What a language recogniser's package has beside what all packages have (`training.export.writer`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch.export import Dim
 
 from models.language.recogniser import LanguageGraph, LanguageRecogniser
@@ -23,33 +21,21 @@ from service.package import (
     TextClassifyCard,
     TextClassifyParameters,
     TextInput,
-    read_package,
 )
 from training.checkpoint import read_finished, tested
 from training.data import find_texts
 from training.data.languages import Texts, excerpts
 from training.errors import ExportError
+from training.evaluation import Measured, Measuring
 from training.export.counts import count_parameters
-from training.export.float16 import round_weights, store_float16
-from training.export.onnx_file import answer, check_parity, differences, save, trace
-from training.history import Row, draw
+from training.export.float16 import round_weights
+from training.export.onnx_file import answer
+from training.export.writer import Arrays, Draft, GraphFile, write
+from training.history import Row
 from training.language.evaluate import measure
 from training.language.learner import encode
 from training.language.recipe import LanguageRecipe
-from training.packages import (
-    CURVE,
-    GOLDEN,
-    GRAPH,
-    LABELS,
-    SHOWN,
-    TOLERANCE,
-    check_gate,
-    checksums,
-    place,
-    shrink,
-    write_card,
-)
-from training.provenance import describe_origin
+from training.packages import GOLDEN, GRAPH, LABELS, SHOWN, TOLERANCE, checksums
 
 MAX_BATCH = 32
 MAX_BYTES = 1024  # of a text
@@ -116,51 +102,66 @@ def write_recogniser(
 
     Raises:
         ExportError: the name is invalid, the version exists and ``replace`` is false, parity with torch is broken, or
-            the recipe's gate is missed. The repository is then unchanged.
+            the recipe's gate is missed on the validation split. The repository is then unchanged.
     """
-    return place(
-        name or subject.recipe.name,
-        repository,
-        lambda folder: _write(subject, folder),
-        version=version,
-        replace=replace,
-    )
+    return write(RecogniserDraft(subject), name or subject.recipe.name, repository, version=version, replace=replace)
 
 
-def _write(subject: LanguageSubject, folder: Path) -> None:
-    round_weights(subject.network)
-    graph = _graph(subject)
-    rows = encode(subject.examples.texts, GOLDEN_LENGTH)
-    text, probabilities = graph.inputs[0], graph.outputs[0]
-    model = trace(graph, {text: torch.from_numpy(rows)}, graph.outputs, {text: {1: Dim("bytes", min=2)}})
-    store_float16(model)
-    save(model, folder / GRAPH)
-    parity = differences(folder / GRAPH, graph, {text: rows}, (1, 3, MAX_BATCH))
-    check_parity(parity)
-    answers = answer(graph, {text: rows})
-    np.savez_compressed(folder / GOLDEN, **{text: rows, **answers})  # type: ignore[arg-type]
-    (folder / LABELS).write_text("".join(f"{label}\n" for label in subject.labels), "utf-8")
-    draw(subject.history, subject.recipe.metrics, subject.title, folder / CURVE)
-    shrink(folder / CURVE)
-    said = Graph(
-        file=GRAPH,
-        inputs=(TensorSpec(name=text, datatype="UINT8", shape=(-1, -1)),),
-        outputs=(TensorSpec(name=probabilities, datatype="FP32", shape=(-1, len(subject.labels))),),
-        max_batch=MAX_BATCH,
-    )
-    origin = describe_origin(
-        subject,
-        subject.recipe.model_dump(mode="json"),
-        subject.recipe.seed,
-        parity=parity,
-        parameters=count_parameters(subject.network),
-        macs=find(subject.recipe.model).macs,
-        weights="float16",
-    )
-    _write_card(subject, said, origin, folder)
-    metrics = measure(folder.parent.parent, read_package(folder), find_texts(subject.recipe.dataset).test())
-    check_gate(subject.recipe.targets, metrics)
-    _write_card(subject, said, origin.model_copy(update={"metrics": metrics}), folder)
+class RecogniserDraft(Draft[LanguageSubject]):
+    """The package of a language recogniser: one graph, and the names of its languages."""
+
+    def __init__(self, subject: LanguageSubject) -> None:
+        self.subject, self.metrics = subject, subject.recipe.metrics
+        self.recipe, self.seed = subject.recipe.model_dump(mode="json"), subject.recipe.seed
+        self.gate = subject.recipe.targets
+        round_weights(subject.network)
+        self.graph = _graph(subject)
+        self.rows = {self.graph.inputs[0]: encode(subject.examples.texts, GOLDEN_LENGTH)}
+        self.parameters, self.macs = count_parameters(subject.network), find(subject.recipe.model).macs
+
+    def graphs(self) -> Sequence[GraphFile]:
+        """See `Draft`; a text may have any length."""
+        free = {self.graph.inputs[0]: {1: Dim("bytes", min=2)}}
+        return [GraphFile(GRAPH, self.graph, self.rows, MAX_BATCH, free=free)]
+
+    def golden(self, folder: Path) -> Arrays:
+        """See `Draft`."""
+        return {**self.rows, **answer(self.graph, self.rows)}
+
+    def write_files(self, folder: Path) -> None:
+        """Write the labels."""
+        (folder / LABELS).write_text("".join(f"{label}\n" for label in self.subject.labels), "utf-8")
+
+    def describe(self, folder: Path, golden: Arrays, provenance: Provenance) -> TextClassifyCard:
+        """See `Draft`."""
+        subject, (text,), (probabilities,) = self.subject, self.graph.inputs, self.graph.outputs
+        graph = Graph(
+            file=GRAPH,
+            inputs=(TensorSpec(name=text, datatype="UINT8", shape=(-1, -1)),),
+            outputs=(TensorSpec(name=probabilities, datatype="FP32", shape=(-1, len(subject.labels))),),
+            max_batch=MAX_BATCH,
+        )
+        return TextClassifyCard(
+            name=folder.parent.name,
+            version=int(folder.name),
+            title=subject.title,
+            lecture=subject.lecture,
+            description=subject.description,
+            graph=graph,
+            text=TextInput(tensor=text, max_bytes=MAX_BYTES),
+            classes=Classes(tensor=probabilities, labels=LABELS),
+            parameters=TextClassifyParameters(
+                top_k=IntegerParameter(default=SHOWN, minimum=1, maximum=len(subject.labels))
+            ),
+            golden=Golden(file=GOLDEN, tolerance=TOLERANCE),
+            files=checksums(folder),
+            provenance=provenance,
+        )
+
+    def measure(self, repository: Path, package: Package, split: Measuring) -> Measured:
+        """See `Draft`."""
+        source = find_texts(self.subject.recipe.dataset)
+        return measure(repository, package, source.validation() if split == "validation" else source.test())
 
 
 def _graph(subject: LanguageSubject) -> LanguageGraph:
@@ -168,23 +169,3 @@ def _graph(subject: LanguageSubject) -> LanguageGraph:
         return LanguageGraph(subject.network).eval()
     except TypeError as error:
         raise ExportError(f"{subject.recipe.name}: {error}") from error
-
-
-def _write_card(subject: LanguageSubject, graph: Graph, provenance: Provenance, folder: Path) -> None:
-    card = TextClassifyCard(
-        name=folder.parent.name,
-        version=int(folder.name),
-        title=subject.title,
-        lecture=subject.lecture,
-        description=subject.description,
-        graph=graph,
-        text=TextInput(tensor=graph.inputs[0].name, max_bytes=MAX_BYTES),
-        classes=Classes(tensor=graph.outputs[0].name, labels=LABELS),
-        parameters=TextClassifyParameters(
-            top_k=IntegerParameter(default=SHOWN, minimum=1, maximum=len(subject.labels))
-        ),
-        golden=Golden(file=GOLDEN, tolerance=TOLERANCE),
-        files=checksums(folder),
-        provenance=provenance,
-    )
-    write_card(card, folder)

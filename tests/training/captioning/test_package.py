@@ -80,7 +80,7 @@ def test_what_is_measured_is_what_torch_would_say(
         return {"bleu_1": 0.0}
 
     monkeypatch.setattr(room, "score", score)
-    room.measure(captioner_package.folder.parents[1], captioner_package, subject.source)
+    room.measure(captioner_package.folder.parents[1], captioner_package, subject.source, "test")
     wanted = [subject.vocabulary.decode(best(subject, image)) for image in subject.test.images[:8]]
     assert said[:8] == wanted
     assert len(said) == 24
@@ -92,8 +92,8 @@ def test_attention_is_measured_on_the_digits_that_are_named(
     monkeypatch.setattr(
         room, "attention_mass", lambda texts, maps, scenes: float(len(texts) == len(maps) == len(scenes))
     )
-    metrics = room.measure(captioner_package.folder.parents[1], captioner_package, subject.source)
-    assert metrics["attention_mass"] == 1.0
+    measured = room.measure(captioner_package.folder.parents[1], captioner_package, subject.source, "test")
+    assert measured.metrics["attention_mass"] == 1.0
 
 
 @pytest.mark.export
@@ -127,14 +127,14 @@ def test_the_same_run_gives_the_same_bytes(captioner_package: Package, subject: 
 @pytest.mark.export
 def test_a_missed_gate_leaves_the_repository_as_it_was(subject: CaptionSubject, tmp_path: Path) -> None:
     strict = replace(subject, recipe=subject.recipe.model_copy(update={"gate": CaptionGate(exact_match=1, bleu_1=0)}))
-    with pytest.raises(ExportError, match=r"gate, on the test split: exact_match is 0.\d{4}; at least 1 is required$"):
+    with pytest.raises(ExportError, match=r"gate, on the validation split: exact_match is 0.\d{4}; at least 1 is req"):
         write_captioner(strict, tmp_path / "zoo")
     assert not list((tmp_path / "zoo").iterdir())
 
 
 @pytest.mark.export
 def test_a_broken_graph_is_no_package(subject: CaptionSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.captioning.package.differences", lambda *_: {"1": 1e-3})
+    monkeypatch.setattr("training.export.writer.differences", lambda *_: {"1": 1e-3})
     with pytest.raises(ExportError, match=r"parity, batch 1: differs from torch by 1.00e-03"):
         write_captioner(subject, tmp_path / "zoo")
 

@@ -38,7 +38,9 @@ def test_a_run_is_exported_and_measured_again(at_hand: Path, finished_run: Path)
     package = read_package(Path("zoo/mine/1"))
     metrics = package.classifier.provenance.metrics
     size = sum(path.stat().st_size for path in package.folder.iterdir())
-    assert f"zoo/mine/1: test accuracy {metrics['accuracy']:.4f}, cross_entropy" in said
+    low, high = package.classifier.provenance.intervals["accuracy"]
+    assert f"zoo/mine/1: validation accuracy {package.classifier.provenance.validation['accuracy']:.4f}, cross" in said
+    assert f"zoo/mine/1: test accuracy {metrics['accuracy']:.4f} ({low:.4f} to {high:.4f}), cross_entropy" in said
     assert f"{size:,} bytes, 7,850 parameters as float32, 7,840 MACs, parity" in said
     done = CliRunner().invoke(evaluate, ["mine", "--repository", "zoo"], catch_exceptions=False)
     assert done.exit_code == 0

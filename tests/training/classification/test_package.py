@@ -1,6 +1,6 @@
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,10 +16,12 @@ from training.checkpoint import read_checkpoint
 from training.classification.evaluate import ask, score
 from training.classification.graph import Served
 from training.classification.package import export, stored_model, write_package
-from training.classification.served_file import logits, to_onnx
+from training.classification.served_file import logits
 from training.classification.subject import Subject
 from training.errors import ExportError, RunError
+from training.export import writer
 from training.export.how import How
+from training.export.onnx_file import trace
 from training.fit import fit
 from training.packages import largest_batch, shrink
 
@@ -87,9 +89,30 @@ def test_a_name_that_is_no_package_name_is_refused(subject: Subject, name: str, 
 
 
 def test_a_missed_gate_refuses_and_leaves_the_repository_as_it_was(subject: Subject, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"gate, on the test split: accuracy is 0\.\d{4}; at least 1 is required"):
+    with pytest.raises(ExportError, match=r"gate, on the validation split: accuracy is 0\.\d{4}; at least 1 is"):
         write_package(replace(subject, gate=1.0), tmp_path)
     assert everything_under(tmp_path) == []
+
+
+def test_the_validation_split_alone_decides(subject: Subject, tmp_path: Path) -> None:
+    assert subject.validation is not None
+    assert subject.test is not None
+    wrong = replace(subject.test, labels=(subject.test.labels + 1) % 10)
+    said = write_package(replace(subject, test=wrong), tmp_path).classifier.provenance
+    assert said.metrics["accuracy"] < 0.5 < said.validation["accuracy"]
+    wrong = replace(subject.validation, labels=(subject.validation.labels + 1) % 10)
+    with pytest.raises(ExportError, match=r"gate, on the validation split: accuracy is 0\.\d{4}; at least 0.5"):
+        write_package(replace(subject, validation=wrong), tmp_path)
+    with pytest.raises(ExportError, match="its gate needs examples that were not trained on; there are none"):
+        write_package(replace(subject, validation=None, temperature=False), tmp_path)
+
+
+def test_metrics_have_intervals_around_them(package: Package) -> None:
+    said = package.classifier.provenance
+    assert set(said.intervals) == {"accuracy", "cross_entropy"}
+    for name, (low, high) in said.intervals.items():
+        assert low < said.metrics[name] < high
+    assert set(said.validation) == set(said.metrics)
 
 
 def test_a_subject_without_a_gate_is_only_measured(subject: Subject, tmp_path: Path) -> None:
@@ -103,13 +126,13 @@ def test_broken_parity_refuses_and_leaves_the_repository_as_it_was(
     old = write_package(subject, tmp_path).folder
     before = {path: path.read_bytes() for path in everything_under(tmp_path) if path.is_file()}
 
-    def other_weights(served: Served, shape: tuple[int, ...]) -> onnx.ModelProto:
+    def other_weights(served: Served, *how: Any) -> onnx.ModelProto:
         model = stored_model(subject.model, "float16")
         with torch.no_grad():
             model.get_parameter("fc.weight")[0, 0] += 0.1
-        return to_onnx(Served(model, served.mean, served.std), shape)
+        return trace(Served(model, served.mean, served.std), *how)
 
-    monkeypatch.setattr(import_module("training.classification.package"), "to_onnx", other_weights)
+    monkeypatch.setattr(writer, "trace", other_weights)
     for refused in (2, 1):
         with pytest.raises(ExportError, match=r"parity, batch \d+: differs"):
             write_package(subject, tmp_path, version=refused, replace=True)
@@ -215,7 +238,7 @@ def test_without_held_out_images_there_is_no_temperature(subject: Subject, tmp_p
 
 
 def test_what_nothing_was_measured_on_has_no_metrics(subject: Subject, tmp_path: Path) -> None:
-    bare = replace(subject, training=None, validation=None, test=None, dataset=None, history=())
+    bare = replace(subject, training=None, validation=None, test=None, dataset=None, history=(), gate=None)
     package = write_package(bare, tmp_path)
     assert package.classifier.provenance.metrics == {}
     assert package.classifier.provenance.dataset is None

@@ -11,10 +11,10 @@ from models.variant import Variant
 from tests.models.rows import FAMILIES, each, seasoned
 from tests.training.tiny import digits
 from training.classification.graph import IMAGE, Served
-from training.classification.served_file import parity, to_onnx
+from training.classification.served_file import to_onnx
 from training.data import Bytes
 from training.errors import ExportError
-from training.export.onnx_file import check_parity, save
+from training.export.onnx_file import check_parity, differences, save
 
 pytestmark = pytest.mark.export
 
@@ -37,9 +37,9 @@ def images(variant: Variant) -> Bytes:
 def test_the_file_of_a_family_computes_what_torch_does_at_every_batch_size(variant: Variant, tmp_path: Path) -> None:
     model, path, rows = served(variant), tmp_path / "model.onnx", images(variant)
     save(to_onnx(model, rows.shape[1:]), path)
-    differences = parity(path, model, rows, BATCHES)
-    assert list(differences) == ["1", "3", "64"]
-    check_parity(differences)
+    found = differences(path, model, {IMAGE: rows}, BATCHES)
+    assert list(found) == ["1", "3", "64"]
+    check_parity(found)
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet20"])
@@ -86,7 +86,7 @@ def test_other_weights_than_torchs_break_parity(tmp_path: Path) -> None:
     with torch.no_grad():
         model.model.get_parameter("scores.bias")[:5] += 1e-2
     with pytest.raises(ExportError, match=r"parity, batch 1: differs from torch by .*; at most 1e-05 is allowed"):
-        check_parity(parity(path, model, digits()[0], BATCHES))
+        check_parity(differences(path, model, {IMAGE: digits()[0]}, BATCHES))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_other_maps_or_features_than_torchs_break_parity(name: str, output: str,
     content.graph.node.append(onnx.helper.make_node("Neg", ["before"], [output]))
     onnx.save(content, path)
     with pytest.raises(ExportError, match="parity, batch 1: differs"):
-        check_parity(parity(path, model, digits()[0], (1,)))
+        check_parity(differences(path, model, {IMAGE: digits()[0]}, (1,)))
 
 
 def test_a_graph_that_answers_nan_breaks_parity(tmp_path: Path) -> None:
@@ -115,4 +115,4 @@ def test_a_graph_that_answers_nan_breaks_parity(tmp_path: Path) -> None:
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(10, np.nan, np.float32), bias.name))
     onnx.save(weights, path)
     with pytest.raises(ExportError, match="differs from torch by nan"):
-        check_parity(parity(path, model, digits()[0], BATCHES))
+        check_parity(differences(path, model, {IMAGE: digits()[0]}, BATCHES))

@@ -58,7 +58,7 @@ def test_a_missed_gate_leaves_the_repository_as_it_was(recogniser_run: Path, tmp
     subject = from_run(recogniser_run)
     strict = replace(subject, recipe=subject.recipe.model_copy(update={"gate": LanguageGate(accuracy_everyday=1)}))
     with pytest.raises(
-        ExportError, match=r"gate, on the test split: accuracy_everyday is 0\.\d{4}; at least 1 is required"
+        ExportError, match=r"gate, on the validation split: accuracy_everyday is 0\.\d{4}; at least 1 is required"
     ):
         write_recogniser(strict, tmp_path / "zoo")
     assert not list((tmp_path / "zoo").iterdir())
