@@ -88,9 +88,7 @@ class OpenedCaptioner(Opened):
         """See `Opened`."""
         recipe = self.recipe
         fresh_model(recipe)
-        training, validation = self.source.training(), self.source.validation()
-        if recipe.examples is not None:
-            training = training[np.arange(min(recipe.examples, len(training)))]
+        training, validation = split(recipe, self.source)
         vocabulary = build_vocabulary(training.captions, recipe.min_count)
         config = complete_config(recipe, vocabulary)
         model = fresh_model(recipe, config)
@@ -107,6 +105,14 @@ class OpenedCaptioner(Opened):
             measure_statistics(model, started.unfolded, learner.encode, some_batches(training.images))
         looks = _looks(recipe, self.source, model, len(training)) if recipe.supervised_attention else None
         return CaptionerStart(learner, vocabulary, training, validation, looks)
+
+
+def split(recipe: CaptionerRecipe, source: CaptionSource) -> tuple[CaptionSplit, CaptionSplit]:
+    """The examples to train and to validate on; training and export both call it."""
+    training = source.training()
+    if recipe.examples is not None:
+        training = training[np.arange(min(recipe.examples, len(training)))]
+    return training, source.validation()
 
 
 def _looks(recipe: CaptionerRecipe, source: CaptionSource, model: CaptionNetwork, count: int) -> Bytes:

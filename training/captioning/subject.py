@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from models.captioning.network import CaptionNetwork
 from models.registry import find
 from service.package import Dataset, InitialWeights
 from training.captioning.recipe import CaptionerRecipe
+from training.captioning.start import split
 from training.checkpoint import read_finished, tested
 from training.data import CaptionSource, CaptionSplit, find_captions
 from training.data.vocabulary import Vocabulary, build_vocabulary
@@ -56,9 +55,7 @@ def from_run(run: Path, data: Path | None) -> CaptionSubject:
     """
     checkpoint, recipe = read_finished(run, CaptionerRecipe, "a captioner's")
     source, row = find_captions(recipe.dataset, data), find(recipe.model)
-    training, test = source.training(), source.test()
-    if recipe.examples is not None:
-        training = training[np.arange(recipe.examples)]
+    (training, validation), test = split(recipe, source), source.test()
     network = checkpoint.model()
     assert isinstance(network, CaptionNetwork)
     return CaptionSubject(
@@ -75,6 +72,6 @@ def from_run(run: Path, data: Path | None) -> CaptionSubject:
         trained_commit=checkpoint.git_commit,
         initial_weights=checkpoint.initial_weights,
         history=checkpoint.history,
-        validation=source.validation(),
+        validation=validation,
         test=test,
     )

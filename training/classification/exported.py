@@ -12,7 +12,7 @@ from training.classification.graph import IMAGE
 from training.classification.network import complete_config, open_source
 from training.classification.recipe import ClassifierRecipe
 from training.classification.subject import Subject
-from training.data import Source, cut
+from training.data import Source, split
 from training.errors import ExportError
 from training.initial_weights import Found, find_weights
 from training.packages import CURVE
@@ -40,14 +40,7 @@ def from_package(folder: Path, data: Path | None) -> Subject:
     recipe = _recipe(folder, card)
     source = open_source(recipe, data)
     dataset = _checked_dataset(folder, card, source)
-    training, validation = cut(
-        source,
-        validation=recipe.validation,
-        seed=recipe.seed,
-        fold=recipe.fold,
-        bootstrap=recipe.bootstrap,
-        examples=recipe.examples,
-    )
+    training, validation = split(recipe, source)
     said = card.provenance
     return Subject(
         name=card.name,

@@ -16,7 +16,7 @@ from training.classification.memory import remember
 from training.classification.network import check_network, complete_config, open_source, start_from
 from training.classification.recipe import ClassifierRecipe
 from training.craft.augmentation import check_augmentation
-from training.data import Source, Split, cut
+from training.data import Source, Split, split
 from training.data.loading import some_batches, training_batches, validation_batches
 from training.errors import RecipeError
 from training.export.folding import measure_statistics
@@ -70,14 +70,7 @@ class OpenedClassifier(Opened):
         # Finds a mistake in the recipe before the data are read.
         fresh_model(recipe)
         check_augmentation(recipe.augmentation, recipe.name, *self.source.shape[1:])
-        training, validation = cut(
-            self.source,
-            validation=recipe.validation,
-            seed=recipe.seed,
-            fold=recipe.fold,
-            bootstrap=recipe.bootstrap,
-            examples=recipe.examples,
-        )
+        training, validation = split(recipe, self.source)
         splits = {"training": len(training), "validation": len(validation)}
         learner, unfolded = _make(recipe, self.source, splits, resume=resume)
         if unfolded:

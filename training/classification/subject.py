@@ -15,7 +15,7 @@ from training.classification.ensemble import Ensemble
 from training.classification.graph import IMAGE
 from training.classification.network import open_source
 from training.classification.recipe import ClassifierRecipe
-from training.data import Bytes, Split, cut
+from training.data import Bytes, Split, split
 from training.errors import ExportError
 from training.history import Row
 
@@ -92,14 +92,7 @@ def from_run(run: Path, data: Path | None) -> Subject:
     variant, source = find(recipe.model), open_source(recipe, data)
     test = source.test()
     dataset = tested(run, checkpoint, source, len(test))
-    training, validation = cut(
-        source,
-        validation=recipe.validation,
-        seed=recipe.seed,
-        fold=recipe.fold,
-        bootstrap=recipe.bootstrap,
-        examples=recipe.examples,
-    )
+    training, validation = split(recipe, source)
     return Subject(
         name=recipe.name,
         title=f"{variant.title} on {source.title}",

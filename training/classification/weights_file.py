@@ -16,7 +16,7 @@ from service.nearest import did_you_mean
 from training.classification.evaluate import find_data, relabel
 from training.classification.graph import IMAGE
 from training.classification.subject import Subject
-from training.data import Shape, Source, cut
+from training.data import HoldOut, Shape, Source, split
 from training.data.source import preprocessing
 from training.errors import ExportError
 from training.provenance import describe_dataset, library_versions, with_test
@@ -116,7 +116,7 @@ def from_weights(weights: Weights, dataset: str | None, data: Path | None, *, un
 
 def _on(subject: Subject, source: Source) -> Subject:
     test = relabel(source.test(), source.labels, subject.labels)
-    training, validation = cut(source, validation=HELD_OUT, seed=subject.seed)
+    training, validation = split(HoldOut(HELD_OUT, subject.seed), source)
     described = describe_dataset(source, {"training": len(training), "validation": len(validation)})
     return replace(
         subject,

@@ -2,7 +2,7 @@
 
 from training.data.captions import CaptionSource, CaptionSplit
 from training.data.catalogue import find_captions, find_masks, find_source, find_texts
-from training.data.cutting import Fold, cut
+from training.data.cutting import Fold, HoldOut, split
 from training.data.masks import MaskSource, MaskSplit
 from training.data.source import Shape, Source
 from training.data.split import Bytes, Labels, Split
@@ -12,15 +12,16 @@ __all__ = [
     "CaptionSource",
     "CaptionSplit",
     "Fold",
+    "HoldOut",
     "Labels",
     "MaskSource",
     "MaskSplit",
     "Shape",
     "Source",
     "Split",
-    "cut",
     "find_captions",
     "find_masks",
     "find_source",
     "find_texts",
+    "split",
 ]

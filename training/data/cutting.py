@@ -1,6 +1,7 @@
 """Cuts the examples of a data set into training and validation examples (I2DL VI)."""
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,36 +29,66 @@ class Fold(Table):
         return self
 
 
-def cut(
-    source: Source,
-    *,
-    validation: int | float,
-    seed: int,
-    fold: Fold | None = None,
-    bootstrap: bool = False,
-    examples: int | None = None,
-) -> tuple[Split, Split]:
-    """The examples of ``source`` except the test split, as (training, validation), chosen by ``seed``.
+class Splitting(Protocol):
+    """What a recipe says of the examples to train and to validate on.
 
     With ``fold``, the validation part is that stratified fold. With ``bootstrap``, the training part is as many draws
     with replacement as there are examples, and the validation part the examples never drawn (Breiman 1996). Otherwise
     the validation part is the source's own, or ``validation`` examples (as a float: that share of them). ``examples``
-    limits the training part to that number, in the proportions of its classes.
+    limits the training part to that number, in the proportions of its classes. Each choice follows from ``seed``.
+    """
+
+    @property
+    def validation(self) -> int | float:
+        """The number of examples held out, or their share."""
+
+    @property
+    def seed(self) -> int:
+        """What the choice follows from."""
+
+    @property
+    def fold(self) -> Fold | None:
+        """The part held out instead."""
+
+    @property
+    def bootstrap(self) -> bool:
+        """Whether the examples are drawn with replacement instead."""
+
+    @property
+    def examples(self) -> int | None:
+        """The number of training examples, if not all."""
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """A `Splitting` without a recipe."""
+
+    validation: int | float
+    seed: int = 0
+    fold: Fold | None = None
+    bootstrap: bool = False
+    examples: int | None = None
+
+
+def split(recipe: Splitting, source: Source) -> tuple[Split, Split]:
+    """The examples of ``source`` except the test split, as (training, validation), as ``recipe`` says.
+
+    Training and export both call it, so that a package is checked on what its network was not trained on.
 
     Raises:
         DataError: a part would be empty, or both ``fold`` and ``bootstrap`` are given.
     """
-    if fold and bootstrap:
+    if recipe.fold and recipe.bootstrap:
         raise DataError("fold and bootstrap exclude each other: both say what is trained on")
     training, held_out = source.training(), source.validation()
-    if fold or bootstrap:
+    if recipe.fold or recipe.bootstrap:
         whole = training + held_out if held_out else training
-        rows = k_fold(whole.labels, fold, seed) if fold else draw(len(whole), seed)
+        rows = k_fold(whole.labels, recipe.fold, recipe.seed) if recipe.fold else draw(len(whole), recipe.seed)
         training, held_out = whole[rows[0]], whole[rows[1]]
     elif held_out is None:
-        rows = hold_out(len(training), validation, seed)
+        rows = hold_out(len(training), recipe.validation, recipe.seed)
         training, held_out = training[rows[0]], training[rows[1]]
-    return limit(training, examples, seed) if examples else training, held_out
+    return limit(training, recipe.examples, recipe.seed) if recipe.examples else training, held_out
 
 
 def hold_out(examples: int, validation: int | float, seed: int) -> Parts:

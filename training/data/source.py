@@ -62,7 +62,7 @@ class Source(Origin, Protocol):
         """The examples to train on."""
 
     def validation(self) -> Split | None:
-        """The examples that the data set itself holds out for validation; None if `cut` must choose them."""
+        """The examples that the data set itself holds out for validation; None if `split` must choose them."""
 
     def test(self) -> Split:
         """The test examples: only for `evaluate` and cards, never to choose weights or settings."""

@@ -8,7 +8,7 @@ from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import FILE, read_checkpoint
 from training.classification.network import open_source
 from training.classification.recipe import ClassifierRecipe
-from training.data import cut
+from training.data import HoldOut, split
 from training.errors import RecipeError
 from training.fit import fit
 
@@ -29,7 +29,7 @@ def test_neighbours_remember_all_examples_and_know_them_again(tiny: Tiny, tmp_pa
     assert (row["epoch"], row["train_accuracy"]) == (0, 1.0)
     assert row["validation_accuracy"] > 0.7
     source = open_source(recipe(), tiny.folder)
-    training, validation = cut(source, validation=40, seed=0)
+    training, validation = split(HoldOut(40), source)
     images = torch.from_numpy(validation.images)[:, None] / 255
     answers = done.model()((images - source.mean[0]) / source.std[0]).argmax(1)
     assert (answers.numpy() == validation.labels).mean() == pytest.approx(row["validation_accuracy"])

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tests.training.data.folders import make_splits
 from tests.training.tiny import Tiny, digits
-from training.data import Fold, Labels, Split, cut, find_source
+from training.data import Fold, HoldOut, Labels, Split, find_source, split
 from training.data.cutting import draw, hold_out, k_fold, limit
 from training.data.published import PublishedSource
 from training.errors import DataError
@@ -23,7 +23,7 @@ def pieces(*splits: Split) -> list[bytes]:
 
 
 def test_training_and_validation_share_no_example_and_lose_none(tiny: Tiny) -> None:
-    training, validation = cut(tiny.source, validation=50, seed=1)
+    training, validation = split(HoldOut(validation=50, seed=1), tiny.source)
     assert (len(training), len(validation)) == (170, 50)
     assert pieces(training, validation) == pieces(tiny.source.training())
 
@@ -32,8 +32,8 @@ def test_training_and_validation_share_no_example_and_lose_none(tiny: Tiny) -> N
 def test_labels_stay_with_their_images(tiny: Tiny, how: dict[str, Any]) -> None:
     images, labels = digits()
     label_of = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
-    for split in cut(tiny.source, validation=50, seed=1, **how):
-        assert [label_of[image.tobytes()] for image in split.images] == list(split.labels)
+    for part in split(HoldOut(validation=50, seed=1, **how), tiny.source):
+        assert [label_of[image.tobytes()] for image in part.images] == list(part.labels)
 
 
 def test_the_hold_out_stays_that_of_the_runs_there_are() -> None:
@@ -45,7 +45,7 @@ def test_the_hold_out_stays_that_of_the_runs_there_are() -> None:
 
 @pytest.mark.parametrize("how", [{}, {"bootstrap": True}, {"fold": Fold(index=0, of=4)}, {"examples": 100}])
 def test_the_seed_decides_the_cut(tiny: Tiny, how: dict[str, Any]) -> None:
-    first, again, other = (cut(tiny.source, validation=50, seed=seed, **how) for seed in (1, 1, 2))
+    first, again, other = (split(HoldOut(validation=50, seed=seed, **how), tiny.source) for seed in (1, 1, 2))
     for part in (0, 1):
         assert pieces(first[part]) == pieces(again[part])
     assert pieces(first[0]) != pieces(other[0])
@@ -54,12 +54,12 @@ def test_the_seed_decides_the_cut(tiny: Tiny, how: dict[str, Any]) -> None:
 @pytest.mark.parametrize("held_out", [0, 220, 5000, 0.001, 0.999])
 def test_holding_out_nothing_or_everything_is_refused(tiny: Tiny, held_out: float) -> None:
     with pytest.raises(DataError, match=f"{held_out} of 220 examples"):
-        cut(tiny.source, validation=held_out, seed=0)
+        split(HoldOut(validation=held_out, seed=0), tiny.source)
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.15, 33), (0.5, 110), (0.01, 2)])
 def test_a_share_can_be_held_out(tiny: Tiny, share: float, count: int) -> None:
-    assert len(cut(tiny.source, validation=share, seed=0)[1]) == count
+    assert len(split(HoldOut(validation=share, seed=0), tiny.source)[1]) == count
 
 
 @given(labels=labels_of, of=st.integers(2, 10), seed=seeds)
@@ -78,7 +78,7 @@ def test_each_example_is_validated_on_in_one_fold(labels: Labels, of: int, seed:
 
 def test_more_folds_than_examples_are_refused(tiny: Tiny) -> None:
     with pytest.raises(DataError, match="220 examples are too few for 221 folds"):
-        cut(tiny.source, validation=50, seed=0, fold=Fold(index=0, of=221))
+        split(HoldOut(validation=50, seed=0, fold=Fold(index=0, of=221)), tiny.source)
 
 
 @pytest.mark.parametrize(("index", "of"), [(5, 5), (-1, 5), (0, 1)])
@@ -107,7 +107,7 @@ def test_a_bootstrap_that_leaves_none_is_refused() -> None:
 
 def test_a_fold_and_a_bootstrap_exclude_each_other(tiny: Tiny) -> None:
     with pytest.raises(DataError, match="exclude each other"):
-        cut(tiny.source, validation=50, seed=0, fold=Fold(index=0, of=5), bootstrap=True)
+        split(HoldOut(validation=50, seed=0, fold=Fold(index=0, of=5), bootstrap=True), tiny.source)
 
 
 @given(labels=labels_of, seed=seeds, data=st.data())
@@ -123,20 +123,20 @@ def test_a_limit_keeps_the_classes_proportions(labels: Labels, seed: int, data: 
 
 
 def test_a_limit_leaves_the_validation_examples_as_they_are(tiny: Tiny) -> None:
-    _, whole = cut(tiny.source, validation=50, seed=0)
-    training, validation = cut(tiny.source, validation=50, seed=0, examples=20)
+    _, whole = split(HoldOut(validation=50, seed=0), tiny.source)
+    training, validation = split(HoldOut(validation=50, seed=0, examples=20), tiny.source)
     assert len(training) == 20
     assert pieces(validation) == pieces(whole)
 
 
 def test_a_limit_above_what_there_is_is_refused(tiny: Tiny) -> None:
     with pytest.raises(DataError, match="examples is 171; the training split has 170"):
-        cut(tiny.source, validation=50, seed=0, examples=171)
+        split(HoldOut(validation=50, seed=0, examples=171), tiny.source)
 
 
 def test_a_sources_own_validation_split_is_taken(tmp_path: Path) -> None:
     source = find_source(str(make_splits(tmp_path, train=4, val=2, test=1)), (1, 8, 8))
-    training, validation = cut(source, validation=3, seed=0)
+    training, validation = split(HoldOut(validation=3, seed=0), source)
     assert pieces(training) == pieces(source.training())
     own = source.validation()
     assert own is not None
@@ -146,7 +146,7 @@ def test_a_sources_own_validation_split_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", [{"bootstrap": True}, {"fold": Fold(index=0, of=3)}])
 def test_folds_and_bootstraps_draw_from_the_sources_validation_split_too(tmp_path: Path, how: dict[str, Any]) -> None:
     source = find_source(str(make_splits(tmp_path, train=4, val=2, test=1)), (1, 8, 8))
-    training, validation = cut(source, validation=3, seed=0, **how)
+    training, validation = split(HoldOut(validation=3, seed=0, **how), source)
     own = source.validation()
     assert own is not None
     assert set(pieces(training, validation)) == set(pieces(source.training(), own))
@@ -165,5 +165,5 @@ def test_the_test_split_is_never_read(tiny: Tiny, monkeypatch: pytest.MonkeyPatc
     assert source.mean
     hows: list[dict[str, Any]] = [{}, {"bootstrap": True}, {"fold": Fold(index=0, of=3)}, {"examples": 30}]
     for how in hows:
-        cut(source, validation=50, seed=0, **how)
+        split(HoldOut(validation=50, seed=0, **how), source)
     assert set(read) == {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"}
