@@ -160,6 +160,9 @@ VISION = {
         "string id 6",
         "bool tile 7",
         "uint32 overlap 8 of _overlap",
+        "string method 9",
+        "string label 10",
+        "double threshold 11 of _threshold",
     ],
     "SegmentResponse": [
         "string model 1",
@@ -183,6 +186,9 @@ VISION = {
         "string output 4",
         "double opacity 5 of _opacity",
         "string id 6",
+        "string method 7",
+        "string label 8",
+        "double threshold 9 of _threshold",
     ],
     "SegmentBatchResponse": [
         "string model 1",

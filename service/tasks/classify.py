@@ -17,7 +17,8 @@ from service.tasks.classification import Classified, ClassifyAsk
 from service.tasks.classify_options import ClassifyOptions
 from service.tasks.explanation import Explainer
 from service.tasks.labels import most_probable
-from service.tasks.task import BatchTask, answer_of, batch_answer_of, batch_ask_of
+from service.tasks.made_types import answer_of, batch_answer_of, batch_ask_of
+from service.tasks.task import BatchTask
 from service.tasks.together import together
 
 

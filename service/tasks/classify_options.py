@@ -6,11 +6,8 @@ from service.engine import Model
 from service.errors import InvalidArgument
 from service.package import ClassifyCard, Views
 from service.tasks.classification import ClassifyAsk
-from service.tasks.labels import checked_top_k
+from service.tasks.labels import checked_top_k, found_label
 from service.tasks.refusal import refusal
-
-_MAX_DIGITS = 9
-_LISTED = 20
 
 
 class ClassifyOptions(NamedTuple):
@@ -67,11 +64,7 @@ def _label(card: ClassifyCard, ask: ClassifyAsk, labels: tuple[str, ...]) -> int
     given = ask.explain_label
     if ask.explain != "cam":
         raise InvalidArgument("explain_label was given; it is allowed with explain 'cam' only")
-    if given in labels:
-        return labels.index(given)
-    if given.isascii() and given.isdigit() and len(given) <= _MAX_DIGITS and int(given) < len(labels):
-        return int(given)
-    raise refusal(card.name, "explain_label", given, [*labels[:_LISTED], f"0..{len(labels) - 1}"])
+    return found_label(card.name, "explain_label", given, labels)
 
 
 def _layer(card: ClassifyCard, ask: ClassifyAsk) -> int:

@@ -14,7 +14,8 @@ from service.tasks.answer import Timing
 from service.tasks.caller import Caller
 from service.tasks.classification import Label
 from service.tasks.labels import checked_top_k, most_probable
-from service.tasks.task import BatchTask, answer_of, batch_answer_of, batch_ask_of
+from service.tasks.made_types import answer_of, batch_answer_of, batch_ask_of
+from service.tasks.task import BatchTask
 from service.tasks.text_classification import ClassifyTextAsk, TextLabels
 from service.tasks.together import together
 

@@ -12,7 +12,8 @@ from service.errors import InternalError
 from service.package import Card, ClassifyCard, Embedding
 from service.tasks.answer import Timing
 from service.tasks.caller import Caller
-from service.tasks.task import Ask, BatchTask, answer_of, batch_answer_of, batch_ask_of
+from service.tasks.made_types import answer_of, batch_answer_of, batch_ask_of
+from service.tasks.task import Ask, BatchTask
 
 
 class EmbedAsk(Ask):

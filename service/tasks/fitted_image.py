@@ -11,7 +11,7 @@ from service.package import Preprocessing
 
 
 class FittedImage(NamedTuple):
-    """An image that was stretched or padded to the size of a graph's input, or is whole, to be cut into tiles.
+    """An image that was brought to the size of a graph's input, or is whole, to be cut into tiles.
 
     Attributes:
         rows: the one row for the graph, (1, H, W) or (1, H, W, 3) uint8.
@@ -61,9 +61,16 @@ class FittedImage(NamedTuple):
         return self.place.taken_back(mask, self.height, self.width)
 
     def counts(self) -> NDArray[np.int64]:
-        """How many pixels of the image are taken back from each pixel of the graph, (H, W); 0 for the padding."""
+        """How many pixels of the image are taken back from each pixel of the graph, (H, W); 0 for the padding.
+
+        Those that were cropped away are not counted.
+        """
         height, width = self.rows.shape[1:3]
-        rows = np.bincount(self.place.rows(self.height), minlength=height)
-        columns = np.bincount(self.place.columns(self.width), minlength=width)
+        rows, columns = _counts(self.place.rows(self.height), height), _counts(self.place.columns(self.width), width)
         found: NDArray[np.int64] = rows[:, None] * columns
         return found
+
+
+def _counts(places: NDArray[np.intp], size: int) -> NDArray[np.int64]:
+    """How often each of ``size`` places occurs, (size,)."""
+    return np.bincount(places[(places >= 0) & (places < size)], minlength=size)

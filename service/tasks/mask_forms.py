@@ -1,19 +1,20 @@
 """A mask in the forms that a caller may ask for. Call it on decoder threads, not on the event loop."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
-from service.engine import Model
 from service.engine.tensors import Tensor
 from service.errors import InvalidArgument
 from service.imaging import decode, flatten
 from service.masks import polygons, rle
 from service.masks.components import connected
 from service.tasks.fitted_image import FittedImage
+from service.tasks.mask_model import MaskModel
 from service.tasks.mask_statistics import described, outputs_needed
 from service.tasks.png import indexed, indexed_png, png
 from service.tasks.segment_options import SegmentOptions
@@ -39,16 +40,16 @@ class MaskForms:
     """Makes the results of one request.
 
     Args:
-        model: the segmenter that answers.
+        model: the model that answers.
         options: of the request.
         images: how many images it has.
         max_pixels: the most pixels of an image that may be decoded.
     """
 
-    def __init__(self, model: Model, options: SegmentOptions, images: int, max_pixels: int) -> None:
-        self._card = model.package.segmenter
-        self._classes = self._card.segmentation
-        self._labels = model.package.labels
+    def __init__(self, model: MaskModel, options: SegmentOptions, images: int, max_pixels: int) -> None:
+        self._model = model
+        self._classes = model.classes
+        self._labels = model.labels
         self._options = options
         self._max_pixels = max_pixels
         self._most_runs = min(rle.MOST_RUNS, _TOGETHER * rle.MOST_RUNS // images)
@@ -68,12 +69,18 @@ class MaskForms:
             InternalError: the graph gave a confidence that is not finite.
         """
         statistics = "statistics" in self._options.outputs
-        classes = described(self._card, self._labels, image, outputs, statistics=statistics)
+        classes = described(self._model, image, outputs, statistics=statistics)
         forms: dict[str, Any] = {}
         if self._options.full_size:
             mask = image.taken_back(np.asarray(outputs[self._classes.mask], "u1"))
             forms = {name: self._form(name, mask, data) for name in self._options.outputs if name != "statistics"}
         return Segmented(height=image.height, width=image.width, classes=classes, **forms)
+
+    def with_labels(self, labels: Sequence[str]) -> "MaskForms":
+        """The same with other labels of the classes."""
+        forms = copy(self)
+        forms._model, forms._labels = self._model._replace(labels=labels), labels
+        return forms
 
     def picture(self, mask: Mask) -> bytes:
         """The mask as a PNG file with the palette."""
@@ -97,7 +104,7 @@ class MaskForms:
 
     def _overlay(self, mask: Mask, data: bytes) -> bytes:
         """The image is decoded again: if it were kept, many callers that wait for the model would fill the memory."""
-        as_rgb = self._card.preprocessing.model_copy(update={"colour": "rgb"})
+        as_rgb = self._model.preprocessing.model_copy(update={"colour": "rgb"})
         picture = flatten(decode(data, self._max_pixels), as_rgb)
         opacities = [round(self._options.opacity * 255)] * 256
         if self._classes.background is not None:

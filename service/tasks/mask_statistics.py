@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from service.engine.tensors import Tensor
 from service.errors import InternalError
-from service.package import Segmentation, SegmentCard
+from service.package import Segmentation
 from service.tasks.fitted_image import FittedImage
+from service.tasks.mask_model import MaskModel
 from service.tasks.segmentation import SegmentClass
 
 Numbers = tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -21,13 +22,12 @@ def outputs_needed(names: Segmentation, images: Sequence[FittedImage]) -> list[s
 
 
 def described(
-    card: SegmentCard, labels: Sequence[str], image: FittedImage, outputs: Mapping[str, Tensor], *, statistics: bool
+    model: MaskModel, image: FittedImage, outputs: Mapping[str, Tensor], *, statistics: bool
 ) -> list[SegmentClass]:
     """All classes of the model, with their ``statistics`` in this image if they are wanted.
 
     Args:
-        card: the model's.
-        labels: of its classes.
+        model: the model.
         image: the image.
         outputs: of the graph for this image, without the batch dimension.
         statistics: whether they are wanted.
@@ -35,15 +35,15 @@ def described(
     Raises:
         InternalError: the graph gave a confidence that is not finite.
     """
-    classes = card.segmentation
+    classes = model.classes
     found = [
         SegmentClass(label=label, index=index, colour=colour, background=index == classes.background)
-        for index, (label, colour) in enumerate(zip(labels, classes.palette, strict=True))
+        for index, (label, colour) in enumerate(zip(model.labels, classes.palette, strict=True))
     ]
     if statistics:
         pixels, confidence = _of_graph(classes, outputs) if image.unchanged else _counted(classes, image, outputs)
         if not np.isfinite(confidence).all():
-            raise InternalError(f"model {card.name!r} gave a confidence that is not finite")
+            raise InternalError(f"model {model.name!r} gave a confidence that is not finite")
         for each, count, mean in zip(found, pixels.tolist(), confidence.tolist(), strict=True):
             each.pixels, each.share, each.confidence = count, count / image.pixels, mean
     return found
@@ -59,4 +59,8 @@ def _counted(names: Segmentation, image: FittedImage, outputs: Mapping[str, Tens
     mask, size = outputs[names.mask].ravel(), len(names.palette)
     pixels = np.bincount(mask, counts, size)  # exact: fewer than 2^53
     sums = np.bincount(mask, counts * outputs[names.probability].ravel().astype("f8"), size)
+    cropped = image.pixels - counts.sum()
+    if cropped:
+        assert names.background is not None  # nobody sees those; a segmenter's images are not cropped
+        pixels[names.background] += cropped
     return pixels.astype("i8"), sums / pixels.clip(1)

@@ -10,22 +10,25 @@ import numpy as np
 from pydantic import BaseModel
 
 from service.engine import Answer, Model, Options
-from service.package import SegmentCard
+from service.package import Card, ClassifyCard, SegmentCard
 from service.tasks.answer import Timing
 from service.tasks.caller import Caller
 from service.tasks.fitted_image import FittedImage
 from service.tasks.image_decoding import numbered
+from service.tasks.located import LocatedForms
+from service.tasks.made_types import answer_of, batch_answer_of, batch_ask_of
 from service.tasks.mask_forms import MaskForms
+from service.tasks.mask_model import MaskModel
 from service.tasks.segment_options import PICTURE, SegmentOptions
 from service.tasks.segment_tiles import SegmentTiles, TiledResult
 from service.tasks.segmentation import SegmentAsk, Segmented, SegmentTile
-from service.tasks.task import BatchTask, Endpoint, answer_of, batch_answer_of, batch_ask_of
+from service.tasks.task import BatchTask, Endpoint
 
 TILES = MappingProxyType({"tile": SegmentTile})
 
 
 class Segment(BatchTask[SegmentAsk, Segmented]):
-    """Segments images with any served model whose card's task is ``segment``."""
+    """Segments images with any served segmenter, or by the class activation maps of a classifier that has them."""
 
     name = "segment"
     does = "segment images"
@@ -41,6 +44,16 @@ class Segment(BatchTask[SegmentAsk, Segmented]):
     batch_ask = batch_ask_of(SegmentAsk, many, alone=("tile", "overlap"))
     batch_answer = batch_answer_of("ImageSegmentationBatch", Segmented)
 
+    @classmethod
+    def serves(cls, card: Card) -> bool:
+        """Whether it is the card of a segmenter, or of a classifier with class activation maps."""
+        return isinstance(card, SegmentCard) or (isinstance(card, ClassifyCard) and card.explain.cam is not None)
+
+    @classmethod
+    def serves_unnamed(cls, card: Card) -> bool:
+        """Whether it is the card of a segmenter: a classifier must be named."""
+        return isinstance(card, SegmentCard)
+
     async def results(
         self, model: Model, ask: SegmentAsk, items: Sequence[bytes], caller: Caller, *, batch: bool
     ) -> tuple[list[Segmented], Timing]:
@@ -54,7 +67,7 @@ class Segment(BatchTask[SegmentAsk, Segmented]):
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
             InternalError: a confidence is not finite.
         """
-        options, preprocessing = SegmentOptions.of(model, ask), model.package.segmenter.preprocessing
+        options, preprocessing = SegmentOptions.of(model, ask), MaskModel.of(model).preprocessing
         if options.overlap is not None:
             tiled = await self._whole(model, options, items[0], caller)
             return [tiled.result], tiled.timing
@@ -66,7 +79,11 @@ class Segment(BatchTask[SegmentAsk, Segmented]):
             images = [await self.decode.one(items[0], make, preprocessing, caller=caller)]
         decode_s = time.perf_counter() - began
         options.check_size([image.pixels for image in images])
-        forms = MaskForms(model, options, len(items), self.config.max_image_pixels)
+        forms: MaskForms | LocatedForms
+        if options.locate is None:
+            forms = MaskForms(MaskModel.of(model), options, len(items), self.config.max_image_pixels)
+        else:
+            forms = LocatedForms(model, options, options.locate, len(items), self.config.max_image_pixels)
         answer = await self._ask(model, images, forms.outputs_needed(images), caller)
         work = [
             partial(forms.result, data, image, {name: tensor[i] for name, tensor in answer.outputs.items()})
@@ -117,5 +134,5 @@ class Segment(BatchTask[SegmentAsk, Segmented]):
 
     async def _ask(self, model: Model, images: list[FittedImage], outputs: list[str], caller: Caller) -> Answer:
         rows = images[0].rows if len(images) == 1 else np.concatenate([image.rows for image in images])
-        inputs = {model.package.segmenter.preprocessing.tensor: rows}
+        inputs = {MaskModel.of(model).preprocessing.tensor: rows}
         return await self.engine.infer(model, None, inputs, outputs, Options(deadline=caller.deadline))

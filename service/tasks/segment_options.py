@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from service.engine import Model
 from service.errors import InvalidArgument, TooLarge
-from service.package import OUTPUTS, Output, SegmentCard
+from service.package import OUTPUTS, ClassifyCard, Output, SegmentCard
+from service.tasks.locate_options import DEFAULT_OUTPUTS, LocateOptions, refuse_locating
 from service.tasks.png import MEDIA_TYPE
 from service.tasks.refusal import refusal
 from service.tasks.segmentation import SegmentAsk
@@ -26,11 +27,13 @@ class SegmentOptions(NamedTuple):
         outputs: what is returned.
         opacity: of the overlay's colours, 0 to 1.
         overlap: of neighbouring tiles, in pixels; None if the image is not tiled.
+        locate: how a classifier locates a label; None for a segmenter.
     """
 
     outputs: Collection[Output]
     opacity: float
     overlap: int | None
+    locate: LocateOptions | None
 
     @classmethod
     def of(cls, model: Model, ask: SegmentAsk) -> "SegmentOptions":
@@ -39,11 +42,16 @@ class SegmentOptions(NamedTuple):
         Raises:
             InvalidArgument: the model does not allow an option; the message says what was given and what is allowed.
         """
+        if isinstance(model.card, ClassifyCard):
+            locate = LocateOptions.of(model.card, model.package.labels, ask)
+            outputs = _outputs(model.name, ask.output, DEFAULT_OUTPUTS, OUTPUTS)
+            return cls(outputs, _opacity(ask.opacity, outputs), None, locate)
         card = model.package.segmenter
-        outputs = _outputs(card, ask.output)
+        refuse_locating(model.name, ask)
+        outputs = _outputs(model.name, ask.output, card.parameters.output.default, card.outputs)
         # The request for a batch is of a type of its own, which has no tiles.
         overlap = _overlap(card, ask) if isinstance(ask, SegmentAsk) else None
-        return cls(outputs, _opacity(ask.opacity, outputs), overlap)
+        return cls(outputs, _opacity(ask.opacity, outputs), overlap, None)
 
     @property
     def full_size(self) -> bool:
@@ -65,14 +73,16 @@ class SegmentOptions(NamedTuple):
             )
 
 
-def _outputs(card: SegmentCard, given: str) -> tuple[Output, ...]:
+def _outputs(
+    model: str, given: str, default: tuple[Output, ...], allowed_outputs: Sequence[Output]
+) -> tuple[Output, ...]:
     if not given:
-        return card.parameters.output.default
-    allowed: dict[str, Output] = {output: output for output in card.outputs}
+        return default
+    allowed: dict[str, Output] = {output: output for output in allowed_outputs}
     found: list[Output] = []
     for name in map(str.strip, given.split(",", len(OUTPUTS))):  # no more pieces: a text may be very long
         if name not in allowed:
-            raise refusal(card.name, "output", name, card.outputs)
+            raise refusal(model, "output", name, allowed_outputs)
         if allowed[name] in found:
             raise InvalidArgument(f"output has {name!r} twice; once is allowed")
         found.append(allowed[name])

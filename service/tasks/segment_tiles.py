@@ -24,6 +24,7 @@ from service.tasks.caller import Caller
 from service.tasks.fitted_image import FittedImage
 from service.tasks.image_decoding import ImageDecoder
 from service.tasks.mask_forms import MaskForms
+from service.tasks.mask_model import MaskModel
 from service.tasks.segment_options import SegmentOptions
 from service.tasks.segmentation import Segmented, SegmentTile
 
@@ -73,7 +74,7 @@ class SegmentTiles:
             decoded = time.perf_counter()
             options.check_size([image.pixels])
             cut = _tiles(model.name, image, card.preprocessing, options.overlap or 0)
-            forms = MaskForms(model, options, 1, self._config.max_image_pixels)
+            forms = MaskForms(MaskModel.of(model), options, 1, self._config.max_image_pixels)
             joined = JoinedMask(image, card.segmentation)
             queue_s = None
             async with aclosing(self._run(model, image, cut, deadline)) as answers:

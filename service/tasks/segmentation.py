@@ -8,6 +8,8 @@ from service.package import OUTPUTS
 from service.tasks.answer import Base64
 from service.tasks.task import Ask
 
+# The method by which a classifier locates what it finds.
+CAM = "cam"
 _POSITION = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
 _RING = {"type": "array", "items": _POSITION}
 _MULTI_POLYGON = {"type": "array", "items": {"type": "array", "items": _RING}}
@@ -24,6 +26,19 @@ class SegmentAsk(Ask):
     )
     opacity: float | None = Field(
         None, ge=0, le=1, description="overlay: how much the colours hide of the image; empty: 0.5."
+    )
+    method: str = Field(
+        "",
+        description="How the mask is made. cam: where the class activation map of a classifier is strong; empty: as "
+        "the model does it.",
+        json_schema_extra={"enum": ["", CAM]},
+    )
+    label: str = Field("", description="cam: the label to locate, or its index; empty: the most probable.")
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="cam: the share of the map's maximum from which a pixel belongs to the label; empty: 0.2.",
     )
     tile: bool = Field(
         False,
@@ -52,7 +67,9 @@ class SegmentClass(BaseModel):
     pixels: int | None = Field(None, description="statistics: the pixels with this class.")
     share: float | None = Field(None, description="statistics: their share of the image's pixels, 0 to 1.")
     confidence: float | None = Field(
-        None, description="statistics: the mean probability of the class at these pixels; 0 if there are none."
+        None,
+        description="statistics: the mean probability of the class at these pixels; 0 if there are none. cam: the "
+        "classifier's probability of the label; 0 for the background.",
     )
 
 

@@ -18,13 +18,22 @@ class Selection:
         does: what the task's models do, as a verb.
         default: the name of the model that answers a request that names none. If it is "", that is the task's only
             model, or the one whose card has ``serving.default``.
+        unnamed: whether the model with a card may be that one; None if any can that serves.
     """
 
-    def __init__(self, engine: Engine, serves: Callable[[Card], bool], does: str, default: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        serves: Callable[[Card], bool],
+        does: str,
+        default: str,
+        unnamed: Callable[[Card], bool] | None = None,
+    ) -> None:
         self._engine = engine
         self._serves = serves
         self._does = does
         self._default = default
+        self._unnamed_too = unnamed or serves
 
     def __call__(self, name: str, version: str) -> Model:
         """The model of that name, or the default model if it is ""; in its highest version if ``version`` is "".
@@ -56,7 +65,7 @@ class Selection:
             raise UnknownModel(f"no model named in the request, and the default cannot answer: {error}") from error
 
     def _chosen(self) -> str:
-        served = self.served
+        served = {name: model for name, model in self.served.items() if self._unnamed_too(model.card)}
         if not served:
             raise UnknownModel(f"no model named in the request, and no served model can {self._does}")
         defaults = [name for name, model in served.items() if model.card.serving.default]

@@ -6,13 +6,12 @@ surfaces.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import cache, cached_property
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.config import Config
 from service.engine import Engine, Model
@@ -130,12 +129,18 @@ class Task(ABC, Generic[A]):
         self.engine = engine
         self.config = config
         self.decode = decode
-        self.select = Selection(engine, self.serves, self.does, config.default_models.get(self.name, ""))
+        default = config.default_models.get(self.name, "")
+        self.select = Selection(engine, self.serves, self.does, default, self.serves_unnamed)
 
     @classmethod
     def serves(cls, card: Card) -> bool:
         """Whether the model with this card can do the task."""
         return isinstance(card, cls.card)
+
+    @classmethod
+    def serves_unnamed(cls, card: Card) -> bool:
+        """Whether the model with this card can also do the task for a request that names no model."""
+        return cls.serves(card)
 
     @abstractmethod
     def answers(self, model: Model, ask: A, caller: Caller) -> AsyncGenerator[BaseModel]:
@@ -224,43 +229,6 @@ class BatchTask(Task[A], Generic[A, R]):
             picture=None,
         )
         return [one, batch]
-
-
-def answer_of(name: str, result: type[BaseModel]) -> type[BaseModel]:
-    """The type of an answer with one result: its fields, with the model and version that gave it."""
-    fields: dict[str, Any] = {key: (field.annotation, field) for key, field in result.model_fields.items()}
-    doc = "The answer, with the model and version that gave it."
-    return create_model(name, __doc__=doc, model=(str, ...), version=(str, ...), **fields, timing=(Timing, ...))
-
-
-def batch_answer_of(name: str, result: type[BaseModel]) -> type[BaseModel]:
-    """The type of an answer with the results of several items."""
-    timing = Field(description="The time for all of them together.")
-    fields: dict[str, Any] = {"results": (list[result], ...), "timing": (Timing, timing)}  # type: ignore[valid-type]
-    doc = "The results of several, in the order of the request."
-    return create_model(name, __doc__=doc, model=(str, ...), version=(str, ...), **fields)
-
-
-def batch_ask_of(ask: type[Ask], many: str, alone: Collection[str] = ()) -> type[Ask]:
-    """The type of a request with a list instead of the field ``many``; the name of the list ends with an s.
-
-    The fields ``alone`` are for one item only.
-    """
-    fields: dict[str, Any] = {}
-    for key, field in ask.model_fields.items():
-        if key == many:
-            each = Any if field.annotation is None else field.annotation
-            item = _with_metadata(each, field)
-            fields[f"{key}s"] = (list[item], Field(description=field.description))  # type: ignore[valid-type]
-        elif key not in Ask.model_fields and key not in alone:
-            fields[key] = (field.annotation, field)
-    return create_model(f"{ask.__name__.removesuffix('Ask')}BatchAsk", __base__=Ask, __doc__=ask.__doc__, **fields)
-
-
-def _with_metadata(annotation: Any, field: FieldInfo) -> Any:
-    for constraint in field.metadata:
-        annotation = Annotated[annotation, constraint]
-    return annotation
 
 
 @cache

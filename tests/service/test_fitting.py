@@ -25,7 +25,7 @@ def test_an_image_fills_its_place_and_nothing_else(size: tuple[int, int], fit: s
     filled = np.zeros((6, 8), "u1")
     filled[place.top : place.top + place.height, place.left : place.left + place.width] = 255
     np.testing.assert_array_equal(white, filled)
-    assert fit == "pad" or place == (0, 0, 8, 6)
+    assert fit == "pad" or place == Placement(0, 0, 8, 6)
 
 
 @pytest.mark.parametrize("size", SIZES)

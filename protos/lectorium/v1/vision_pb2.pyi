@@ -357,7 +357,7 @@ class Embedded(_message.Message):
     def __init__(self, embedding: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class SegmentRequest(_message.Message):
-    __slots__ = ("image", "model", "version", "output", "opacity", "id", "tile", "overlap")
+    __slots__ = ("image", "model", "version", "output", "opacity", "id", "tile", "overlap", "method", "label", "threshold")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -366,6 +366,9 @@ class SegmentRequest(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     TILE_FIELD_NUMBER: _ClassVar[int]
     OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     image: bytes
     model: str
     version: str
@@ -374,7 +377,10 @@ class SegmentRequest(_message.Message):
     id: str
     tile: bool
     overlap: int
-    def __init__(self, image: _Optional[bytes] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., output: _Optional[str] = ..., opacity: _Optional[float] = ..., id: _Optional[str] = ..., tile: bool = ..., overlap: _Optional[int] = ...) -> None: ...
+    method: str
+    label: str
+    threshold: float
+    def __init__(self, image: _Optional[bytes] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., output: _Optional[str] = ..., opacity: _Optional[float] = ..., id: _Optional[str] = ..., tile: bool = ..., overlap: _Optional[int] = ..., method: _Optional[str] = ..., label: _Optional[str] = ..., threshold: _Optional[float] = ...) -> None: ...
 
 class SegmentResponse(_message.Message):
     __slots__ = ("model", "version", "height", "width", "classes", "mask", "overlay", "indices", "rle", "polygons", "instances", "timing", "id")
@@ -407,20 +413,26 @@ class SegmentResponse(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., classes: _Optional[_Iterable[_Union[SegmentClass, _Mapping]]] = ..., mask: _Optional[bytes] = ..., overlay: _Optional[bytes] = ..., indices: _Optional[bytes] = ..., rle: _Optional[_Iterable[_Union[RunLengthMask, _Mapping]]] = ..., polygons: _Optional[_Iterable[_Union[ClassOutline, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[ClassInstances, _Mapping]]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
 
 class SegmentBatchRequest(_message.Message):
-    __slots__ = ("images", "model", "version", "output", "opacity", "id")
+    __slots__ = ("images", "model", "version", "output", "opacity", "id", "method", "label", "threshold")
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     OPACITY_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedScalarFieldContainer[bytes]
     model: str
     version: str
     output: str
     opacity: float
     id: str
-    def __init__(self, images: _Optional[_Iterable[bytes]] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., output: _Optional[str] = ..., opacity: _Optional[float] = ..., id: _Optional[str] = ...) -> None: ...
+    method: str
+    label: str
+    threshold: float
+    def __init__(self, images: _Optional[_Iterable[bytes]] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., output: _Optional[str] = ..., opacity: _Optional[float] = ..., id: _Optional[str] = ..., method: _Optional[str] = ..., label: _Optional[str] = ..., threshold: _Optional[float] = ...) -> None: ...
 
 class SegmentTilesResponse(_message.Message):
     __slots__ = ("id", "tile", "answer")

@@ -179,10 +179,13 @@ ABOUT_AN_EMBEDDING = {
     "normalize": st.booleans(),
 }
 ABOUT_A_MASK = {
-    "model": st.sampled_from(["colours", "", "tiny"]) | TEXT,
+    "model": st.sampled_from(["colours", "seeing", "", "tiny"]) | TEXT,
     "version": ASKED["version"],
     "output": st.sampled_from(["", "mask", "statistics,overlay", "rle,polygons, instances", "mask,mask"]) | TEXT,
     "opacity": st.none() | st.floats(),
+    "method": st.sampled_from(["", "cam"]) | TEXT,
+    "label": st.sampled_from(["", "one", "2"]) | TEXT,
+    "threshold": st.none() | st.floats(),
 }
 ABOUT_TILES = {"tile": st.booleans(), "overlap": st.none() | st.integers(0, 2**32 - 1)}
 VISION_CALLS = {

@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 
 from protos.lectorium.v1 import vision_pb2 as pb
+from service.masks.activation import strong
+from tests.explaining_packages import activation_maps
+from tests.packages import SIDE, example
 from tests.pictures import claiming, encoded, png
 from tests.segment_packages import LABELS, PALETTE, segmented
 from tests.service.image_bombs import BOMBS
@@ -102,8 +105,8 @@ def test_many_callers_at_once_each_get_their_own_mask(server: Server) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"model": "tiny"}, "model 'tiny' does not segment images; these do: ['colours']"),
-        ({"model": "captioner"}, "model 'captioner' does not segment images; these do: ['colours']"),
+        ({"model": "tiny"}, "model 'tiny' does not segment images; these do: ['colours', 'seeing']"),
+        ({"model": "captioner"}, "model 'captioner' does not segment images; these do: ['colours', 'seeing']"),
         ({"model": "nope"}, "no model 'nope'"),
         ({"version": "9"}, "'colours' has no version '9'; it has ['1']"),
     ],
@@ -111,6 +114,15 @@ def test_many_callers_at_once_each_get_their_own_mask(server: Server) -> None:
 def test_a_model_that_does_not_segment_is_refused(segments: Segments, fields: dict[str, str], words: str) -> None:
     fields = {"model": "colours", **fields}
     assert words in segments.refusal(png(), "NOT_FOUND", **fields)
+
+
+def test_a_classifier_that_is_named_shows_where_its_label_is(segments: Segments) -> None:
+    answer = segments(png(), model="seeing", method="cam", label="one", threshold=0.3, output="indices,instances")
+    found = strong(activation_maps(example(1))[0, 1], SIDE, SIDE, 0.3)
+    assert (answer["model"], [each["label"] for each in answer["classes"]]) == ("seeing", ["background", "one"])
+    assert b64decode(answer["indices"]) == found.astype("u1").tobytes()
+    (instances,) = answer["instances"]
+    assert sum(each["pixels"] for each in instances["objects"]) == found.sum()
 
 
 def test_a_segmenter_does_not_classify(server: Server) -> None:

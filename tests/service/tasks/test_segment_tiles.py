@@ -159,10 +159,9 @@ async def test_no_tile_runs_for_a_caller_that_has_left(tmp_path: Path) -> None:
         ask = tiles.ask.model_construct(image=file(pixels))
         async with aclosing(tiles.answers(model, ask, ANY_CALLER)) as found:
             first: Any = await anext(found)
-        ran = model.statistics.inference_count
-        assert ran < first.tiles / 2
-        await asyncio.sleep(0.1)
-        assert model.statistics.inference_count == ran
+        await asyncio.sleep(0.2)
+        # Batches that have begun end.
+        assert model.statistics.inference_count <= segment_tiles._MOST_AHEAD + 1 < first.tiles / 2
 
 
 async def test_an_image_waits_while_there_is_no_room_for_it_in_memory(

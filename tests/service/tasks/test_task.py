@@ -6,8 +6,9 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from service.tasks.answer import Timing
+from service.tasks.made_types import answer_of, batch_answer_of, batch_ask_of
 from service.tasks.registry import TASKS
-from service.tasks.task import Ask, BatchTask, answer_of, batch_answer_of, batch_ask_of
+from service.tasks.task import Ask, BatchTask
 
 
 class Question(Ask):

@@ -90,7 +90,7 @@ MASK = ("height", "width", "classes", "mask", "overlay", "indices", "rle", "poly
 ALONE = {"/v1/segment": ["tile", "overlap"]}  # for one image only
 OPTIONS = {
     "embed": ["normalize"],
-    "segment": ["output", "opacity"],
+    "segment": ["output", "opacity", "method", "label", "threshold"],
     "classify": ["top_k", "views", "explain", "explain_label", "layer"],
     "caption": [
         *["strategy", "beam_width", "length_penalty", "n_best", "temperature", "top_k", "top_p", "seed"],
@@ -196,7 +196,7 @@ def test_a_yes_or_no_is_a_boolean_with_its_default(document: dict[str, Any]) -> 
 # The options that are numbers, and with which other options each is allowed.
 RANGED: dict[str, dict[str, dict[str, str]]] = {
     "/v1/classify": {"top_k": {}},
-    "/v1/segment": {"opacity": {"output": "overlay"}, "overlap": {"tile": "true"}},
+    "/v1/segment": {"opacity": {"output": "overlay"}, "overlap": {"tile": "true"}, "threshold": {"model": "seeing"}},
     "/v1/caption": {
         **{name: {"strategy": "beam"} for name in ("beam_width", "length_penalty", "n_best")},
         **{name: {"strategy": "sample"} for name in ("temperature", "top_k", "top_p", "seed")},
