@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -40,7 +40,10 @@ class Learner(pl.LightningModule):
     """A network, its recipe and the ``description`` in its checkpoints.
 
     ``meters`` makes the meters of the recipe's metrics; ``pixels`` are the mean and deviation of the training pixels.
+    ``over_fitted`` is the share of a guess's loss that the sanity check expects a few examples to come to.
     """
+
+    over_fitted: ClassVar[float] = 0.1
 
     def __init__(
         self,

@@ -22,7 +22,6 @@ INITIAL_TOLERANCE = 0.5
 IMAGES = 64
 # Every family of this project, whatever its depth, is below the bound after a third of the steps.
 EXAMPLES, STEPS, LEARNING_RATE = 4, 100, 1e-3
-OVER_FITTED = 0.1  # of the loss of a guess
 NAMED = 3
 
 
@@ -68,7 +67,7 @@ def _checks(start: Start) -> Iterator[Check]:
     few = start.some(EXAMPLES)
     yield _gradients(learner, network, few)
     if guess is not None:
-        yield _over_fits(learner, network, few, OVER_FITTED * guess)
+        yield _over_fits(learner, network, few, learner.over_fitted * guess)
 
 
 def _initial_loss(measured: float, wanted: float, *, trained: bool) -> Check:

@@ -43,7 +43,11 @@ class GraphFile:
 
     It is compared with torch on the examples, in batches of 1, 3 and ``max_batch`` rows. ``free`` has the dimensions
     beside the batch that may have any size, ``store`` writes the traced graph, and ``name`` tells it from others of the
-    package. Only an ``exact`` graph must equal torch; that of a quantised one cannot.
+    package. Only an ``exact`` graph must equal torch, but for the share ``unequal`` of an output's values; that of a
+    quantised one cannot.
+
+    ``make`` makes a graph that cannot be traced in one piece; ``module`` then only says what it is compared with, and
+    may have a part of its outputs. ``others`` are examples of other sizes, by name, that are compared, too.
     """
 
     file: str
@@ -54,6 +58,9 @@ class GraphFile:
     store: Store = as_float16
     name: str = ""
     exact: bool = True
+    unequal: float = 0.0
+    make: Callable[[], onnx.ModelProto] | None = None
+    others: Mapping[str, Arrays] = field(default_factory=dict)
 
 
 class Subject(Made, Protocol):
@@ -142,14 +149,21 @@ def _write(draft: Draft[Any], folder: Path) -> None:
 
 
 def _write_graph(graph: GraphFile, folder: Path) -> dict[str, float]:
-    """Write the file of ``graph``; return its differences from torch, by batch."""
-    assert isinstance(graph.module, nn.Module)
-    rows = {name: torch.from_numpy(np.resize(array, (2, *array.shape[1:]))) for name, array in graph.examples.items()}
-    graph.store(trace(graph.module, rows, graph.module.outputs, graph.free), folder / graph.file)
-    found = differences(folder / graph.file, graph.module, graph.examples, (1, 3, graph.max_batch))
+    """Write the file of ``graph``; return its differences from torch, by batch and by the name of another size."""
+    path, module = folder / graph.file, graph.module
+    graph.store(graph.make() if graph.make else _trace(graph), path)
+    found = differences(path, module, graph.examples, (1, 3, graph.max_batch), graph.unequal)
+    for size, examples in graph.others.items():
+        (found[size],) = differences(path, module, examples, (1,), graph.unequal).values()
     if graph.exact:
         check_parity(found)
     return {f"{graph.name}, {batch}" if graph.name else batch: value for batch, value in found.items()}
+
+
+def _trace(graph: GraphFile) -> onnx.ModelProto:
+    assert isinstance(graph.module, nn.Module)
+    rows = {name: torch.from_numpy(np.resize(array, (2, *array.shape[1:]))) for name, array in graph.examples.items()}
+    return trace(graph.module, rows, graph.module.outputs, graph.free)
 
 
 def _measure(draft: Draft[Any], folder: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Trains a segmentation network on Lightning."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,8 @@ class SegmentationLearner(ChoiceLearner):
     Batches are uint8 images (B, H, W) or (B, H, W, 3) and masks (B, H, W) uint8. ``weights`` (classes,) are those of
     the classes in the loss, and ``fresh`` names the modules that keep new initial weights under ``transfer``.
     """
+
+    over_fitted: ClassVar[float] = 0.4  # coarse maps do not draw edges in the steps of the check
 
     def __init__(
         self,

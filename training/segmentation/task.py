@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from training.errors import EvaluationError, ExportError
 from training.export.how import PLAIN, How
 from training.segmentation.recipe import SegmentationRecipe
 from training.task import Task
@@ -40,10 +39,16 @@ class Segmentation(Task[SegmentationRecipe]):
         replace: bool = False,
     ) -> "Package":
         """See `Task`."""
-        raise ExportError("segmentation networks cannot be exported yet")
+        from training.segmentation.package import write_segmenter
+        from training.segmentation.subject import from_run
+
+        (run,) = runs
+        return write_segmenter(from_run(run, data), repository, how=how, name=name, version=version, replace=replace)
 
     def evaluate(
         self, repository: Path, name: str, version: int | None, data: Path | None, dataset: str | None
     ) -> "Evaluation":
         """See `Task`."""
-        raise EvaluationError("segmentation networks cannot be evaluated yet")
+        from training.segmentation.evaluate import evaluate
+
+        return evaluate(repository, name, version, data)
