@@ -105,8 +105,10 @@ def test_the_card_reaches_the_gate_of_the_recipe_in_the_tree(package: Package) -
     assert recipe == load_recipe(package.card.name.removesuffix(INT8_SUFFIX))
     assert recipe.targets
     lost = INT8_LOSS if said(package).weights == "int8" else 0
+    # Older exports had their gate on the test split.
+    metrics = said(package).validation or said(package).metrics
     for name, wanted in recipe.targets.items():
-        assert said(package).metrics[name] >= wanted - lost
+        assert metrics[name] >= wanted - lost
 
 
 @each([folder for folder in CLASSIFIERS if folder not in INT8])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.classification.rows import build
 from tests.training.tiny import Tiny, tiny_recipe
+from training.craft.metric import ACCURACY, LOSS, Metric
 from training.diagnosis import FEWEST, diagnose, handicaps, smooth
 from training.fit import fit
 from training.history import Row
@@ -98,6 +99,24 @@ def test_noise_is_not_taken_for_a_direction() -> None:
     noisy = lambda epoch: 0.3 * (1.05 if epoch % 2 == 0 else 0.95) + 2.3 * 2.0**-epoch  # noqa: E731
     rows = curve(falling(0.25), noisy)[:16]
     assert names(rows) == ["good fit"]
+
+
+def test_a_loss_that_may_be_negative_is_not_compared_by_ratios() -> None:
+    rows = curve(falling(-2.0), falling(-1.0))
+    assert diagnose(rows, (), (Metric("loss", "min"), ACCURACY)) == ()
+
+
+def test_another_metric_is_read_in_its_own_direction() -> None:
+    rows = [
+        {**row, "train_error": 0.1, "validation_error": 0.1 + lag}
+        for lag in (0.3, -0.3)
+        for row in curve(falling(0.1), falling(0.4))
+    ]
+    metrics = (LOSS, Metric("error", "min"), Metric("cider", "max", trained=False))
+    (worse,) = diagnose(rows[:EPOCHS], (), metrics)
+    assert worse.name == "unrepresentative training split"
+    assert "and error 30.0% higher" in worse.evidence
+    assert [found.name for found in diagnose(rows[EPOCHS:], (), metrics)] == ["good fit"]
 
 
 def test_a_few_epochs_say_nothing() -> None:

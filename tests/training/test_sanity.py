@@ -7,6 +7,7 @@ from torch import nn
 
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import FILE
+from training.classification.classifier import Classifier
 from training.classification.start import ClassifierStart, OpenedClassifier
 from training.errors import SanityError
 from training.fit import fit
@@ -38,6 +39,13 @@ def test_a_last_layer_that_starts_large_fails_the_first_check_alone(tiny: Tiny) 
     classifier = start.learner
     classifier.model.get_parameter("scores.weight").data *= 2000
     assert failed(check(start)) == ["initial loss"]
+
+
+def test_a_learner_whose_guess_has_no_known_loss_has_its_gradients_checked_alone(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Classifier, "guess", None)
+    assert [each.name for each in check(begin(tiny))] == ["gradients"]
 
 
 def test_a_layer_that_no_gradient_reaches_is_named(tiny: Tiny) -> None:

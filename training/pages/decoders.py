@@ -2,7 +2,8 @@
 
     python -m training.pages.decoders runs/scenes-*
 
-Each run is exported to a temporary folder and measured through the serving engine.
+Each run is exported to a temporary folder and measured through the serving engine, on the validation split: to compare
+is to choose.
 """
 
 import tempfile
@@ -34,7 +35,7 @@ class Compared:
     @property
     def cells(self) -> list[str]:
         """The run's row of the table, in the order of `HEAD`."""
-        found = self.card.provenance.metrics
+        found = self.card.provenance.validation
         measured = [f"{found[name]:.3f}" if name in found else "" for name in METRICS]
         said = self.card.provenance
         words = f"{self.last['validation_accuracy']:.1%}"
