@@ -140,7 +140,7 @@ class ClassifierDraft(Draft[Subject]):
     def measure(self, repository: Path, package: Package, split: Measuring) -> Measured | None:
         """See `Draft`; the reliability on the test split is drawn into the package."""
         examples = self.subject.validation if split == "validation" else self.subject.test
-        if examples is None:
+        if examples is None or (split == "validation" and not self.subject.held_out):
             return None
         probabilities = ask(repository, package, examples.images)
         if split == "test":

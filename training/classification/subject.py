@@ -31,10 +31,11 @@ class Subject:
     """A model and everything for its card except what the export measures.
 
     ``training`` are images to calibrate int8 on and ``validation`` images that the model was not trained on; both, and
-    ``test``, are None without a data set. ``mirrored`` says whether it was also trained on mirrored images. With
-    ``temperature`` the export fits one, unless ``fitted_temperature`` is given. ``gate`` is the accuracy it must reach.
-    ``curve`` is the PNG of the learning curve if there is no ``history`` to draw it from. ``deconv`` says whether the
-    package gets the deconvolution graph if the network supports it.
+    ``test``, are None without a data set. ``held_out`` says whether it is known that the model was not trained on
+    ``validation``; otherwise its metrics there say nothing. ``mirrored`` says whether it was also trained on mirrored
+    images. With ``temperature`` the export fits one, unless ``fitted_temperature`` is given. ``gate`` is the accuracy
+    that it must reach. ``curve`` is the PNG of the learning curve if there is no ``history`` to draw it from.
+    ``deconv`` says whether the package gets the deconvolution graph if the network supports it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Subject:
     training: Split | None = None
     validation: Split | None = None
     test: Split | None = None
+    held_out: bool = True
 
     @property
     def images(self) -> Bytes:

@@ -52,6 +52,7 @@ def test_a_folder_of_images_measures_it(file: Path, tmp_path: Path, tiny: Tiny) 
     assert said.dataset.name == "digits"
     assert said.dataset.splits.keys() == {"training", "validation", "test"}
     assert "accuracy" in said.metrics
+    assert said.validation == {}  # whoever trained the weights may have seen all images but the test split's
 
 
 def test_labels_of_the_images_are_found_by_name_among_the_weights(file: Path, tmp_path: Path) -> None:
