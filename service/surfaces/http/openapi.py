@@ -1,6 +1,7 @@
 """The OpenAPI document of port 3000: every path, its parameters, and all its answers, errors included."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, Field, Json, TypeAdapter, create_model
@@ -110,9 +111,11 @@ def _event(endpoint: Endpoint) -> TypeAdapter[Any]:
     return TypeAdapter(event)
 
 
+@cache
 def _named_event(name: str, data: Any) -> type[BaseModel]:
+    """The event of that name, called after its data: several tasks have events of the same name."""
     fields: dict[str, Any] = {"event": (Literal[name], ...), "data": (Json[data], ...)}  # type: ignore[misc]
-    return create_model(f"{name.title()}Event", **fields)
+    return create_model(f"{data.__name__}Event", **fields)
 
 
 def _cards() -> dict[str, Any]:

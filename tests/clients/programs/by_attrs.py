@@ -25,6 +25,7 @@ from attrs_client.api.tasks import (
     embed_batch,
     segment,
     segment_batch,
+    segment_tiles,
 )
 from attrs_client.types import File
 
@@ -67,6 +68,7 @@ assert sum(each.pixels for each in mask.classes) == mask.height * mask.width == 
 assert (mask.mask, mask.rle[0].size) == (None, [4, 4])
 masks = call(segment_batch, body=models.SegmentBatchAsk([image(), image()], output="overlay", opacity=0.25)).results
 assert masks[0].overlay == masks[1].overlay is not None
+assert call(segment_tiles, body=models.SegmentAsk(image(), overlap=2)).startswith("event: tile\ndata: {")
 beams = models.CaptionAskStrategy.BEAM
 shown = models.CaptionAskAttention.VALUES
 captions = call(caption, body=models.CaptionAsk(image(), strategy=beams, n_best=2, attention=shown, length_penalty=0.5))

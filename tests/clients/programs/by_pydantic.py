@@ -56,6 +56,7 @@ assert sum(each.pixels for each in mask.classes) == mask.height * mask.width == 
 assert (mask.mask, mask.rle[0].size) == (None, [4, 4])
 masks = call(tasks.segment_batch, images=[IMAGE, IMAGE], output="overlay", opacity=1).results
 assert masks[0].overlay == masks[1].overlay is not None
+assert call(tasks.segment_tiles, image=IMAGE, overlap=2).startswith("event: tile\ndata: {")
 # A penalty of 0.5 it could not send: this generator's clients fail on any fraction in a multipart form.
 captions = call(tasks.caption, image=IMAGE, strategy="beam", n_best=2, attention="values", length_penalty=1)
 assert len(captions.captions) == 2

@@ -56,6 +56,7 @@ def test_bentomls_client_asks_every_task(bento: BentoServer, tmp_path: Path) -> 
         embed_batch={"images": [image, image], "model": "vectors"},
         segment={"image": image, "output": "statistics,polygons"},
         segment_batch={"images": [image, image], "output": "overlay", "opacity": 0.25},
+        segment_tiles={"image": image, "overlap": 1},
     )
     assert (answers["classify"]["model"], len(answers["classify"]["labels"])) == ("tiny", 1)
     assert len(answers["classify_batch"]["results"]) == 2
@@ -66,6 +67,7 @@ def test_bentomls_client_asks_every_task(bento: BentoServer, tmp_path: Path) -> 
     assert sum(value**2 for value in answers["embed"]["embedding"]) == pytest.approx(1, abs=1e-4)
     assert len(answers["embed_batch"]["results"]) == 2
     assert sum(each["pixels"] for each in answers["segment"]["classes"]) == example(1).size
+    assert "".join(answers["segment_tiles"]).count("event: tile\n") == 1
     assert all(result["overlay"] for result in answers["segment_batch"]["results"])
 
 
@@ -117,7 +119,7 @@ def test_refusals_and_bare_files_are_as_on_our_own_port(
 
 def test_the_pages_schema_and_metrics_are_there(bento: BentoServer) -> None:
     schema = httpx.get(f"{bento.http}/schema.json").raise_for_status().json()
-    assert {route["route"] for route in schema["routes"]} == {*ASKED, "/v1/caption/stream"}
+    assert {route["route"] for route in schema["routes"]} == {*ASKED, "/v1/caption/stream", "/v1/segment/stream"}
     models = httpx.get(f"{bento.http}/v1/models").raise_for_status().json()["models"]
     assert "tiny" in [model["name"] for model in models]
     assert "Lectorium" in httpx.get(bento.http).raise_for_status().text

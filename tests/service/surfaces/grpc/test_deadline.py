@@ -21,6 +21,7 @@ from service.surfaces.oip.grpc import OipGrpc
 from service.tasks.registry import endpoints
 from tests.packages import example, write_package
 from tests.pictures import png
+from tests.segment_packages import write_segment_package
 from tests.step_packages import write_captioner, write_chars
 from tests.text_packages import write_text_package
 
@@ -71,6 +72,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_chars(folder)
     write_captioner(folder)
     write_text_package(folder)
+    write_segment_package(folder)
     return folder
 
 
@@ -81,6 +83,10 @@ def infer_request(model: str) -> pb.ModelInferRequest:
         request.inputs.add(name="image", datatype="UINT8", shape=image.shape)
         request.raw_input_contents.append(image.tobytes())
     return request
+
+
+def segment_request() -> vision_pb2.SegmentRequest:
+    return vision_pb2.SegmentRequest(image=png(), model="colours")
 
 
 async def one(request: Any) -> AsyncIterator[Any]:
@@ -100,6 +106,11 @@ UNARY: dict[str, Ask] = {
     "ClassifyTextBatch": lambda on, call: on.vision.ClassifyTextBatch(
         vision_pb2.ClassifyTextBatchRequest(texts=["a", "b"], model="letters"), call
     ),
+    "Segment": lambda on, call: on.vision.Segment(segment_request(), call),
+    "SegmentBatch": lambda on, call: on.vision.SegmentBatch(
+        vision_pb2.SegmentBatchRequest(images=[png()] * 2, model="colours"), call
+    ),
+    "SegmentTiles": lambda on, call: on.vision.SegmentTiles(segment_request(), call),
     "Caption": lambda on, call: on.vision.Caption(vision_pb2.CaptionRequest(image=png(), model="captioner"), call),
 }
 STREAMS: dict[str, Ask] = {
@@ -107,6 +118,12 @@ STREAMS: dict[str, Ask] = {
     "ModelStreamInfer_loop": lambda on, call: on.oip.ModelStreamInfer(one(infer_request("chars")), call),
     "ClassifyStream": lambda on, call: on.vision.ClassifyStream(
         one(vision_pb2.ClassifyRequest(image=png(), model="tiny")), call
+    ),
+    "SegmentStream": lambda on, call: on.vision.SegmentStream(
+        one(vision_pb2.SegmentStreamRequest(request=segment_request())), call
+    ),
+    "SegmentStream_skippable": lambda on, call: on.vision.SegmentStream(
+        one(vision_pb2.SegmentStreamRequest(request=segment_request(), skippable=True)), call
     ),
 }
 

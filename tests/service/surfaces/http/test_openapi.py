@@ -255,6 +255,10 @@ def test_the_document_describes_the_events_of_a_stream(document: dict[str, Any])
     }
 
 
+def test_no_two_schemas_want_the_same_name(document: dict[str, Any]) -> None:
+    assert [name for name in document["components"]["schemas"] if "__" in name] == []
+
+
 def test_the_documented_read_only_paths_answer_as_documented(client: httpx.Client, document: dict[str, Any]) -> None:
     paths = {path: operations["get"] for path, operations in document["paths"].items() if "get" in operations}
     assert paths.keys() == {"/v1/models", "/v1/models/{name}", "/metrics", "/livez", "/readyz"}
