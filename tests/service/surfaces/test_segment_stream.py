@@ -20,8 +20,8 @@ LARGE = encoded(Image.new("RGB", (4000, 3000), (0, 0, 255)), "PNG")  # takes lon
 class Frames(StreamCall[pb.SegmentStreamResponse]):
     """A call of SegmentStream."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server, METHOD, pb.SegmentStreamResponse.FromString, TIMEOUT_S)
+    def __init__(self, server: Server, timeout_s: float = TIMEOUT_S) -> None:
+        super().__init__(server, METHOD, pb.SegmentStreamResponse.FromString, timeout_s)
 
     def frame(self, image: bytes, *, skippable: bool = False, **fields: Any) -> None:
         """Send one frame."""

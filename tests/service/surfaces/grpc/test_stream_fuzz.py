@@ -14,7 +14,19 @@ from protos import open_inference_pb2 as pb
 from protos.lectorium.v1 import vision_pb2 as pb_vision
 from tests.packages import example, expected
 from tests.service.surfaces.conversation import Conversation
-from tests.service.surfaces.test_fuzz import ANYTHING, ASKED, IMAGE, PICTURE, SCALARS, check, mostly
+from tests.service.surfaces.test_fuzz import (
+    ABOUT_A_MASK,
+    ABOUT_TILES,
+    ANYTHING,
+    ASKED,
+    IMAGE,
+    PICTURE,
+    SCALARS,
+    TEXT,
+    check,
+    mostly,
+)
+from tests.service.surfaces.test_segment_stream import Frames, frame
 from tests.service.surfaces.transports import model_path
 from tests.service.surfaces.vision_conversation import VisionConversation
 from tests.serving import Server
@@ -147,3 +159,32 @@ def test_whatever_is_sent_on_a_classify_stream_another_request_of_it_is_answered
     assert good.response.labels[0].index == expected(example(1))[0].argmax()
     for answer in answers:
         assert answer.WhichOneof("outcome") == "response" or answer.error.code in ("INVALID_ARGUMENT", "NOT_FOUND")
+
+
+FRAME = st.builds(
+    pb_vision.SegmentStreamRequest,
+    request=st.builds(pb_vision.SegmentRequest, image=IMAGE, id=TEXT, **ABOUT_A_MASK, **ABOUT_TILES),
+    skippable=st.booleans(),
+)
+
+
+@pytest.fixture(scope="module")
+def frames(server: Server) -> Iterator[Frames]:
+    """All of it goes over one stream, which must stay whole."""
+    with Frames(server, timeout_s=120) as frames:
+        yield frames
+
+
+@given(messages=st.lists(FRAME.map(lambda m: m.SerializeToString()) | st.binary(max_size=60), max_size=4))
+def test_whatever_is_sent_as_frames_they_are_answered_in_order_and_a_good_one_with_its_mask(
+    frames: Frames, messages: list[bytes]
+) -> None:
+    for message in messages:
+        frames.send(message)
+    image, mask = frame(0)
+    frames.frame(image, id="the good one")
+    *answers, good = [frames.read() for _ in range(len(messages) + 1)]
+    assert (good.id, good.response.indices) == ("the good one", mask)
+    for answer in answers:
+        code = answer.error.code
+        assert answer.WhichOneof("outcome") == "response" or code in ("INVALID_ARGUMENT", "NOT_FOUND", "ABORTED")
