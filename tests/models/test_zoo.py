@@ -43,6 +43,8 @@ ORIGINS: Mapping[str, Callable[[str], Origin]] = {
     "classify-text": find_texts,
 }
 LINEAGES = {"flickr-attention-scst": ["flickr8k", "cifar10-jpeg"], "scenes-attention": ["mnist"]}
+# Those that no temperature certainly makes likelier on the validation split.
+SURE_ENOUGH = ("softmax", "mlp", "lenet5", "fashion-resnet20", "fashion-googlenet", "fashion-xception")
 DIGITS = ("lenet5", "mlp", "softmax")
 # Bytes; of the second, what does not read digits; of the third, whatever has words in or out.
 WHOLE, CLASSIFICATION, WORDS = 28_000_000, 8_100_000, 4_000_000
@@ -126,6 +128,29 @@ def test_int8_loses_at_most_half_a_point_on_the_test_split(package: Package) -> 
     whole = read_package(max((ZOO / package.card.name.removesuffix(INT8_SUFFIX)).iterdir()))
     assert (said(package).weights, said(whole).weights) == ("int8", "float16")
     assert said(package).metrics["accuracy"] >= said(whole).metrics["accuracy"] - INT8_LOSS
+
+
+@each(INT8)
+def test_a_temperature_of_an_int8_network_is_its_own(package: Package) -> None:
+    whole = read_package(max((ZOO / package.card.name.removesuffix(INT8_SUFFIX)).iterdir()))
+    found = said(package).temperature, said(whole).temperature
+    assert found == (1, 1) or found[0] != found[1]
+
+
+@each(CLASSIFIERS)
+def test_a_temperature_is_on_a_card_only_where_it_helps_on_validation(package: Package) -> None:
+    found = said(package)
+    assert found.recipe["temperature"]
+    assert (found.temperature == 1) == (package.card.name.removesuffix(INT8_SUFFIX) in SURE_ENOUGH)
+    assert found.temperature == 1 or found.validation["ece"] < found.validation["ece_uncalibrated"]
+
+
+@each(CLASSIFIERS)
+def test_a_classifiers_card_says_how_sure_its_figures_are(package: Package) -> None:
+    found = said(package)
+    assert found.validation.keys() == found.metrics.keys()
+    low, high = found.intervals["accuracy"]
+    assert low < found.metrics["accuracy"] < high < low + 0.02
 
 
 def test_a_package_is_called_int8_if_its_weights_are(package: Package) -> None:
