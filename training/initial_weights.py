@@ -17,8 +17,9 @@ from training.export.folding import unfold_normalisation
 from training.export.initialisers import Initialisers, read_initialisers
 from training.packages import INT8_SUFFIX, versions
 
-# A classifier's graph wraps the network, and wraps it twice if it also returns class activation maps.
-PREFIXES = ("model.network.", "model.")
+# A classifier's graph wraps the network, and wraps it twice if it also returns class activation maps. A segmentation
+# network is the second of the graphs that its package's is joined from.
+PREFIXES = ("model.network.", "model.", "1_network.")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def join(graphs: Sequence[onnx.ModelProto], inputs: Sequence[str], outputs: Sequ
     if len(operators) != 1:
         raise ValueError(f"graphs of different operator sets cannot be joined: {sorted(operators)}")
     parts = [
-        compose.add_prefix(graph, f"{number}.", rename_inputs=False, rename_outputs=False)
+        compose.add_prefix(graph, f"{number}_", rename_inputs=False, rename_outputs=False)
         for number, graph in enumerate(graphs)
     ]
     tensors = {each.name: each for part in parts for each in (*part.graph.output, *part.graph.input)}

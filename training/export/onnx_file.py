@@ -54,6 +54,8 @@ def trace(
     batch = torch.export.Dim("batch")
     # The exporter logs a line for each torchvision operator that it cannot register; we have no torchvision.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    # And one for each empty list among a node's attributes, such as max-unpooling's padding.
+    logging.getLogger("onnx_ir._convenience").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # torch 2.13 copies a tree whose class its own pytree module has deprecated.
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)

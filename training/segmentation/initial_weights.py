@@ -50,7 +50,9 @@ def start_from(recipe: SegmentationRecipe, model: nn.Module, how: Transfer, *, l
     try:
         if load:
             found = find_weights(Path(how.weights))
-            unfolded = _give_encoder(model.get_submodule(ENCODER), found) if fresh else found.give(model)
+            unfolded = (
+                _give_encoder(model.get_submodule(ENCODER), found) if fresh else found.give(model, method="scores")
+            )
             started = Started(found.record, unfolded)
     except WeightsError as error:
         raise RecipeError(f"recipe {recipe.name!r}, transfer.weights: {error}") from error

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from models.classification.rows import build
+from service.package import Package
 from tests.training.segmentation.tiny import tiny_segmenter
 from tests.training.tiny import Tiny
+from training.checkpoint import read_checkpoint
 from training.errors import DataError, RecipeError, RunError
 from training.fit import fit
 from training.recipe import load_recipe, parse_recipe
@@ -120,3 +122,19 @@ def test_shipped_recipes_fit_their_data(name: str) -> None:
     assert recipe.early_stopping.metric == "validation_mean_iou"
     assert isinstance(recipe, SegmentationRecipe)
     assert OpenedSegmenter(recipe, None).title.startswith(("U-Net", "SegNet", "FCN", "Context"))
+
+
+@pytest.mark.parametrize("kind", ["package", "run"])
+def test_a_network_goes_on_from_the_whole_of_another(
+    scenes: Tiny, segmenter_package: Package, segmenter_run: Path, kind: str
+) -> None:
+    weights = segmenter_package.folder if kind == "package" else segmenter_run
+    recipe = tiny_segmenter(f"transfer.weights={weights}", "transfer.fresh=[]")
+    learner = OpenedSegmenter(recipe, scenes.folder).start().learner
+    assert learner.starts_trained
+    trained = read_checkpoint(segmenter_run).model()
+    images = torch.randn(2, 1, 64, 64)
+    with torch.no_grad():
+        # Packages round weights to 16 bits.
+        found, wanted = learner.model.eval()(images), trained(images)
+    torch.testing.assert_close(found, wanted, rtol=2e-2, atol=5e-2)
