@@ -6,20 +6,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torchmetrics import MeanMetric
 
 from models.captioning.attention import doubly_stochastic
-from models.captioning.decoder import Sentence
 from models.captioning.network import CaptionNetwork
 from models.layers.pixels import unit
+from training.captioning.cider import Cider
+from training.captioning.decoding import most_probable, write_captions
 from training.captioning.recipe import CaptionerRecipe
-from training.choice_learner import ChoiceLearner
+from training.choice_learner import ChoiceLearner, ChoiceMeters
 from training.craft.augmentation import augment
 from training.data import CaptionSource
 from training.data.caption_loading import CaptionBatch
+from training.data.captions import Captions
 from training.data.vocabulary import PAD, Vocabulary
-from training.learner import Stage
 
 UNSEEN = 1e-4  # keeps the logarithm and its gradient finite
+JUDGED = 4  # batches of each process whose images are captioned after every epoch, and the captions scored
+
+
+class CaptionMeters(ChoiceMeters):
+    """Mean loss, the share of words predicted first, and the mean CIDEr-D of the captions that the network writes."""
+
+    def __init__(self, words: int) -> None:
+        super().__init__(words)
+        self.cider_d = MeanMetric()
 
 
 class Captioner(ChoiceLearner):
@@ -27,7 +38,13 @@ class Captioner(ChoiceLearner):
 
     Batches are those of `CaptionedImages`. The network reads the caption up to a word and predicts that word (teacher
     forcing); with ``scheduled_sampling``, a growing share of the words it reads are its own predictions.
+
+    After every epoch it also writes greedy captions of the first validation images. Their CIDEr-D, in which n-grams are
+    weighted by the captions ``held_out``, is what epochs and recipes are chosen by: a lower loss of people's words is
+    not yet a better caption.
     """
+
+    validation_meters: CaptionMeters
 
     def __init__(
         self,
@@ -36,9 +53,13 @@ class Captioner(ChoiceLearner):
         source: CaptionSource,
         vocabulary: Vocabulary,
         description: dict[str, Any],
+        held_out: Captions,
     ) -> None:
-        super().__init__(model, recipe, len(vocabulary), (source.mean, source.std), description)
-        self.network, self.recipe = model, recipe
+        words, pixels = len(vocabulary), (source.mean, source.std)
+        super().__init__(model, recipe, words, pixels, description, lambda: CaptionMeters(words))
+        self.network, self.recipe, self.vocabulary = model, recipe, vocabulary
+        # Words that have no token are the unknown one in the references of `validation_step`, and so here.
+        self.judge = Cider([[vocabulary.decode(vocabulary.encode(text)) for text in texts] for texts in held_out])
 
     @property
     def fresh(self) -> Collection[str]:
@@ -64,7 +85,12 @@ class Captioner(ChoiceLearner):
         images, places, tokens, looks = trimmed(batch)
         features = self.seen(images)[places]  # (B, L, D) -> (N, L, D)
         sentence = self.network.decoder(self._read(tokens[:, :-1], features), features)
-        value = self._loss("train", sentence, tokens[:, 1:], self.recipe.label_smoothing)
+        real = tokens[:, 1:] != PAD
+        logits, wanted = sentence.logits[real], tokens[:, 1:][real]  # (M, V), (M,): the words of all captions
+        value = cross_entropy(logits, wanted, label_smoothing=self.recipe.label_smoothing)
+        if self.recipe.doubly_stochastic and sentence.attention is not None:
+            value = value + self.recipe.doubly_stochastic * doubly_stochastic(sentence.attention, real)
+        self.measure("train", value, logits, wanted)
         if self.recipe.supervised_attention and sentence.attention is not None:
             value = value + self.recipe.supervised_attention * overlooked(sentence.attention, looks)
         return value
@@ -84,11 +110,30 @@ class Captioner(ChoiceLearner):
         return features
 
     def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:
-        """Measure the cross-entropy and the share of words predicted first, on images without distortions."""
+        """Measure images without distortions: the words predicted after people's, and captions of the network's own.
+
+        The loss is the plain cross-entropy, whatever the recipe adds to it in training.
+        """
         images, places, tokens, _ = trimmed(batch)
-        features = self.encode(images)[places]
-        sentence = self.network.decoder(tokens[:, :-1], features)
-        self._loss("validation", sentence, tokens[:, 1:], 0.0)
+        features = self.encode(images)  # (B, L, D)
+        sentence = self.network.decoder(tokens[:, :-1], features[places])
+        if batch_idx < JUDGED:
+            self.validation_meters.cider_d.update(self.worth(features, tokens, places))
+        real = tokens[:, 1:] != PAD
+        logits, wanted = sentence.logits[real], tokens[:, 1:][real]
+        self.measure("validation", cross_entropy(logits, wanted), logits, wanted)
+
+    def worth(self, features: Tensor, tokens: Tensor, places: Tensor) -> Tensor:
+        """The CIDEr-D (B,) of greedy captions for ``features`` (B, L, D), against the ``tokens`` of people's captions.
+
+        ``tokens`` (N, T) and ``places`` (N,) are those of a `CaptionBatch`.
+        """
+        references: list[list[str]] = [[] for _ in features]
+        for place, row in zip(places.tolist(), tokens.tolist(), strict=True):
+            references[place].append(self.vocabulary.decode(row))
+        written = write_captions(self.network.decoder, features, self.network.length, most_probable)
+        texts = [self.vocabulary.decode(row) for row in written.tolist()]
+        return torch.tensor([self.judge.score(*each) for each in zip(texts, references, strict=True)])
 
     def _read(self, tokens: Tensor, features: Tensor) -> Tensor:
         """The tokens that the network reads: ``tokens`` (N, T), with some replaced by words that it draws itself.
@@ -105,15 +150,6 @@ class Captioner(ChoiceLearner):
             drawn = torch.multinomial(logits.float().softmax(2).flatten(0, 1), 1).reshape(logits.shape[:2])
         own = (torch.rand(drawn.shape, device=tokens.device) < share) & (tokens[:, 1:] != PAD)
         return torch.cat((tokens[:, :1], torch.where(own, drawn, tokens[:, 1:])), 1)
-
-    def _loss(self, stage: Stage, sentence: Sentence, words: Tensor, smoothing: float) -> Tensor:
-        real = words != PAD
-        logits, wanted = sentence.logits[real], words[real]  # (M, V), (M,): the words of all captions in one sequence
-        value = cross_entropy(logits, wanted, label_smoothing=smoothing)
-        if self.recipe.doubly_stochastic and sentence.attention is not None:
-            value = value + self.recipe.doubly_stochastic * doubly_stochastic(sentence.attention, real)
-        self.measure(stage, value, logits, wanted)
-        return value
 
 
 def trimmed(batch: CaptionBatch) -> CaptionBatch:

@@ -1,4 +1,4 @@
-"""Measures a captioner through the serving engine, on the test split."""
+"""Measures a captioner through the serving engine, as a caller gets its captions by default, and with beam search."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from PIL import Image
 from service.engine import DecodingOptions, Engine, Options
 from service.imaging import prepare
 from service.package import Package
-from service.package.token_choice import TOKEN
+from service.package.token_choice import TOKEN, Strategy
 from training.captioning.metrics import attention_mass, intervals, score
-from training.data import Bytes, CaptionSource, find_captions
+from training.data import Bytes, CaptionSource, CaptionSplit, find_captions
 from training.data.digit_scenes import DigitScenes
 from training.evaluation import Evaluation, Measured, Measuring, named_source, open_package, serving
 from training.packages import size
@@ -57,40 +57,53 @@ def evaluate(repository: Path, name: str, version: int | None = None, data: Path
 
 
 def measure(repository: Path, package: Package, source: CaptionSource, split: Measuring) -> Measured:
-    """The metrics on a split of the best captions that beam search finds, by the names of `score`.
+    """The metrics on a split, by the names of `score`; for digit scenes and a decoder with attention, `attention_mass`.
 
-    For digit scenes, whose positions are known, and a decoder with attention, also ``attention_mass``.
+    They are those of the captions that a request gets which asks for no strategy (greedy ones). The same with beam
+    search of the card's default width w have the suffix ``_beam<w>``.
     """
     examples = source.validation() if split == "validation" else source.test()
-    captions = ask(repository, package, examples.images)
+    served = ask(repository, package, examples.images)
+    metrics = _metrics(served, examples, source, split)
+    beam = package.captioner.loop.choice.beam if package.captioner.loop.choice else None
+    if beam is not None:
+        searched = ask(repository, package, examples.images, "beam")
+        found = _metrics(searched, examples, source, split)
+        metrics |= {f"{name}_beam{beam.width.default}": value for name, value in found.items()}
+    return Measured(metrics, intervals([caption.text for caption in served], examples.captions))
+
+
+def _metrics(
+    captions: Sequence[Caption], examples: CaptionSplit, source: CaptionSource, split: Measuring
+) -> dict[str, float]:
     texts = [caption.text for caption in captions]
     metrics = score(texts, examples.captions)
     maps = [caption.attention for caption in captions if caption.attention is not None]
     if isinstance(source, DigitScenes) and maps:
         metrics["attention_mass"] = round(attention_mass(texts, maps, list(source.scenes(split))), 6)
-    return Measured(metrics, intervals(texts, examples.captions))
+    return metrics
 
 
-def ask(repository: Path, package: Package, images: Bytes) -> list[Caption]:
-    """The best caption that beam search finds for each image, through the serving engine."""
-    return asyncio.run(_ask(repository, package, images))
+def ask(repository: Path, package: Package, images: Bytes, strategy: Strategy | None = None) -> list[Caption]:
+    """The best caption of each image by ``strategy``, by default the package's own, through the serving engine."""
+    return asyncio.run(_ask(repository, package, images, DecodingOptions(strategy=strategy)))
 
 
-async def _ask(repository: Path, package: Package, images: Bytes) -> list[Caption]:
+async def _ask(repository: Path, package: Package, images: Bytes, decoding: DecodingOptions) -> list[Caption]:
     free = asyncio.Semaphore(AT_ONCE)
 
     async def one(image: Bytes) -> Caption:
         async with free:
-            return await _caption(engine, package, image)
+            return await _caption(engine, package, image, decoding)
 
     async with serving(repository, package) as engine:
         return await asyncio.gather(*map(one, images))
 
 
-async def _caption(engine: Engine, package: Package, image: Bytes) -> Caption:
+async def _caption(engine: Engine, package: Package, image: Bytes, decoding: DecodingOptions) -> Caption:
     card = package.captioner
     rows = {card.preprocessing.tensor: prepare(Image.fromarray(image), card.preprocessing)[np.newaxis]}
-    options = Options(timeout_s=600.0, decoding=DecodingOptions(strategy="beam"))
+    options = Options(timeout_s=600.0, decoding=decoding)
     tokens: list[int] = []
     attention: list[npt.NDArray[np.float32]] = []
     async with aclosing(engine.steps(card.name, str(card.version), rows, (), options)) as emissions:

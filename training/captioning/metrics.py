@@ -20,8 +20,8 @@ def score(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
     """The metrics of ``captions``, each with its ``references``; all are words separated by one space.
 
     These are ``bleu_1`` to ``bleu_4`` of the corpus without smoothing (Papineni et al. 2002), ``rouge_l``, the mean F1
-    of the longest common subsequence with the nearest reference (Lin 2004), ``cider``, the mean CIDEr-D, from 0 to 10,
-    and ``exact_match``, the share of captions that equal one of their references. All others are from 0 to 1.
+    of the longest common subsequence with the nearest reference (Lin 2004), ``cider_d``, the mean CIDEr-D, from 0 to
+    10, and ``exact_match``, the share of captions that equal one of their references. All others are from 0 to 1.
 
     Raises:
         EvaluationError: there are no captions, another number of lists of references, or an empty list.
@@ -36,19 +36,19 @@ def score(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
     metrics: dict[str, float] = {
         **{f"bleu_{n}": bleu(captions, references, n) for n in range(1, LONGEST + 1)},
         "rouge_l": _rouge(captions, references),
-        "cider": fmean(map(cider.score, captions, references)),
+        "cider_d": fmean(map(cider.score, captions, references)),
         "exact_match": fmean(caption in texts for caption, texts in zip(captions, references, strict=True)),
     }
     return {name: round(value, 6) for name, value in metrics.items()}
 
 
 def intervals(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Interval]:
-    """The 95 % confidence intervals of the metrics that are means over captions: ``exact_match`` and ``cider``."""
+    """The 95 % confidence intervals of the metrics that are means over captions: ``exact_match`` and ``cider_d``."""
     cider = Cider(references)
     matches = sum(caption in texts for caption, texts in zip(captions, references, strict=True))
     return {
         "exact_match": wilson(matches, len(captions)),
-        "cider": bootstrap(np.array([*map(cider.score, captions, references)])),
+        "cider_d": bootstrap(np.array([*map(cider.score, captions, references)])),
     }
 
 

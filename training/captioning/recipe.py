@@ -1,11 +1,15 @@
 """Recipes of captioners."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from training.craft.metric import ACCURACY, LOSS, Metric
 from training.craft.recipe import Recipe
 from training.craft.table import Count, Fraction, NonNegative, Share, Table, Whole
+
+# Of greedy captions on the first validation images, after every epoch.
+CIDER_D = Metric("cider_d", "max", trained=False)
 
 
 class CaptionGate(Table):
@@ -26,8 +30,10 @@ class CaptionerRecipe(Recipe):
     that makes a decoder with attention look at every place once (Xu et al. 2015). ``supervised_attention`` weights a
     loss that teaches it where to look for each word, if the data set knows (Liu et al. 2017). ``self_critical`` is the
     number of captions that it draws of each image, to learn from their rewards (Rennie et al. 2017; 0: off).
-    ``beam_width`` is the width for measuring, and for requests that give none.
+    ``beam_width`` is the width for requests that ask for beam search and give none.
     """
+
+    metrics: ClassVar[tuple[Metric, ...]] = (LOSS, ACCURACY, CIDER_D)
 
     task: Literal["caption"] = "caption"
     min_count: Count = 1

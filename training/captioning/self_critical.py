@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from models.captioning.decoder import Decoder
 from models.captioning.network import CaptionNetwork
 from training.captioning.captioner import Captioner, trimmed
 from training.captioning.cider import Cider
+from training.captioning.decoding import allowed, draw, write_captions
 from training.captioning.recipe import CaptionerRecipe
 from training.data import CaptionSource
 from training.data.caption_loading import CaptionBatch
-from training.data.vocabulary import END, NEVER_SAID, PAD, START, Vocabulary
+from training.data.captions import Captions
+from training.data.vocabulary import END, PAD, Vocabulary
 
 
 class SelfCritical(Captioner):
@@ -33,10 +34,10 @@ class SelfCritical(Captioner):
         source: CaptionSource,
         vocabulary: Vocabulary,
         description: dict[str, Any],
-        captions: Sequence[Sequence[str]],
+        held_out: Captions,
+        captions: Captions,
     ) -> None:
-        super().__init__(model, recipe, source, vocabulary, description)
-        self.vocabulary = vocabulary
+        super().__init__(model, recipe, source, vocabulary, description, held_out)
         self.cider = Cider([[f"{text} {vocabulary.words[END]}" for text in texts] for texts in captions])
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
@@ -44,7 +45,7 @@ class SelfCritical(Captioner):
         images, places, tokens, _ = trimmed(batch)
         self.network.decoder.eval()
         features = self.seen(images).repeat_interleave(self.recipe.self_critical, 0)  # (B, L, D) -> (N, L, D)
-        drawn = draw_captions(self.network.decoder, features.detach(), self.network.length)  # (N, 1 + T)
+        drawn = write_captions(self.network.decoder, features.detach(), self.network.length, draw)  # (N, 1 + T)
         rewards = self.rewards(drawn[:, 1:], tokens[:, 1:], places).to(drawn.device)  # (B, captions per image)
         worth = advantage(rewards).flatten()  # (N,)
 
@@ -68,29 +69,6 @@ class SelfCritical(Captioner):
 
     def _text(self, tokens: Sequence[int]) -> str:
         return " ".join(self.vocabulary.words[token] for token in tokens if token != PAD)
-
-
-@torch.no_grad()
-def draw_captions(decoder: Decoder, features: Tensor, longest: int) -> Tensor:
-    """Captions drawn for ``features`` (N, L, D): tokens (N, 1 + T) from start to end and then pad, T <= ``longest``."""
-    memory, state = decoder.start(features)
-    token = torch.full((len(features),), START, device=features.device)
-    over = torch.zeros_like(token, dtype=torch.bool)
-    tokens = [token]
-    while len(tokens) <= longest and not over.all():
-        logits, state, _ = decoder.step(token, state, memory)
-        token = torch.multinomial(allowed(logits).softmax(1), 1).squeeze(1).masked_fill(over, PAD)
-        over |= token == END
-        tokens.append(token)
-    return torch.stack(tokens, 1)
-
-
-def allowed(logits: Tensor) -> Tensor:
-    """``logits`` (..., V) in 32 bits, minus infinity for tokens that are never said, as in serving."""
-    logits = logits.float()
-    never = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
-    never[list(NEVER_SAID)] = True
-    return logits.masked_fill(never, -torch.inf)
 
 
 def advantage(rewards: Tensor) -> Tensor:

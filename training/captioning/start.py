@@ -99,7 +99,7 @@ class OpenedCaptioner(Opened):
         splits = {"training": len(training), "validation": len(validation)}
         said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
         description = describe(recipe, said, self.source, splits, started.record)
-        given = (model, recipe, self.source, vocabulary, description)
+        given = (model, recipe, self.source, vocabulary, description, validation.captions)
         learner = SelfCritical(*given, training.captions) if recipe.self_critical else Captioner(*given)
         if started.unfolded:
             measure_statistics(model, started.unfolded, learner.encode, some_batches(training.images))

@@ -21,7 +21,7 @@ from training.history import Row
 from training.pages.page import insert
 
 PAGE = Path(__file__).parent / "CAPTIONING.md"
-METRICS = ("exact_match", "bleu_4", "cider", "attention_mass")
+METRICS = ("exact_match", "bleu_4", "cider_d", "attention_mass")
 HEAD = ("decoder", "parameters", "epochs", "words right", "exact match", "BLEU-4", "CIDEr-D", "attention on the digit")
 
 

@@ -11,12 +11,14 @@ from models.layers.pixels import unit
 from tests.training.captioning.tiny import WIDTHS, tiny_captioner
 from tests.training.test_fit import assert_same_weights, measured
 from tests.training.tiny import Tiny
+from training.captioning import captioner
 from training.captioning.captioner import Captioner, overlooked, trimmed
 from training.captioning.start import CaptionerStart, OpenedCaptioner
 from training.data.caption_loading import CaptionBatch
 from training.data.scene_grammar import digits_to_look_at
 from training.data.vocabulary import PAD, START
 from training.fit import fit
+from training.recipe import load_recipe
 
 
 def start(scenes: Tiny, *changes: str, decoder: str = "attention") -> CaptionerStart:
@@ -72,6 +74,43 @@ def test_smoothing_and_the_penalty_on_attention_are_added(scenes: Tiny) -> None:
         learner = start(scenes, *changes).learner
         learner.network.eval()
         assert value(learner, batch) == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_validation_loss_is_the_words_alone(scenes: Tiny) -> None:
+    """A penalty in it would choose the epoch by where the network looks."""
+    begun = start(scenes, "doubly_stochastic=50.0", "label_smoothing=0.2")
+    learner, measured = begun.learner, list[float]()
+    learner.measure = lambda stage, loss, *_: measured.append(float(loss))  # type: ignore[method-assign]
+    learner.network.eval()
+    batch = begun.some(4)
+    with torch.no_grad():
+        learner.validation_step(batch, 0)
+        (wanted,) = learner.losses(learner.network, batch)
+    assert measured == [pytest.approx(float(wanted), rel=1e-5)]
+
+
+def test_captions_of_the_networks_own_are_scored_against_peoples(scenes: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = start(scenes)
+    _, places, tokens, _ = next(iter(begun.validation()))
+    several = (tokens != PAD).sum(1) > 6  # a caption of less than four words has no n-grams of four
+    found = []
+    for written in (tokens, tokens.roll(1, 0)):
+        monkeypatch.setattr(captioner, "write_captions", lambda *_, written=written: written)
+        found.append(begun.learner.worth(torch.zeros(len(tokens), 1, 1), tokens, places))
+    assert found[0].shape == (len(tokens),)
+    assert found[0][several].tolist() == pytest.approx([10.0] * int(several.sum()))
+    assert float(found[1].mean()) < 0.6 * float(found[0].mean())
+
+
+@pytest.mark.fit
+def test_the_best_epoch_is_that_of_the_best_captions(scenes: Tiny, tmp_path: Path) -> None:
+    shipped = load_recipe("flickr-attention")
+    assert (shipped.keep, shipped.early_stopping.metric) == ("best", "validation_cider_d")
+    recipe = tiny_captioner("epochs=3", "keep=best", "early_stopping.metric=validation_cider_d")
+    done = fit(recipe, tmp_path, scenes.folder, progress=False)
+    best = max(done.history, key=lambda row: row["validation_cider_d"])
+    assert done.kept is not None
+    assert done.kept["validation_cider_d"] == best["validation_cider_d"] >= 0
 
 
 def test_scheduled_sampling_reads_the_networks_words_more_and_more(

@@ -8,11 +8,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from models.captioning.network import CaptionNetwork
 from models.layers.pixels import normalise, unit
 from service.package import Package, read_package
 from tests.training.captioning.tiny import tiny_captioner, tiny_scenes
 from tests.training.tiny import Tiny
 from training.captioning import evaluate as room
+from training.captioning.decoding import most_probable, write_captions
 from training.captioning.evaluate import evaluate
 from training.captioning.package import example, stored_network, write_captioner
 from training.captioning.recipe import CaptionGate
@@ -31,11 +33,24 @@ def subject(scenes: Tiny, captioner_run: Path) -> CaptionSubject:
 
 
 @torch.no_grad()
-def best(subject: CaptionSubject, image: np.ndarray) -> list[int]:
-    """The tokens of beam search with torch, by going through all sentences that three beams lead to."""
+def encode(subject: CaptionSubject, image: np.ndarray) -> tuple[CaptionNetwork, torch.Tensor]:
+    """The network as it is stored, and the features of ``image``."""
     network = stored_network(subject.network)
     pixels = normalise(unit(torch.from_numpy(image[None].copy())), subject.source.mean, subject.source.std)
-    features = network.encoder(pixels)
+    return network, network.encoder(pixels)
+
+
+def greedy(subject: CaptionSubject, image: np.ndarray) -> list[int]:
+    """The tokens that are the most probable with torch, one after the other."""
+    network, features = encode(subject, image)
+    (tokens,) = write_captions(network.decoder, features, network.length, most_probable).tolist()
+    return list(tokens)
+
+
+@torch.no_grad()
+def best(subject: CaptionSubject, image: np.ndarray) -> list[int]:
+    """The tokens of beam search with torch, by going through all sentences that three beams lead to."""
+    network, features = encode(subject, image)
     beams: list[tuple[float, list[int]]] = [(0.0, [START])]
     done: list[tuple[float, list[int]]] = []
     for _ in range(network.length):
@@ -63,9 +78,8 @@ def test_the_card_says_what_the_package_is(captioner_package: Package) -> None:
     assert captioner_package.vocabulary[:5] == ("<pad>", "<start>", "<end>", "<unknown>", "a")
     assert card.provenance.dataset is not None
     assert card.provenance.dataset.splits == {"training": 48, "validation": 24, "test": 24}
-    assert set(card.provenance.metrics) == {
-        *(f"bleu_{n}" for n in (1, 2, 3, 4)), "rouge_l", "cider", "exact_match", "attention_mass",
-    }  # fmt: skip
+    names = {*(f"bleu_{n}" for n in (1, 2, 3, 4)), "rouge_l", "cider_d", "exact_match", "attention_mass"}
+    assert set(card.provenance.metrics) == names | {f"{name}_beam3" for name in names}
     assert set(card.files) == {"encoder.onnx", "step.onnx", "golden.npz", "vocabulary.txt", "card.png"}
     assert max(card.provenance.parity.values()) < 1e-5
 
@@ -80,10 +94,12 @@ def test_what_is_measured_is_what_torch_would_say(
         return {"bleu_1": 0.0}
 
     monkeypatch.setattr(room, "score", score)
-    room.measure(captioner_package.folder.parents[1], captioner_package, subject.source, "test")
-    wanted = [subject.vocabulary.decode(best(subject, image)) for image in subject.test.images[:8]]
-    assert said[:8] == wanted
-    assert len(said) == 24
+    measured = room.measure(captioner_package.folder.parents[1], captioner_package, subject.source, "test")
+    assert set(measured.metrics) == {"bleu_1", "bleu_1_beam3", "attention_mass", "attention_mass_beam3"}
+    assert len(said) == 48
+    # First what a request gets that asks for no strategy.
+    assert said[:8] == [subject.vocabulary.decode(greedy(subject, image)) for image in subject.test.images[:8]]
+    assert said[24:32] == [subject.vocabulary.decode(best(subject, image)) for image in subject.test.images[:8]]
 
 
 def test_attention_is_measured_on_the_digits_that_are_named(

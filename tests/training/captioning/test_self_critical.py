@@ -9,7 +9,8 @@ import torch
 from models.layers.pixels import unit
 from tests.training.captioning.tiny import WIDTHS, tiny_captioner
 from tests.training.tiny import Tiny, tiny_recipe
-from training.captioning.self_critical import SelfCritical, advantage, allowed, draw_captions
+from training.captioning.decoding import allowed, draw, write_captions
+from training.captioning.self_critical import SelfCritical, advantage
 from training.captioning.start import CaptionerStart, OpenedCaptioner
 from training.data.vocabulary import END, NEVER_SAID, PAD, START
 from training.diagnosis import Name, diagnose
@@ -34,7 +35,7 @@ def test_captions_are_drawn_as_they_would_be_said(scenes: Tiny, decoder: str) ->
     images, *_ = begun.some(1)
     features = network.encoder(begun.learner.normalised(unit(images)))
     many = 4000
-    drawn = draw_captions(network.decoder, features.detach().expand(many, -1, -1), network.length)
+    drawn = write_captions(network.decoder, features.detach().expand(many, -1, -1), network.length, draw)
     assert drawn.shape[1] <= network.length + 1
     assert (drawn[:, 0] == START).all()
     for row in drawn[:200, 1:].tolist():
@@ -95,7 +96,7 @@ def worth(begun: CaptionerStart) -> float:
     assert isinstance(learner, SelfCritical)
     torch.manual_seed(0)
     features = learner.network.eval().encoder(learner.normalised(unit(images))).repeat_interleave(8, 0)
-    drawn = draw_captions(learner.network.decoder, features, learner.network.length)
+    drawn = write_captions(learner.network.decoder, features, learner.network.length, draw)
     return float(learner.rewards(drawn[:, 1:], tokens[:, 1:], places).mean())
 
 

@@ -8,7 +8,8 @@ import torch
 from models.classification.rows import build
 from tests.training.captioning.tiny import tiny_captioner
 from tests.training.tiny import Tiny, tiny_recipe
-from training.captioning.start import OpenedCaptioner
+from training.captioning.start import OpenedCaptioner, split
+from training.data import find_captions
 from training.errors import DataError, RecipeError
 from training.fit import fit
 from training.recipe import load_recipe
@@ -51,6 +52,9 @@ def test_examples_limits_what_is_learnt_from(scenes: Tiny) -> None:
     begun = OpenedCaptioner(tiny_captioner("examples=5"), scenes.folder).start()
     assert len(begun.examples) == 5
     assert len(begun.held_out) == 24
+    recipe = tiny_captioner("examples=5000")
+    training, validation = split(recipe, find_captions(recipe.dataset, scenes.folder))
+    assert (len(training), len(validation)) == (48, 24)  # training and export alike
 
 
 @pytest.mark.fit

@@ -36,6 +36,7 @@ def test_the_card_says_what_the_package_is(recogniser_package: Package) -> None:
     assert recogniser_package.labels == LanguageTexts().labels
     assert card.parameters.top_k.maximum == 28
     assert set(card.provenance.metrics) == METRICS
+    assert all(name in card.description for name in METRICS)
     assert set(card.files) == {"model.onnx", "golden.npz", "labels.txt", "card.png"}
     assert max(card.provenance.parity.values()) < 1e-5
     assert card.provenance.dataset is not None
