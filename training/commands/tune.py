@@ -24,7 +24,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--sampler", type=click.Choice(["grid", "random", "tpe"]), default="tpe", show_default=True)
 @click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="The number of trials in all.")
 @click.option(
-    "--metric", default="", help="The column of the history to search by. [default: as validation_accuracy, the task's]"
+    "--metric",
+    default="",
+    help="Search by this column of the history, such as validation_loss. [default: the task's main metric]",
 )
 @click.option("--prune/--no-prune", default=True, show_default=True, help="End trials that are below the median.")
 @click.option("--output", type=FOLDER, help="Folder of the search. [default: runs/<name of the recipe>-tune]")
