@@ -1,46 +1,32 @@
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from training.data import MaskSplit
 from training.data.masks import IGNORE
-from training.pages.masks import coloured, draw, ranked
+from training.pages.masks import BETWEEN, draw
 
-LABELS, PALETTE = ("left", "right"), ("#ff0000", "#0000ff")
-
-
-def masks() -> tuple[Any, Any]:
-    """Eleven masks of two halves, and predictions of which number n misses n columns of the right half."""
-    true = np.zeros((11, 8, 24), np.uint8)
-    true[:, :, 12:] = 1
-    predicted = true.copy()
-    for number, mask in enumerate(predicted):
-        mask[:, 12 : 12 + number] = 0
-    return true, predicted
+PALETTE = ("#000000", "#ff0000", "#00ff00")
 
 
-def test_images_are_ranked_from_the_best_to_the_worst() -> None:
-    found = ranked(*masks(), classes=2)
-    assert [number for number, _ in found] == [0, 2, 5, 8, 10]
-    assert found[0][1] == 1.0
-    assert found == sorted(found, key=lambda each: -each[1])
-
-
-def test_a_pixel_has_its_class_s_colour_and_none_is_black() -> None:
-    picture = coloured(np.array([[0, 1, IGNORE]], np.uint8), PALETTE)
-    assert picture.tolist() == [[[255, 0, 0], [0, 0, 255], [0, 0, 0]]]
-
-
-def test_images_that_may_not_be_shared_are_not_drawn(tmp_path: Path) -> None:
-    true, predicted = masks()
-    images = np.full((*true.shape, 3), (0, 255, 0), np.uint8)
-    green = {}
-    for shareable in (True, False):
-        source: Any = SimpleNamespace(labels=LABELS, palette=PALETTE, shareable=shareable)
-        draw(source, images, true, predicted, "title", tmp_path / "picture.png")
-        with Image.open(tmp_path / "picture.png") as picture:
-            pixels = np.asarray(picture.convert("RGB"))
-        green[shareable] = bool((pixels == (0, 255, 0)).all(2).any())
-    assert green == {True: True, False: False}
+def test_the_best_and_the_worst_masks_are_drawn_beside_their_images(tmp_path: Path) -> None:
+    masks = np.zeros((3, 8, 10), np.uint8)
+    masks[:, :4] = 1
+    masks[2, 7] = IGNORE
+    predicted = np.zeros_like(masks)
+    predicted[1], predicted[2, :4] = 2, 1
+    predicted[0, :4, :5] = 1
+    images = np.full((3, 8, 10), 200, np.uint8)
+    scores = draw(MaskSplit(images, masks), predicted, PALETTE, tmp_path / "masks.png", count=1)
+    assert scores == pytest.approx([1, 0])
+    with Image.open(tmp_path / "masks.png") as picture:
+        assert picture.size == (3 * 10 + 2 * BETWEEN, 2 * 8 + BETWEEN)
+        pixels = np.asarray(picture.convert("RGB"))
+    truth, answer = 10 + BETWEEN, 2 * (10 + BETWEEN)
+    assert pixels[0, 0].tolist() == [200] * 3
+    assert pixels[0, truth].tolist() == pixels[0, answer].tolist() == [255, 0, 0]
+    assert pixels[7, truth].tolist() == [0, 0, 0]
+    assert pixels[8 + BETWEEN, answer].tolist() == [0, 255, 0]
+    assert pixels[8, 0].tolist() == [255] * 3
