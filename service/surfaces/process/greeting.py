@@ -51,7 +51,7 @@ def _request(endpoint: Endpoint) -> str:
     name = _named(endpoint.select)
     if "image" not in endpoint.ask.model_fields:
         model = f', "model": "{name}"' if name else ""
-        return f"""curl -d '{{"text": "Wo geht es zum Bahnhof?"{model}}}'"""
+        return f"""curl -d '{{"text": "Ich habe heute keine Zeit."{model}}}'"""
     model = f" -F model={name}" if name else ""
     picture = str(PICTURE.absolute())  # the user may run it in another folder
     if PICTURE.is_file() and re.fullmatch(r"[\w./-]+", picture):

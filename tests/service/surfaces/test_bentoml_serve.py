@@ -224,6 +224,6 @@ def test_a_bento_serves_its_own_models_by_two_workers_whose_metrics_are_added_up
                 f"{bento.http}/v1/classify", files={"image": (ROOT / "tests/data/seven.png").read_bytes()}
             )
             assert answer.raise_for_status().json()["labels"][0]["label"] == "7"
-        text = {"text": "Wo geht es zum Bahnhof?"}
+        text = {"text": "Ich habe heute keine Zeit."}
         assert httpx.post(f"{bento.http}/v1/classify-text", json=text).json()["labels"][0]["label"] == "German"
         assert {metric(bento, REQUESTS, model="lenet5") for _ in range(6)} == {12}
