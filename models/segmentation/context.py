@@ -102,7 +102,8 @@ class ContextNetwork(Segmenter):
         self.dropout = build_spatial_dropout(spatial_dropout)
         self.score = nn.Conv2d(half, classes, 1)
         initialise(self, initialisation)
-        nn.init.normal_(self.score.weight, std=1e-2)
+        # Scores that all begin near 0 are alike, and then the maps learn only slowly what tells classes apart.
+        self.score.reset_parameters()
 
     def scores(self, x: Tensor) -> Tensor:
         """See `Segmenter`."""

@@ -43,7 +43,8 @@ class SegNet(Segmenter):
             self.decoder.append(sequence(convolutions(stage[-1], [*stage[:-1], below], normalisation)))
         self.score = nn.Conv2d(widths[0][0], classes, 1)
         initialise(self, initialisation)
-        nn.init.normal_(self.score.weight, std=1e-2)
+        # Scores that all begin near 0 are alike, and then the maps learn only slowly what tells classes apart.
+        self.score.reset_parameters()
 
     def scores(self, x: Tensor) -> Tensor:
         """See `Segmenter`."""

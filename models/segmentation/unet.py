@@ -48,7 +48,8 @@ class UNet(Segmenter):
             below = level[-1]
         self.score = nn.Conv2d(below, classes, 1)
         initialise(self, initialisation)
-        nn.init.normal_(self.score.weight, std=1e-2)
+        # Scores that all begin near 0 are alike, and then the maps learn only slowly what tells classes apart.
+        self.score.reset_parameters()
 
     def scores(self, x: Tensor) -> Tensor:
         """See `Segmenter`."""

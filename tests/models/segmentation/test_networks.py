@@ -68,6 +68,7 @@ def test_segnet_puts_values_back_where_the_maxima_were() -> None:
             for number in range(2):
                 layer.weight.data[number, number % layer.in_channels, 1, 1] = 1
     model.score.weight.data.copy_(torch.eye(2)[:, :, None, None])
+    torch.nn.init.zeros_(model.score.bias)
     x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)) + 0.1
     answer = model(x)[0, 0]
     windows = x[0, 0].unfold(0, 4, 4).unfold(1, 4, 4).flatten(2)
@@ -87,3 +88,13 @@ def test_a_dilation_widens_what_a_unit_of_the_context_network_sees() -> None:
         return int(x.grad.abs().sum((0, 1)).any(0).sum())
 
     assert seen((1, 8)) > seen((1, 1)) + 100
+
+
+@pytest.mark.parametrize("name", ["segnet", "unet", "context"])
+def test_the_scores_of_the_classes_begin_apart(name: str) -> None:
+    """If they were alike, the maps would get the same gradient from all classes."""
+    torch.manual_seed(0)
+    model: Any = build(name)
+    weight = model.score.weight.flatten(1)  # (classes, K)
+    apart = torch.cdist(weight, weight)[~torch.eye(len(weight), dtype=torch.bool)]
+    assert apart.min() > 0.3
