@@ -123,10 +123,10 @@ def make_default(package: Package) -> Package:
     return Package(package.folder, card)
 
 
-def shrink(path: Path, colours: int = COLOURS) -> None:
-    """Reduce the picture ``path`` to so many colours, by default enough for a diagram, in a third of the bytes."""
+def shrink(path: Path) -> None:
+    """Reduce the picture ``path`` to 32 colours: enough for a diagram, in a third of the bytes."""
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(colours)
+        small = picture.convert("RGB").quantize(COLOURS)
     small.save(path, "PNG", optimize=True)
 
 
