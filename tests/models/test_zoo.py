@@ -18,6 +18,7 @@ from service.package import (
     Loop,
     Package,
     Provenance,
+    SegmentCard,
     TextClassifyCard,
     read_package,
 )
@@ -26,13 +27,14 @@ from training.captioning import evaluate as captioning
 from training.classification.evaluate import measure
 from training.classification.graph import Served
 from training.classification.package import INT8_LOSS
-from training.data import Split, find_captions, find_texts
+from training.data import Split, find_captions, find_masks, find_texts
 from training.data.catalogue import SOURCES
 from training.data.source import Origin
 from training.export.counts import count_parameters
 from training.language import evaluate as language
 from training.packages import INT8_SUFFIX
 from training.recipe import load_recipe, parse_recipe, shipped
+from training.segmentation import evaluate as segmentation
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"
 SCENE = Path(__file__).parents[1] / "data" / "scene.png"
@@ -40,14 +42,16 @@ FOLDERS = sorted(card.parent for card in ZOO.glob("*/*/model.json"))
 ORIGINS: Mapping[str, Callable[[str], Origin]] = {
     "classify": SOURCES.__getitem__,
     "caption": find_captions,
+    "segment": find_masks,
     "classify-text": find_texts,
 }
 LINEAGES = {"flickr-attention-scst": ["flickr8k", "cifar10-jpeg"], "scenes-attention": ["mnist"]}
 # Those that no temperature certainly makes likelier on the validation split.
 SURE_ENOUGH = ("softmax", "mlp", "lenet5", "fashion-resnet20", "fashion-googlenet", "fashion-xception")
 DIGITS = ("lenet5", "mlp", "softmax")
-# Bytes; of the second, what does not read digits; of the third, whatever has words in or out.
-WHOLE, CLASSIFICATION, WORDS = 28_000_000, 8_100_000, 4_000_000
+SCENES, LEAST_OF_A_DIGIT = ("scenes-unet",), 30  # pixels
+# Bytes; of the second, what does not read digits; of the third, whatever has words in or out; of the fourth, masks.
+WHOLE, CLASSIFICATION, WORDS, MASKS = 28_000_000, 8_100_000, 4_000_000, 10_000_000
 
 
 def named(folder: Path) -> str:
@@ -59,6 +63,7 @@ def of(kind: type[Card]) -> list[Path]:
 
 
 CLASSIFIERS, CAPTIONERS, RECOGNISERS = of(ClassifyCard), of(CaptionCard), of(TextClassifyCard)
+SEGMENTERS = of(SegmentCard)
 INT8 = [folder for folder in FOLDERS if folder.parent.name.endswith(INT8_SUFFIX)]
 READERS = [folder for folder in CLASSIFIERS if folder.parent.name in DIGITS]
 
@@ -74,7 +79,7 @@ def package(request: pytest.FixtureRequest) -> Package:
 
 
 def said(package: Package) -> Provenance:
-    assert isinstance(package.card, ClassifyCard | CaptionCard | TextClassifyCard)
+    assert isinstance(package.card, ClassifyCard | CaptionCard | SegmentCard | TextClassifyCard)
     return package.card.provenance
 
 
@@ -201,7 +206,8 @@ def test_the_zoo_is_small_enough_for_the_repository() -> None:
     assert sum(sizes.values()) < WHOLE
     tasks = {named(folder): read_package(folder).card.task for folder in FOLDERS if folder.parent.name not in DIGITS}
     assert sum(sizes[name] for name, task in tasks.items() if task == "classify") < CLASSIFICATION
-    assert sum(sizes[name] for name, task in tasks.items() if task != "classify") < WORDS
+    assert sum(sizes[name] for name, task in tasks.items() if task in ("caption", "classify-text")) < WORDS
+    assert sum(sizes[name] for name, task in tasks.items() if task == "segment") < MASKS
 
 
 def least(expected: float, count: int) -> float:
@@ -246,9 +252,19 @@ def test_a_caption_is_a_sentence_that_comes_to_its_end(package: Package) -> None
     assert not any(word.startswith("<") for word in words)
 
 
+@each(SEGMENTERS)
+def test_the_pixels_of_each_digit_of_a_scene_are_told_from_the_others(package: Package) -> None:
+    with Image.open(SCENE) as picture:
+        (mask,) = segmentation.ask(ZOO, package, np.asarray(picture)[np.newaxis])
+    pixels = np.bincount(mask.ravel(), minlength=len(package.labels))
+    large = {package.labels[label] for label in np.flatnonzero(pixels > LEAST_OF_A_DIGIT)}
+    assert large == {"background", "2", "8", "9"}
+
+
 def test_every_package_is_asked_something() -> None:
-    assert sorted([*CLASSIFIERS, *RECOGNISERS, *CAPTIONERS]) == FOLDERS
+    assert sorted([*CLASSIFIERS, *RECOGNISERS, *CAPTIONERS, *SEGMENTERS]) == FOLDERS
     assert {folder.parent.name for folder in READERS} == {*DIGITS}
+    assert {folder.parent.name for folder in SEGMENTERS} == {*SCENES}
 
 
 def test_what_the_readme_asks_is_answered_right() -> None:

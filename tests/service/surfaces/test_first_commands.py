@@ -26,6 +26,8 @@ ANSWERS = [
     "event: answer",
     '"label":"German"',
     '"embedding":[',
+    '"label":"9","index":10,',
+    "image/png",
     '"outputs":',
     "lectorium_request_duration_seconds_bucket",
     'label: "7"',
