@@ -1,8 +1,8 @@
 """Segmentation: images per second over tensors and through ``/v1/segment``, relative to the bare session.
 
-Each shipped family of street scenes is measured with images of its own size and of twice its sides. Tensors of the
-double size are segmented at it. A file of the double size is brought to the model's, and its mask back: its bare
-session has the model's size.
+Each shipped segmenter is measured with images of its own size and of twice its sides. Tensors of the double size are
+segmented at it. A file of the double size is brought to the model's, and its mask back: its bare session has the
+model's size.
 """
 
 import io
@@ -28,7 +28,6 @@ from service.imaging import examine
 from service.package import SegmentCard, read_package
 from service.tasks.fitted_image import FittedImage
 
-STREETS = "camvid-"  # what the names of the packages of street scenes begin with
 WANTED = ("mask", "area", "confidence")  # what /v1/segment asks the graph for, too
 MAX_PIXELS = 1 << 22
 CONNECTIONS = (1, 8)
@@ -51,19 +50,13 @@ class Sized(NamedTuple):
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """For each family and size: the images per second over gRPC and HTTP, in percent of the bare session's."""
-    for name in streets():
-        card = read_package(max((ZOO / name).iterdir(), key=lambda folder: int(folder.name))).segmenter
-        own = (card.preprocessing.height, card.preprocessing.width)
-        for times in (1, 2):
-            yield from sized_rows(sized(name, card, own, times), plan)
-
-
-def streets() -> list[str]:
-    """The shipped families; int8 variants are measured in the section ``int8``."""
-    return sorted(
-        folder.name for folder in ZOO.iterdir() if folder.name.startswith(STREETS) and "int8" not in folder.name
-    )
+    """For each segmenter and size: the images per second over gRPC and HTTP, in percent of the bare session's."""
+    for name in sorted(folder.name for folder in ZOO.iterdir()):
+        card = read_package(max((ZOO / name).iterdir(), key=lambda folder: int(folder.name))).card
+        if isinstance(card, SegmentCard) and card.provenance.weights != "int8":
+            own = (card.preprocessing.height, card.preprocessing.width)
+            for times in (1, 2):
+                yield from sized_rows(sized(name, card, own, times), plan)
 
 
 def sized(name: str, card: SegmentCard, own: tuple[int, int], times: int) -> Sized:
