@@ -48,7 +48,7 @@ def test_the_answers_of_int8_are_its_own(subject: Subject, tmp_path: Path) -> No
 
 @pytest.mark.export
 def test_without_images_the_example_is_noise_and_still_right(subject: Subject, tmp_path: Path) -> None:
-    bare = replace(subject, training=None, validation=None, test=None, dataset=None, history=())
+    bare = replace(subject, training=None, validation=None, test=None, dataset=None, history=(), gate=None)
     with np.load(write_package(bare, tmp_path).path("golden.npz")) as golden:
         assert golden["image"].shape == (8, 28, 28)
         assert golden["image"].std() > 50
