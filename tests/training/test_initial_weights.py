@@ -18,13 +18,15 @@ from models.captioning.graphs import EncoderGraph, StepGraph
 from models.captioning.network import CaptionNetwork
 from models.layers.pixels import unit
 from models.registry import build
+from models.segmentation.graph import SegmentationGraph
+from models.segmentation.segmenter import Segmenter
 from models.weights import WeightsError
-from service.package import CARD, CaptionCard, ClassifyCard, InitialWeights, Package, read_package, sha256
+from service.package import CARD, CaptionCard, ClassifyCard, InitialWeights, Package, SegmentCard, read_package, sha256
 from tests.training.captioning.tiny import tiny_captioner
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import read_checkpoint
 from training.classification.graph import IMAGE, Served
-from training.data import find_captions
+from training.data import find_captions, find_masks
 from training.errors import RecipeError
 from training.export.initialisers import read_initialisers
 from training.export.onnx_file import answer
@@ -38,6 +40,7 @@ CARDS = {folder: read_package(folder).card for folder in FOLDERS}
 INT8 = [folder for folder in FOLDERS if folder.parent.name.endswith("-int8")]
 CLASSIFIERS = [folder for folder, card in CARDS.items() if isinstance(card, ClassifyCard) and folder not in INT8]
 CAPTIONERS = [folder for folder, card in CARDS.items() if isinstance(card, CaptionCard)]
+SEGMENTERS = [folder for folder, card in CARDS.items() if isinstance(card, SegmentCard) and folder not in INT8]
 
 
 def each(folders: list[Path]) -> pytest.MarkDecorator:
@@ -107,6 +110,21 @@ def test_a_network_with_a_captioners_weights_answers_as_its_package(folder: Path
         for output, array in found.items():
             wanted = arrays[f"{name}.{output}"]
             np.testing.assert_allclose(array, wanted, atol=1e-4 * max(1, np.abs(wanted).max()), err_msg=output)
+
+
+@each(SEGMENTERS)
+def test_a_network_with_a_segmenters_weights_answers_as_its_package(folder: Path) -> None:
+    package = read_package(folder)
+    dataset = package.segmenter.provenance.dataset
+    network = fresh(package)
+    assert isinstance(network, Segmenter)
+    assert dataset is not None
+    layers = find_weights(folder).give(network, method="scores")
+    source = find_masks(dataset.name)
+    found = answer(SegmentationGraph(network, source.mean, source.std), {IMAGE: golden(package)[IMAGE]})
+    np.testing.assert_allclose(found["probability"], golden(package)["probability"], atol=1e-4)
+    assert (found["mask"] != golden(package)["mask"]).mean() < 0.001
+    assert len(layers) == sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 
 
 @each(INT8)
@@ -276,4 +294,4 @@ class Interruption(pl.Callback):
 
 
 def test_every_shipped_package_is_asked_here() -> None:
-    assert {*CLASSIFIERS, *CAPTIONERS, *INT8, ZOO / "language-gru" / "1"} == {*FOLDERS}
+    assert {*CLASSIFIERS, *CAPTIONERS, *SEGMENTERS, *INT8, ZOO / "language-gru" / "1"} == {*FOLDERS}
