@@ -82,7 +82,7 @@ class SegmentationGraph(nn.Module):
         return self.before, self.scores, self.after
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Of uint8 images (B, H, W) or (B, H, W, 3), the tensors of ``outputs``.
+        """Compute the tensors of ``outputs`` from uint8 images (B, H, W) or (B, H, W, 3).
 
         Returns:
             The most probable class of each pixel, uint8 (B, H, W); its softmax probability, float32 (B, H, W); the

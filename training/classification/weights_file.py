@@ -125,7 +125,7 @@ def _on(subject: Subject, source: Source) -> Subject:
         training=relabel(training, source.labels, subject.labels),
         validation=relabel(validation, source.labels, subject.labels),
         test=test,
-        held_out=False,  # whoever trained the weights may have seen these images
+        held_out=False,  # the weights may have been trained on these images
     )
 
 

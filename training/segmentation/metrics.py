@@ -18,9 +18,10 @@ Floats = npt.NDArray[np.float64]
 
 
 def confusion(masks: Bytes, predicted: Bytes, classes: int) -> Counts:
-    """Of each image, how many pixels of each true class (row) were given each class (column): (N, classes, classes).
+    """Count each image's pixels by their true class (row) and the class they were given (column).
 
-    ``masks`` and ``predicted`` are (N, H, W); pixels that are `IGNORE` in a mask do not count.
+    The counts are (N, classes, classes); ``masks`` and ``predicted`` are (N, H, W). Pixels that are
+    `IGNORE` in a mask do not count.
     """
     found: Counts = np.zeros((len(masks), classes, classes), np.int64)
     for counts, mask, guess in zip(found, masks, predicted, strict=True):
@@ -54,7 +55,9 @@ def mean_iou(counts: Counts) -> float:
 
 
 def dice(counts: Counts, background: int | None = None) -> Floats:
-    """Of each image, the mean over its classes of 2 |A and B| / (|A| + |B|), (N,), from counts (N, classes, classes).
+    """The Dice coefficient of each image, (N,): the mean over its classes of 2 |A and B| / (|A| + |B|).
+
+    ``counts`` are those of `confusion`, (N, classes, classes).
 
     Only classes that occur in an image or are predicted there count, and not the ``background``; an image without any
     has 1.
@@ -69,7 +72,7 @@ def dice(counts: Counts, background: int | None = None) -> Floats:
 
 
 def boundary_f1(masks: Bytes, predicted: Bytes, classes: int) -> Floats:
-    """Of each image, the mean over its classes of the F1 of their boundaries, (N,) (Csurka et al. 2013, BMVC).
+    """The boundary F1 of each image, (N,): the mean over its classes (Csurka et al. 2013, BMVC).
 
     A pixel of a boundary is right if the other mask has one of that class within 0.75 % of the image's diagonal. Only
     classes that occur in an image or are predicted there count.
