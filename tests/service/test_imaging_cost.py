@@ -24,7 +24,18 @@ CARD = Preprocessing(tensor="image", colour="rgb", height=224, width=224, fit="s
 
 
 def seconds(file: bytes) -> float:
-    """What it takes of a core to make a graph's input of the file, or to refuse it."""
+    """What it takes of a core to make a graph's input of the file, or to refuse it.
+
+    A virtual machine gives out memory on first use, and that can take longer than all of the work: the work is done
+    twice, and the second time counts.
+    """
+    for _ in range(2):
+        spent = once(file)
+    return spent
+
+
+def once(file: bytes) -> float:
+    """The seconds of a core of one time."""
     began = time.thread_time()
     try:
         take_views(decode(file, PIXELS), CARD, "ten_crop")
