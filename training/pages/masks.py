@@ -1,6 +1,8 @@
 """Draws good and bad masks of a segmentation network: of validation images, those it gets most and least right.
 
 python -m training.pages.masks camvid-context
+
+An image that may not be redistributed is left out: its row has only its masks.
 """
 
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ from PIL import Image, ImageColor
 
 from service.config import load_config
 from training.commands.frame import FOLDER, ZOO, plain_errors
-from training.data import Bytes, MaskSplit, find_masks
+from training.data import Bytes, MaskSource, MaskSplit, find_masks
 from training.data.masks import IGNORE
 from training.evaluation import named_source, open_package
 from training.segmentation.evaluate import ask
@@ -23,19 +25,21 @@ BETWEEN = 4  # white pixels
 COLOURS = 128  # enough for small photographs, in a third of the bytes
 
 
-def draw(examples: MaskSplit, predicted: Bytes, palette: Sequence[str], path: Path, count: int = COUNT) -> list[float]:
+def draw(examples: MaskSplit, predicted: Bytes, source: MaskSource, path: Path, count: int = COUNT) -> list[float]:
     """Draw the ``count`` best and the ``count`` worst ``predicted`` masks (N, H, W), a row each, as the PNG ``path``.
 
-    A row has the image, its mask, black where it says nothing, and the predicted one. Returns each row's mean IoU.
+    ``examples`` are of ``source``. A row has the image, if it may be redistributed, its mask, black where it says
+    nothing, and the predicted one. Returns each row's mean IoU.
     """
+    palette = source.palette
     counts = confusion(examples.masks, predicted, len(palette))
     scores = np.array([mean_iou(each) for each in counts])
     order = np.argsort(-scores, kind="stable")
     chosen = [*order[:count], *order[len(order) - count :]]
-    rows = [
-        _beside([_colour(examples.images[row]), _paint(examples.masks[row], palette), _paint(predicted[row], palette)])
-        for row in chosen
-    ]
+    rows = []
+    for row in chosen:
+        image = [_colour(examples.images[row])] if source.shareable else []
+        rows.append(_beside([*image, _paint(examples.masks[row], palette), _paint(predicted[row], palette)]))
     picture = Image.fromarray(np.concatenate([_with_space(row, 0) for row in rows])[:-BETWEEN])
     picture.quantize(COLOURS).save(path, "PNG", optimize=True)
     return [float(scores[row]) for row in chosen]
@@ -74,8 +78,9 @@ def main(name: str, repository: Path, picture: Path | None) -> None:
         package = open_package(repository, name, None)
         source, _ = named_source(package, lambda dataset: find_masks(dataset, load_config().data))
         examples = source.validation()
-        scores = draw(examples, ask(repository, package, examples.images), source.palette, picture)
-    click.echo(f"{picture}: mean IoU {', '.join(f'{score:.3f}' for score in scores)}")
+        scores = draw(examples, ask(repository, package, examples.images), source, picture)
+    without = "" if source.shareable else f"; masks only, because the licence of {source.title} is {source.licence}"
+    click.echo(f"{picture}: mean IoU {', '.join(f'{score:.3f}' for score in scores)}{without}")
 
 
 if __name__ == "__main__":

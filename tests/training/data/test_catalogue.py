@@ -5,10 +5,13 @@ import pytest
 
 from models.classification.rows import VARIANTS
 from tests.training.tiny import Tiny
-from training.data import find_captions, find_source
-from training.data.catalogue import CAPTIONED, SOURCES
+from training.data import CaptionSource, MaskSource, find_captions, find_masks, find_source
+from training.data.catalogue import CAPTIONED, MASKED, SOURCES
 from training.data.published import PublishedSource
 from training.errors import DataError
+
+# Licences that let anyone redistribute the images, for any purpose.
+PERMISSIVE = ("CC BY-SA 3.0", "CC0", "MIT")
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
@@ -103,3 +106,10 @@ def test_a_set_with_captions_lies_in_the_folder_that_was_given(tmp_path: Path) -
 def test_another_name_of_captions_is_an_error_that_names_the_sets() -> None:
     with pytest.raises(DataError, match="no data set with captions 'coco'; there are digit-scenes, flickr8k"):
         find_captions("coco")
+
+
+@pytest.mark.parametrize(
+    "source", [*map(find_captions, CAPTIONED), *map(find_masks, MASKED)], ids=lambda each: each.name
+)
+def test_images_are_redistributed_only_where_the_licence_permits_it(source: CaptionSource | MaskSource) -> None:
+    assert source.shareable == (source.licence in PERMISSIVE)
