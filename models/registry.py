@@ -7,6 +7,7 @@ from torch import nn
 
 from models.captioning import rows as captioning
 from models.classification import rows as classification
+from models.generation import rows as generation
 from models.language import recogniser as language
 from models.segmentation import rows as segmentation
 from models.variant import Row, build_row, find_row
@@ -16,6 +17,7 @@ ROWS: Mapping[str, Row] = {
     **captioning.VARIANTS,
     **language.VARIANTS,
     **segmentation.VARIANTS,
+    **generation.VARIANTS,
 }
 
 

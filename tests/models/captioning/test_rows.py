@@ -11,6 +11,7 @@ from models.captioning.graphs import EncoderGraph, StepGraph
 from models.captioning.network import CaptionNetwork
 from models.captioning.rows import ROWS, VARIANTS, CaptionVariant, build, find
 from models.classification import rows as classification
+from models.generation import rows as generation
 from models.language import recogniser as language
 from models.receptive_field import receptive_fields
 from models.segmentation import rows as segmentation
@@ -66,7 +67,7 @@ def test_a_config_that_has_been_through_json_builds_the_same(row: CaptionVariant
 def test_every_decoder_has_a_scene_row_and_no_name_is_another_tasks() -> None:
     assert [row.config["decoder"] for row in SMALL] == ["rnn", "gru", "lstm", "attention", "transformer"]
     assert len(VARIANTS) == len(ROWS)
-    tables = (VARIANTS, classification.VARIANTS, segmentation.VARIANTS, language.VARIANTS)
+    tables = (VARIANTS, classification.VARIANTS, segmentation.VARIANTS, language.VARIANTS, generation.VARIANTS)
     assert len(registry.ROWS) == sum(map(len, tables))
 
 

@@ -1,0 +1,1 @@
+"""Generative networks, and representations that are learnt without labels."""
