@@ -35,6 +35,19 @@ _OPTIONS = [
     "string layer 8",
     "string id 9",
 ]
+_SAMPLES = [
+    "uint32 count 1 of _count",
+    "string model 2",
+    "string version 3",
+    "string label 4",
+    "uint64 seed 5 of _seed",
+    "uint32 steps 6 of _steps",
+    "double guidance 7 of _guidance",
+    "double temperature 8 of _temperature",
+    "double truncation 9 of _truncation",
+    "string output 10",
+    "string id 11",
+]
 VISION = {
     "ClassifyRequest": ["bytes image 1", *_OPTIONS],
     "ClassifyResponse": [
@@ -235,6 +248,23 @@ VISION = {
     "Ring": ["repeated uint32 points 1"],
     "ClassInstances": ["string label 1", "uint32 index 2", "uint32 count 3", "repeated Instance objects 4"],
     "Instance": ["repeated uint32 box 1", "uint32 pixels 2"],
+    "GenerateRequest": _SAMPLES,
+    "GenerateResponse": [
+        "string model 1",
+        "string version 2",
+        "repeated bytes images 3",
+        "bytes grid 4",
+        "uint32 height 5",
+        "uint32 width 6",
+        "repeated string labels 7",
+        "uint64 seed 8",
+        "uint32 steps 9",
+        "Timing timing 10",
+        "string id 11",
+    ],
+    "GenerateStepsRequest": [*_SAMPLES, "uint32 every 12 of _every"],
+    "GenerateStepsResponse": ["string id 1", "Preview preview 2 of event", "GenerateResponse answer 3 of event"],
+    "Preview": ["uint32 step 1", "uint32 steps 2", "bytes grid 3"],
     "Timing": ["double queue_ms 1", "double decode_ms 2", "double compute_ms 3"],
 }
 VISION_CALLS = {
@@ -250,6 +280,8 @@ VISION_CALLS = {
     "SegmentBatch": "SegmentBatchRequest SegmentBatchResponse",
     "SegmentTiles": "SegmentRequest stream SegmentTilesResponse",
     "SegmentStream": "stream SegmentStreamRequest stream SegmentStreamResponse",
+    "Generate": "GenerateRequest GenerateResponse",
+    "GenerateSteps": "GenerateStepsRequest stream GenerateStepsResponse",
 }
 # By descriptor.proto's numbers of them.
 _NAMES = "double float int64 uint64 int32 fixed64 fixed32 bool string group message bytes uint32"

@@ -23,6 +23,7 @@ from service.package.embedding import Embedding
 from service.package.explain import ActivationMap, Deconvolution, Explain
 from service.package.files import sha256
 from service.package.folder import MAX_CARD_BYTES, Package, read_package
+from service.package.generate import GenerateCard
 from service.package.graph import Datatype, Graph, IntegerParameter, TensorSpec
 from service.package.loop import Loop
 from service.package.provenance import Dataset, InitialWeights, Provenance
@@ -47,6 +48,7 @@ __all__ = [
     "Deconvolution",
     "Embedding",
     "Explain",
+    "GenerateCard",
     "Golden",
     "Graph",
     "InitialWeights",

@@ -119,7 +119,7 @@ class Card(Frozen):
 
     @property
     def label_files(self) -> dict[str, str]:
-        """The file of labels, one per line, of each output that has one."""
+        """The file of labels, one per line, of each tensor that has one."""
         return {}
 
     @property

@@ -6,10 +6,9 @@ from pydantic import Field, TypeAdapter
 
 from service.package.caption import CaptionCard
 from service.package.card import ClassifyCard, TensorCard
+from service.package.generate import GenerateCard
 from service.package.segment import SegmentCard
 from service.package.text_classify import TextClassifyCard
 
-AnyCard = Annotated[
-    CaptionCard | ClassifyCard | SegmentCard | TensorCard | TextClassifyCard, Field(discriminator="task")
-]
-CARDS: TypeAdapter[CaptionCard | ClassifyCard | SegmentCard | TensorCard | TextClassifyCard] = TypeAdapter(AnyCard)
+AnyCard = CaptionCard | ClassifyCard | GenerateCard | SegmentCard | TensorCard | TextClassifyCard
+CARDS: TypeAdapter[AnyCard] = TypeAdapter(Annotated[AnyCard, Field(discriminator="task")])

@@ -11,6 +11,7 @@ from service.package.caption import CaptionCard
 from service.package.card import CARD, Card, ClassifyCard
 from service.package.cards import CARDS
 from service.package.files import MAX_TEXT_BYTES, check_folder, is_file, read, sha256
+from service.package.generate import GenerateCard
 from service.package.loop import Loop
 from service.package.segment import SegmentCard
 from service.package.text_classify import TextClassifyCard
@@ -22,13 +23,13 @@ MAX_CARD_BYTES = 1 << 20
 class Package:
     """A verified package: its folder, its card, and the content of its small files.
 
-    ``output_labels`` has the labels of each output that has some, ``vocabulary`` the pieces of a loop's text, by token.
+    ``tensor_labels`` has the labels of each tensor that has some, ``vocabulary`` the pieces of a loop's text, by token.
     """
 
     def __init__(self, folder: Path, card: Card) -> None:
         self.folder = folder
         self.card = card
-        self.output_labels = {tensor: _read_labels(folder / file) for tensor, file in card.label_files.items()}
+        self.tensor_labels = {tensor: _read_labels(folder / file) for tensor, file in card.label_files.items()}
         text = card.program.text if isinstance(card.program, Loop) else None
         self.vocabulary = _read_vocabulary(folder / text.vocabulary) if text else ()
 
@@ -81,6 +82,17 @@ class Package:
             raise InvalidPackage(f"{self}: its task is {self.card.task!r}; a segmenter's is 'segment'")
         return self.card
 
+    @property
+    def generator(self) -> GenerateCard:
+        """The card of a generator.
+
+        Raises:
+            InvalidPackage: it is of another task.
+        """
+        if not isinstance(self.card, GenerateCard):
+            raise InvalidPackage(f"{self}: its task is {self.card.task!r}; a generator's is 'generate'")
+        return self.card
+
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The labels of the classes, of a model that has classes.
@@ -88,7 +100,7 @@ class Package:
         Raises:
             InvalidPackage: it has none.
         """
-        for labels in self.output_labels.values():  # if there are several, they are the same
+        for labels in self.tensor_labels.values():  # if there are several, they are the same
             return labels
         raise InvalidPackage(f"{self}: its task is {self.card.task!r}, whose models have no labels")
 
@@ -162,9 +174,11 @@ def _read_text(path: Path) -> str:
 
 def _check_labels(package: Package) -> None:
     """Check that each output that has labels has one for each of its columns, the classes."""
+    outputs = {output.name: output for output in package.card.program.outputs}
     for tensor, file in package.card.label_files.items():
-        labels = len(package.output_labels[tensor])
-        classes = next(output.shape[-1] for output in package.card.program.outputs if output.name == tensor)
+        if tensor not in outputs:
+            continue  # an input of a class, which says nothing about how many there are
+        labels, classes = len(package.tensor_labels[tensor]), outputs[tensor].shape[-1]
         if labels != classes:
             raise InvalidPackage(f"{package.path(file)} has {labels} labels; the graph has {classes} classes")
 

@@ -12,6 +12,7 @@ from service.tasks.caption import Caption
 from service.tasks.classify import Classify
 from service.tasks.classify_text import ClassifyText
 from service.tasks.embed import Embed
+from service.tasks.generate import Generate
 from service.tasks.image_decoding import ImageDecoder
 from service.tasks.segment import Segment
 from service.tasks.selection import Selection
@@ -19,7 +20,7 @@ from service.tasks.task import Endpoint, Task
 
 log = logging.getLogger(__name__)
 
-TASKS: Sequence[type[Task[Any]]] = (Classify, Caption, ClassifyText, Embed, Segment)
+TASKS: Sequence[type[Task[Any]]] = (Classify, Caption, ClassifyText, Embed, Segment, Generate)
 
 
 def check_default_tasks(config: Config) -> None:

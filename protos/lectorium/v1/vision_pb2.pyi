@@ -590,6 +590,106 @@ class Instance(_message.Message):
     pixels: int
     def __init__(self, box: _Optional[_Iterable[int]] = ..., pixels: _Optional[int] = ...) -> None: ...
 
+class GenerateRequest(_message.Message):
+    __slots__ = ("count", "model", "version", "label", "seed", "steps", "guidance", "temperature", "truncation", "output", "id")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    GUIDANCE_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATION_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    model: str
+    version: str
+    label: str
+    seed: int
+    steps: int
+    guidance: float
+    temperature: float
+    truncation: float
+    output: str
+    id: str
+    def __init__(self, count: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., label: _Optional[str] = ..., seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., temperature: _Optional[float] = ..., truncation: _Optional[float] = ..., output: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+
+class GenerateResponse(_message.Message):
+    __slots__ = ("model", "version", "images", "grid", "height", "width", "labels", "seed", "steps", "timing", "id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    GRID_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    images: _containers.RepeatedScalarFieldContainer[bytes]
+    grid: bytes
+    height: int
+    width: int
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    seed: int
+    steps: int
+    timing: Timing
+    id: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., images: _Optional[_Iterable[bytes]] = ..., grid: _Optional[bytes] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ..., steps: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+
+class GenerateStepsRequest(_message.Message):
+    __slots__ = ("count", "model", "version", "label", "seed", "steps", "guidance", "temperature", "truncation", "output", "id", "every")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    GUIDANCE_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATION_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EVERY_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    model: str
+    version: str
+    label: str
+    seed: int
+    steps: int
+    guidance: float
+    temperature: float
+    truncation: float
+    output: str
+    id: str
+    every: int
+    def __init__(self, count: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., label: _Optional[str] = ..., seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., temperature: _Optional[float] = ..., truncation: _Optional[float] = ..., output: _Optional[str] = ..., id: _Optional[str] = ..., every: _Optional[int] = ...) -> None: ...
+
+class GenerateStepsResponse(_message.Message):
+    __slots__ = ("id", "preview", "answer")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    preview: Preview
+    answer: GenerateResponse
+    def __init__(self, id: _Optional[str] = ..., preview: _Optional[_Union[Preview, _Mapping]] = ..., answer: _Optional[_Union[GenerateResponse, _Mapping]] = ...) -> None: ...
+
+class Preview(_message.Message):
+    __slots__ = ("step", "steps", "grid")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    GRID_FIELD_NUMBER: _ClassVar[int]
+    step: int
+    steps: int
+    grid: bytes
+    def __init__(self, step: _Optional[int] = ..., steps: _Optional[int] = ..., grid: _Optional[bytes] = ...) -> None: ...
+
 class Timing(_message.Message):
     __slots__ = ("queue_ms", "decode_ms", "compute_ms")
     QUEUE_MS_FIELD_NUMBER: _ClassVar[int]

@@ -94,6 +94,16 @@ class VisionStub(object):
                 request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamRequest.SerializeToString,
                 response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamResponse.FromString,
                 _registered_method=True)
+        self.Generate = channel.unary_unary(
+                '/lectorium.v1.Vision/Generate',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateResponse.FromString,
+                _registered_method=True)
+        self.GenerateSteps = channel.unary_stream(
+                '/lectorium.v1.Vision/GenerateSteps',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateStepsRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateStepsResponse.FromString,
+                _registered_method=True)
 
 
 class VisionServicer(object):
@@ -188,6 +198,20 @@ class VisionServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Generate(self, request, context):
+        """New images, drawn from what the model has learnt; the same seed gives the same ones.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GenerateSteps(self, request, context):
+        """The same, with what the samples look like on the way, and then the whole answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VisionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -250,6 +274,16 @@ def add_VisionServicer_to_server(servicer, server):
                     servicer.SegmentStream,
                     request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamRequest.FromString,
                     response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamResponse.SerializeToString,
+            ),
+            'Generate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Generate,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateResponse.SerializeToString,
+            ),
+            'GenerateSteps': grpc.unary_stream_rpc_method_handler(
+                    servicer.GenerateSteps,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateStepsRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateStepsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -576,6 +610,60 @@ class Vision(object):
             '/lectorium.v1.Vision/SegmentStream',
             protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamRequest.SerializeToString,
             protos_dot_lectorium_dot_v1_dot_vision__pb2.SegmentStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Generate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectorium.v1.Vision/Generate',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateSteps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lectorium.v1.Vision/GenerateSteps',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateStepsRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateStepsResponse.FromString,
             options,
             channel_credentials,
             insecure,

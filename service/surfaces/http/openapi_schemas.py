@@ -68,7 +68,7 @@ def ask_schema(ask: type[Ask], most_items: int) -> Schema:
             field |= {"minItems": 1, "maxItems": most_items}
         elif "anyOf" in field and form:
             properties[name] = _without_null(field)
-        elif not form and name not in schema["required"] and "anyOf" not in field:
+        elif not form and name not in schema.get("required", ()) and "anyOf" not in field:
             field["type"] = [field["type"], "null"]
     return {**schema, "properties": properties, "additionalProperties": False}
 

@@ -36,7 +36,7 @@ def classified(model: Model, outputs: Tensors, counts: Mapping[str, int]) -> Ten
     """
     if not counts:
         return outputs
-    labels = model.package.output_labels
+    labels = model.package.tensor_labels
     for name, count in counts.items():
         tensor = outputs[name]
         if tensor.dtype.kind == "O":

@@ -109,7 +109,7 @@ def test_a_top_k_that_could_not_be_answered_is_refused(minimum: int, maximum: in
 
 def test_a_loop_has_no_labels_and_is_no_classifier(chars_folder: Path) -> None:
     package = read_package(chars_folder)
-    assert package.output_labels == {}
+    assert package.tensor_labels == {}
     with pytest.raises(
         InvalidPackage, match=re.escape("Package(chars/1): its task is 'tensor'; a classifier's is 'classify'")
     ):

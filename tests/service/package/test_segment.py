@@ -33,7 +33,7 @@ def test_a_segmenters_card_survives_the_way_through_json(colours: Path) -> None:
         (1, 3),
     )
     assert package.labels == LABELS
-    assert package.output_labels == {"area": LABELS, "confidence": LABELS}
+    assert package.tensor_labels == {"area": LABELS, "confidence": LABELS}
     assert CARDS.validate_json(card.model_dump_json()) == card
     assert json.loads(card.model_dump_json(exclude_unset=True)) == json.loads((colours / CARD).read_text())
 

@@ -17,7 +17,7 @@ def test_it_says_how_a_text_is_written_and_what_its_labels_are(tmp_path: Path) -
     text = package.text_classifier.text
     assert (text.tensor, text.max_bytes, text.multiple) == ("text", MAX_BYTES, MULTIPLE)
     assert package.labels == LABELS
-    assert package.output_labels == {"probabilities": LABELS}
+    assert package.tensor_labels == {"probabilities": LABELS}
 
 
 def test_texts_are_filled_up_to_64_bytes_where_nothing_is_said(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.embedding_packages import write_embedding_package
 from tests.explaining_packages import write_explaining_package
+from tests.generate_packages import write_generate_package
 from tests.needs import needs
 from tests.packages import example, write_package
 from tests.pictures import png
@@ -33,6 +34,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_text_package(folder)
     write_embedding_package(folder)
     write_segment_package(folder)
+    write_generate_package(folder)
     write_echo(folder, "echo", ECHO)
     write_echo(folder, "half", ["FP16"])
     return folder

@@ -41,6 +41,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "/v1/embed": {**FILES, "data": {"model": "vectors", "normalize": "true"}},
     "/v1/embed/batch": {"files": [("images", ("a.png", png(), "image/png"))], "data": {"model": "vectors"}},
     "/v1/segment": {**FILES, "data": {"output": "statistics,polygons,mask"}},
+    "/v1/generate": {"json": {"count": 2, "seed": 1}},
     "/v1/segment/batch": {"files": [("images", ("a.png", png(), "image/png"))] * 2, "data": {"output": "rle"}},
 }
 
@@ -132,5 +133,5 @@ async def test_the_service_has_a_method_for_every_way_to_ask_a_task(zoo: Path) -
     async with bentomls_own(zoo) as theirs:
         schema = (await theirs.get("/schema.json")).raise_for_status().json()
     routes = {route["route"] for route in schema["routes"]}
-    assert routes == {*ASKED, "/v1/caption/stream", "/v1/segment/stream"}
+    assert routes == {*ASKED, "/v1/caption/stream", "/v1/segment/stream", "/v1/generate/stream"}
     assert {f"/v1/{task.name}" for task in TASKS} <= routes

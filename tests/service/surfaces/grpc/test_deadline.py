@@ -19,6 +19,7 @@ from service.surfaces.grpc.tasks import vision
 from service.surfaces.oip.data_plane import DataPlane
 from service.surfaces.oip.grpc import OipGrpc
 from service.tasks.registry import endpoints
+from tests.generate_packages import write_generate_package
 from tests.packages import example, write_package
 from tests.pictures import png
 from tests.segment_packages import write_segment_package
@@ -73,6 +74,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_captioner(folder)
     write_text_package(folder)
     write_segment_package(folder)
+    write_generate_package(folder)
     return folder
 
 
@@ -111,6 +113,8 @@ UNARY: dict[str, Ask] = {
         vision_pb2.SegmentBatchRequest(images=[png()] * 2, model="colours"), call
     ),
     "SegmentTiles": lambda on, call: on.vision.SegmentTiles(segment_request(), call),
+    "Generate": lambda on, call: on.vision.Generate(vision_pb2.GenerateRequest(model="greys"), call),
+    "GenerateSteps": lambda on, call: on.vision.GenerateSteps(vision_pb2.GenerateStepsRequest(model="greys"), call),
     "Caption": lambda on, call: on.vision.Caption(vision_pb2.CaptionRequest(image=png(), model="captioner"), call),
 }
 STREAMS: dict[str, Ask] = {

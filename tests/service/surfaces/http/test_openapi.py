@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from service.package import CaptionCard, ClassifyCard, SegmentCard, TensorCard, TextClassifyCard
+from service.package import CaptionCard, ClassifyCard, GenerateCard, SegmentCard, TensorCard, TextClassifyCard
 from tests.pictures import png
 from tests.serving import Server
 
-CLASSES = {card.__name__: card for card in (CaptionCard, ClassifyCard, SegmentCard, TensorCard, TextClassifyCard)}
+CARDS = (CaptionCard, ClassifyCard, GenerateCard, SegmentCard, TensorCard, TextClassifyCard)
+CLASSES = {card.__name__: card for card in CARDS}
 VERBS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
@@ -230,7 +231,7 @@ def test_every_option_that_is_a_number_has_a_documented_range(document: dict[str
 
 def test_the_document_describes_the_whole_card_of_every_task(document: dict[str, Any]) -> None:
     card = document["components"]["schemas"]["Card"]
-    tasks = {"caption", "classify", "classify-text", "segment", "tensor"}
+    tasks = {"caption", "classify", "classify-text", "generate", "segment", "tensor"}
     assert card["discriminator"]["mapping"].keys() == tasks
     for reference in card["oneOf"]:
         described = resolved(document, reference)
@@ -282,7 +283,7 @@ def test_a_picture_is_a_second_form_of_the_answer_where_there_is_one(document: d
         if "post" in operations
     }
     assert answered["/v1/segment"] == {"application/json", "image/png"}
-    assert [path for path, kinds in answered.items() if "image/png" in kinds] == ["/v1/segment"]
+    assert [path for path, kinds in answered.items() if "image/png" in kinds] == ["/v1/segment", "/v1/generate"]
 
 
 def test_outlines_are_described_as_geojson_nests_them(document: dict[str, Any]) -> None:

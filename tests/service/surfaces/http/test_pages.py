@@ -23,7 +23,7 @@ def client(server: Server) -> Iterator[httpx.Client]:
 def test_the_cards_of_all_models_and_versions_are_listed(client: httpx.Client) -> None:
     cards = client.get("/v1/models").raise_for_status().json()["models"]
     listed = {(card["name"], card["version"]) for card in cards}
-    others = ("slow", "seeing", "captioner", "colours", "letters", "vectors", "echo", "half")
+    others = ("slow", "seeing", "captioner", "colours", "greys", "letters", "vectors", "echo", "half")
     assert listed == {("tiny", 1), ("tiny", 2), *((name, 1) for name in others)}
 
 
