@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidArgument
+from service.masks.cells import Cells
 
 Connectivity = Literal[4, 8]
 
@@ -28,6 +29,16 @@ class Components(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.areas)
+
+    def enlarged(self, cells: Cells) -> "Components":
+        """The same in the mask's pixels, if these are the components of its ``cells``; ``labels`` stay the cells'."""
+        left, top, width, height = self.boxes.T
+        if cells.pixels_alone:
+            return self
+        ends = cells.columns[left + width], cells.rows[top + height]
+        left, top = cells.columns[left], cells.rows[top]
+        areas = np.bincount(self.labels.ravel(), cells.pixels.ravel(), len(self) + 1)[1:]  # exact: fewer than 2^53
+        return Components(self.labels, np.stack([left, top, ends[0] - left, ends[1] - top], 1), areas.astype(np.int64))
 
     def largest(self, most: int) -> NDArray[np.int64]:
         """The indices, from 0, of the ``most`` components with the largest areas, the largest first."""

@@ -54,28 +54,38 @@ class RunLengths(NamedTuple):
         return str(ordered[np.array(used).T].tobytes(), "ascii")
 
 
-def encode(labels: NDArray[Any], values: Sequence[int] = (1,), most_runs: int = MOST_RUNS) -> list[RunLengths]:
+def encode(
+    labels: NDArray[Any],
+    values: Sequence[int] = (1,),
+    most_runs: int = MOST_RUNS,
+    rows: NDArray[np.int64] | None = None,
+) -> list[RunLengths]:
     """The run lengths of the pixels with each of the ``values``.
 
     Args:
         labels: (H, W) of any whole numbers or of booleans.
         values: the labels to encode.
         most_runs: how many runs ``labels`` may have, of all labels together.
+        rows: where each row of ``labels`` begins in the mask, and then the mask's height, (H + 1,); None: each row is
+            one pixel high.
 
     Raises:
         InvalidArgument: they have more.
     """
-    height, width = labels.shape
+    width = labels.shape[1]
+    rows = np.arange(len(labels) + 1) if rows is None else rows
+    height = int(rows[-1])
     column_by_column = labels.ravel(order="F")
     changes = np.flatnonzero(column_by_column[1:] != column_by_column[:-1]) + 1
     if len(changes) >= most_runs:
         raise InvalidArgument(
             f"the mask has {len(changes) + 1} runs of equal pixels; at most {most_runs} are encoded as run lengths"
         )
-    starts = np.concatenate([[0], changes])
-    ends = np.concatenate([changes, [labels.size]])
-    found = column_by_column[starts]  # the label of each run
-    return [RunLengths(height, width, _counts(starts, ends, found == value, labels.size)) for value in values]
+    found = column_by_column[np.concatenate([[0], changes])]  # the label of each run
+    columns, within = np.divmod(changes, len(labels))
+    starts = np.concatenate([[0], columns * height + rows[within]])
+    ends = np.append(starts[1:], height * width)
+    return [RunLengths(height, width, _counts(starts, ends, found == value, height * width)) for value in values]
 
 
 def _counts(

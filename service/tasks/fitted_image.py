@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from service.fitting import Placement, placement
 from service.imaging import ImageFile, decode_file, flatten, prepare
+from service.masks.cells import Cells
 from service.package import Preprocessing
 
 
@@ -55,6 +56,10 @@ class FittedImage(NamedTuple):
     def pixels(self) -> int:
         """How many pixels the image has."""
         return self.height * self.width
+
+    def cells(self, mask: NDArray[np.uint8]) -> Cells:
+        """The same mask as `taken_back`, as few cells: a small file may be an image of many pixels."""
+        return Cells.taken(mask, self.place.rows(self.height), self.place.columns(self.width))
 
     def taken_back(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A mask of the graph's size, (H, W), at the image's size: each pixel from the nearest one of the graph's."""

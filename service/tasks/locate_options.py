@@ -37,7 +37,7 @@ class LocateOptions(NamedTuple):
         if isinstance(ask, SegmentAsk) and (ask.tile or ask.overlap is not None):
             raise InvalidArgument(f"tile or overlap was given; model {card.name!r} allows neither, with method {CAM!r}")
         if ask.threshold is not None and not 0 < ask.threshold <= 1:
-            raise InvalidArgument(f"threshold is {ask.threshold:g}; more than 0 and at most 1 are allowed")
+            raise InvalidArgument(f"threshold is {ask.threshold}; more than 0 and at most 1 are allowed")
         label = found_label(card.name, "label", ask.label, labels) if ask.label else None
         return cls(label, SHARE if ask.threshold is None else ask.threshold)
 
@@ -48,6 +48,11 @@ def refuse_locating(model: str, ask: SegmentAsk) -> None:
     Raises:
         InvalidArgument: there is one.
     """
+    if ask.method == CAM:
+        raise InvalidArgument(
+            f"method is {CAM!r}; it is for classifiers with class activation maps, and model {model!r} is a segmenter: "
+            "name such a classifier as the model"
+        )
     if ask.method:
         raise refusal(model, "method", ask.method, [])
     for option in ("label", "threshold"):

@@ -1,7 +1,8 @@
 """A mask in the forms that a caller may ask for. Call it on decoder threads, not on the event loop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from service.engine.tensors import Tensor
 from service.errors import InvalidArgument
 from service.imaging import decode, flatten
 from service.masks import polygons, rle
+from service.masks.cells import Cells
 from service.masks.components import connected
 from service.tasks.fitted_image import FittedImage
 from service.tasks.mask_model import MaskModel
@@ -72,8 +74,8 @@ class MaskForms:
         classes = described(self._model, image, outputs, statistics=statistics)
         forms: dict[str, Any] = {}
         if self._options.full_size:
-            mask = image.taken_back(np.asarray(outputs[self._classes.mask], "u1"))
-            forms = {name: self._form(name, mask, data) for name in self._options.outputs if name != "statistics"}
+            mask = np.asarray(outputs[self._classes.mask], "u1")
+            forms = self._of_pixels(image, mask, data) | self._of_cells(image.cells(mask))
         return Segmented(height=image.height, width=image.width, classes=classes, **forms)
 
     def with_labels(self, labels: Sequence[str]) -> "MaskForms":
@@ -86,21 +88,27 @@ class MaskForms:
         """The mask as a PNG file with the palette."""
         return indexed_png(mask, self._palette)
 
-    def _form(self, name: str, mask: Mask, data: bytes) -> Any:
-        match name:
-            case "mask":
-                return self.picture(mask)
-            case "overlay":
-                return self._overlay(mask, data)
-            case "indices":
-                return mask.tobytes()
-            case "rle":
-                return self._run_lengths(mask)
-            case "polygons":
-                return self._outlines(mask)
-            case "instances":
-                return [self._instances(mask, index) for index in self._classes.countable]
-        raise AssertionError(name)
+    def _of_pixels(self, image: FittedImage, mask: Mask, data: bytes) -> dict[str, Any]:
+        """The forms that have every pixel of the image."""
+        make: dict[str, Callable[[Mask], bytes]] = {
+            "mask": self.picture,
+            "overlay": partial(self._overlay, data=data),
+            "indices": np.ndarray.tobytes,
+        }
+        wanted = [name for name in make if name in self._options.outputs]
+        if not wanted:
+            return {}
+        whole = image.taken_back(mask)
+        return {name: make[name](whole) for name in wanted}
+
+    def _of_cells(self, cells: Cells) -> dict[str, Any]:
+        """The other forms: they cost as much as the graph's mask has pixels, whatever the size of the image."""
+        make: dict[str, Callable[[Cells], Any]] = {
+            "rle": self._run_lengths,
+            "polygons": self._outlines,
+            "instances": self._instances,
+        }
+        return {name: form(cells) for name, form in make.items() if name in self._options.outputs}
 
     def _overlay(self, mask: Mask, data: bytes) -> bytes:
         """The image is decoded again: if it were kept, many callers that wait for the model would fill the memory."""
@@ -112,34 +120,38 @@ class MaskForms:
         colours = indexed(mask, self._palette).convert("RGB")
         return png(Image.composite(colours, picture, Image.fromarray(mask).point(opacities)))
 
-    def _run_lengths(self, mask: Mask) -> list[RunLengthMask]:
-        present = self._present(mask)
-        encoded = rle.encode(mask, present, self._most_runs)
+    def _run_lengths(self, cells: Cells) -> list[RunLengthMask]:
+        present = self._present(cells)
+        encoded = rle.encode(cells.lines, present, self._most_runs, cells.rows)
         return [
             RunLengthMask(label=self._labels[index], index=index, size=[each.height, each.width], counts=each.text)
             for index, each in zip(present, encoded, strict=True)
         ]
 
-    def _outlines(self, mask: Mask) -> list[ClassOutline]:
+    def _outlines(self, cells: Cells) -> list[ClassOutline]:
         left = self._most_corners
+        columns, rows = cells.columns.tolist(), cells.rows.tolist()
         found = []
-        for index in self._present(mask):
+        for index in self._present(cells):
             if index == self._classes.background:
                 continue
             try:
-                outlines = polygons.outlines(mask == index, left)
+                outlines = polygons.outlines(cells.labels == index, left)
             except InvalidArgument as error:
                 raise InvalidArgument(
                     f"the outlines of the image's classes have more than {self._most_corners} corners, the most that "
                     "are answered as polygons; the other outputs are allowed"
                 ) from error
             left -= sum(len(ring) for polygon in outlines for ring in polygon)
-            coordinates = [Polygon(rings=[_ring(ring) for ring in polygon]) for polygon in outlines]
+            coordinates = [Polygon(rings=[_ring(ring, columns, rows) for ring in polygon]) for polygon in outlines]
             found.append(ClassOutline(label=self._labels[index], index=index, coordinates=coordinates))
         return found
 
-    def _instances(self, mask: Mask, index: int) -> ClassInstances:
-        found = connected(mask == index)
+    def _instances(self, cells: Cells) -> list[ClassInstances]:
+        return [self._counted(cells, index) for index in self._classes.countable]
+
+    def _counted(self, cells: Cells, index: int) -> ClassInstances:
+        found = connected(cells.labels == index).enlarged(cells)
         largest = found.largest(MOST_OBJECTS)
         objects = [
             Instance(box=box, pixels=pixels)
@@ -147,10 +159,10 @@ class MaskForms:
         ]
         return ClassInstances(label=self._labels[index], index=index, count=len(found), objects=objects)
 
-    def _present(self, mask: Mask) -> list[int]:
+    def _present(self, cells: Cells) -> list[int]:
         """The classes of which there are pixels."""
-        return np.flatnonzero(np.bincount(mask.ravel(), minlength=len(self._labels))).tolist()
+        return np.flatnonzero(np.bincount(cells.labels.ravel(), minlength=len(self._labels))).tolist()
 
 
-def _ring(corners: polygons.Ring) -> Ring:
-    return Ring(points=[number for corner in corners for number in corner])
+def _ring(corners: polygons.Ring, columns: list[int], rows: list[int]) -> Ring:
+    return Ring(points=[place for x, y in corners for place in (columns[x], rows[y])])

@@ -17,6 +17,7 @@ from service.tasks.fitted_image import FittedImage
 from service.tasks.image_decoding import numbered
 from service.tasks.located import LocatedForms
 from service.tasks.made_types import answer_of, batch_answer_of, batch_ask_of
+from service.tasks.mask_checks import check_answer
 from service.tasks.mask_forms import MaskForms
 from service.tasks.mask_model import MaskModel
 from service.tasks.segment_options import PICTURE, SegmentOptions
@@ -65,7 +66,7 @@ class Segment(BatchTask[SegmentAsk, Segmented]):
             TooLarge: what is requested of images of these sizes would be too large, or an image has too many tiles.
             InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `ImageDecoder`.
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
-            InternalError: a confidence is not finite.
+            InternalError: a confidence is not finite, or the graph does not answer with what its card says.
         """
         options, preprocessing = SegmentOptions.of(model, ask), MaskModel.of(model).preprocessing
         if options.overlap is not None:
@@ -135,4 +136,7 @@ class Segment(BatchTask[SegmentAsk, Segmented]):
     async def _ask(self, model: Model, images: list[FittedImage], outputs: list[str], caller: Caller) -> Answer:
         rows = images[0].rows if len(images) == 1 else np.concatenate([image.rows for image in images])
         inputs = {MaskModel.of(model).preprocessing.tensor: rows}
-        return await self.engine.infer(model, None, inputs, outputs, Options(deadline=caller.deadline))
+        answer = await self.engine.infer(model, None, inputs, outputs, Options(deadline=caller.deadline))
+        if isinstance(model.card, SegmentCard):
+            check_answer(MaskModel.of(model), rows, answer.outputs)
+        return answer

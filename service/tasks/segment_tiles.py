@@ -18,11 +18,12 @@ from service.engine import Answer, Engine, Model, Options
 from service.engine.tensors import Tensor
 from service.errors import TooLarge
 from service.masks.tiles import Tile, tiles
-from service.package import Preprocessing, Segmentation
+from service.package import Preprocessing
 from service.tasks.answer import Timing
 from service.tasks.caller import Caller
 from service.tasks.fitted_image import FittedImage
 from service.tasks.image_decoding import ImageDecoder
+from service.tasks.mask_checks import check_answer
 from service.tasks.mask_forms import MaskForms
 from service.tasks.mask_model import MaskModel
 from service.tasks.segment_options import SegmentOptions
@@ -63,6 +64,7 @@ class SegmentTiles:
             TooLarge: the image has too many tiles, or what is requested of it would be too large.
             InvalidImage, TooLarge, QueueFull, DeadlineExceeded: as `ImageDecoder`.
             QueueFull, DeadlineExceeded, InternalError: as `Engine.infer`.
+            InternalError: the graph does not answer with what the card says.
         """
         card = model.package.segmenter
         deadline = caller.deadline or Deadline.after(self._config.timeout_s)
@@ -75,10 +77,11 @@ class SegmentTiles:
             options.check_size([image.pixels])
             cut = _tiles(model.name, image, card.preprocessing, options.overlap or 0)
             forms = MaskForms(MaskModel.of(model), options, 1, self._config.max_image_pixels)
-            joined = JoinedMask(image, card.segmentation)
+            joined = JoinedMask(image, MaskModel.of(model))
             queue_s = None
             async with aclosing(self._run(model, image, cut, deadline)) as answers:
                 async for number, tile, answer in answers:
+                    deadline.check()  # a caller that reads slowly would hold the room of other images
                     queue_s = answer.queue_s if queue_s is None else queue_s
                     part = joined.add(tile, answer.outputs)
                     if each:
@@ -132,15 +135,22 @@ class SegmentTiles:
 class JoinedMask:
     """The mask of an image, and the statistics of its classes, joined from tiles."""
 
-    def __init__(self, image: FittedImage, classes: Segmentation) -> None:
-        self._names = classes
-        self._size = len(classes.palette)
+    def __init__(self, image: FittedImage, model: MaskModel) -> None:
+        self._model = model
+        self._rows = image.rows
+        self._names = model.classes
+        self._size = len(model.classes.palette)
         self._mask = np.empty((image.height, image.width), np.uint8)
         self._pixels = np.zeros(self._size, np.int64)
         self._sums = np.zeros(self._size)
 
     def add(self, tile: Tile, outputs: Mapping[str, Tensor]) -> NDArray[np.uint8]:
-        """Add what the tile answers for, and return the mask of that; ``outputs`` are the graph's for one row."""
+        """Add what the tile answers for, and return the mask of that; ``outputs`` are the graph's for one row.
+
+        Raises:
+            InternalError: they are not what the model's card says.
+        """
+        check_answer(self._model, self._rows[:, tile.rows.seen, tile.columns.seen], outputs)
         inner = (0, tile.rows.inner, tile.columns.inner)
         part = np.asarray(outputs[self._names.mask][inner], "u1")
         probability = outputs[self._names.probability][inner].astype("f8")

@@ -163,7 +163,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({**MODEL, "threshold": float("nan")}, "threshold is nan; more than 0"),
     ({**MODEL, "tile": True}, "tile or overlap was given; model 'seeing' allows neither, with method 'cam'"),
     ({**MODEL, "output": "svg"}, "output is 'svg'; model 'seeing' allows"),
-    ({"model": "colours", "method": "cam"}, "method is 'cam'; model 'colours' allows none"),
+    (
+        {"model": "colours", "method": "cam"},
+        "method is 'cam'; it is for classifiers with .*, and model 'colours' is a segmenter: name such",
+    ),
     ({"model": "colours", "label": "red"}, "label was given; it is allowed with method 'cam' only"),
     ({"model": "colours", "threshold": 0.5}, "threshold was given; it is allowed with method 'cam' only"),
 ]

@@ -176,3 +176,19 @@ async def test_an_image_waits_while_there_is_no_room_for_it_in_memory(
             with pytest.raises(DeadlineExceeded):
                 await answer(tiles, Caller(deadline=Deadline.after(0.1)), image=ask.image)
         assert (await answer(tiles, image=ask.image)).width == 200
+
+
+async def test_a_caller_that_reads_slowly_does_not_hold_the_room_beyond_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_tiles, "_IMAGES_AT_ONCE", 1)
+    async with serving(tmp_path) as segment:
+        tiles = endpoint(segment, "segment_tiles")
+        ask = tiles.ask.model_construct(image=file(picture(200, 150)))
+        deadline = Deadline.after(5)
+        async with aclosing(tiles.answers(segment.select("", ""), ask, Caller(deadline=deadline))) as found:
+            await anext(found)
+            await asyncio.sleep(deadline.remaining_s)  # the tiles ahead are answered meanwhile
+            with pytest.raises(DeadlineExceeded):
+                await anext(found)
+            assert (await answer(tiles, image=ask.image)).width == 200
