@@ -16,6 +16,7 @@ from service.engine.sampling import Array
 from service.engine.sequence_group import Given, Row, SequenceGroup, SlotRequest, StepResult
 from service.engine.session import Session
 from service.engine.step_inputs import StepInputs
+from service.engine.step_results import results_of
 from service.engine.tensors import Tensor, Tensors
 from service.engine.work import Run
 from service.package import Loop, TensorSpec
@@ -186,21 +187,7 @@ class Slots:
         }
         places = range(count) if whole else {slot: place for place, slot in enumerate(slots)}
         given = Given(values, places, ended.tolist(), self._answer)
-        results: list[StepResult] = []
-        several: dict[SequenceGroup, int] = {}
-        rows, over = self._rows, given.ended
-        for place, (slot, step) in enumerate(zip(slots, steps[slots].tolist(), strict=True)):
-            group = rows[slot].group
-            if not group.alone:
-                several[group] = step
-            elif over[slot]:
-                answers = {name: value[None] for name, value in self._answer(slot).items()}
-                results.append(StepResult(group.request, step, values, True, place, answers))
-            else:
-                results.append(StepResult(group.request, step, values, False, place))
-        for group, step in several.items():
-            results += group.take(step, given)
-        return results, [group for group in several if isinstance(group, BeamGroup)]
+        return results_of(self._rows, slots, steps[slots].tolist(), given)
 
     def _given(self, name: str) -> Tensor:
         """What the last step gave every slot, by slot."""
