@@ -5,11 +5,20 @@ from typing import Any
 
 from torch import nn
 
-from models.generation import kernel_density, pca
+from models.generation import (
+    autoencoder,
+    contrastive,
+    density_network,
+    gan,
+    kernel_density,
+    pca,
+    semantic_hashing,
+    vae,
+)
 from models.variant import Variant, build_row, find_row
 
 # In the order of the lecture.
-FAMILIES = (pca, kernel_density)
+FAMILIES = (pca, kernel_density, density_network, autoencoder, semantic_hashing, vae, gan, contrastive)
 
 VARIANTS: Mapping[str, Variant] = {variant.name: variant for family in FAMILIES for variant in family.VARIANTS}
 
