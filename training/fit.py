@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -18,6 +19,8 @@ from training.craft.stopping import Stopper
 from training.diagnosis import diagnose, handicaps
 from training.errors import RecipeError, RunError
 from training.history import History, draw
+from training.learner import Learner
+from training.solving import solve
 from training.start import Start
 from training.tasks import open_recipe
 from training.world import World, find_world
@@ -65,7 +68,7 @@ def fit(
             callbacks = _callbacks(recipe, run, start.learner.history, callbacks, progress=progress)
             # Each step reseeds the generators.
             with torch.random.fork_rng(), quiet():
-                _trainer(recipe, run, world, callbacks).fit(
+                _trainer(start.learner, run, world, callbacks).fit(
                     start.learner,
                     start.training(world),
                     start.validation(world),
@@ -73,7 +76,7 @@ def fit(
                     weights_only=True,
                 )
         elif world.leads:
-            start.remember(run / FILE)
+            solve(start, run / FILE)
     done = read_checkpoint(run)
     if world.leads:
         _report(done, opened.title, run / "curve.png", say)
@@ -139,17 +142,19 @@ def _callbacks(
     return [*callbacks, Keeper(run, BEST, judged), Keeper(run, FILE)]
 
 
-def _trainer(recipe: Recipe, run: Path, world: World, callbacks: list[Callback]) -> pl.Trainer:
+def _trainer(learner: Learner, run: Path, world: World, callbacks: list[Callback]) -> pl.Trainer:
+    recipe = learner.settings
+    # Each step of a part leaves the gradients of others alone.
+    several = "ddp" if learner.automatic_optimization else "ddp_find_unused_parameters_true"
     return pl.Trainer(
         max_epochs=recipe.epochs,
         precision=recipe.precision,
         accelerator="auto",
         devices=world.local_size,
         num_nodes=world.machines,
-        strategy="ddp" if world.size > 1 else "auto",
+        strategy=several if world.size > 1 else "auto",
         use_distributed_sampler=False,
-        gradient_clip_val=recipe.clipping.at or None,
-        gradient_clip_algorithm=recipe.clipping.by,
+        **clipping(learner),
         callbacks=callbacks,
         enable_progress_bar=any(isinstance(callback, TQDMProgressBar) for callback in callbacks),
         logger=TensorBoardLogger(run, TENSORBOARD, version=""),
@@ -158,6 +163,13 @@ def _trainer(recipe: Recipe, run: Path, world: World, callbacks: list[Callback])
         num_sanity_val_steps=0,
         default_root_dir=run,
     )
+
+
+def clipping(learner: Learner) -> dict[str, Any]:
+    """The trainer's options that clip the gradients of a whole network; `Learner.descend` clips a part's."""
+    how = learner.settings.clipping
+    alike = {"gradient_clip_val": how.at or None, "gradient_clip_algorithm": how.by}
+    return alike if learner.automatic_optimization else {}
 
 
 def _report(done: Checkpoint, title: str, picture: Path, say: Say) -> None:

@@ -7,7 +7,7 @@ import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
@@ -15,18 +15,23 @@ from lightning.pytorch.callbacks import Callback
 from training.craft.metric import Metric, columns
 from training.errors import DivergedError
 
+if TYPE_CHECKING:
+    from training.learner import Learner
+
 Row = dict[str, float]
 
 
 class History(Callback):
     """One row an epoch: epoch (from 1), the ``metrics`` of both splits, learning rate, seconds. Kept in the checkpoint.
 
+    Parts that are trained apart have a column each for their rates, such as ``learning_rate_generator``.
+
     Raises:
-        DivergedError: a loss is no longer finite.
+        DivergedError: a metric is no longer finite.
     """
 
     def __init__(self, path: Path, metrics: Sequence[Metric]) -> None:
-        self.path, self.loss, self.columns = path, metrics[0], columns(metrics)
+        self.path, self.columns = path, columns(metrics)
         self.rows: list[Row] = []
         self._started = 0.0
 
@@ -38,9 +43,10 @@ class History(Callback):
         """Add the row and rewrite the file."""
         row: Row = {"epoch": trainer.current_epoch + 1}
         row |= {name: round(float(trainer.callback_metrics[name]), 6) for name in self.columns}
-        row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        for part, optimizer in cast("Learner", pl_module).optimisers().items():
+            row[f"learning_rate_{part}" if part else "learning_rate"] = float(optimizer.param_groups[0]["lr"])
         row["seconds"] = round(time.perf_counter() - self._started, 2)
-        _check(row, self.loss)
+        _check(row, self.columns)
         self.rows.append(row)
         if trainer.is_global_zero:
             write_csv(self.rows, self.path)
@@ -56,8 +62,8 @@ class History(Callback):
         self.rows = list(state_dict["rows"])
 
 
-def _check(row: Row, loss: Metric) -> None:
-    for name in (loss.training, loss.validation):
+def _check(row: Row, names: Sequence[str]) -> None:
+    for name in names:
         if not math.isfinite(row[name]):
             raise DivergedError(
                 f"epoch {row['epoch']:.0f}: the {name.replace('_', ' ')} is {row[name]}; "

@@ -1,5 +1,6 @@
 """Packages on disk: writes one atomically, and finds their names, versions and sizes."""
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.nearest import did_you_mean
 from service.package import CARD, Card, Name, Package, read_package, sha256
-from training.craft.metric import Better
+from training.craft.gate import Bound
 from training.errors import EvaluationError, ExportError
 
 INT8_SUFFIX = "-int8"  # of the name of a quantised package
@@ -48,18 +49,16 @@ def place(
     return read_package(target)
 
 
-def check_gate(wanted: Mapping[str, float], metrics: Mapping[str, float], better: Mapping[str, Better]) -> None:
-    """Compare the ``metrics`` of a package on the validation split with the values that are ``wanted``.
-
-    These are the least ones allowed, or the greatest of a metric of which the ``better`` value is the least.
+def check_gate(wanted: Mapping[str, Bound], metrics: Mapping[str, float]) -> None:
+    """Compare the ``metrics`` of a package on the validation split with the bounds that are ``wanted``.
 
     Raises:
-        ExportError: a metric is worse than wanted; the message names each of them.
+        ExportError: a metric is worse than wanted or was not measured; the message names each of them.
     """
     missed = [
-        f"{name} is {metrics[name]:.4f}; at {'most' if low else 'least'} {limit:.4g} is required"
-        for name, limit in wanted.items()
-        if not (metrics[name] <= limit if (low := better.get(name) == "min") else metrics[name] >= limit)
+        f"{name} {f'is {metrics[name]:.4f}' if name in metrics else 'was not measured'}; {bound} is required"
+        for name, bound in wanted.items()
+        if not bound.allows(metrics.get(name, math.nan))
     ]
     if missed:
         raise ExportError(f"gate, on the validation split: {'; '.join(missed)}")

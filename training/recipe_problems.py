@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from service.nearest import did_you_mean
 from training.craft.table import Table
@@ -65,13 +65,17 @@ def _problem(recipe: Kind, error: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def _follow(recipe: Kind, place: Iterable[str | int]) -> tuple[list[str], Kind]:
     """The keys and indices in ``place``, without the types that pydantic tried, and the table they lead to."""
-    names, table = [], recipe
+    names, table, named = [], recipe, False
     for part in place:
         if isinstance(part, int):
             names.append(str(part))
+        elif named:  # the key of a table among tables that the recipe names, such as its parts
+            names.append(part)
+            named = False
         elif part in table.model_fields:
             names.append(part)
-            table = _table(table.model_fields[part].annotation) or table
+            annotation = table.model_fields[part].annotation
+            table, named = _table(annotation) or table, get_origin(annotation) is dict
     return names, table
 
 
@@ -103,7 +107,7 @@ def _keys(table: Kind, prefix: str = "") -> Iterator[str]:
     """Every key of ``table`` and of the tables in it, dotted."""
     for name, field in table.model_fields.items():
         yield f"{prefix}{name}"
-        if inner := _table(field.annotation):
+        if get_origin(field.annotation) is not dict and (inner := _table(field.annotation)):
             yield from _keys(inner, f"{prefix}{name}.")
 
 

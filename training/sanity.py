@@ -1,21 +1,24 @@
 """Checks before every training that cost seconds and save hours (I2DL VI.3; deep learning's "first steps").
 
-They run on a copy of the network, with dropout off, and leave the random state alone: the run is the same without them.
+Which of them a network can pass is its learner's to say. They run on a copy of the network, with dropout off, and leave
+the random state alone: the run is the same without them.
 """
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
 from training.errors import SanityError
-from training.learner import Batch, Learner
-from training.start import Start
+
+if TYPE_CHECKING:
+    from training.start import Start
 
 # Logits of deviation s cost s^2 / 2 nats more than log C; a new network, not yet confident of any class, has s < 1.
 INITIAL_TOLERANCE = 0.5
@@ -23,6 +26,8 @@ IMAGES = 64
 # Every family of this project, whatever its depth, is below the bound after a third of the steps.
 EXAMPLES, STEPS, LEARNING_RATE = 4, 100, 1e-3
 NAMED = 3
+
+Losses = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -39,50 +44,52 @@ class Check:
         return f"{'ok' if self.passed else 'WARNING'}: {self.words}"
 
 
-def check(start: Start) -> list[Check]:
-    """Check the ``start`` of a run on a few of its examples, without changing it.
+def check(start: "Start") -> list[Check]:
+    """The learner's own checks of the ``start`` of a run, on a few of its examples; none if it is solved.
 
-    Every trained weight should have a gradient. Where the learner knows the loss of a guess (log C for C classes), the
-    first loss should also be near it, and the network should over-fit a few examples. The loss is the learner's plain
-    one, whatever the recipe's. With trained heads the first loss may be any.
+    They do not change it.
     """
-    if not any(weight.requires_grad for weight in start.learner.model.parameters()):
+    if not start.learner.parts:
         return []
     with torch.random.fork_rng():
-        return list(_checks(start))
+        return list(start.learner.checks(start.some))
 
 
-def _checks(start: Start) -> Iterator[Check]:
-    learner = start.learner
-    network = copy.deepcopy(learner.model)
+def without_dropout(model: nn.Module) -> nn.Module:
+    """A copy of ``model`` whose dropout is off."""
+    network = copy.deepcopy(model)
     for module in network.modules():
         if isinstance(module, nn.Dropout | nn.Dropout2d):
             module.p = 0.0
-    guess = learner.guess
-    if guess is not None:
-        with torch.no_grad():
-            # In training mode, because batch norm has no running averages yet.
-            measured = float(learner.losses(network, start.some(IMAGES))[0])
-        yield _initial_loss(measured, guess, trained=learner.starts_trained)
-    few = start.some(EXAMPLES)
-    yield _gradients(learner, network, few)
-    if guess is not None:
-        yield _over_fits(learner, network, few, learner.over_fitted * guess)
+    return network
 
 
-def _initial_loss(measured: float, wanted: float, *, trained: bool) -> Check:
-    passed = trained or abs(measured - wanted) <= INITIAL_TOLERANCE
-    words = f"the first loss is {measured:.3f}; guessing costs log C = {wanted:.3f}"
+def initial_loss(
+    measured: float,
+    guess: float,
+    name: str,
+    *,
+    tolerance: float = INITIAL_TOLERANCE,
+    trained: bool = False,
+    advice: str = "the last layer starts too large, or the images are not normalised",
+) -> Check:
+    """Whether the ``measured`` first loss is within ``tolerance`` of that of a ``guess``, called ``name``.
+
+    The first loss of ``trained`` heads may be any.
+    """
+    passed = trained or abs(measured - guess) <= tolerance
+    words = f"the first loss is {measured:.3f}; guessing costs {name} = {guess:.3f}"
     if trained:
         words += "; the heads are trained already"
     elif not passed:
-        words += ": the last layer starts too large, or the images are not normalised"
-    return Check("initial loss", passed, measured, wanted, words)
+        words += f": {advice}"
+    return Check("initial loss", passed, measured, guess, words)
 
 
-def _gradients(learner: Learner, network: nn.Module, few: Batch) -> Check:
+def gradients(network: nn.Module, losses: Losses) -> Check:
+    """Whether the sum of ``losses`` has a gradient for every trained weight of ``network``."""
     trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-    torch.autograd.backward(_loss(learner, network, few))
+    torch.autograd.backward(torch.stack(losses).sum())
     without = [name for name, weight in trained.items() if not _flows(weight.grad)]
     reached = len(trained) - len(without)
     words = f"a gradient reaches {reached} of {len(trained)} weight tensors"
@@ -95,28 +102,25 @@ def _flows(gradient: Tensor | None) -> bool:
     return gradient is not None and bool(gradient.isfinite().all()) and bool(gradient.any())
 
 
-def _over_fits(learner: Learner, network: nn.Module, few: Batch, wanted: float) -> Check:
+def over_fits(network: nn.Module, losses: Callable[[], Losses], wanted: float, examples: int) -> Check:
+    """Whether ``network`` learns so many ``examples`` by heart: the first of their ``losses`` falls below ``wanted``.
+
+    All of the losses are descended, so that every head learns.
+    """
     optimizer = Adam([weight for weight in network.parameters() if weight.requires_grad], LEARNING_RATE)
     for step in range(STEPS + 1):
         with torch.no_grad():
-            measured = float(learner.losses(network, few)[0])
+            measured = float(losses()[0])
         if measured < wanted or step == STEPS:
             break
         optimizer.zero_grad()
-        torch.autograd.backward(_loss(learner, network, few))
+        torch.autograd.backward(torch.stack(losses()).sum())
         optimizer.step()
     passed = measured < wanted
-    words = (
-        f"after {step} steps on {len(few[0])} examples their loss is {measured:.3f}; it should be below {wanted:.3f}"
-    )
+    words = f"after {step} steps on {examples} examples their loss is {measured:.3f}; it should be below {wanted:.3f}"
     if not passed:
         words += ": a network that cannot over-fit a few examples cannot learn from many"
     return Check("over-fit one batch", passed, measured, wanted, words)
-
-
-def _loss(learner: Learner, network: nn.Module, batch: Batch) -> Tensor:
-    """The sum of the losses of all heads: each must learn."""
-    return torch.stack(learner.losses(network, batch)).sum()
 
 
 def write(checks: Sequence[Check], path: Path) -> None:

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,13 +39,14 @@ class Start(ABC):
     def some(self, count: int) -> Batch:
         """At most ``count`` training examples as one batch, as varied as the task can easily make it."""
 
-    def remember(self, path: Path) -> None:
-        """Fit the network without training steps; write the checkpoint ``path`` and the history beside it.
+    def ordered(self) -> Batches:
+        """The training split in batches like those of validation, in its own order, to solve a network from.
 
         Raises:
-            RecipeError: the network needs training steps.
+            RecipeError: no network of this task is solved.
         """
-        raise RecipeError(f"recipe {self.learner.settings.name!r}: epochs is 0; this model needs 1 or more")
+        recipe = self.learner.settings
+        raise RecipeError(f"recipe {recipe.name!r}: no network of the task {recipe.task!r} is trained without steps")
 
 
 class Opened(ABC):

@@ -7,11 +7,11 @@ from torch import nn
 
 from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import FILE
-from training.classification.classifier import Classifier
 from training.classification.start import ClassifierStart, OpenedClassifier
 from training.errors import SanityError
 from training.fit import fit
-from training.sanity import EXAMPLES, Check, check, insist
+from training.learner import Learner
+from training.sanity import EXAMPLES, Check, check, initial_loss, insist
 
 
 def begin(tiny: Tiny, *changes: str, model: str = "mlp") -> ClassifierStart:
@@ -41,11 +41,17 @@ def test_a_last_layer_that_starts_large_fails_the_first_check_alone(tiny: Tiny) 
     assert failed(check(start)) == ["initial loss"]
 
 
-def test_a_learner_whose_guess_has_no_known_loss_has_its_gradients_checked_alone(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Classifier, "guess", None)
-    assert [each.name for each in check(begin(tiny))] == ["gradients"]
+def test_a_learner_that_says_nothing_else_has_its_gradients_checked_alone(tiny: Tiny) -> None:
+    start = begin(tiny)
+    assert [each.name for each in Learner.checks(start.learner, start.some)] == ["gradients"]
+
+
+@pytest.mark.parametrize(("measured", "passed"), [(8.2, True), (8.4, False), (7.6, False)])
+def test_a_first_loss_is_compared_with_any_guess(measured: float, passed: bool) -> None:
+    found = initial_loss(measured, 8.0, "the bits of a uniform guess", tolerance=0.3, advice="look at the scale")
+    assert found.passed == passed
+    assert found.words.startswith(f"the first loss is {measured:.3f}; guessing costs the bits of a uniform guess = 8.0")
+    assert found.words.endswith("look at the scale") != passed
 
 
 def test_a_layer_that_no_gradient_reaches_is_named(tiny: Tiny) -> None:

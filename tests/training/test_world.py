@@ -63,17 +63,23 @@ fit(tiny_recipe(*sys.argv[2:]), folder / "run", tiny.folder, progress=False, say
 """
 
 
+def by_two(script: str, folder: Path, *arguments: str) -> str:
+    """What two processes of ``script`` print, which get the ``folder`` and the ``arguments``."""
+    (folder / "train.py").write_text(script)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    all_arguments = [*command, str(folder / "train.py"), str(folder), *arguments]
+    done = subprocess.run(all_arguments, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.fit
 @pytest.mark.slow
 def test_two_processes_end_with_the_same_weights_and_about_those_of_one(tiny: Tiny, tmp_path: Path) -> None:
     changes = ("epochs=3", "early_stopping.patience=3")
-    (tmp_path / "train.py").write_text(TRAIN)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    arguments = [*command, str(tmp_path / "train.py"), str(tmp_path), *changes]
-    done = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("the first loss is") == 1  # one of them speaks
+    said = by_two(TRAIN, tmp_path, *changes)
+    assert said.count("the first loss is") == 1  # one of them speaks
     one, other = (torch.load(tmp_path / f"weights-{rank}.pt", weights_only=True) for rank in "01")
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
@@ -87,3 +93,29 @@ def test_two_processes_end_with_the_same_weights_and_about_those_of_one(tiny: Ti
             assert row[metric] == pytest.approx(wanted[metric], abs=0.01)
     steps = [torch.load(tmp_path / run / FILE, weights_only=True)["global_step"] for run in ("run", "alone")]
     assert steps[0] == steps[1]
+
+
+PAIR = """
+import os, sys
+from pathlib import Path
+import torch
+from tests.training.toys import Adversaries, toy_recipe, toys
+from training.fit import fit
+
+def keep(self):
+    torch.save(self.model.state_dict(), Path(sys.argv[1]) / f"weights-{os.environ['RANK']}.pt")
+
+Adversaries.on_train_end = keep
+with toys():
+    fit(toy_recipe("toy-pair", clipping={"at": 0.1}), Path(sys.argv[1]) / "run", progress=False)
+"""
+
+
+@pytest.mark.fit
+@pytest.mark.slow
+def test_two_processes_of_a_network_in_two_parts_end_with_the_same_weights(tmp_path: Path) -> None:
+    by_two(PAIR, tmp_path)
+    one, other = (torch.load(tmp_path / f"weights-{rank}.pt", weights_only=True) for rank in "01")
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    # Two steps in each of six batches and three epochs.
+    assert torch.load(tmp_path / "run" / FILE, weights_only=True)["global_step"] == 36

@@ -4,16 +4,21 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from training.craft.gate import Gate
 from training.craft.metric import ACCURACY, LOSS, Metric
 from training.craft.recipe import Recipe
-from training.craft.table import Count, Fraction, NonNegative, Share, Table, Whole
+from training.craft.table import Count, Fraction, NonNegative, Share, Whole
 
 # Of greedy captions on the first validation images, after every epoch.
 CIDER_D = Metric("cider_d", "max", trained=False)
 
 
-class CaptionGate(Table):
+class CaptionGate(Gate):
     """The least value of each metric; None: no limit."""
+
+    bounded: ClassVar[tuple[Metric, ...]] = tuple(
+        Metric(name, "max") for name in ("bleu_1", "bleu_4", "exact_match", "attention_mass")
+    )
 
     bleu_1: Share | None = None
     bleu_4: Share | None = None
@@ -33,8 +38,6 @@ class CaptionerRecipe(Recipe):
     ``beam_width`` is the width for requests that ask for beam search and give none.
     """
 
-    metrics: ClassVar[tuple[Metric, ...]] = (LOSS, ACCURACY, CIDER_D)
-
     task: Literal["caption"] = "caption"
     min_count: Count = 1
     label_smoothing: Fraction = 0.0
@@ -44,6 +47,11 @@ class CaptionerRecipe(Recipe):
     self_critical: Whole = 0
     beam_width: Annotated[int, Field(ge=1, le=8)] = 3
     gate: CaptionGate | None = None
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """See `Recipe`."""
+        return LOSS, ACCURACY, CIDER_D
 
     @property
     def comparable(self) -> bool:

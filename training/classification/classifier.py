@@ -1,6 +1,6 @@
 """Trains a classifier on Lightning: loss, auxiliary heads, and full-batch optimisers."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import count
 from typing import Any
 
@@ -8,9 +8,9 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim.lr_scheduler import LRScheduler
 
 from models.classification.googlenet import Heads
+from models.classification.neighbours import NearestNeighbours
 from models.layers.pixels import unit
 from training.choice_learner import ChoiceLearner
 from training.classification.recipe import ClassifierRecipe
@@ -20,6 +20,7 @@ from training.craft.noise import perturbed
 from training.craft.penalty import penalty
 from training.craft.second_order import Objective
 from training.data import Source
+from training.errors import RecipeError
 
 # The weight of each auxiliary head's loss (arXiv:1409.4842, section 5).
 AUXILIARY_WEIGHT = 0.3
@@ -36,7 +37,7 @@ class Classifier(ChoiceLearner):
     def __init__(self, model: nn.Module, recipe: ClassifierRecipe, source: Source, description: dict[str, Any]) -> None:
         super().__init__(model, recipe, len(source.labels), (source.mean, source.std), description)
         self.recipe, self.labels = recipe, source.labels
-        self.automatic_optimization = not recipe.optimiser.full_batch
+        self.automatic_optimization &= not recipe.optimiser.full_batch
 
     @property
     def fresh(self) -> Collection[str]:
@@ -48,6 +49,20 @@ class Classifier(ChoiceLearner):
         """The mean cross-entropy of each head: each must learn."""
         images, labels = batch
         return tuple(cross_entropy(logits, labels) for logits in heads(network(self.prepare(images))))
+
+    def solve(self, batches: Iterable[Batch]) -> None:
+        """Store the examples, if the model is nearest neighbours; one whose weights are all frozen stays as it is.
+
+        Raises:
+            RecipeError: the model is made for another number of examples.
+        """
+        if not isinstance(self.model, NearestNeighbours):
+            return
+        images, labels = zip(*((self.prepare(images), labels) for images, labels in batches), strict=True)
+        try:
+            self.model.remember(torch.cat(images), torch.cat(labels))
+        except ValueError as error:
+            raise RecipeError(f"recipe {self.recipe.name!r}, config.rows: {error}") from error
 
     def prepare(self, images: Tensor) -> Tensor:
         """Normalise uint8 images for the network."""
@@ -64,12 +79,9 @@ class Classifier(ChoiceLearner):
     def _step(self, images: Tensor, labels: Tensor, seed: int) -> Tensor:
         """Take a full-batch optimiser's step, which may evaluate the objective several times; the first is logged."""
         looks = count()
-        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
-        assert isinstance(scheduler, LRScheduler)
-        value = optimizer.step(lambda: self._objective(images, labels, seed, log=next(looks) == 0))
-        scheduler.step()
-        return torch.as_tensor(value)
+        return torch.as_tensor(optimizer.step(lambda: self._objective(images, labels, seed, log=next(looks) == 0)))
 
     def _objective(self, images: Tensor, labels: Tensor, seed: int, *, log: bool) -> Objective:
         """The recipe's objective: the loss of the logits, plus auxiliary losses and penalties."""

@@ -26,10 +26,11 @@ from training.classification.deconvolution import (
 from training.classification.evaluate import ask, intervals, score
 from training.classification.golden import describe_golden, golden_example, some_of_each
 from training.classification.graph import IMAGE, PROBABILITIES, Served
-from training.classification.recipe import ClassifierRecipe
 from training.classification.served_file import run_onnx
 from training.classification.subject import Subject, from_run
 from training.classification.temperature import temperature_for
+from training.craft.gate import Bound
+from training.craft.metric import ACCURACY, LOSS
 from training.data import Split
 from training.errors import ExportError
 from training.evaluation import Measured, Measuring
@@ -82,11 +83,11 @@ class ClassifierDraft(Draft[Subject]):
     """The package of a classifier: its graph, and that of its deconvolution if it is asked for and supported."""
 
     def __init__(self, subject: Subject, how: How) -> None:
-        self.subject, self.weights, self.metrics = subject, how.weights, ClassifierRecipe.metrics
+        self.subject, self.weights, self.metrics = subject, how.weights, (LOSS, ACCURACY)
         asked = {} if how.temperature is None else {"temperature": how.temperature}
         self.recipe, self.seed = {**subject.recipe, **asked}, subject.seed
         lost = INT8_LOSS if how.weights == "int8" else 0
-        self.gate = {} if subject.gate is None else {"accuracy": subject.gate - lost}
+        self.gate = {} if subject.gate is None else {"accuracy": Bound(subject.gate - lost)}
         model = stored_model(subject.model, how.weights)
         temperature = temperature_for(subject, how, model)
         self.counted = {"temperature": temperature}

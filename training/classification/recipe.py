@@ -4,10 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from training.craft.gate import AccuracyGate
 from training.craft.loss import Loss
 from training.craft.noise import Noise
 from training.craft.penalty import Penalty
-from training.craft.recipe import AccuracyGate, Recipe
+from training.craft.recipe import Recipe
 from training.craft.table import Count
 from training.data import Fold
 

@@ -12,13 +12,11 @@ from torch import nn
 from models.registry import find
 from training.checkpoint import describe
 from training.classification.classifier import Batch, Classifier
-from training.classification.memory import remember
 from training.classification.network import check_network, complete_config, open_source, start_from
 from training.classification.recipe import ClassifierRecipe
 from training.craft.augmentation import check_augmentation
 from training.data import Source, Split, split
 from training.data.loading import some_batches, training_batches, validation_batches
-from training.errors import RecipeError
 from training.export.folding import measure_statistics
 from training.initial_weights import Started
 from training.start import ALONE, Batches, Opened, Start, fresh_model, model_title
@@ -52,9 +50,9 @@ class ClassifierStart(Start):
         rows = [int(rows[turn]) for turn in turns for rows in by_class if turn < len(rows)][:count]
         return torch.from_numpy(self.examples.images[rows]), torch.from_numpy(self.examples.labels[rows])
 
-    def remember(self, path: Path) -> None:
+    def ordered(self) -> Batches:
         """See `Start`."""
-        remember(self.learner, self.examples, self.held_out, path)
+        return validation_batches(self.examples, VALIDATION_BATCH)
 
 
 class OpenedClassifier(Opened):
@@ -87,9 +85,6 @@ def _make(
     model = fresh_model(recipe, config)
     check_network(recipe, model, source.shape, source.labels)
     started = start_from(recipe, model, recipe.transfer, load=not resume) if recipe.transfer else Started()
-    if any(weight.requires_grad for weight in model.parameters()) != bool(recipe.epochs):
-        allowed = "needs 1 or more" if recipe.epochs == 0 else "has no weights to train, so it must be 0"
-        raise RecipeError(f"recipe {recipe.name!r}: epochs is {recipe.epochs}; {recipe.model} {allowed}")
     # Through JSON, so that a checkpoint holds plain values only (and no tuples).
     said: dict[str, Any] = json.loads(json.dumps({**find(recipe.model).config, **config}))
     description = describe(recipe, said, source, splits, started.record)

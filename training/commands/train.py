@@ -52,11 +52,12 @@ def train(
 
 
 def _list() -> None:
-    """Print a line per recipe: its name, the metrics it must reach in validation, its model and its data set."""
+    """Print a line per recipe: its name, the bounds of its metrics in validation, its model and its data set."""
     from models.registry import find
     from training.recipe import shipped
 
     for recipe in shipped():
-        target = ", ".join(f"{name.replace('_', '-')} {value:.1%}" for name, value in recipe.targets.items())
+        bounds = recipe.targets.items()
+        target = ", ".join(f"{name.replace('_', '-')} {bound.sign} {bound.value:g}" for name, bound in bounds)
         start = f" from {recipe.transfer.weights}" if recipe.transfer else ""
         click.echo(f"{recipe.name:26} {target:54} {find(recipe.model).title} on {recipe.dataset}{start}")

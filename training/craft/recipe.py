@@ -1,44 +1,22 @@
 """The keys that the recipes of all tasks share."""
 
-import json
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from service.package import Name
 from training.craft.augmentation import Augmentation
+from training.craft.gate import Bound, Gate
 from training.craft.metric import ACCURACY, LOSS, Metric
 from training.craft.optimiser import Optimiser
+from training.craft.parts import Clipping, Descent, Part
 from training.craft.schedule import Schedule
 from training.craft.stopping import EarlyStopping
-from training.craft.table import Count, Fraction, NonEmpty, NonNegative, Share, Table, Whole
+from training.craft.table import Count, Fraction, NonEmpty, Table, Whole, plain
 from training.craft.transfer import Transfer
 from training.errors import RecipeError
 from training.recipe_problems import unknown_word
-
-
-class Clipping(Table):
-    """Bounds a step's gradient: each of its values, or its norm, is at most ``at`` (0: no bound)."""
-
-    by: Literal["norm", "value"] = "norm"
-    at: NonNegative = 0.0
-
-
-class AccuracyGate(Table):
-    """The least accuracy of a classifier's package."""
-
-    accuracy: Share
-
-
-def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    """Check that ``config`` can be written as JSON, as checkpoints and cards need."""
-    try:
-        json.dumps(config, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(
-            "values must be finite numbers, strings, true or false, or lists or tables of these"
-        ) from error
-    return config
 
 
 class Recipe(Table):
@@ -47,19 +25,15 @@ class Recipe(Table):
     The run trains on ``dataset``, or on ``examples`` of it if given. A batch has ``batch_size`` examples, or all with
     ``full``. ``ema`` is the decay per step of an average of the weights, which is then validated and exported (0: the
     last weights are). ``keep`` says which epoch's weights are exported: the last, or the best by the metric of early
-    stopping. A model without weights to train, such as nearest neighbours, has 0 ``epochs``. ``gate`` has the least
-    metrics on the validation split, through the serving engine, without which the package is not exported.
-
-    ``metrics`` are those that the task's learner measures in each epoch: its loss first, and last the one that people
-    compare models by. History, early stopping, the best epoch, tuning, curves, gates and the diagnosis read them.
+    stopping. A model without weights to train, such as nearest neighbours, has 0 ``epochs``. ``gate`` has bounds of
+    metrics on the validation split, through the serving engine, without which the package is not exported. ``parts``
+    says what is different for a part of a network whose parts are trained apart.
     """
-
-    metrics: ClassVar[tuple[Metric, ...]] = (LOSS, ACCURACY)
 
     task: str
     name: Name
     model: NonEmpty
-    config: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(default_factory=dict)
+    config: Annotated[dict[str, Any], AfterValidator(plain)] = Field(default_factory=dict)
     dataset: NonEmpty
     examples: Count | None = None
     epochs: Whole
@@ -67,6 +41,7 @@ class Recipe(Table):
     optimiser: Optimiser = Optimiser(name="adamw", learning_rate=1e-3)
     schedule: Schedule = Schedule()
     clipping: Clipping = Clipping()
+    parts: dict[str, Part] = Field(default_factory=dict)
     augmentation: Augmentation = Augmentation()
     transfer: Transfer | None = None
     early_stopping: EarlyStopping = EarlyStopping()
@@ -74,7 +49,15 @@ class Recipe(Table):
     ema: Fraction = 0.0
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    gate: Table | None = None
+    gate: Gate | None = None
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What the learner measures in each epoch: its loss first, and last the metric that people compare models by.
+
+        History, early stopping, the best epoch, tuning, curves and the diagnosis read them.
+        """
+        return LOSS, ACCURACY
 
     @property
     def headline(self) -> Metric:
@@ -93,9 +76,32 @@ class Recipe(Table):
         return known[column]
 
     @property
-    def targets(self) -> dict[str, float]:
-        """The value of each metric that the gate requires: the least, or the greatest of one that should be low."""
-        return self.gate.model_dump(exclude_none=True) if self.gate else {}
+    def targets(self) -> dict[str, Bound]:
+        """The bound of each metric that the gate requires."""
+        return self.gate.bounds if self.gate else {}
+
+    def descent(self, part: str) -> Descent:
+        """How ``part`` is trained: as the recipe says of all, but for what it says of this one."""
+        whole = Descent(self.optimiser, self.schedule, self.clipping)
+        return whole.changed(self.parts[part], f"parts.{part}") if part in self.parts else whole
+
+    def check_parts(self, parts: Iterable[str]) -> None:
+        """Check that the recipe fits a network that is trained in ``parts``, which is empty unless they have names.
+
+        Raises:
+            RecipeError: it names a part that there is not, or an optimiser that needs the whole network.
+        """
+        known = list(parts)
+        for name in self.parts:
+            if name not in known:
+                wrong = unknown_word(name, known) if known else f"{self.model} has no parts that are trained apart"
+                raise RecipeError(f"recipe {self.name!r}: parts: {wrong}")
+        for name in known:
+            if (optimiser := self.descent(name).optimiser).full_batch:
+                raise RecipeError(
+                    f"recipe {self.name!r}: {optimiser.name} trains a whole network; {self.model} is trained in the "
+                    f"parts {', '.join(known)}"
+                )
 
     @property
     def comparable(self) -> bool:
@@ -112,6 +118,12 @@ class Recipe(Table):
         known = [metric.validation for metric in self.metrics]
         if self.early_stopping.metric not in known:
             raise ValueError(f"early_stopping.metric: {unknown_word(self.early_stopping.metric, known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_descents(self) -> Self:
+        for name in self.parts:
+            self.descent(name)
         return self
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from training.craft.table import LARGEST, NonNegative, Table, Whole
 Name = Literal["constant", "fractional", "step", "exponential", "linear", "cosine", "plateau", "table"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-# The relative amount by which a loss has to fall to count as better.
+# The share of its size by which a loss, which may be negative, has to fall to count as better.
 BETTER = 1e-4
 
 
@@ -69,7 +69,7 @@ def _table(schedule: Schedule, epoch: float) -> float:
 def _plateau(schedule: Schedule, losses: Sequence[float]) -> float:
     fraction, best, waited = 1.0, math.inf, 0
     for loss in losses:
-        better = loss < best * (1 - BETTER)
+        better = loss < best * (1 - math.copysign(BETTER, best))
         best, waited = (loss, 0) if better else (best, waited + 1)
         if waited > schedule.patience:
             fraction, waited = fraction * schedule.factor, 0

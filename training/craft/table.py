@@ -1,6 +1,7 @@
 """The base class and number types of a recipe's tables."""
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,3 +21,18 @@ class Table(BaseModel):
     """A table of a recipe: immutable, its numbers finite, and an unknown key is an error that names it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """``values``, if they can be written as JSON, as checkpoints and cards need.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    try:
+        json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            "values must be finite numbers, strings, true or false, or lists or tables of these"
+        ) from error
+    return values

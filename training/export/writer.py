@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from service.package import Card, Package, Provenance, read_package
+from training.craft.gate import Bound
 from training.craft.metric import Metric
 from training.errors import ExportError
 from training.evaluation import Measured, Measuring
@@ -81,15 +82,15 @@ S = TypeVar("S", bound=Subject)
 class Draft(ABC, Generic[S]):
     """A package to be written: what its task adds to the way that all packages go.
 
-    ``recipe`` and ``seed`` are those on the card, ``gate`` has the value that each metric must reach on the validation
-    split, and ``metrics`` are those of the learning curve. ``weights`` says how the weights are stored, ``parameters``
+    ``recipe`` and ``seed`` are those on the card, ``gate`` has the bounds of metrics on the validation split,
+    and ``metrics`` are those of the learning curve. ``weights`` says how the weights are stored, ``parameters``
     and ``macs`` count the network, and ``counted`` is what else the provenance says of this export.
     """
 
     subject: S
     recipe: Mapping[str, Any]
     seed: int
-    gate: Mapping[str, float]
+    gate: Mapping[str, Bound]
     metrics: Sequence[Metric]
     parameters: int
     macs: int
@@ -177,7 +178,7 @@ def _measure(draft: Draft[Any], folder: Path) -> dict[str, Any]:
     if draft.gate:
         if validation is None:
             raise ExportError(f"{package.card.name}: its gate needs examples that were not trained on; there are none")
-        check_gate(draft.gate, validation.metrics, {metric.name: metric.better for metric in draft.metrics})
+        check_gate(draft.gate, validation.metrics)
     test = draft.measure(repository, package, "test")
     return {
         "validation": dict(validation.metrics) if validation else {},

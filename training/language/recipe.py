@@ -1,17 +1,24 @@
 """Recipes of language recognisers."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from training.craft.gate import Gate
+from training.craft.metric import Metric
 from training.craft.recipe import Recipe
-from training.craft.table import Count, Share, Table
+from training.craft.table import Count, Share
 from training.data.mixture import Mixture, Pieces
 from training.data.spelling import Spelling
 
 
-class LanguageGate(Table):
+class LanguageGate(Gate):
     """The least value of each metric; None: no limit."""
+
+    bounded: ClassVar[tuple[Metric, ...]] = tuple(
+        Metric(f"accuracy_{of}", "max")
+        for of in ("everyday", "upper_case", "without_accents", "declaration", "declaration_20")
+    )
 
     accuracy_everyday: Share | None = None
     accuracy_upper_case: Share | None = None

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -13,16 +13,21 @@ from lightning.pytorch.callbacks import Callback
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from service.nearest import did_you_mean
 from training.craft.recipe import Recipe
 from training.errors import RecipeError
-from training.fit import quiet
+from training.fit import clipping, quiet
+from training.learner import WHOLE, Learner
 from training.tasks import open_recipe
 
-# The decay per step of the running mean of losses; a mean ``DIVERGED`` times the lowest one ends the test.
+# The decay per step of the running mean of losses; a mean ``DIVERGED`` times the lowest one ends the test. Losses that
+# may be negative have no such ratios: there, a mean does that is above the lowest by ``DIVERGED`` times the fall to it,
+# or times the range of the first losses, if that is more.
 SMOOTHING, DIVERGED = 0.9, 4.0
 # The steps at either end that are too few to judge a slope by, and those at the start that are too few for a mean.
 EDGE, LEAST = 3, 12
 MOST_STEPS, MOST_RATE = 1_000_000, 1e30
+SHOWN = 60  # characters of a part's name in a message
 
 
 @dataclass(frozen=True)
@@ -45,14 +50,23 @@ class RateCurve:
 
 
 def find_rate(
-    recipe: Recipe, data: Path | None = None, *, lowest: float = 1e-6, highest: float = 1.0, steps: int = 100
+    recipe: Recipe,
+    data: Path | None = None,
+    *,
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    steps: int = 100,
+    part: str = WHOLE,
 ) -> RateCurve:
     """Train as ``recipe`` says for at most ``steps`` steps, the rate rising from ``lowest`` to ``highest`` in equal
     factors, until the loss diverges. Nothing is saved.
 
+    Of a network whose parts are trained apart, the rate and the loss are those of one ``part``, and the others keep
+    their rates.
+
     Raises:
-        RecipeError: there is no such model or value of it; the range is empty, has too few steps or begins too high; or
-            the optimiser is a full-batch one, which finds its own step.
+        RecipeError: there is no such model or value of it; the range is empty, has too few steps or begins too high;
+            the optimiser is a full-batch one, which finds its own step; or there is no such part.
         DataError: the data set cannot be obtained.
     """
     if recipe.optimiser.full_batch:
@@ -63,15 +77,16 @@ def find_rate(
             f"{MOST_RATE:g}, in more than {LEAST} and at most {MOST_STEPS:,} steps"
         )
     start = open_recipe(recipe, data).start()
-    ascent = Ascent(np.geomspace(lowest, highest, steps).tolist(), recipe.optimiser.learning_rate)
+    _check_part(start.learner, part)
+    ascent = Ascent(np.geomspace(lowest, highest, steps).tolist(), part, ratios=recipe.metrics[0].ratios)
     # Each step reseeds the generators.
     with torch.random.fork_rng(), quiet():
         trainer = pl.Trainer(
             max_epochs=-1,
-            max_steps=steps,
+            # The steps of all parts are counted together; the ascent ends the test.
+            max_steps=MOST_STEPS if part else steps,
             precision=recipe.precision,
-            gradient_clip_val=recipe.clipping.at or None,
-            gradient_clip_algorithm=recipe.clipping.by,
+            **clipping(start.learner),
             callbacks=[ascent],
             limit_val_batches=0,
             logger=False,
@@ -86,33 +101,68 @@ def find_rate(
     return RateCurve(tuple(ascent.rates[: len(ascent.losses)]), tuple(ascent.losses))
 
 
-class Ascent(Callback):
-    """Trains each step at the next of ``rates`` and records its loss, until the loss diverges.
+def _check_part(learner: Learner, part: str) -> None:
+    """Raise RecipeError unless ``part`` is one that ``learner`` trains."""
+    recipe, named = learner.settings, ", ".join(learner.parts)
+    if not learner.parts:
+        raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} is trained without steps; it has no learning rate")
+    if part not in learner.parts:
+        if not named:
+            raise RecipeError(f"recipe {recipe.name!r}: {recipe.model} has no parts that are trained apart")
+        wrong = "its parts have a rate each" if part == WHOLE else f"it has no part {part[:SHOWN]!r}"
+        near = did_you_mean(part, learner.parts)
+        raise RecipeError(f"recipe {recipe.name!r}: {recipe.model}: {wrong}{near}; the parts are {named}")
 
-    A parameter group whose learning rate is a share of ``base`` gets that share of the rate.
+
+class Ascent(Callback):
+    """Trains each step of the ``part`` at the next of ``rates`` and records its loss, until it diverges.
+
+    A parameter group whose learning rate is a share of the recipe's gets that share of the rate. ``ratios`` says that
+    losses are above 0.
     """
 
-    def __init__(self, rates: Sequence[float], base: float) -> None:
-        self.rates, self.base = list(rates), base
+    def __init__(self, rates: Sequence[float], part: str, *, ratios: bool) -> None:
+        self.rates, self.part, self.ratios = list(rates), part, ratios
         self.losses: list[float] = []
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Set the rate, overriding the schedule's."""
-        for group in trainer.optimizers[0].param_groups:
-            group["lr"] = self.rates[len(self.losses)] * group["initial_lr"] / self.base
+        """Set the rate, overriding the schedules'."""
+        learner = cast(Learner, pl_module)
+        for part, optimizer in learner.optimisers().items():
+            base = learner.settings.descent(part).optimiser.learning_rate
+            for group in optimizer.param_groups:
+                rate = self.rates[len(self.losses)] if part == self.part else base
+                group["lr"] = rate * group["initial_lr"] / base
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Record the loss, or end the test if it has diverged."""
-        loss = float(outputs["loss"])
+        """Record the loss, if the part has moved, or end the test if it has diverged."""
+        found = cast(Learner, pl_module).descended.get(self.part) if self.part else outputs["loss"]
+        if found is None:
+            return
+        loss = float(found)
         trainer.should_stop = not math.isfinite(loss)
         if math.isfinite(loss):
             self.losses.append(loss)
-            judged = _smooth(self.losses)[LEAST - 1 :]
-            trainer.should_stop = bool(judged) and judged[-1] > DIVERGED * min(judged)
+            ended = self.part != WHOLE and len(self.losses) == len(self.rates)
+            trainer.should_stop = ended or diverged(self.losses, ratios=self.ratios)
+
+
+def diverged(losses: Sequence[float], *, ratios: bool) -> bool:
+    """Whether the running mean of ``losses`` is now far above the lowest; ``ratios`` says that they are above 0."""
+    smoothed = _smooth(losses)
+    judged = smoothed[LEAST - 1 :]
+    if not judged:
+        return False
+    lowest = min(judged)
+    if ratios:
+        return judged[-1] > DIVERGED * lowest
+    fall = max(smoothed[: LEAST + judged.index(lowest)]) - lowest
+    first = losses[:LEAST]
+    return judged[-1] - lowest > DIVERGED * max(fall, max(first) - min(first))
 
 
 def draw(curve: RateCurve, title: str, path: Path) -> None:

@@ -63,7 +63,7 @@ class SegmenterDraft(Draft[SegmentationSubject]):
         self.subject, self.weights, self.metrics = subject, how.weights, subject.recipe.metrics
         self.recipe, self.seed = subject.recipe.model_dump(mode="json"), subject.recipe.seed
         lost = INT8_LOSS if how.weights == "int8" else 0
-        self.gate = {metric: least - lost for metric, least in subject.recipe.targets.items()}
+        self.gate = {metric: bound.loosened(lost) for metric, bound in subject.recipe.targets.items()}
         source = subject.source
         network = stored_network(subject.network, how.weights)
         self.graph = SegmentationGraph(network, source.mean, source.std).eval()

@@ -4,16 +4,23 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from training.craft.gate import Gate
 from training.craft.metric import ACCURACY, LOSS, Metric
 from training.craft.recipe import Recipe
-from training.craft.table import Share, Table
+from training.craft.table import Share
 from training.segmentation.loss import SegmentationLoss
 
 MEAN_IOU = Metric("mean_iou", "max")
 
 
-class SegmentationGate(Table):
+class SegmentationGate(Gate):
     """The least value of each metric; None: no limit."""
+
+    bounded: ClassVar[tuple[Metric, ...]] = (
+        MEAN_IOU,
+        ACCURACY,
+        *(Metric(name, "max") for name in ("class_accuracy", "boundary_f1", "dice")),
+    )
 
     mean_iou: Share | None = None
     accuracy: Share | None = None
@@ -29,11 +36,14 @@ class SegmentationRecipe(Recipe):
     those of another segmentation network.
     """
 
-    metrics: ClassVar[tuple[Metric, ...]] = (LOSS, ACCURACY, MEAN_IOU)
-
     task: Literal["segment"] = "segment"
     loss: SegmentationLoss = SegmentationLoss()
     gate: SegmentationGate | None = None
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """See `Recipe`."""
+        return LOSS, ACCURACY, MEAN_IOU
 
     @property
     def handicaps(self) -> tuple[str, ...]:

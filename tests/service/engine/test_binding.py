@@ -39,7 +39,6 @@ class StepRequest:
     inputs: Tensors = field(default_factory=dict)
     encoded: Tensors = field(default_factory=dict)
     gone: bool = False
-    every: int = 1
     sampling: SamplingParameters | None = None
 
 

@@ -120,3 +120,12 @@ def test_a_plateau_falls_only_when_patience_is_at_an_end() -> None:
 def test_a_schedule_that_means_nothing_is_refused(how: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Schedule.model_validate(how)
+
+
+@pytest.mark.parametrize("shift", [10.0, -10.0])
+def test_a_plateau_is_the_same_for_losses_on_either_side_of_0(shift: float) -> None:
+    schedule = Schedule(name="plateau", patience=0, factor=0.5)
+    losses = [shift + fall for fall in (0.0, -1.0, -1.0005, -2.0, -1.9, -2.1)]
+    found = [rate(schedule, 1, EPOCHS, losses[:count]) for count in range(len(losses) + 1)]
+    # A fall by less than a ten-thousandth is none, and neither is a rise.
+    assert found == [1, 1, 1, 0.5, 0.5, 0.25, 0.25]
