@@ -28,7 +28,7 @@ class Autoencoder(nn.Module):
 
     Raises:
         KeyError: there is no such code, activation, penalty or corruption.
-        ValueError: the penalty is ``kl`` and the code no sigmoid, or a number is out of its range.
+        ValueError: the penalty is ``kl`` and the code no sigmoid, there are no widths, or a number is out of its range.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class Autoencoder(nn.Module):
             raise ValueError(
                 f"penalty kl has a code {code!r} and sparsity {sparsity}; it needs 'sigmoid' and one between 0 and 1"
             )
+        if not widths:
+            raise ValueError("widths is empty; the last of at least one is the code's")
         if noise < 0 or (noise > 1 and corruption != "gaussian"):
             raise ValueError(f"noise is {noise}; a share of pixels is 0 to 1, and a deviation at least 0")
         self.shape, self.penalty, self.strength, self.sparsity = tuple(shape), penalty, strength, sparsity

@@ -120,5 +120,7 @@ def test_what_makes_no_autoencoder_is_refused() -> None:
         thin(penalty="kl")
     with pytest.raises(ValueError, match=r"noise is 1\.5; a share of pixels is 0 to 1"):
         thin(corruption="mask", noise=1.5)
+    with pytest.raises(ValueError, match="widths is empty; the last of at least one is the code's"):
+        thin(widths=())
     with pytest.raises(ValueError, match="level is 3; 3 levels allow 0 to 2"):
         thin("stacked").level_loss(3, grey(2))

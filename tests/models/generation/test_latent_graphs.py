@@ -1,6 +1,7 @@
 """The served forms of models of latents."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from models.generation.semantic_hashing import SemanticHashing
 from models.generation.vae import VAE
 from tests.models.generation.pictures import classes, draw, grey
 from tests.training.tiny import digits
+from training.export.onnx_file import open_onnx, save, trace
 
 
 def vae(**config: Any) -> VAE:
@@ -83,6 +85,23 @@ def test_pixels_of_black_and_white_are_drawn_as_they_are() -> None:
         for level in (0.0, 0.999)
     ]
     torch.testing.assert_close(scores[0], scores[1], rtol=0, atol=0)
+
+
+@pytest.mark.export
+@pytest.mark.parametrize("conditional", [False, True])
+def test_graphs_with_and_without_labels_are_traced_under_the_names_of_their_inputs(
+    conditional: bool, tmp_path: Path
+) -> None:
+    """Inputs that only some networks have are optional in one graph, and starred in the other."""
+    network = vae(classes=10 if conditional else 0)
+    for graph in (LatentSampler(network), VAEScore(network, draws=2)):
+        save(trace(graph, graph.examples(2), graph.outputs), tmp_path / "model.onnx")
+        session = open_onnx(tmp_path / "model.onnx")
+        assert [value.name for value in session.get_inputs()] == list(graph.inputs)
+        given = graph.examples(3)
+        (found,) = session.run(list(graph.outputs), {name: value.numpy() for name, value in given.items()})
+        (wanted,) = graph(*given.values())
+        np.testing.assert_allclose(found, wanted.detach(), rtol=1e-5, atol=1 if found.dtype == np.uint8 else 1e-3)
 
 
 def test_an_image_has_a_code_of_bytes() -> None:
