@@ -7,7 +7,7 @@ Each unfinished hypothesis is a row. A hypothesis is finished when its continuat
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -19,13 +19,9 @@ from service.engine.tensors import Tensor
 _IMPOSSIBLE = -math.inf
 
 
-class Continuation(NamedTuple):
-    """A token after the hypothesis of a row; ``total`` is the log-probability of all its tokens."""
-
-    total: float
-    row: int
-    token: int
-    log_probability: float
+# A token after the hypothesis of a row: the log-probability of all its tokens, the row, the token, and its own
+# log-probability. A plain tuple, because making a named one takes longer than all else that is done with most of them.
+Continuation = tuple[float, int, int, float]
 
 
 class Candidates(NamedTuple):
@@ -45,12 +41,16 @@ class Finished(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """What a step did: the row and the token from which each row continues, and what all rows emitted."""
+    """What a step did: the row and the token from which each row continues, and what all rows emitted.
+
+    The values of a row are in ``emitted`` at the row's number in ``places``.
+    """
 
     parents: list[int]
     tokens: list[int]
     log_probabilities: list[float]
     emitted: Mapping[str, Tensor]
+    places: Sequence[int]
 
 
 class Beam:
@@ -89,25 +89,29 @@ class Beam:
         candidates: Sequence[Candidates],
         emitted: Mapping[str, Tensor],
         answers: Callable[[int], Mapping[str, Tensor]],
+        places: Sequence[int] | None = None,
     ) -> bool:
         """Continue with the best continuations, and return whether the search is over.
 
         Args:
             candidates: for each row, at least its ``width`` likeliest tokens.
-            emitted: what the rows emitted in this step, (rows, ...) each.
+            emitted: what the rows emitted in this step, and maybe others; kept until the search is over.
             answers: gives what a row answered in this step.
+            places: for each row, where it is in ``emitted``; None if it is at its own number.
         """
         last = self.step + 1 == self._steps
-        width = self._sampling.width
+        width, end = self._sampling.width, self._end
         going: list[Continuation] = []
         for rank, continuation in enumerate(self._ranked(candidates)):
-            if last or continuation.token == self._end:
+            if last or continuation[2] == end:
                 if rank < width:
                     self._finish(continuation, answers)
             elif len(going) < width:
                 going.append(continuation)
-        self._place(going, emitted)
-        return not going or self._settled(going[0].total)
+            elif rank >= width:
+                break
+        self._place(going, emitted, range(width) if places is None else places)
+        return not going or self._settled(going[0][0])
 
     def best(self) -> list[dict[str, Tensor]]:
         """What the best hypotheses emitted in each step, (hypotheses, ...) each, the best hypothesis first.
@@ -127,17 +131,22 @@ class Beam:
 
     def _ranked(self, candidates: Sequence[Candidates]) -> list[Continuation]:
         """The possible continuations, the best first; one impossible one if the graph made all impossible."""
-        found = []
-        for row, total in self._totals.items():
-            said = zip(*candidates[row], strict=True)
-            found += [Continuation(_sum(total, added), row, token, added) for token, added in said]
-        found.sort(key=attrgetter("total"), reverse=True)
-        return [one for one in found if one.total > _IMPOSSIBLE] or found[:1]
+        found = [
+            (total + added, row, token, added)
+            for row, total in self._totals.items()
+            for token, added in zip(*candidates[row], strict=True)
+            if total + added > _IMPOSSIBLE  # a sum that is not a number is not, either
+        ]
+        if not found:
+            row = next(iter(self._totals))
+            return [(_IMPOSSIBLE, row, candidates[row].tokens[0], candidates[row].log_probabilities[0])]
+        found.sort(key=itemgetter(0), reverse=True)
+        return found
 
     def _finish(self, continuation: Continuation, answers: Callable[[int], Mapping[str, Tensor]]) -> None:
         step = self.step + 1
-        score = continuation.total / self._penalty(step)
-        self._finished.append(Finished(score, step, continuation, answers(continuation.row)))
+        score = continuation[0] / self._penalty(step)
+        self._finished.append(Finished(score, step, continuation, answers(continuation[1])))
         self._finished.sort(key=attrgetter("score"), reverse=True)
         del self._finished[self._sampling.n_best :]
 
@@ -153,37 +162,34 @@ class Beam:
     def _penalty(self, tokens: int) -> float:
         return float(((5 + tokens) / 6) ** self._sampling.length_penalty)
 
-    def _place(self, going: Sequence[Continuation], emitted: Mapping[str, Tensor]) -> None:
+    def _place(self, going: Sequence[Continuation], emitted: Mapping[str, Tensor], places: Sequence[int]) -> None:
         """Give each continuation a row: the best of each parent keeps the parent's, so that few states move."""
-        rows = range(self._sampling.width)
-        placed: dict[int, Continuation] = {}
-        for one in going:
-            placed.setdefault(one.row, one)
-        free = (row for row in rows if row not in placed)
-        for one in going:
-            if placed[one.row] is not one:
-                placed[next(free)] = one
+        width = self._sampling.width
         # A row without a hypothesis still takes steps, and needs a valid token.
-        spare = going[0].token if going else 0
-        went = [placed.get(row, Continuation(_IMPOSSIBLE, row, spare, _IMPOSSIBLE)) for row in rows]
-        said = [one.log_probability for one in went]
-        self._past.append(_Step([one.row for one in went], [one.token for one in went], said, emitted))
-        self._totals = {row: placed[row].total for row in sorted(placed)}
+        spare = going[0][2] if going else 0
+        parents, tokens, said = list(range(width)), [spare] * width, [_IMPOSSIBLE] * width
+        totals: dict[int, float] = {}
+        others: list[Continuation] = []
+        for one in going:
+            if one[1] in totals:
+                others.append(one)
+            else:
+                totals[one[1]], _, tokens[one[1]], said[one[1]] = one
+        free = (row for row in range(width) if row not in totals)
+        for one, row in zip(others, list(free), strict=False):
+            totals[row], parents[row], tokens[row], said[row] = one
+        self._past.append(_Step(parents, tokens, said, emitted, places))
+        self._totals = dict(sorted(totals.items()))
 
     def _history(self, finished: Finished) -> list[dict[str, Array]]:
         """What the hypothesis emitted in each step."""
         steps = []
-        token, said, row = finished.last.token, finished.last.log_probability, finished.last.row
+        _, row, token, said = finished.last
         for step in reversed(range(finished.step)):
-            emitted = {name: values[row] for name, values in self._past[step].emitted.items()}
+            taken = self._past[step]
+            emitted = {name: values[taken.places[row]] for name, values in taken.emitted.items()}
             steps.append({**emitted, "token": np.int64(token), "log_probability": np.float32(said)})
             if step:
                 before = self._past[step - 1]
                 token, said, row = before.tokens[row], before.log_probabilities[row], before.parents[row]
         return steps[::-1]
-
-
-def _sum(total: float, added: float) -> float:
-    """The sum; impossible if either is not a number."""
-    both = total + added
-    return both if both == both else _IMPOSSIBLE

@@ -1,36 +1,38 @@
 """A request in the slots that beam search answers: its hypotheses are its rows."""
 
-from collections.abc import Mapping
-
 from service.engine.beam import Beam
 from service.engine.sampler import Sampler
-from service.engine.sampling import Array
-from service.engine.sequence_group import Answers, SequenceGroup, SlotRequest, StepResult
-from service.engine.tensors import Tensor, Tensors
+from service.engine.sequence_group import Given, SequenceGroup, SlotRequest, StepResult
 
 
 class BeamGroup(SequenceGroup):
-    """Emits nothing until its last step, and then the best hypotheses step by step; each hypothesis is a row."""
+    """Emits nothing until its last step, and then the best hypotheses step by step; each hypothesis is a row.
+
+    Attributes:
+        tokens: for each row, the token that it continues with.
+        over: whether the search is over; all rows end together.
+    """
 
     def __init__(self, request: SlotRequest, sampler: Sampler) -> None:
         super().__init__(request)
         assert request.sampling is not None  # the loop has a choice of tokens
+        self.alone = False
+        self.every = 1  # the search needs what every step gives
+        self.over = False
         self._sampler = sampler
         self._beam = Beam(request.sampling, sampler.end, request.steps)
 
-    def take(self, slots: Mapping[int, int], emitted: Tensors, answers: Answers, ended: Array) -> list[StepResult]:
-        """Continue with the best hypotheses; all rows end together."""
-        places = [slots[row] for row in range(self.request.rows)]
-        candidates = [self._sampler.candidates[slot] for slot in places]
-        given: dict[str, Tensor] = {name: values[places] for name, values in emitted.items()}
-        over = self._beam.advance(candidates, given, lambda row: answers(places[row]))
-        ended[places] = over
-        if not over:
-            self.parents = self._beam.parents
-            self._sampler.replace_tokens(places, self._beam.tokens)
+    def take(self, step: int, given: Given) -> list[StepResult]:
+        """Continue with the best hypotheses."""
+        slots = [self.slots[row] for row in range(self.request.rows)]
+        candidates = [self._sampler.candidates[slot] for slot in slots]
+        places = [given.places[slot] for slot in slots]
+        self.over = self._beam.advance(candidates, given.values, lambda row: given.answers(slots[row]), places)
+        if not self.over:
+            self.parents, self.tokens = self._beam.parents, self._beam.tokens
             return []
         steps = [
             StepResult(self.request, step, outputs, step == self._beam.longest)
             for step, outputs in enumerate(self._beam.best(), start=1)
         ]
-        return steps if emitted else steps[-1:]
+        return steps if given.values else steps[-1:]

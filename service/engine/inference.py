@@ -13,7 +13,7 @@ from service.engine.dispatcher import Dispatcher
 from service.engine.lifetime import Lifetime
 from service.engine.model import Model
 from service.engine.model_queues import ModelQueues
-from service.engine.options import DEFAULTS, Options, check_once, checked_seed, checked_steps
+from service.engine.options import DEFAULTS, Options, check_once, checked_seed, checked_steps, checked_stride
 from service.engine.repository import Repository
 from service.engine.request import Answer, Request
 from service.engine.sampling_parameters import checked_sampling_parameters
@@ -94,17 +94,17 @@ class Inference:
         outputs: Sequence[str] = (),
         options: Options = DEFAULTS,
     ) -> AsyncGenerator[Emission]:
-        """Yield what each step of a step loop emits; the last emission also has the loop's answer.
+        """Yield what each step of a step loop emits, or every k-th and the last if the options say so.
 
-        Wrap it in `contextlib.aclosing`. Beam search emits at its end: then each step of the best hypotheses, which are
-        the rows, the best first.
+        The last emission also has the loop's answer. Wrap it in `contextlib.aclosing`. Beam search emits at its end:
+        then each step of the best hypotheses, which are the rows, the best first.
 
         Args:
             model: its name, or a model from the repository, which answers even if it was replaced since.
             version: its version; None or "" for the highest.
             inputs: one array for each input of the loop; those with a default may be left out.
             outputs: the names of the outputs to return, of those emitted and those of the answer; all if empty.
-            options: deadline, priority, steps, seed and decoding.
+            options: deadline, priority, steps, seed, decoding and the stride of emissions.
 
         Raises:
             UnknownModel, InvalidArgument, QueueFull, DeadlineExceeded, Draining, InternalError: as `infer`.
@@ -115,10 +115,11 @@ class Inference:
         if not isinstance(loop, Loop):
             raise InvalidArgument(f"model {name!r} runs once; it has no steps")
         began, deadline = time.perf_counter(), options.deadline_within(self._timeout_s)
-        rows, step_inputs = check_steps(name, loop, inputs)
+        rows, step_inputs = check_steps(name, loop, inputs, options.rows)
         requested = check_outputs(name, loop.outputs, tuple(outputs))
         steps, seed = checked_steps(name, loop, options), checked_seed(name, options)
         sampling = checked_sampling_parameters(name, loop, options.decoding, steps, rows)
+        every = checked_stride(name, loop, options, sampling)
         beams = sampling.width if sampling is not None else 1
         queues = self._queues.of(model)
         queue = queues.steps
@@ -135,7 +136,7 @@ class Inference:
         if beams > 1:
             rows, step_inputs, encoded = beams, _beams(step_inputs, beams), _beams(encoded, beams)
         request = StepRequest(
-            step_inputs, encoded, requested, rows, steps, seed, level, sampling, deadline, began, encode_s
+            step_inputs, encoded, requested, rows, steps, seed, level, sampling, every, deadline, began, encode_s
         )
         queue_timeout_s = queue.requests.queue_timeout_s(options.queue_timeout_s)
         with Lifetime(queue.requests, request, model.statistics, queue_timeout_s, waited_s=waited_s):

@@ -4,7 +4,7 @@ import secrets
 from typing import NamedTuple
 
 from service.deadline import Deadline
-from service.engine.sampling_parameters import DecodingOptions
+from service.engine.sampling_parameters import DecodingOptions, SamplingParameters
 from service.errors import InvalidArgument
 from service.package import Loop
 
@@ -22,7 +22,10 @@ class Options(NamedTuple):
             card's.
         steps: how many steps a step loop takes; None for the card's default.
         seed: what a step loop's random numbers come from, 0 to 2**63 - 1; None for one that the engine draws.
+        emit_every: from one emission of a step loop to the next there are so many steps; its last step always emits.
+            None for 1. Between two emissions nothing of the steps is copied.
         decoding: how tokens are chosen, for a step loop that has a choice of them; None for the card's defaults.
+        rows: how many rows a request to a step loop has, if its tensors do not say so because it has none. None for 1.
         deadline: when the answer must be there, for a request that has already spent time, as in decoding an image. The
             earlier of this and ``timeout_s`` counts.
     """
@@ -33,6 +36,8 @@ class Options(NamedTuple):
     steps: int | None = None
     seed: int | None = None
     decoding: DecodingOptions | None = None
+    emit_every: int | None = None
+    rows: int | None = None
     deadline: Deadline | None = None
 
     def deadline_within(self, latest_s: float) -> Deadline:
@@ -57,6 +62,25 @@ def checked_steps(model: str, loop: Loop, options: Options) -> int:
     return steps
 
 
+def checked_stride(model: str, loop: Loop, options: Options, sampling: SamplingParameters | None) -> int:
+    """How many steps there are from one emission to the next.
+
+    Raises:
+        InvalidArgument: it is out of range; or it is not 1 although the loop makes a text, of which every token is
+            needed, or beam search answers, which emits only at its end.
+    """
+    every = 1 if options.emit_every is None else options.emit_every
+    most, why = loop.steps.maximum, ""
+    if loop.text is not None:
+        most, why = 1, ", because a text is made of every step's token"
+    elif sampling is not None and sampling.strategy == "beam":
+        most, why = 1, " with beam search, which emits only at its end"
+    if not 1 <= every <= most:
+        allowed = f"1 to {most}" if most > 1 else "1"
+        raise InvalidArgument(f"emit_every is {every}; model {model!r} allows {allowed}{why}")
+    return every
+
+
 def checked_seed(model: str, options: Options) -> int:
     """The requested seed, or an unpredictable one, which is small enough for the numbers of every JSON reader.
 
@@ -75,6 +99,6 @@ def check_once(model: str, options: Options) -> None:
     Raises:
         InvalidArgument: one is.
     """
-    for name in ("steps", "seed", "decoding"):
+    for name in ("steps", "seed", "decoding", "emit_every", "rows"):
         if getattr(options, name) is not None:
             raise InvalidArgument(f"{name} was given; model {model!r} runs once and allows none")

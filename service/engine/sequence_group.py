@@ -6,9 +6,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from service.engine.sampling import Array
 from service.engine.sampling_parameters import SamplingParameters
 from service.engine.tensors import Tensor, Tensors
+
+NO_TENSORS: Tensors = {}
 
 
 class SlotRequest(Protocol):
@@ -19,6 +20,7 @@ class SlotRequest(Protocol):
         encoded: the encoder's outputs, (rows, ...) each; empty if the loop has no encoder.
         rows: how many rows it has.
         steps: how many steps each row takes at most.
+        every: how many steps there are from one emission to the next; its last step emits, whatever its number.
         seed: what its random numbers come from.
         sampling: how its tokens are chosen; None if the loop has no choice of tokens.
     """
@@ -27,6 +29,7 @@ class SlotRequest(Protocol):
     encoded: Tensors
     rows: int
     steps: int
+    every: int
     seed: int
     sampling: SamplingParameters | None
 
@@ -36,12 +39,31 @@ class SlotRequest(Protocol):
 
 
 class StepResult(NamedTuple):
-    """What one step gave one request: ``outputs`` (rows, ...) by name; ``last`` if it was the request's last step."""
+    """What one step gave one request.
+
+    Attributes:
+        request: whose result it is.
+        step: the number of the step, from 1.
+        values: by name, what was emitted, (rows, ...); with a ``place``, what all requests of the step emitted.
+        last: whether it was the request's last step.
+        place: the number of the request's only row in ``values``; None if these are its own.
+        answers: by name, what the request answers, (rows, ...); empty before the last step.
+    """
 
     request: Any
     step: int
-    outputs: dict[str, Tensor]
+    values: Tensors
     last: bool
+    place: int | None = None
+    answers: Tensors = NO_TENSORS
+
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        """What the request gets, (rows, ...) by name; they may be views of what other requests get, too."""
+        if self.place is None:
+            return {**self.values, **self.answers}
+        row = slice(self.place, self.place + 1)
+        return {**{name: tensor[row] for name, tensor in self.values.items()}, **self.answers}
 
 
 @dataclass(slots=True, eq=False)
@@ -60,14 +82,29 @@ class Row:
         return self._generator
 
 
-# Gives what the row in a slot answers, by name.
-Answers = Callable[[int], Tensors]
+class Given(NamedTuple):
+    """What a step gave the rows that emit or end at it.
+
+    Attributes:
+        values: by name, one copy for all of these rows.
+        places: by slot, the number of its row in ``values``.
+        ended: by slot, whether its row has ended.
+        answers: gives what the row in a slot answers, by name.
+    """
+
+    values: Tensors
+    places: Mapping[int, int] | Sequence[int]
+    ended: Sequence[bool]
+    answers: Callable[[int], Tensors]
 
 
 class SequenceGroup:
-    """The rows of one request. Every step is emitted; a row that has ended repeats its last values.
+    """The rows of one request. Every step of its stride is emitted; a row that has ended repeats its last values.
 
     Attributes:
+        slots: by row index, the slot of each row that still steps.
+        alone: whether it is one row that takes its own tokens: then a step's result needs no `take`.
+        every: how many steps there are from one emission to the next.
         parents: for each row, the row whose state it continues from; empty if each row continues from its own.
     """
 
@@ -75,48 +112,29 @@ class SequenceGroup:
 
     def __init__(self, request: SlotRequest) -> None:
         self.request = request
-        self._emitted: dict[str, Tensor] = {}
+        self.slots: dict[int, int] = {}
+        self.alone = request.rows == 1
+        self.every = request.every
+        self._last: dict[str, Tensor] = {}
         self._answers: dict[str, Tensor] = {}
-        self._stepping = request.rows
-        self._one_row = request.rows == 1
-        self._step = 0
 
-    def take(self, slots: Mapping[int, int], emitted: Tensors, answers: Answers, ended: Array) -> list[StepResult]:
-        """Collect what a step gave the request.
-
-        Args:
-            slots: by row index, the slot of each row that still steps.
-            emitted: by name, what the step gave every slot.
-            answers: gives what the row in a slot answers.
-            ended: whether the row in each slot has ended.
-
-        Returns:
-            the result of the step; nothing if it is not the last and the loop emits nothing on its way.
-        """
-        self._step += 1
-        self._emitted = self._current(slots, emitted)
-        for index, slot in slots.items():
-            if ended[slot]:
-                self._stepping -= 1
-                self._keep_answer(index, answers(slot))
-        last = not self._stepping
-        if not last and not self._emitted:
+    def take(self, step: int, given: Given) -> list[StepResult]:
+        """Collect what a step gave the rows; nothing if it only ended some of them between two emissions."""
+        for name, values in given.values.items():
+            if name not in self._last:  # in the first step, no row has ended
+                self._last[name] = np.zeros((self.request.rows, *values.shape[1:]), values.dtype)
+        slots = {index: slot for index, slot in self.slots.items() if slot in given.places}
+        places = [given.places[slot] for slot in slots.values()]
+        for name, values in given.values.items():
+            self._last[name][list(slots)] = values[places]
+        ended = [index for index, slot in slots.items() if given.ended[slot]]
+        for index in ended:
+            self._keep_answer(index, given.answers(slots[index]))
+        last = len(ended) == len(self.slots)
+        if not last and (step % self.every or not self._last):
             return []
-        return [StepResult(self.request, self._step, self._emitted | self._answers if last else self._emitted, last)]
-
-    def _current(self, slots: Mapping[int, int], emitted: Tensors) -> dict[str, Tensor]:
-        """The values of all rows: new ones for rows that step, copies for the rest. In the first step, all rows do."""
-        current: dict[str, Tensor] = {}
-        if self._one_row:
-            [slot] = slots.values()
-            for name, values in emitted.items():
-                current[name] = values[slot : slot + 1].copy()
-            return current
-        for name, values in emitted.items():
-            before = self._emitted.get(name)
-            current[name] = np.empty((len(slots), *values.shape[1:]), values.dtype) if before is None else before.copy()
-            current[name][list(slots)] = values[list(slots.values())]
-        return current
+        outputs = {name: values.copy() for name, values in self._last.items()}
+        return [StepResult(self.request, step, outputs, last, None, self._answers if last else NO_TENSORS)]
 
     def _keep_answer(self, index: int, answers: Tensors) -> None:
         for name, value in answers.items():

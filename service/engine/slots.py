@@ -4,7 +4,7 @@ Only the work item that runs the step loop uses them, on one lane at a time.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,19 @@ import numpy as np
 from service.engine.beam_group import BeamGroup
 from service.engine.binding import Buffer
 from service.engine.sampler import Sampler
-from service.engine.sequence_group import Row, SequenceGroup, SlotRequest, StepResult
+from service.engine.sampling import Array
+from service.engine.sequence_group import Given, Row, SequenceGroup, SlotRequest, StepResult
 from service.engine.session import Session
+from service.engine.step_inputs import StepInputs
+from service.engine.step_results import read_outputs, results_of, watched_outputs
 from service.engine.tensors import Tensor, Tensors
 from service.engine.work import Run
 from service.package import Loop, TensorSpec
-from service.package.loop import Chosen, Draw, Fill, FromEncoder, FromRequest, Schedule, Source, State, beginning
+from service.package.loop import Chosen, State
 from service.package.token_choice import TOKEN
+
+# More steps than any request has: a row with this stride gives nothing before its end.
+_NEVER = 1 << 62
 
 
 class Slots:
@@ -32,19 +38,21 @@ class Slots:
     def __init__(self, loop: Loop, session: Session) -> None:
         self._loop = loop
         self._session = session
-        self._sources = list(loop.sources.items())
-        self._renewed = [name for name, source in self._sources if isinstance(source, Draw | Schedule)]
-        self._states = {name: source.output for name, source in self._sources if isinstance(source, State)}
-        self._fed = [name for name, source in self._sources if isinstance(source, Chosen)]
+        self._sources = StepInputs(loop)
+        self._states = {name: source.output for name, source in loop.sources.items() if isinstance(source, State)}
+        self._fed = [name for name, source in loop.sources.items() if isinstance(source, Chosen)]
         self._sampler = Sampler(loop, loop.choice) if loop.choice else None
-        self._read = _read(loop)
+        self._watched, self._read = watched_outputs(loop), read_outputs(loop)
         self._inputs = {spec.name: self._buffer(spec, spec.name) for spec in loop.step.inputs}
         fed = {output: name for name, output in self._states.items()}
         self._outputs = {spec.name: self._buffer(spec, fed.get(spec.name)) for spec in loop.step.outputs}
         self._answered = tuple(name for name in loop.answer if name not in loop.emit)
         self._rows: list[Row] = []
+        self._groups: dict[SequenceGroup, None] = {}
         self._steps = np.zeros(loop.max_batch, "i8")  # taken by the row in each slot
         self._allowed = np.ones(loop.max_batch, "i8")
+        self._every = np.ones(loop.max_batch, "i8")
+        self._by_slot = (self._steps, self._allowed, self._every)
         self._bound: dict[tuple[int, int, bool], Callable[[], None]] = {}
         self._swapped = False
 
@@ -59,23 +67,23 @@ class Slots:
     @property
     def requests(self) -> list[Any]:
         """The requests that have rows in the slots."""
-        return list(dict.fromkeys(row.group.request for row in self._rows))
+        return [group.request for group in self._groups]
 
     def place(self, request: SlotRequest) -> None:
         """Put the request's rows into the next free slots, with their first values."""
         group = self._group(request)
         first = len(self._rows)
-        for index in range(request.rows):
-            slot = len(self._rows)
-            row = Row(group, index)
-            for name, source in self._sources:
-                self._place(self._inputs[name].rows[slot : slot + 1], name, source, row)
-            if self._sampler is not None and request.sampling is not None:
+        rows = [Row(group, index) for index in range(request.rows)]
+        end = first + len(rows)
+        self._sources.place(self._inputs, request, rows, first)
+        group.slots = dict(enumerate(range(first, end)))
+        if self._sampler is not None and request.sampling is not None:
+            for slot in range(first, end):
                 self._sampler.place(slot, request.sampling)
-            self._steps[slot], self._allowed[slot] = 0, request.steps
-            self._rows.append(row)
-        for buffer in self._inputs.values():
-            buffer.send(first, len(self._rows))
+        self._steps[first:end], self._allowed[first:end] = 0, request.steps
+        self._every[first:end] = group.every if self._loop.emit or isinstance(group, BeamGroup) else _NEVER
+        self._rows += rows
+        self._groups[group] = None
 
     def drop(self, requests: Iterable[Any]) -> None:
         """Free the slots of these requests."""
@@ -92,9 +100,9 @@ class Slots:
                 take the step ``again``, with the random numbers that were already drawn for it.
         """
         began = time.perf_counter()
-        count, requests = len(self._rows), len(self.requests)
+        count, requests = len(self._rows), len(self._groups)
         if not again:
-            self._prepare(count)
+            self._sources.renew(self._inputs, self._rows, self._steps[:count], self._allowed[:count])
         prepared = time.perf_counter()
         self._run(0, count)
         ran = time.perf_counter()
@@ -128,38 +136,13 @@ class Slots:
 
     def _buffer(self, spec: TensorSpec, input_name: str | None) -> Buffer:
         """A buffer where the graph reads that input; one for an output that is read at each step is on the host."""
-        on_device = spec.name not in self._read if input_name is None else input_name in self._session.on_device
+        on_device = spec.name not in self._watched if input_name is None else input_name in self._session.on_device
         return self._session.buffer(spec, self._loop.max_batch, on_device=on_device)
 
     def _group(self, request: SlotRequest) -> SequenceGroup:
         if self._sampler is not None and request.sampling is not None and request.sampling.strategy == "beam":
             return BeamGroup(request, self._sampler)
         return SequenceGroup(request)
-
-    def _place(self, slot: Tensor, name: str, source: Source, row: Row) -> None:
-        initial = beginning(source)
-        request = row.group.request
-        if isinstance(initial, Fill):
-            slot[...] = initial.value
-        elif isinstance(initial, FromRequest):
-            slot[0] = request.inputs[name][row.index]
-        elif isinstance(initial, FromEncoder):
-            slot[0] = request.encoded[initial.output][row.index]
-        elif isinstance(initial, Draw) and isinstance(source, State):
-            _draw(initial, row.generator, slot)
-
-    def _prepare(self, count: int) -> None:
-        """Set the inputs that are new at every step: draws and schedules."""
-        for name in self._renewed:
-            source, rows = self._loop.sources[name], self._inputs[name].rows[:count]
-            if isinstance(source, Draw):
-                for slot, row in enumerate(self._rows):
-                    _draw(source, row.generator, rows[slot : slot + 1])
-            elif isinstance(source, Schedule):
-                done = (self._steps[:count] + source.offset) / self._allowed[:count]
-                values = source.first + (source.last - source.first) * done
-                rows[...] = (np.rint(values) if rows.dtype.kind in "iu" else values).reshape(rows.shape)
-            self._inputs[name].send(0, count)
 
     def _run(self, first: int, end: int) -> None:
         key = (first, end, self._swapped)
@@ -171,27 +154,43 @@ class Slots:
 
     def _collect(self, count: int) -> list[StepResult]:
         """Collect what each request's rows gave, swap the state buffers, and free the slots of rows that have ended."""
-        for name in self._read:
+        for name in self._watched:
             self._outputs[name].fetch(0, count)
+        steps = self._steps[:count]
         if self._sampler is not None:
-            self._sampler.choose(self._given(self._sampler.output)[:count], self._rows, self._steps[:count])
-        self._steps[:count] += 1
-        ended = self._steps[:count] >= self._allowed[:count]
+            self._sampler.choose(self._outputs[self._sampler.output].rows[:count], self._rows, steps)
+        steps += 1
+        ended = steps >= self._allowed[:count]
         if self._loop.end is not None:
             ended |= self._given(self._loop.end.output)[:count].reshape(count) == self._loop.end.value
-        emitted = {name: self._given(name) for name in self._loop.emit}
-        groups: dict[SequenceGroup, dict[int, int]] = {}
-        for slot, row in enumerate(self._rows):
-            groups.setdefault(row.group, {})[row.index] = slot
-        results = [one for group, slots in groups.items() for one in group.take(slots, emitted, self._answer, ended)]
+        results, searches = self._give(count, steps, ended)
         self._swap_states()
-        for group, slots in groups.items():
-            if group.parents:
-                self._follow(group.parents, slots)
-        self._feed(count)
+        if searches:
+            self._follow(searches, ended)
+        for name in self._fed:
+            rows = self._inputs[name].rows[:count]
+            rows[...] = self._given(TOKEN.name)[:count].reshape(rows.shape)
+            self._inputs[name].send(0, count)
         for slot in reversed(ended.nonzero()[0].tolist()):
             self._free(slot)
         return results
+
+    def _give(self, count: int, steps: Array, ended: Array) -> tuple[list[StepResult], list[BeamGroup]]:
+        """What the step gave the requests whose rows emit or end at it, and those that beam search answers."""
+        due = ended | (steps % self._every[:count] == 0)
+        slots: list[int] = due.nonzero()[0].tolist()
+        if not slots:
+            return [], []
+        for name in self._read:
+            if name not in self._watched:
+                self._outputs[name].fetch(0, count)
+        whole = len(slots) == count
+        values = {
+            name: self._given(name)[:count].copy() if whole else self._given(name)[slots] for name in self._loop.emit
+        }
+        places = range(count) if whole else {slot: place for place, slot in enumerate(slots)}
+        given = Given(values, places, ended.tolist(), self._answer)
+        return results_of(self._rows, slots, steps[slots].tolist(), given)
 
     def _given(self, name: str) -> Tensor:
         """What the last step gave every slot, by slot."""
@@ -206,25 +205,28 @@ class Slots:
                 self._outputs[name].fetch(slot, slot + 1)
         return {name: np.array(self._given(name)[slot]) for name in self._answered}
 
-    def _follow(self, parents: Sequence[int], slots: Mapping[int, int]) -> None:
-        """Copy to each row of a request the states of its parent; ``slots`` gives each row's slot."""
-        moves = [(slots[parent], slots[row]) for row, parent in enumerate(parents) if parent != row]
-        if not moves:
+    def _follow(self, searches: Sequence[BeamGroup], ended: Array) -> None:
+        """Let each row of a beam search continue with its parent's states and its new token, if the search goes on."""
+        assert self._sampler is not None  # a loop with a choice
+        sources, targets = list[int](), list[int]()
+        for group in searches:
+            slots = [group.slots[row] for row in range(len(group.slots))]
+            ended[slots] = group.over
+            if group.over:
+                continue
+            self._sampler.replace_tokens(slots, group.tokens)
+            for slot, parent in zip(slots, group.parents, strict=True):
+                if slots[parent] != slot:
+                    sources.append(slots[parent])
+                    targets.append(slot)
+        if not sources:
             return
-        sources, targets = ([move[end] for move in moves] for end in (0, 1))
         for buffer in (self._inputs[name] for name in self._states):
             for slot in sources:
                 buffer.fetch(slot, slot + 1)
             buffer.rows[targets] = buffer.rows[sources]
             for slot in targets:
                 buffer.send(slot, slot + 1)
-
-    def _feed(self, count: int) -> None:
-        """Give the chosen tokens to the graph's inputs."""
-        for name in self._fed:
-            rows = self._inputs[name].rows[:count]
-            rows[...] = self._given(TOKEN.name)[:count].reshape(rows.shape)
-            self._inputs[name].send(0, count)
 
     def _swap_states(self) -> None:
         for name, output in self._states.items():
@@ -233,27 +235,21 @@ class Slots:
 
     def _free(self, slot: int) -> None:
         """Remove the row; the last row moves to its slot."""
-        last = len(self._rows) - 1
-        if slot != last:
-            for name, buffer in self._inputs.items():
-                if name in self._states:
-                    buffer.fetch(last, last + 1)
-                buffer.rows[slot] = buffer.rows[last]
-                buffer.send(slot, slot + 1)
-            if self._sampler is not None:
-                self._sampler.move(last, slot)
-            self._steps[slot], self._allowed[slot] = self._steps[last], self._allowed[last]
-            self._rows[slot] = self._rows[last]
-        self._rows.pop()
-
-
-def _read(loop: Loop) -> tuple[str, ...]:
-    """The names of the step graph's outputs that are read at every step."""
-    ends, choice = (loop.end.output,) if loop.end else (), (loop.choice.output,) if loop.choice else ()
-    outputs = {spec.name for spec in loop.step.outputs}
-    return tuple(name for name in dict.fromkeys((*loop.emit, *ends, *choice)) if name in outputs)
-
-
-def _draw(source: Draw, generator: np.random.Generator, out: Any) -> None:
-    draw = generator.standard_normal if source.distribution == "normal" else generator.random
-    draw(dtype=out.dtype.type, out=out)
+        row, mover = self._rows[slot], self._rows.pop()
+        del row.group.slots[row.index]
+        if not row.group.slots:
+            del self._groups[row.group]
+        if mover is row:
+            return
+        last = len(self._rows)
+        for name, buffer in self._inputs.items():
+            if name in self._states:
+                buffer.fetch(last, last + 1)
+            buffer.rows[slot] = buffer.rows[last]
+            buffer.send(slot, slot + 1)
+        if self._sampler is not None:
+            self._sampler.move(last, slot)
+        for values in self._by_slot:
+            values[slot] = values[last]
+        self._rows[slot] = mover
+        mover.group.slots[mover.index] = slot

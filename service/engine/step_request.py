@@ -55,6 +55,7 @@ class StepRequest:
     seed: int
     level: int = 1
     sampling: SamplingParameters | None = None
+    every: int = 1
     deadline: Deadline = NEVER
     entered: float = field(default_factory=time.perf_counter)
     encode_s: float = 0.0
@@ -83,6 +84,8 @@ class StepRequest:
             return
         given = result.outputs
         outputs = {name: given[name] for name in self.outputs if name in given}
+        if self._emitted:  # what waits unread must not keep what other requests were given
+            outputs = {name: tensor if tensor.base is None else tensor.copy() for name, tensor in outputs.items()}
         emission = Emission(result.step, outputs, result.last, self.seed, self._waited_s)
         self._unread += emission.bytes
         if self._emitted and self._unread > MAX_UNREAD_BYTES:

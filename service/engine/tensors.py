@@ -87,17 +87,21 @@ def check_row_elements(model: str, most: Mapping[str, int], inputs: Tensors) -> 
             )
 
 
-def check_steps(model: str, loop: Loop, inputs: Tensors) -> tuple[int, Tensors]:
+def check_steps(model: str, loop: Loop, inputs: Tensors, wanted: int | None = None) -> tuple[int, Tensors]:
     """The number of rows of a request to a loop, and its inputs with the defaults of those that were left out.
 
-    A request without any tensor is one row, if all inputs have defaults.
+    A request without any tensor, which is possible if all inputs have defaults, has the ``wanted`` rows, or one.
 
     Raises:
-        InvalidArgument: as `check_inputs`; or there are more rows than the loop has slots.
+        InvalidArgument: as `check_inputs`; or there are more rows than the loop has slots, or others than ``wanted``.
     """
     left_out = [spec for spec in loop.inputs if spec.name not in inputs and loop.defaults.get(spec.name) is not None]
     given = tuple(spec for spec in loop.inputs if spec not in left_out)
-    rows = check_inputs(model, given, inputs) if given or inputs else 1
+    rows = check_inputs(model, given, inputs) if given or inputs else 1 if wanted is None else wanted
+    if wanted not in (None, rows):
+        raise InvalidArgument(f"rows is {wanted}; the inputs for model {model!r} have {rows}")
+    if rows < 1:
+        raise InvalidArgument(f"rows is {rows}; model {model!r} allows 1 to {loop.max_batch}")
     if rows > loop.max_batch:
         raise InvalidArgument(f"the request has {rows} rows; model {model!r} allows at most {loop.max_batch}")
     filled = {

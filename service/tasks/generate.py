@@ -48,7 +48,7 @@ class Generate(Task[GenerateAsk]):
         options = GenerateOptions.of(model, ask)
         outputs = [model.package.generator.sample.tensor]
         began = time.perf_counter()
-        async with aclosing(self._emissions(model, options, outputs, caller)) as emissions:
+        async with aclosing(self._emissions(model, options, outputs, options.steps, caller)) as emissions:
             async for emission in emissions:
                 if emission.last:
                     return await self._answer(model, options, emission, time.perf_counter() - began, caller)
@@ -59,13 +59,13 @@ class Generate(Task[GenerateAsk]):
         options = GenerateOptions.of(model, ask)
         sample = model.package.generator.sample
         outputs = list(dict.fromkeys([sample.preview or sample.tensor, sample.tensor]))
-        every = ask.every or -(-options.steps // PREVIEWS)
+        every = min(ask.every or -(-options.steps // PREVIEWS), options.steps)
         began = time.perf_counter()
-        async with aclosing(self._emissions(model, options, outputs, caller)) as emissions:
+        async with aclosing(self._emissions(model, options, outputs, every, caller)) as emissions:
             async for emission in emissions:
                 if emission.last:
                     yield await self._answer(model, options, emission, time.perf_counter() - began, caller)
-                elif emission.step % every == 0:
+                else:
                     yield await self._preview(options, emission, sample.preview, caller)
 
     @cached_property
@@ -84,9 +84,9 @@ class Generate(Task[GenerateAsk]):
         return [one._replace(once=self.once), steps]
 
     def _emissions(
-        self, model: Model, options: GenerateOptions, outputs: list[str], caller: Caller
+        self, model: Model, options: GenerateOptions, outputs: list[str], every: int, caller: Caller
     ) -> AsyncGenerator[Emission]:
-        engine = options.engine._replace(deadline=caller.deadline)
+        engine = options.engine._replace(deadline=caller.deadline, emit_every=every)
         return self.engine.steps(model, None, options.inputs, outputs, engine)
 
     async def _preview(

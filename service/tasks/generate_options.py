@@ -45,7 +45,7 @@ class GenerateOptions(NamedTuple):
         if ask.output not in ("", *OUTPUTS):
             raise refusal(card.name, "output", ask.output, OUTPUTS)
         count, classes = _count(card, ask.count), _classes(model, card, ask)
-        engine = Options(steps=ask.steps, seed=ask.seed, decoding=_decoding(card, ask))
+        engine = Options(steps=ask.steps, seed=ask.seed, decoding=_decoding(card, ask), rows=count)
         steps = checked_steps(card.name, card.loop, engine)
         engine = engine._replace(seed=checked_seed(card.name, engine))
         checked_sampling_parameters(card.name, card.loop, engine.decoding, steps, count)

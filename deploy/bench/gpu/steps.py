@@ -35,6 +35,7 @@ class Guest:
     rows: int
     encoded: Tensors = field(default_factory=dict)
     steps: int = STEPS
+    every: int = 1
     seed: int = 0
     gone: bool = False
     sampling: SamplingParameters | None = None

@@ -22,9 +22,10 @@ def read_options(parameters: Mapping[str, Any], model: Model, deadline: Deadline
 
     Args:
         parameters: by name, as whole numbers, numbers, texts and truth values: ``priority`` (0: the default level),
-            ``timeout`` in microseconds (the longest wait in the queue; 0: the model's), ``steps`` and ``seed``; of
-            a loop that leaves a choice of tokens, each field of `DecodingOptions`, with its ``prefix`` as a text of the
-            vocabulary's words or, as ``prefix_tokens``, in tokens: a list of them, or ``"5,7"``.
+            ``timeout`` in microseconds (the longest wait in the queue; 0: the model's), ``steps``, ``seed`` and
+            ``emit_every`` (the steps of a loop from one emission to the next); of a loop that leaves a choice of
+            tokens, each field of `DecodingOptions`, with its ``prefix`` as a text of the vocabulary's words or, as
+            ``prefix_tokens``, in tokens: a list of them, or ``"5,7"``.
         model: whose vocabulary a prefix is read by.
         deadline: when the request must be answered; None where only the engine's limit holds.
 
@@ -45,6 +46,7 @@ def read_options(parameters: Mapping[str, Any], model: Model, deadline: Deadline
         queue_timeout_s=timeout / 1e6 if timeout else None,
         steps=given.get("steps"),
         seed=given.get("seed"),
+        emit_every=given.get("emit_every"),
         decoding=_decoding(given, model) if given.keys() & _DECODING else None,
         deadline=deadline,
     )
@@ -109,4 +111,4 @@ _CHOICES: dict[str, Callable[[str, Any], Any]] = {
     "n_best": _whole_number,
 }
 _DECODING = {**_CHOICES, "prefix": _text, "prefix_tokens": _tokens}
-_READERS = {**dict.fromkeys(("priority", "timeout", "steps", "seed"), _whole_number), **_DECODING}
+_READERS = {**dict.fromkeys(("priority", "timeout", "steps", "seed", "emit_every"), _whole_number), **_DECODING}

@@ -31,6 +31,8 @@ options = st.builds(
     steps=st.none(),
     seed=st.none(),
     decoding=st.none(),
+    emit_every=st.none(),
+    rows=st.none(),
     deadline=st.none(),
 )
 

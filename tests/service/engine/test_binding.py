@@ -39,6 +39,7 @@ class StepRequest:
     inputs: Tensors = field(default_factory=dict)
     encoded: Tensors = field(default_factory=dict)
     gone: bool = False
+    every: int = 1
     sampling: SamplingParameters | None = None
 
 
@@ -250,10 +251,10 @@ def test_states_stay_on_the_device_between_steps(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(DeviceBuffer, way, noted)
     stage.step()
     stage.step()
-    # The random numbers go there; the token, a state that is also emitted, comes back, under the name of either half.
+    # The random numbers go there; what is emitted comes back. The token is a state, under the name of either half.
     assert {name for way, name in copied if way == "send"} == {"uniform"}
-    assert {name for way, name in copied if way == "fetch"} <= {"next_token", "token"}
-    assert len(copied) == 4
+    assert {name for way, name in copied if way == "fetch"} <= {"next_token", "token", "logprob"}
+    assert len(copied) == 6
 
 
 def test_more_rows_than_the_buffers_hold_run_without_them(repository: Path) -> None:

@@ -30,6 +30,7 @@ class SlotRequest:
     seed: int = 0
     token: int = 1
     gone: bool = False
+    every: int = 1
     sampling: SamplingParameters | None = None
     inputs: Tensors = field(init=False)
     encoded: Tensors = field(default_factory=dict)

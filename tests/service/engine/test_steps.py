@@ -140,6 +140,12 @@ WRONG: dict[str, tuple[dict[str, Any], type[LectoriumError], str]] = {
         InvalidArgument,
         "the request has 9 rows; model 'chars' allows at most 8",
     ),
+    "no_rows_wanted": ({"options": Options(rows=0)}, InvalidArgument, "rows is 0; model 'chars' allows 1 to 8"),
+    "other_rows": (
+        {"inputs": token(2), "options": Options(rows=3)},
+        InvalidArgument,
+        "rows is 3; the inputs for model 'chars' have 2",
+    ),
     "unknown_output": ({"outputs": ["next_cell"]}, InvalidArgument, "'chars' has no output 'next_cell'"),
     "needed": ({"model": "diffusion"}, InvalidArgument, "input 'label' of model 'diffusion' is missing"),
 }
@@ -161,6 +167,11 @@ async def test_a_model_that_runs_once_takes_neither_steps_nor_a_seed(options: Op
     async with serving(loops) as engine:
         with pytest.raises(InvalidArgument, match="was given; model 'tiny' runs once and allows none"):
             await engine.infer("tiny", None, {"image": example(1)}, options=options)
+
+
+async def test_a_request_without_tensors_has_as_many_rows_as_it_asks_for(loops: Path) -> None:
+    async with serving(loops) as engine:
+        check_tokens(await stream(engine, "chars", seed=3, rows=4), 3, rows=4)
 
 
 async def test_a_loop_that_emits_is_no_single_answer(loops: Path) -> None:

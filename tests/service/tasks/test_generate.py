@@ -194,6 +194,9 @@ def test_pixels_that_the_engine_chooses_follow_the_temperature(tmp_path: Path) -
                 found = await one(task, model="pixels", count=8, seed=3, **fields)
                 assert found.steps == PIXELS + 1
                 pictures = np.stack([read(picture) for picture in found.images])
+                different = 1 if fields.get("temperature") == 0.01 else 8
+                assert len({picture.tobytes() for picture in pictures}) == different
+                assert len(pictures) == 8
                 assert set(np.unique(pictures)) <= {0, 255}
                 return float((pictures == 255).mean())
 

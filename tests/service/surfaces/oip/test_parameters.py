@@ -29,15 +29,17 @@ MODEL = cast(Model, SimpleNamespace(name="graph", program=None))
 
 def test_parameters_become_options() -> None:
     assert read_options({}, MODEL) == Options()
-    found = read_options({"priority": 2, "timeout": 1_500_000, "steps": 7, "seed": 0}, MODEL)
-    assert found == Options(priority=2, queue_timeout_s=1.5, steps=7, seed=0)
+    found = read_options({"priority": 2, "timeout": 1_500_000, "steps": 7, "seed": 0, "emit_every": 4}, MODEL)
+    assert found == Options(priority=2, queue_timeout_s=1.5, steps=7, seed=0, emit_every=4)
 
 
 def test_zero_says_nothing_of_priority_and_timeout() -> None:
     assert read_options({"priority": 0, "timeout": 0}, MODEL) == Options()
 
 
-@pytest.mark.parametrize("name", ["priority", "timeout", "steps", "seed", "top_k", "beam_width", "n_best"])
+@pytest.mark.parametrize(
+    "name", ["priority", "timeout", "steps", "seed", "emit_every", "top_k", "beam_width", "n_best"]
+)
 @pytest.mark.parametrize("value", [-1, 1.0, True, "1", None, [1]])
 def test_a_value_of_another_kind_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(InvalidArgument, match=f"{name!r} is .*; it must be a whole number from 0"):
