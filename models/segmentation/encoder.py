@@ -12,7 +12,13 @@ from models.layers.sequence import sequence
 
 
 def convolutions(inputs: int, widths: Sequence[int], normalisation: str) -> list[nn.Module]:
-    """3x3 convolutions that keep the size, of ``widths`` maps, each followed by a normalisation and a ReLU."""
+    """3x3 convolutions that keep the size, of ``widths`` maps, each followed by a normalisation and a ReLU.
+
+    Raises:
+        ValueError: there is no width, or one is not a whole number of 1 or more.
+    """
+    if not isinstance(widths, Sequence) or not widths or any(type(width) is not int or width < 1 for width in widths):
+        raise ValueError(f"the widths of a stage are {widths!r}; a list of one or more whole numbers from 1 is allowed")
     layers: list[nn.Module] = []
     for width in widths:
         layers += [
@@ -40,12 +46,17 @@ class Encoder(nn.Module):
     """VGG's ``features``: stages of 3x3 convolutions of ``widths`` maps, each followed by a 2x2 max pooling.
 
     Layers are named and numbered as in `models.classification.vgg.VGG`, so that a trained classifier's weights fit.
+
+    Raises:
+        ValueError: there is no stage, or one has no width, or a width is not a whole number of 1 or more.
     """
 
     def __init__(
         self, widths: Sequence[Sequence[int]], channels: int, normalisation: str, spatial_dropout: float = 0.0
     ) -> None:
         super().__init__()
+        if not isinstance(widths, Sequence) or not widths:
+            raise ValueError(f"widths is {widths!r}; a list with the widths of one or more stages is allowed")
         layers: list[nn.Module] = []
         inputs = channels
         for stage in widths:

@@ -23,7 +23,7 @@ class FCN(Segmenter):
 
     Raises:
         KeyError: there is no such upsampling of scores.
-        ValueError: ``stride`` is not 8, 16 or 32, or there are not five stages.
+        ValueError: ``stride`` is not 8, 16 or 32, or there are not five stages; or as `Encoder`.
     """
 
     divisor = 32
@@ -43,10 +43,10 @@ class FCN(Segmenter):
         initialisation: str = "he",
     ) -> None:
         super().__init__()
+        self.encoder = Encoder(widths, channels, normalisation, spatial_dropout)
         if stride not in STRIDES or len(widths) != 5:
             raise ValueError(f"stride is {stride} with {len(widths)} stages; it is 8, 16 or 32, with 5 stages")
         self.stride = stride
-        self.encoder = Encoder(widths, channels, normalisation, spatial_dropout)
         *_, third, fourth, fifth = self.encoder.widths
         self.fc6 = nn.Sequential(nn.Conv2d(fifth, hidden, 1), nn.ReLU(), nn.Dropout2d(dropout))
         self.fc7 = nn.Sequential(nn.Conv2d(hidden, hidden, 1), nn.ReLU(), nn.Dropout2d(dropout))

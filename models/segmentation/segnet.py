@@ -20,6 +20,7 @@ class SegNet(Segmenter):
 
     Raises:
         KeyError: there is no such upsampling.
+        ValueError: as `Encoder`.
     """
 
     def __init__(
@@ -34,8 +35,8 @@ class SegNet(Segmenter):
         initialisation: str = "he",
     ) -> None:
         super().__init__()
-        self.divisor = 1 << len(widths)
         self.encoder = Encoder(widths, channels, normalisation, spatial_dropout)
+        self.divisor = 1 << len(widths)
         self.upsampling, self.decoder = nn.ModuleList(), nn.ModuleList()
         for number, stage in reversed(list(enumerate(widths))):
             below = widths[number - 1][-1] if number else widths[0][0]  # the maps that this stage began with

@@ -22,6 +22,7 @@ class UNet(Segmenter):
 
     Raises:
         KeyError: there is no such upsampling.
+        ValueError: as `Encoder`.
     """
 
     def __init__(
@@ -37,8 +38,8 @@ class UNet(Segmenter):
         initialisation: str = "he",
     ) -> None:
         super().__init__()
-        self.divisor = 1 << len(widths)
         self.encoder = Encoder(widths, channels, normalisation, spatial_dropout)
+        self.divisor = 1 << len(widths)
         self.bottom = sequence(convolutions(widths[-1][-1], bottom, normalisation))
         self.upsampling, self.decoder = nn.ModuleList(), nn.ModuleList()
         below = bottom[-1]

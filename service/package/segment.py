@@ -20,7 +20,7 @@ from service.package.provenance import Provenance
 # A mask has one byte a pixel.
 MAX_CLASSES = 256
 
-Colour = Annotated[str, StringConstraints(pattern="^#[0-9a-f]{6}$", to_lower=True)]
+Colour = Annotated[str, StringConstraints(pattern="^#[0-9a-fA-F]{6}$", to_lower=True)]
 ClassIndex = Annotated[int, Field(ge=0, le=MAX_CLASSES - 1)]
 Output = Literal["statistics", "mask", "overlay", "rle", "polygons", "indices", "instances"]
 OUTPUTS: tuple[Output, ...] = get_args(Output)

@@ -22,7 +22,7 @@ from training.errors import DataError
 MAX_PIXELS = 1 << 20
 MAX_MEMBER = 1 << 24  # bytes of one file; a sparse one could claim any size
 MAX_MEMBERS = 1 << 20
-MASK_MODES = ("1", "L", "P")  # Pillow's modes of one whole number a pixel
+MASK_MODES = ("1", "L", "P")  # Pillow's modes of one whole number of at most 8 bits a pixel
 
 
 def parse_images(content: bytes, labels: Sequence[str], name: str) -> Split:
@@ -138,7 +138,7 @@ def _mask(path: PurePosixPath, file: bytes, name: str) -> Bytes:
     """The values of the mask ``file``, (H, W)."""
     image = _image(path, file, name)
     if image.mode not in MASK_MODES:
-        raise DataError(f"{name}: {path} has pixels of mode {image.mode}; a mask has one whole number a pixel")
+        raise DataError(f"{name}: {path} has pixels of mode {image.mode}; a mask has one of {', '.join(MASK_MODES)}")
     return np.asarray(image).astype(np.uint8)
 
 

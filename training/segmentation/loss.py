@@ -1,9 +1,10 @@
 """Losses of segmentation networks: a class for every pixel (I2DL X.8; MP 6)."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
+from pydantic import model_validator
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot, softmax
 
@@ -29,6 +30,14 @@ class SegmentationLoss(Table):
     name: Literal["cross_entropy", "dice", "sum"] = "cross_entropy"
     class_weights: Literal["none", "enet", "median"] = "none"
     label_smoothing: Fraction = 0.0
+
+    @model_validator(mode="after")
+    def _is_of_cross_entropy(self) -> Self:
+        if self.name == "dice" and self.class_weights != "none":
+            raise ValueError(f"class_weights is {self.class_weights!r}; with the loss dice only 'none' is allowed")
+        if self.name == "dice" and self.label_smoothing:
+            raise ValueError(f"label_smoothing is {self.label_smoothing:g}; with the loss dice only 0 is allowed")
+        return self
 
 
 def class_weights(how: SegmentationLoss, examples: MaskSplit, classes: int) -> Tensor:

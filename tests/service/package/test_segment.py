@@ -38,6 +38,11 @@ def test_a_segmenters_card_survives_the_way_through_json(colours: Path) -> None:
     assert json.loads(card.model_dump_json(exclude_unset=True)) == json.loads((colours / CARD).read_text())
 
 
+def test_colours_may_be_written_with_capitals(colours: Path) -> None:
+    change_card(colours, "segmentation.palette", [colour.upper() for colour in PALETTE])
+    assert read_package(colours).segmenter.segmentation.palette == PALETTE
+
+
 def test_without_countable_classes_there_are_no_instances(colours: Path) -> None:
     assert "instances" in read_package(colours).segmenter.outputs
     change_card(colours, "segmentation.countable", None)

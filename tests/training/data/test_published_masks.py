@@ -84,7 +84,10 @@ def test_an_image_of_any_size_is_stretched_so_that_all_of_it_has_classes(tmp_pat
         ({"train/a.png": None}, "1 images and trainannot/ 2 masks"),
         ({"train/a.jpg": encoded(photograph(0))}, "train/a is there twice"),
         ({"trainannot/a.png": encoded(mask(0, height=5))}, "images and masks of 2 sizes"),
-        ({"trainannot/a.png": encoded(photograph(0))}, "trainannot/a.png has pixels of mode RGB"),
+        (
+            {"trainannot/a.png": encoded(photograph(0))},
+            "trainannot/a.png has pixels of mode RGB; a mask has one of 1, L, P",
+        ),
         ({"trainannot/a.png": encoded(mask(0) + 12)}, "class is 22; allowed are 0 to 10 and 11 for none"),
         ({"train/a.png": b"GIF89a"}, "CamVid-240x180.tar: train/a.png: "),
         (dict.fromkeys(path for path in camvid_files() if path.startswith("train")), "train/ has 0 images"),
