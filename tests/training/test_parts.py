@@ -12,7 +12,8 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD
 
 from tests.training.tiny import Tiny, tiny_recipe
-from tests.training.toys import Adversaries, OpenedToy, Pair, toy_recipe, toys
+from tests.training.toy_learners import Adversaries, Pair
+from tests.training.toys import OpenedToy, toy_recipe, toys
 from training.classification.start import OpenedClassifier
 from training.craft.recipe import Recipe
 from training.craft.schedule import rate

@@ -99,7 +99,8 @@ PAIR = """
 import os, sys
 from pathlib import Path
 import torch
-from tests.training.toys import Adversaries, toy_recipe, toys
+from tests.training.toy_learners import Adversaries
+from tests.training.toys import toy_recipe, toys
 from training.fit import fit
 
 def keep(self):
