@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -19,6 +20,8 @@ from service.package.token_choice import TOKEN
 
 MAX_CARD_BYTES = 1 << 20
 
+C = TypeVar("C", bound=Card)
+
 
 class Package:
     """A verified package: its folder, its card, and the content of its small files.
@@ -33,27 +36,15 @@ class Package:
         text = card.program.text if isinstance(card.program, Loop) else None
         self.vocabulary = _read_vocabulary(folder / text.vocabulary) if text else ()
 
-    @cached_property
+    @property
     def classifier(self) -> ClassifyCard:
-        """The card of a classifier.
-
-        Raises:
-            InvalidPackage: it is of another task.
-        """
-        if not isinstance(self.card, ClassifyCard):
-            raise InvalidPackage(f"{self}: its task is {self.card.task!r}; a classifier's is 'classify'")
-        return self.card
+        """The card of a classifier. Raises `InvalidPackage` if it is of another task."""
+        return self._card_of(ClassifyCard, "a classifier")
 
     @property
     def captioner(self) -> CaptionCard:
-        """The card of a captioner.
-
-        Raises:
-            InvalidPackage: it is of another task.
-        """
-        if not isinstance(self.card, CaptionCard):
-            raise InvalidPackage(f"{self}: its task is {self.card.task!r}; a captioner's is 'caption'")
-        return self.card
+        """The card of a captioner. Raises `InvalidPackage` if it is of another task."""
+        return self._card_of(CaptionCard, "a captioner")
 
     @cached_property
     def tokens(self) -> dict[str, int]:
@@ -62,36 +53,18 @@ class Package:
 
     @property
     def text_classifier(self) -> TextClassifyCard:
-        """The card of a classifier of texts.
-
-        Raises:
-            InvalidPackage: it is of another task.
-        """
-        if not isinstance(self.card, TextClassifyCard):
-            raise InvalidPackage(f"{self}: its task is {self.card.task!r}; a text classifier's is 'classify-text'")
-        return self.card
+        """The card of a classifier of texts. Raises `InvalidPackage` if it is of another task."""
+        return self._card_of(TextClassifyCard, "a text classifier")
 
     @property
     def segmenter(self) -> SegmentCard:
-        """The card of a segmenter.
-
-        Raises:
-            InvalidPackage: it is of another task.
-        """
-        if not isinstance(self.card, SegmentCard):
-            raise InvalidPackage(f"{self}: its task is {self.card.task!r}; a segmenter's is 'segment'")
-        return self.card
+        """The card of a segmenter. Raises `InvalidPackage` if it is of another task."""
+        return self._card_of(SegmentCard, "a segmenter")
 
     @property
     def generator(self) -> GenerateCard:
-        """The card of a generator.
-
-        Raises:
-            InvalidPackage: it is of another task.
-        """
-        if not isinstance(self.card, GenerateCard):
-            raise InvalidPackage(f"{self}: its task is {self.card.task!r}; a generator's is 'generate'")
-        return self.card
+        """The card of a generator. Raises `InvalidPackage` if it is of another task."""
+        return self._card_of(GenerateCard, "a generator")
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -103,6 +76,12 @@ class Package:
         for labels in self.tensor_labels.values():  # if there are several, they are the same
             return labels
         raise InvalidPackage(f"{self}: its task is {self.card.task!r}, whose models have no labels")
+
+    def _card_of(self, kind: type[C], whose: str) -> C:
+        if not isinstance(self.card, kind):
+            wanted = kind.model_fields["task"].default
+            raise InvalidPackage(f"{self}: its task is {self.card.task!r}; {whose}'s is {wanted!r}")
+        return self.card
 
     def path(self, file: str) -> Path:
         """The path of one of the files the card names."""

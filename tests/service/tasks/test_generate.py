@@ -18,7 +18,7 @@ from service.errors import InvalidArgument, UnknownModel
 from service.tasks.generate import Generate
 from service.tasks.image_decoding import ImageDecoder
 from tests.generate_packages import HEIGHT, LABELS, MAX_COUNT, WIDTH, grey, noise, noisy, write_generate_package
-from tests.packages import write_package
+from tests.packages import change_card, write_package
 from tests.pixel_packages import BRIGHT, PIXELS, write_pixel_package
 from tests.service.tasks.asking import answer, everything
 
@@ -154,6 +154,19 @@ def test_a_model_without_previews_says_how_far_it_is(tmp_path: Path) -> None:
         async with serving(tmp_path) as task:
             *previews, _ = await everything(task.endpoints[1], model="blind", steps=3)
             assert [(preview.step, preview.steps, preview.grid) for preview in previews] == [(1, 3, None), (2, 3, None)]
+
+    asyncio.run(ask())
+
+
+def test_a_loop_that_emits_nothing_answers_at_its_end(tmp_path: Path) -> None:
+    folder = write_generate_package(tmp_path, "quiet", sample={"tensor": "image"})
+    change_card(folder, "loop.emit", [])
+
+    async def ask() -> None:
+        async with serving(tmp_path) as task:
+            [alone] = await everything(task.endpoints[1], model="quiet", steps=5, seed=2)
+            assert alone.images == (await one(task, model="quiet", steps=5, seed=2)).images
+            assert alone.images == (await one(task, steps=5, seed=2)).images
 
     asyncio.run(ask())
 
