@@ -122,6 +122,8 @@ def quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
         # Frozen modules are in evaluation mode.
         warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
+        # A part need not move in the first batch; its schedule goes on all the same.
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step\\(\\)` before")
         # Lightning 2.6 reads a class that torch 2.13 has deprecated.
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
         yield

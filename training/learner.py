@@ -47,6 +47,7 @@ class Learner(pl.LightningModule):
 
     Raises:
         RecipeError: the recipe's ``epochs`` or ``parts`` do not fit the parts that the network is trained in.
+        ValueError: a weight that is trained belongs to no part.
     """
 
     def __init__(
@@ -89,6 +90,10 @@ class Learner(pl.LightningModule):
             allowed = "needs 1 or more" if parts else "has no weights to train, so it must be 0"
             raise RecipeError(f"recipe {recipe.name!r}: epochs is {recipe.epochs}; {recipe.model} {allowed}")
         recipe.check_parts(name for name in parts if name != WHOLE)
+        held = {id(weight) for part in parts.values() for weight in part.parameters()}
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad and id(weight) not in held:
+                raise ValueError(f"{type(self).__name__}: {name} is trained, and in none of the parts {list(parts)}")
 
     @property
     @abstractmethod

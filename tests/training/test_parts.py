@@ -14,6 +14,7 @@ from torch.optim import SGD
 from tests.training.tiny import Tiny, tiny_recipe
 from tests.training.toy_learners import Adversaries, Pair
 from tests.training.toys import OpenedToy, toy_recipe, toys
+from training.checkpoint import FILE
 from training.classification.start import OpenedClassifier
 from training.craft.recipe import Recipe
 from training.craft.schedule import rate
@@ -31,6 +32,8 @@ OWN = {
         "clipping": {"at": 0.05},
     }
 }
+# A discriminator that hardly moves is easily fooled.
+STILL = {"discriminator": {"optimiser": {"learning_rate": 1e-6}, "schedule": {"name": "linear"}}}
 PLAIN: dict[str, Any] = {
     "optimiser": SGD_OF_ALL,
     "schedule": {"name": "cosine"},
@@ -49,39 +52,6 @@ def begun(recipe: Recipe) -> Adversaries:
     learner = OpenedToy(recipe).start().learner
     assert isinstance(learner, Adversaries)
     return learner
-
-
-def test_a_part_has_the_recipes_tables_with_its_own_keys_changed() -> None:
-    recipe = toy_recipe("toy-pair", **PLAIN)
-    both = [recipe.descent(part) for part in ("generator", "discriminator")]
-    assert [how.optimiser.learning_rate for how in both] == [0.5, 0.1]
-    assert [how.optimiser.momentum for how in both] == [0.9, 0.9]
-    assert [how.schedule.name for how in both] == ["cosine", "exponential"]
-    assert [how.clipping.at for how in both] == [0.2, 0.05]
-
-
-def test_a_part_with_another_optimiser_takes_over_no_key() -> None:
-    other = {"discriminator": {"optimiser": {"name": "adam", "learning_rate": 2e-4}}}
-    recipe = toy_recipe("toy-pair", optimiser=SGD_OF_ALL, parts=other)
-    assert recipe.descent("discriminator").optimiser.beta1 == 0.9
-    with pytest.raises(RecipeError, match=r"parts\.discriminator\.optimiser: learning_rate: Field required"):
-        toy_recipe("toy-pair", parts={"discriminator": {"optimiser": {"name": "sgd"}}})
-
-
-@pytest.mark.parametrize(
-    ("parts", "message"),
-    [
-        ({"generator": {"optimizer": {}}}, "parts.generator.optimizer: unknown key; did you mean 'optimiser'?"),
-        ({"generator": {"optimiser": {"lr": 1}}}, "parts.generator.optimiser: lr: unknown key; did you mean"),
-        ({"generator": {"clipping": {"at": -1}}}, "parts.generator.clipping: at: Input should be greater than or"),
-        ({"generator": 3}, "parts.generator: Input should be a table of keys, not 3"),
-        ({"generator": {"optimiser": {"momentum": 1e999}}}, "parts.generator.optimiser: values must be finite"),
-    ],
-)
-def test_a_key_of_a_part_is_checked_as_any_other(parts: object, message: str) -> None:
-    with pytest.raises(RecipeError) as refused:
-        toy_recipe("toy-pair", parts=parts)
-    assert message in str(refused.value)
 
 
 def test_parts_that_the_network_has_not_are_refused(tiny: Tiny) -> None:
@@ -157,6 +127,39 @@ def test_the_history_has_the_losses_and_the_rate_of_each_part(tmp_path: Path) ->
     assert (tmp_path / "curve.png").is_file()
 
 
+def now_and_then(self: Adversaries, batch: tuple[torch.Tensor], batch_idx: int) -> None:
+    """Two steps of the discriminator in each batch, and one of the generator in every second."""
+    assert isinstance(self.model, Pair)
+    made = self.model.generator(torch.randn_like(batch[0]))
+    for _ in range(2):
+        judged = self.of_discriminator(self.model, batch[0], made)
+        self.descend("discriminator", judged)
+    fooled = self.of_generator(self.model, made)
+    if batch_idx % 2:
+        self.descend("generator", fooled)
+    self.measure("train", fooled, judged)
+
+
+@pytest.mark.fit
+def test_the_schedules_go_on_once_a_batch_however_often_a_part_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Adversaries, "training_step", now_and_then)
+    done = fit(toy_recipe("toy-pair", **PLAIN), tmp_path, progress=False)
+    assert [row["learning_rate_discriminator"] for row in done.history] == pytest.approx([0.05, 0.025, 0.0125])
+    assert torch.load(tmp_path / FILE, weights_only=True)["global_step"] == 3 * (6 * 2 + 3)
+    curve = find_rate(toy_recipe("toy-pair", parts=STILL), lowest=1e-2, highest=10, steps=20, part="generator")
+    assert len(curve.losses) == 20
+
+
+def test_a_weight_that_no_part_trains_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Adversaries, "parts", property(lambda self: {"generator": self.model.generator}))
+    with pytest.raises(
+        ValueError, match=r"discriminator\.0\.weight is trained, and in none of the parts \['generator'"
+    ):
+        begun(toy_recipe("toy-pair"))
+
+
 class Interrupted(Exception):
     pass
 
@@ -186,9 +189,7 @@ def test_a_resumed_run_of_two_parts_equals_an_uninterrupted_one(tmp_path: Path, 
 
 @pytest.mark.fit
 def test_the_rate_of_one_part_rises_while_the_others_keep_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A discriminator that hardly moves is easily fooled.
-    still = {"discriminator": {"optimiser": {"learning_rate": 1e-6}, "schedule": {"name": "linear"}}}
-    recipe, seen = toy_recipe("toy-pair", optimiser=SGD_OF_ALL, parts=still), []
+    recipe, seen = toy_recipe("toy-pair", optimiser=SGD_OF_ALL, parts=STILL), []
     end = Ascent.on_train_batch_end
 
     def look(self: Ascent, trainer: pl.Trainer, *further: Any) -> None:
