@@ -50,8 +50,8 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def eventually(holds: Callable[[], bool], within_s: float = 30.0) -> bool:
-    """Whether ``holds()`` within that time; asks again until then."""
+def eventually(holds: Callable[[], bool], within_s: float = 120.0) -> bool:
+    """Whether ``holds()`` within that time, which is long for the sake of busy machines; asks again until then."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         if holds():

@@ -90,7 +90,7 @@ async def test_a_request_may_ask_for_a_shorter_queue_timeout_where_the_card_allo
         with gate.closed():
             taken = await busy(engine, gate)
             waits = ask(engine, example(1), queue_timeout_s=0.02)
-            await asyncio.wait([waits], timeout=0.1)
+            await asyncio.wait([waits], timeout=10 if refused else 0.1)
             assert waits.done() == refused
         if refused:
             with pytest.raises(DeadlineExceeded, match=r"not taken from the queue in 0\.02 s"):
@@ -101,12 +101,13 @@ async def test_a_request_may_ask_for_a_shorter_queue_timeout_where_the_card_allo
 
 
 async def test_where_the_card_says_continue_who_waits_too_long_is_served_behind_all_others(tmp_path: Path) -> None:
-    write_package(tmp_path, serving=batching(default_timeout_microseconds=20_000, timeout_action="continue"))
+    timeouts = {"default_timeout_microseconds": 10_000_000, "allow_timeout_override": True}
+    write_package(tmp_path, serving=batching(timeout_action="continue", **timeouts))
     async with serving(tmp_path) as engine:
         gate = Gate(engine)
         with gate.closed():
             taken = await busy(engine, gate)
-            overdue = ask(engine, example(8, 1))
+            overdue = ask(engine, example(8, 1), queue_timeout_s=0.02)
             await asyncio.sleep(0.05)
             in_time = [ask(engine, example(8, seed)) for seed in (2, 3)]
             await asyncio.sleep(0)

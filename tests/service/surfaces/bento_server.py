@@ -37,7 +37,7 @@ class BentoServer:
 
     def __enter__(self) -> "BentoServer":
         self.process = self.launch()
-        ready = eventually(lambda: self.process.poll() is not None or answers(self.http + "/readyz"), within_s=60)
+        ready = eventually(lambda: self.process.poll() is not None or answers(self.http + "/readyz"))
         if self.process.poll() is not None or not ready:
             self.process.kill()
             self.process.wait()

@@ -106,10 +106,13 @@ def test_a_grpc_callers_own_deadline_frees_the_rows_after_the_words_that_came(lo
     with open_channel(loops) as channel:
         request = pb.CaptionRequest(image=BLACK, model="endless", max_words=ENDLESS)
         grpc.channel_ready_future(channel).result(10)
-        call: Any = VisionStub(channel).Caption(request, timeout=0.5)
         words: list[pb.CaptionResponse] = []
-        with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
-            words.extend(call)
+        for timeout_s in (0.5, 5, 20):  # a busy machine has no word in half a second
+            call: Any = VisionStub(channel).Caption(request, timeout=timeout_s)
+            with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
+                words.extend(call)
+            if words:
+                break
     assert words
     assert eventually(lambda: in_flight(loops, "vision_grpc") == 0)
     assert eventually(lambda: not stepping(loops, "endless"))

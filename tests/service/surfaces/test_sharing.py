@@ -1,6 +1,5 @@
 """Callers that come at the same time share a batch; one that leaves disturbs no other."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -31,6 +30,11 @@ EVERY_WAY = [*TENSOR_TRANSPORTS, *IMAGE_TRANSPORTS]
 def batches(server: Server, at_most: int) -> int:
     """How many batches of up to so many rows the slow model has run."""
     return int(server.metric("lectorium_batch_rows_bucket", model="slow", le=f"{at_most}.0"))
+
+
+def waiting(server: Server) -> float:
+    """How many requests wait for the slow model, one that has run in part among them."""
+    return server.metric("nv_inference_pending_request_count", model="slow")
 
 
 def tensor_asker(transport: TensorTransport) -> Callable[[int], None]:
@@ -64,10 +68,9 @@ def gather(server: Server, ways: list[str]) -> list[Future[None]]:
     """Send one request each way while the lane is occupied; returns when the lane is free and all are answered."""
     askers = [caller(server, way) for way in ways]
     with ThreadPoolExecutor(len(ways)) as pool, slow_model_occupied(server):
-        inside = server.metric("lectorium_in_flight_requests")
+        before = waiting(server)
         asked = [pool.submit(ask, seed) for seed, (ask, _) in enumerate(askers)]
-        assert eventually(lambda: server.metric("lectorium_in_flight_requests") == inside + len(ways))
-        time.sleep(0.1)  # from the gate to the queue
+        assert eventually(lambda: waiting(server) == before + len(ways))
     for _, close in askers:
         close()
     return asked
@@ -95,12 +98,12 @@ def test_a_caller_that_leaves_is_counted_and_the_others_are_answered(server: Ser
     before = server.metric("lectorium_request_duration_seconds_count", **left)
     with closing(TENSOR_TRANSPORTS["grpc_raw"](server)) as good, ThreadPoolExecutor(8) as pool:
         with slow_model_occupied(server):
-            inside = in_flight(server, surface)
+            inside, queued = in_flight(server, surface), waiting(server)
             leavers = [BEGIN[surface](server) for _ in range(3)]
             stayers = [pool.submit(tensor_asker(good), seed) for seed in range(8)]
             here = inside + 3 + (8 if surface == "oip_grpc" else 0)
-            assert eventually(lambda: in_flight(server, surface) == here)
-            time.sleep(0.1)  # from the gate to the queue
+            assert eventually(lambda: waiting(server) == queued + 3 + 8)
+            assert in_flight(server, surface) == here
             for leave in leavers:
                 leave()
             assert eventually(lambda: in_flight(server, surface) == here - 3)

@@ -131,12 +131,12 @@ def test_no_worker_is_ready_before_all_are(zoo: Path, tmp_path: Path) -> None:
         first, second = workers_of(server)
         second.suspend()
         try:
-            assert eventually(lambda: listens(first, server.http_port), within_s=30)
+            assert eventually(lambda: listens(first, server.http_port))
             assert not server.answers("/readyz")
             assert server.answers("/livez")
         finally:
             second.resume()
-        assert eventually(lambda: server.answers("/readyz"), within_s=30)
+        assert eventually(lambda: server.answers("/readyz"))
         assert server.stop() == 0
 
 
