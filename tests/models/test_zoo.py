@@ -29,7 +29,7 @@ from training.classification.evaluate import measure
 from training.classification.graph import Served
 from training.classification.package import INT8_LOSS
 from training.data import Split, find_captions, find_masks, find_texts
-from training.data.catalogue import SOURCES
+from training.data.image_sets import SOURCES
 from training.data.source import Origin
 from training.export.counts import count_parameters
 from training.language import evaluate as language

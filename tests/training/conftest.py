@@ -10,9 +10,10 @@ from tests.needs import needs, watch
 from tests.training import exports
 from tests.training.captioning.tiny import tiny_captioner, tiny_scenes
 from tests.training.tiny import Tiny, make_folder, make_tiny, make_tiny_colour, tiny_recipe
+from training.captioning import subject as captioning
 from training.captioning.package import write_captioner
-from training.captioning.subject import from_run
-from training.classification.package import export
+from training.classification import subject as classification
+from training.classification.package import write_package
 from training.data import catalogue
 from training.fit import fit
 
@@ -74,7 +75,8 @@ def package(tiny_data: Tiny, finished_run: Path, tmp_path_factory: pytest.TempPa
     """The package of `finished_run`, alone in its repository; read it only."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(catalogue, "SOURCES", {"mnist": tiny_data.source})
-        return export(finished_run, tmp_path_factory.mktemp("zoo"), data=tiny_data.folder)
+        subject = classification.from_run(finished_run, tiny_data.folder)
+        return write_package(subject, tmp_path_factory.mktemp("zoo"))
 
 
 @pytest.fixture
@@ -99,4 +101,5 @@ def captioner_run(tiny_data: Tiny, tmp_path_factory: pytest.TempPathFactory) -> 
 def captioner_package(tiny_data: Tiny, captioner_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
     """Its package, alone in its repository; read it only."""
     with tiny_scenes(tiny_data):
-        return write_captioner(from_run(captioner_run, tiny_data.folder), tmp_path_factory.mktemp("zoo"))
+        subject = captioning.from_run(captioner_run, tiny_data.folder)
+        return write_captioner(subject, tmp_path_factory.mktemp("zoo"))

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from models.registry import ROWS
 from tests.training.tiny import Tiny, make_folder, tiny_recipe
-from training.data.catalogue import CAPTIONED, DRAWN, MASKED, SOURCES
+from training.data.catalogue import CAPTIONED, DRAWN, MASKED
+from training.data.image_sets import SOURCES
 from training.data.language_texts import LanguageTexts
 from training.errors import RecipeError
 from training.recipe import FOLDER, load_classifier, load_recipe, parse_recipe

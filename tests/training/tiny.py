@@ -14,7 +14,7 @@ from PIL import Image
 
 from training.classification.recipe import ClassifierRecipe
 from training.data import Bytes, Labels
-from training.data.catalogue import SOURCES
+from training.data.image_sets import SOURCES
 from training.data.published import TEST, TRAIN, PublishedSource
 from training.recipe import load_classifier
 

@@ -27,7 +27,7 @@ from training.classification.evaluate import ask, intervals, score
 from training.classification.golden import describe_golden, golden_example, some_of_each
 from training.classification.graph import IMAGE, PROBABILITIES, Served
 from training.classification.served_file import run_onnx
-from training.classification.subject import Subject, from_run
+from training.classification.subject import Subject
 from training.classification.temperature import temperature_for
 from training.craft.gate import Bound
 from training.craft.metric import ACCURACY, LOSS
@@ -44,17 +44,6 @@ from training.export.writer import Arrays, Draft, GraphFile, Store, as_float16, 
 from training.packages import CURVE, GRAPH, INT8_SUFFIX, LABELS, largest_batch, shrink
 
 INT8_LOSS = 0.005  # the most accuracy that int8 may lose
-
-
-def export(
-    run: Path, repository: Path, *, version: int | None = None, replace: bool = False, data: Path | None = None
-) -> Package:
-    """Write the package of the finished run in ``run`` as its recipe says; published data sets are in ``data``.
-
-    Raises:
-        RunError, ExportError, DataError: as `from_run` and `write_package`.
-    """
-    return write_package(from_run(run, data), repository, version=version, replace=replace)
 
 
 def write_package(

@@ -7,8 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from service.package import Preprocessing
-from training.data.source import Origin, Shape
+from training.data.source import DescribedSource
 from training.data.split import Bytes
 
 POSSESSIVE = re.compile(r"\s*['\u2019](?=s\b)|['\u2019]")  # "a man 's hat" is "a mans hat"
@@ -31,49 +30,8 @@ class CaptionSplit:
         return CaptionSplit(self.images[rows], tuple(self.captions[row] for row in rows))
 
 
-class CaptionSource(Origin, Protocol):
-    """A data set of images with captions: lower-case words separated by one space.
-
-    ``files`` maps the name of each file that was read to the sha256 of its content. ``mean`` and ``std`` are the
-    training pixels', scaled to 0..1, one for each channel. Every method that reads raises `DataError` if a file cannot
-    be obtained or does not hold what it should.
-    """
-
-    @property
-    def title(self) -> str:
-        """Its name for people."""
-
-    @property
-    def shape(self) -> Shape:
-        """Channels, height and width of the images."""
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """The mean of the training pixels."""
-
-    @property
-    def std(self) -> tuple[float, ...]:
-        """The standard deviation of the training pixels."""
-
-    @property
-    def mirrored(self) -> bool:
-        """Whether a caption still describes the mirrored image; false if captions name left and right."""
-
-    @property
-    def shareable(self) -> bool:
-        """Whether an image may be redistributed, as in a package's golden example."""
-
-    def training(self) -> CaptionSplit:
-        """The examples to train on."""
-
-    def validation(self) -> CaptionSplit:
-        """The examples to validate on."""
-
-    def test(self) -> CaptionSplit:
-        """The test examples: only for `evaluate` and cards, never to choose weights or settings."""
-
-    def preprocessing(self, tensor: str) -> Preprocessing:
-        """How any image becomes the input ``tensor``."""
+class CaptionSource(DescribedSource[CaptionSplit], Protocol):
+    """A data set of images with captions: lower-case words separated by one space."""
 
 
 def normalise(caption: str) -> str:

@@ -6,8 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from service.package import Preprocessing
-from training.data.source import Origin, Shape
+from training.data.source import DescribedSource
 from training.data.split import Bytes
 
 # The class of pixels that belong to none: they are neither learnt from nor measured on.
@@ -32,17 +31,8 @@ class MaskSplit:
         return MaskSplit(self.images[rows], self.masks[rows])
 
 
-class MaskSource(Origin, Protocol):
-    """A data set of images with masks.
-
-    ``files`` maps the name of each file that was read to the sha256 of its content. ``mean`` and ``std`` are the
-    training pixels', scaled to 0..1, one for each channel. Every method that reads raises `DataError` if a file cannot
-    be obtained or does not hold what it should.
-    """
-
-    @property
-    def title(self) -> str:
-        """Its name for people."""
+class MaskSource(DescribedSource[MaskSplit], Protocol):
+    """A data set of images with masks; it is ``mirrored`` unless its classes are digits."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -59,38 +49,6 @@ class MaskSource(Origin, Protocol):
     @property
     def countable(self) -> tuple[int, ...]:
         """The classes whose connected regions are single objects."""
-
-    @property
-    def shape(self) -> Shape:
-        """Channels, height and width of the images."""
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """The mean of the training pixels."""
-
-    @property
-    def std(self) -> tuple[float, ...]:
-        """The standard deviation of the training pixels."""
-
-    @property
-    def mirrored(self) -> bool:
-        """Whether the classes still hold for a mirrored image; false if they are digits."""
-
-    @property
-    def shareable(self) -> bool:
-        """Whether an image may be redistributed, as in a package's golden example."""
-
-    def training(self) -> MaskSplit:
-        """The examples to train on."""
-
-    def validation(self) -> MaskSplit:
-        """The examples to validate on."""
-
-    def test(self) -> MaskSplit:
-        """The test examples: only for `evaluate` and cards, never to choose weights or settings."""
-
-    def preprocessing(self, tensor: str) -> Preprocessing:
-        """How any image becomes the input ``tensor``."""
 
 
 def pixel_counts(masks: Bytes, classes: int) -> npt.NDArray[np.int64]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,10 +14,8 @@ from service.package import Preprocessing
 from training.data.files import Published, read_file
 from training.data.image_archive import parse_masked_images
 from training.data.masks import IGNORE, MaskSplit
-from training.data.source import Shape, preprocessing
+from training.data.source import Part, Shape, preprocessing
 from training.errors import DataError
-
-Part = Literal["training", "validation", "test"]
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,26 @@
 """Digit scenes with the digit that each pixel shows."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from service.package import Preprocessing
-from training.data.digit_scenes import DigitScenes, Part
+from training.data.digit_scenes import DigitScenes
+from training.data.drawn_scenes import DrawnScenes
 from training.data.masks import MaskSplit
-from training.data.preparation import room
-from training.data.source import Shape
+from training.data.scenes import Scenes
+from training.data.split import Bytes
 
 
 @dataclass(frozen=True)
-class SceneMasks:
-    """A `MaskSource` of ``scenes``: class 0 is the background, which includes clutter, and class d + 1 the digit d.
+class SceneMasks(DrawnScenes[MaskSplit]):
+    """A `MaskSource` of the scenes of `DigitScenes`: class 0 is the background, with its clutter, class d + 1 digit d.
 
     A mirrored digit is not one, so images must not be mirrored.
     """
 
-    scenes: DigitScenes
-
     name: ClassVar[str] = DigitScenes.name
     title: ClassVar[str] = DigitScenes.title
-    shape: ClassVar[Shape] = DigitScenes.shape
     shareable: ClassVar[bool] = DigitScenes.shareable
     mirrored: ClassVar[bool] = False
     labels: ClassVar[tuple[str, ...]] = ("background", *"0123456789")
@@ -45,50 +41,13 @@ class SceneMasks:
     background: ClassVar[int | None] = 0
     countable: ClassVar[tuple[int, ...]] = ()  # two digits of a value may touch
 
-    @property
-    def licence(self) -> str:
-        """The licence of the digits."""
-        return self.scenes.licence
+    @classmethod
+    def of(cls, scenes: DigitScenes) -> "SceneMasks":
+        """The masks of ``scenes``."""
+        return cls(scenes.digits, scenes.mean, scenes.std, scenes.counts, scenes.seed)
 
-    @property
-    def homepage(self) -> str:
-        """The homepage of the digits."""
-        return self.scenes.homepage
-
-    @property
-    def files(self) -> Mapping[str, str]:
-        """The files of the digits."""
-        return self.scenes.files
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """The mean of the training pixels."""
-        return self.scenes.mean
-
-    @property
-    def std(self) -> tuple[float, ...]:
-        """The standard deviation of the training pixels."""
-        return self.scenes.std
-
-    def training(self) -> MaskSplit:
-        """The training scenes."""
-        return self._split("training")
-
-    def validation(self) -> MaskSplit:
-        """The validation scenes."""
-        return self._split("validation")
-
-    def test(self) -> MaskSplit:
-        """The test scenes, for `evaluate`."""
-        return self._split("test")
-
-    def preprocessing(self, tensor: str) -> Preprocessing:
-        """Fits an image onto a black background, like that of the scenes."""
-        return self.scenes.preprocessing(tensor)
-
-    def _split(self, part: Part) -> MaskSplit:
-        scenes = self.scenes.scenes(part)
-        images = room(len(scenes), self.preprocessing("image"), self.title)
+    def split(self, scenes: Scenes, images: Bytes) -> MaskSplit:
+        """See `DrawnScenes`."""
         masks = np.empty_like(images)
         for image, mask, scene in zip(images, masks, scenes, strict=True):
             image[:], mask[:] = scene.image, scene.mask

@@ -1,13 +1,15 @@
-"""The interface of every data set, and of those of images by class."""
+"""The interfaces of data sets: of any, of any with images, of images by class, and of images with what is in them."""
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from service.package import Preprocessing
 from training.data.split import Split
 from training.errors import DataError
 
 Shape = tuple[int, int, int]
+Part = Literal["training", "validation", "test"]
+S_co = TypeVar("S_co", covariant=True)
 
 
 class Origin(Protocol):
@@ -30,21 +32,16 @@ class Origin(Protocol):
         """The name of each file that was read and the sha256 of its content."""
 
 
-class Source(Origin, Protocol):
-    """A data set of images in uint8, prepared for a network of input ``shape`` (C, H, W).
+class ImageSource(Origin, Protocol[S_co]):
+    """A data set of images in uint8, prepared for a network of input ``shape`` (C, H, W), in splits of type ``S_co``.
 
-    ``files`` maps the name of each file that was read to the sha256 of its content. ``mean`` and ``std`` are the
-    training pixels', scaled to 0..1, one for each channel. Every method that reads raises `DataError` if a file cannot
-    be obtained or does not hold what it should.
+    ``mean`` and ``std`` are the training pixels', scaled to 0..1, one for each channel. Every method that reads raises
+    `DataError` if a file cannot be obtained or does not hold what it should.
     """
 
     @property
     def title(self) -> str:
         """Its name for people."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes' names; a label in a `Split` is an index into them."""
 
     @property
     def shape(self) -> Shape:
@@ -58,17 +55,40 @@ class Source(Origin, Protocol):
     def std(self) -> tuple[float, ...]:
         """The standard deviation of the training pixels."""
 
-    def training(self) -> Split:
+    def training(self) -> S_co:
         """The examples to train on."""
 
-    def validation(self) -> Split | None:
-        """The examples that the data set itself holds out for validation; None if `split` must choose them."""
-
-    def test(self) -> Split:
+    def test(self) -> S_co:
         """The test examples: only for `evaluate` and cards, never to choose weights or settings."""
 
     def preprocessing(self, tensor: str) -> Preprocessing:
         """How any image becomes the input ``tensor``, as the training images did."""
+
+
+class Source(ImageSource[Split], Protocol):
+    """A data set of images by class."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes' names; a label in a `Split` is an index into them."""
+
+    def validation(self) -> Split | None:
+        """The examples that the data set itself holds out for validation; None if `split` must choose them."""
+
+
+class DescribedSource(ImageSource[S_co], Protocol[S_co]):
+    """A data set of images with what is in each, in words or pixel by pixel, and official splits."""
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether what is said of an image still holds for the mirrored one; false if it names left or right."""
+
+    @property
+    def shareable(self) -> bool:
+        """Whether an image may be redistributed, as in a package's golden example or on a page."""
+
+    def validation(self) -> S_co:
+        """The examples to validate on."""
 
 
 def preprocessing(shape: Shape, tensor: str, fit: Literal["stretch", "crop", "pad"]) -> Preprocessing:

@@ -1,68 +1,34 @@
 """Ways to have an image segmented by `colours`, and images whose masks are known."""
 
 import io
-from base64 import b64encode
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from protos.lectorium.v1 import vision_pb2 as pb
 from tests.segment_packages import HEIGHT, WIDTH, segmented
-from tests.service.surfaces.image_transports import Http, Vision, read_message, the_only_one, without_unset
-from tests.service.surfaces.transports import Refused, refuse_unless_ok
-from tests.serving import Server
+from tests.service.surfaces.image_tasks import Rpc, ways
 
 ONE, SEVERAL = "/v1/segment", "/v1/segment/batch"
 
 
-class HttpSegment(Http):
-    """`POST /v1/segment`, in a form."""
+@dataclass
+class VisionSegment(Rpc):
+    """`lectorium.v1.Vision/Segment[Batch]`, with the corners of polygons as GeoJSON nests them."""
 
-    def segment(self, image: bytes, **fields: Any) -> dict[str, Any]:
-        return self._post(ONE, [("image", image)], fields)
+    task: str = "segment"
 
-    def segment_batch(self, images: list[bytes], **fields: Any) -> dict[str, Any]:
-        return self._post(SEVERAL, [("images", image) for image in images], fields)
+    def ask(self, image: bytes, **fields: Any) -> dict[str, Any]:
+        return _nested(super().ask(image, **fields))
 
-
-class JsonSegment(Http):
-    """The same in JSON."""
-
-    def segment(self, image: bytes, **fields: Any) -> dict[str, Any]:
-        return self._ask(ONE, {"image": b64encode(image).decode(), **fields})
-
-    def segment_batch(self, images: list[bytes], **fields: Any) -> dict[str, Any]:
-        return self._ask(SEVERAL, {"images": [b64encode(image).decode() for image in images], **fields})
-
-    def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return dict(without_unset(refuse_unless_ok(self.client.post(path, json=body)).json()))
-
-
-class BareSegment(JsonSegment):
-    """The image as the body itself; several have no such way."""
-
-    def segment(self, image: bytes, **fields: Any) -> dict[str, Any]:
-        answer = self.client.post(ONE, params=fields, content=image, headers={"content-type": "image/png"})
-        return dict(without_unset(refuse_unless_ok(answer).json()))
-
-
-class VisionSegment(Vision):
-    """`lectorium.v1.Vision/Segment`."""
-
-    def segment(self, image: bytes, **fields: Any) -> dict[str, Any]:
-        return _nested(read_message(self._call("Segment", pb.SegmentRequest(image=image, **fields))))
-
-    def segment_batch(self, images: list[bytes], **fields: Any) -> dict[str, Any]:
-        found = read_message(self._call("SegmentBatch", pb.SegmentBatchRequest(images=images, **fields)))
+    def ask_batch(self, images: list[bytes], **fields: Any) -> dict[str, Any]:
+        found = super().ask_batch(images, **fields)
         return {**found, "results": [_nested(result) for result in found["results"]]}
 
 
 def _nested(found: dict[str, Any]) -> dict[str, Any]:
-    """With the corners of polygons as GeoJSON nests them."""
     for outline in found["polygons"]:
         rings = [[ring["points"] for ring in polygon["rings"]] for polygon in outline["coordinates"]]
         outline["coordinates"] = [
@@ -71,34 +37,7 @@ def _nested(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-Transport = HttpSegment | JsonSegment | BareSegment | VisionSegment
-TRANSPORTS: dict[str, Callable[[Server], Transport]] = {
-    "form": HttpSegment,
-    "json": JsonSegment,
-    "bare": BareSegment,
-    "vision_grpc": VisionSegment,
-}
-
-
-class Segments:
-    """One way to have images segmented by `colours`: one image, or a batch for each."""
-
-    def __init__(self, transport: Transport, *, batch: bool) -> None:
-        self.transport, self.batch = transport, batch
-
-    def __call__(self, image: bytes, **fields: Any) -> dict[str, Any]:
-        return (
-            the_only_one(self.transport.segment_batch([image], **fields))
-            if self.batch
-            else self.transport.segment(image, **fields)
-        )
-
-    def refusal(self, image: bytes, code: str = "INVALID_ARGUMENT", **fields: Any) -> str:
-        """The message with which the image is refused."""
-        with pytest.raises(Refused) as caught:
-            self(image, **fields)
-        assert caught.value.code == code
-        return caught.value.message
+WAYS = ways("segment", VisionSegment)
 
 
 def blocks(seed: int = 0, times: int = 3) -> NDArray[np.uint8]:

@@ -11,36 +11,36 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from protos.lectorium.v1 import vision_pb2 as pb
 from service.masks.activation import strong
 from tests.explaining_packages import activation_maps
 from tests.packages import SIDE, example
-from tests.pictures import claiming, encoded, png
+from tests.pictures import encoded, png
 from tests.segment_packages import LABELS, PALETTE, segmented
 from tests.service.image_bombs import BOMBS
+from tests.service.surfaces.image_tasks import NO_IMAGES, Asks, Way
 from tests.service.surfaces.image_transports import Http
-from tests.service.surfaces.segmenting import TRANSPORTS, Segments, Transport, VisionSegment, blocks, mask_of, read
+from tests.service.surfaces.segmenting import WAYS, VisionSegment, blocks, mask_of, read
 from tests.service.surfaces.transports import Refused, TensorTransport, tensor
 from tests.serving import MAX_REQUEST_BYTES, Server
 
 MAX_IMAGES = 64
 
 
-@pytest.fixture(scope="module", params=[(way, batch) for way in TRANSPORTS for batch in (False, True)], ids=str)
-def segments(request: pytest.FixtureRequest, server: Server) -> Iterator[Segments]:
+@pytest.fixture(scope="module", params=[(way, batch) for way in WAYS for batch in (False, True)], ids=str)
+def segments(request: pytest.FixtureRequest, server: Server) -> Iterator[Asks]:
     """Each way in turn."""
     way, batch = request.param
-    with closing(TRANSPORTS[way](server)) as transport:
-        yield Segments(transport, batch=batch)
+    with closing(WAYS[way](server)) as asked:
+        yield Asks(asked, batch=batch)
 
 
-@pytest.fixture(scope="module", params=TRANSPORTS)
-def transport(request: pytest.FixtureRequest, server: Server) -> Iterator[Transport]:
-    with closing(TRANSPORTS[request.param](server)) as transport:
-        yield transport
+@pytest.fixture(scope="module", params=WAYS)
+def way(request: pytest.FixtureRequest, server: Server) -> Iterator[Way]:
+    with closing(WAYS[request.param](server)) as way:
+        yield way
 
 
-def test_the_answer_is_the_mask_and_what_each_class_has_of_it(segments: Segments) -> None:
+def test_the_answer_is_the_mask_and_what_each_class_has_of_it(segments: Asks) -> None:
     pixels = blocks()
     answer = segments(png(pixels))
     assert {key for key, value in answer.items() if value != []} == {
@@ -57,7 +57,7 @@ def test_the_answer_is_the_mask_and_what_each_class_has_of_it(segments: Segments
     np.testing.assert_array_equal(found, mask)
 
 
-def test_the_mask_has_the_palette_of_the_card(segments: Segments) -> None:
+def test_the_mask_has_the_palette_of_the_card(segments: Asks) -> None:
     picture = Image.open(io.BytesIO(b64decode(segments(png(blocks()), output="mask")["mask"]))).convert("RGB")
     colours = np.array([list(bytes.fromhex(colour[1:])) for colour in PALETTE], "u1")
     np.testing.assert_array_equal(np.asarray(picture), colours[mask_of(blocks())])
@@ -65,10 +65,10 @@ def test_the_mask_has_the_palette_of_the_card(segments: Segments) -> None:
 
 def test_every_way_gives_the_same_answer_in_every_form(server: Server) -> None:
     found = []
-    for way in TRANSPORTS:
-        with closing(TRANSPORTS[way](server)) as transport:
+    for begin in WAYS.values():
+        with closing(begin(server)) as way:
             for batch in (False, True):
-                answer = Segments(transport, batch=batch)(
+                answer = Asks(way, batch=batch)(
                     png(blocks(3)), output="statistics,mask,overlay,rle,polygons,indices,instances", opacity=0.75
                 )
                 found.append({key: value for key, value in answer.items() if key != "timing"})
@@ -78,7 +78,7 @@ def test_every_way_gives_the_same_answer_in_every_form(server: Server) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 50), (50, 1), (7, 31), (1, 1), (500, 20)])
-def test_an_image_of_any_size_and_shape_has_a_mask_of_its_size(segments: Segments, size: tuple[int, int]) -> None:
+def test_an_image_of_any_size_and_shape_has_a_mask_of_its_size(segments: Asks, size: tuple[int, int]) -> None:
     answer = segments(encoded(Image.new("RGB", size, (0, 255, 0)), "PNG"))
     assert (answer["width"], answer["height"]) == size
     assert [each["pixels"] for each in answer["classes"]] == [0, 0, size[0] * size[1], 0]
@@ -86,9 +86,9 @@ def test_an_image_of_any_size_and_shape_has_a_mask_of_its_size(segments: Segment
 
 
 @pytest.mark.parametrize("count", [1, 9, MAX_IMAGES])
-def test_each_image_of_a_batch_has_its_own_mask_in_its_order(transport: Transport, count: int) -> None:
+def test_each_image_of_a_batch_has_its_own_mask_in_its_order(way: Way, count: int) -> None:
     pictures = [blocks(seed, times=1 + seed % 3) for seed in range(count)]
-    answer = transport.segment_batch([png(pixels) for pixels in pictures], output="mask")
+    answer = way.ask_batch([png(pixels) for pixels in pictures], output="mask")
     assert answer.keys() == {"model", "version", "results", "timing"}
     for result, pixels in zip(answer["results"], pictures, strict=True):
         np.testing.assert_array_equal(read(b64decode(result["mask"]))[1], mask_of(pixels))
@@ -97,7 +97,7 @@ def test_each_image_of_a_batch_has_its_own_mask_in_its_order(transport: Transpor
 def test_many_callers_at_once_each_get_their_own_mask(server: Server) -> None:
     pictures = [blocks(seed, times=1 + seed % 4) for seed in range(40)]
     with closing(VisionSegment(server)) as vision, ThreadPoolExecutor(12) as pool:
-        asked = [pool.submit(vision.segment, png(pixels), output="indices") for pixels in pictures]
+        asked = [pool.submit(vision.ask, png(pixels), output="indices") for pixels in pictures]
         for answer, pixels in zip(asked, pictures, strict=True):
             assert b64decode(answer.result()["indices"]) == mask_of(pixels).tobytes()
 
@@ -111,12 +111,12 @@ def test_many_callers_at_once_each_get_their_own_mask(server: Server) -> None:
         ({"version": "9"}, "'colours' has no version '9'; it has ['1']"),
     ],
 )
-def test_a_model_that_does_not_segment_is_refused(segments: Segments, fields: dict[str, str], words: str) -> None:
+def test_a_model_that_does_not_segment_is_refused(segments: Asks, fields: dict[str, str], words: str) -> None:
     fields = {"model": "colours", **fields}
     assert words in segments.refusal(png(), "NOT_FOUND", **fields)
 
 
-def test_a_classifier_that_is_named_shows_where_its_label_is(segments: Segments) -> None:
+def test_a_classifier_that_is_named_shows_where_its_label_is(segments: Asks) -> None:
     answer = segments(png(), model="seeing", method="cam", label="one", threshold=0.3, output="indices,instances")
     found = strong(activation_maps(example(1))[0, 1], SIDE, SIDE, 0.3)
     assert (answer["model"], [each["label"] for each in answer["classes"]]) == ("seeing", ["background", "one"])
@@ -139,22 +139,12 @@ def test_a_segmenter_does_not_classify(server: Server) -> None:
         ({"output": "mask", "opacity": 0.5}, "opacity was given; it is allowed with output 'overlay' only"),
     ],
 )
-def test_what_the_model_does_not_allow_is_refused(segments: Segments, fields: dict[str, Any], words: str) -> None:
+def test_what_the_model_does_not_allow_is_refused(segments: Asks, fields: dict[str, Any], words: str) -> None:
     assert words in segments.refusal(png(), **fields)
 
 
-@pytest.mark.parametrize(
-    ("image", "words"),
-    [
-        (b"", "the image has 0 bytes"),
-        (b"hello", "the 5 bytes are not an image in PNG, JPEG"),
-        (png()[:-30], "damaged"),
-        (b"\x89PNG\r\n\x1a\n" + b"\xff" * 100, "damaged"),
-        (claiming(png(), 30_000, 30_000), "the image is 30000x30000 pixels; at most 50000000 are allowed"),
-    ],
-    ids=["empty", "text", "cut short", "noise", "bomb"],
-)
-def test_what_is_no_image_is_refused_in_the_same_words(segments: Segments, image: bytes, words: str) -> None:
+@pytest.mark.parametrize(("image", "words"), NO_IMAGES.values(), ids=NO_IMAGES)
+def test_what_is_no_image_is_refused_in_the_same_words(segments: Asks, image: bytes, words: str) -> None:
     assert words in segments.refusal(image)
 
 
@@ -166,19 +156,19 @@ def test_bombs_are_refused_as_they_are_by_every_task(server: Server) -> None:
             with pytest.raises(Refused) as classified:
                 vision.classify(file)
             with pytest.raises(Refused) as refused:
-                vision.segment(file)
+                vision.ask(file)
             assert (refused.value.code, refused.value.message) == (classified.value.code, classified.value.message)
 
 
 @pytest.mark.parametrize("count", [0, MAX_IMAGES + 1])
-def test_no_image_and_too_many_are_refused(transport: Transport, count: int) -> None:
+def test_no_image_and_too_many_are_refused(way: Way, count: int) -> None:
     with pytest.raises(Refused, match=f"{count} images were sent; 1 to {MAX_IMAGES} are allowed"):
-        transport.segment_batch([png()] * count, output="mask")
+        way.ask_batch([png()] * count, output="mask")
 
 
-def test_one_bad_image_refuses_the_batch_and_is_named_by_its_index(transport: Transport) -> None:
+def test_one_bad_image_refuses_the_batch_and_is_named_by_its_index(way: Way) -> None:
     with pytest.raises(Refused, match=r"images\[1\]: the 5 bytes are not an image"):
-        transport.segment_batch([png(), b"hello"])
+        way.ask_batch([png(), b"hello"])
 
 
 def test_tensors_of_any_size_are_answered_with_all_outputs(tensors: TensorTransport) -> None:
@@ -190,5 +180,5 @@ def test_tensors_of_any_size_are_answered_with_all_outputs(tensors: TensorTransp
 
 def test_the_identifier_of_a_call_comes_back(server: Server) -> None:
     with closing(VisionSegment(server)) as vision:
-        assert vision._call("Segment", pb.SegmentRequest(image=png(), id="7")).id == "7"
-        assert vision._call("SegmentBatch", pb.SegmentBatchRequest(images=[png()], id="8")).id == "8"
+        assert vision.call(image=png(), id="7").id == "7"
+        assert vision.call("Batch", images=[png()], id="8").id == "8"

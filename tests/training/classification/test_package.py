@@ -15,9 +15,9 @@ from tests.training.tiny import Tiny, tiny_recipe
 from training.checkpoint import read_checkpoint
 from training.classification.evaluate import ask, score
 from training.classification.graph import Served
-from training.classification.package import export, stored_model, write_package
+from training.classification.package import stored_model, write_package
 from training.classification.served_file import logits
-from training.classification.subject import Subject
+from training.classification.subject import Subject, from_run
 from training.errors import ExportError, RunError
 from training.export import writer
 from training.export.how import How
@@ -55,28 +55,28 @@ def test_the_package_is_whole_and_says_where_it_comes_from(package: Package, fin
 
 @pytest.mark.usefixtures("traced_anew")
 def test_the_same_run_gives_the_same_bytes(package: Package, tiny: Tiny, finished_run: Path, tmp_path: Path) -> None:
-    again = export(finished_run, tmp_path, data=tiny.folder)
+    again = write_package(from_run(finished_run, tiny.folder), tmp_path)
     for path in package.folder.iterdir():
         assert path.read_bytes() == (again.folder / path.name).read_bytes(), path.name
 
 
-def test_the_next_free_version_is_taken(tiny: Tiny, finished_run: Path, tmp_path: Path) -> None:
-    versions = [export(finished_run, tmp_path, version=v, data=tiny.folder).card.version for v in (None, 5, None)]
+def test_the_next_free_version_is_taken(subject: Subject, tmp_path: Path) -> None:
+    versions = [write_package(subject, tmp_path, version=version).card.version for version in (None, 5, None)]
     assert versions == [1, 5, 6]
 
 
-def test_a_version_that_exists_is_not_touched(tiny: Tiny, finished_run: Path, tmp_path: Path) -> None:
-    folder = export(finished_run, tmp_path, data=tiny.folder).folder
+def test_a_version_that_exists_is_not_touched(subject: Subject, tmp_path: Path) -> None:
+    folder = write_package(subject, tmp_path).folder
     (folder / "model.json").write_text("mine")
     with pytest.raises(ExportError, match="exists; a version never changes"):
-        export(finished_run, tmp_path, version=1, data=tiny.folder)
+        write_package(subject, tmp_path, version=1)
     assert (folder / "model.json").read_text() == "mine"
 
 
-def test_replace_replaces_the_version_whole(tiny: Tiny, finished_run: Path, tmp_path: Path) -> None:
-    folder = export(finished_run, tmp_path, data=tiny.folder).folder
+def test_replace_replaces_the_version_whole(subject: Subject, tmp_path: Path) -> None:
+    folder = write_package(subject, tmp_path).folder
     (folder / "stray").write_text("of the old one")
-    export(finished_run, tmp_path, version=1, replace=True, data=tiny.folder)
+    write_package(subject, tmp_path, version=1, replace=True)
     assert not (folder / "stray").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["softmax"]
 
@@ -148,7 +148,7 @@ def test_an_unfinished_run_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     content["lectorium"]["recipe"]["epochs"] = 3
     torch.save(content, run / "last.ckpt")
     with pytest.raises(RunError, match="1 of 3 epochs are done"):
-        export(run, tmp_path / "zoo", data=tiny.folder)
+        from_run(run, tiny.folder)
 
 
 def test_float32_is_what_torch_computes_and_float16_next_to_it(subject: Subject, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from models.classification.rows import VARIANTS
 from tests.training.tiny import Tiny
 from training.data import CaptionSource, MaskSource, find_captions, find_masks, find_source
-from training.data.catalogue import CAPTIONED, MASKED, SOURCES
+from training.data.catalogue import CAPTIONED, MASKED
+from training.data.image_sets import SOURCES
 from training.data.published import PublishedSource
 from training.errors import DataError
 

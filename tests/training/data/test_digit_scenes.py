@@ -5,8 +5,9 @@ import pytest
 
 from tests.training.tiny import Tiny
 from training.data import find_captions
-from training.data.digit_scenes import DigitScenes, Part
+from training.data.digit_scenes import DigitScenes
 from training.data.scenes import Scenes
+from training.data.source import Part
 from training.data.statistics import measure
 
 PARTS: tuple[Part, ...] = ("training", "validation", "test")
@@ -26,7 +27,7 @@ def test_each_part_is_drawn_from_digits_of_its_own(scenes: DigitScenes, monkeypa
         images = digits.images  # type: ignore[attr-defined]
         pools[key] = {image.tobytes() for image in images}
 
-    monkeypatch.setattr("training.data.digit_scenes.Scenes", keep)
+    monkeypatch.setattr("training.data.drawn_scenes.Scenes", keep)
     for part in PARTS:
         scenes.scenes(part)
     training, validation, test = (pools[f"{part} 0"] for part in PARTS)

@@ -5,8 +5,8 @@ import pytest
 
 from tests.training.tiny import Tiny
 from training.data import find_source
-from training.data.digit_scenes import Part
 from training.data.single_digits import SingleDigits
+from training.data.source import Part
 from training.data.split import Split
 
 PARTS: tuple[Part, ...] = ("training", "validation", "test")
