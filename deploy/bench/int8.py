@@ -1,6 +1,6 @@
-"""Static quantisation: the speed of int8 relative to float, and the accuracy it loses on the trained networks."""
+"""Static quantisation: the speed of int8 relative to float, and what it loses on the trained networks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,28 +11,44 @@ from deploy.bench.graphs import FILE, HALF, SIDE, random_weights
 from deploy.bench.plan import Plan
 from deploy.bench.subject import Subject, patches
 from deploy.bench.table import Row, Target, at_least, at_most, median_row
+from models.segmentation.graph import MASK
 from service.config import load_config
-from service.package import ClassifyCard, read_package
-from training.classification.evaluate import evaluate
+from service.package import Package, read_package
 from training.classification.graph import PROBABILITIES, Served
 from training.classification.served_file import to_onnx
 from training.export.folding import fold_normalisation
 from training.export.int8 import quantise
 from training.export.onnx_file import save
 from training.packages import find_version
+from training.tasks import TASKS
 
 FOLDER, ZOO = Path("build/bench/int8"), Path("models/zoo")
 SUFFIX = "-int8"
-SPEED, LOSS = at_least(2.5), at_most(0.5)
+SPEED = at_least(2.5)
 # Images to calibrate random weights with: the speed does not depend on the ranges.
 CALIBRATION = 64
 
 
+class Compared(NamedTuple):
+    """How a task's networks are compared: by a ``metric``, whose ``loss`` is in points, and running for ``outputs``."""
+
+    metric: str
+    outputs: Sequence[str]
+    loss: Target
+
+
+COMPARED = {
+    "classify": Compared("accuracy", [PROBABILITIES], at_most(0.5)),
+    "segment": Compared("mean_iou", [MASK], at_most(1)),
+}
+
+
 class Pair(NamedTuple):
-    """A network in float and in int8, as two packages in ``repository``."""
+    """A network of a ``task`` in float and in int8, as two packages in ``repository``."""
 
     repository: Path
     name: str
+    task: str = "classify"
 
     @property
     def int8(self) -> str:
@@ -41,7 +57,7 @@ class Pair(NamedTuple):
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """ResNet-18's speed; then speed and accuracy of each network of the zoo that has an int8 variant."""
+    """ResNet-18's speed; then speed and loss of each network of the zoo that has an int8 variant."""
     yield speed("ResNet-18 at 224", resnet18(FOLDER), plan.rounds, plan.slow_s, SPEED)
     for pair in pairs(ZOO):
         yield speed(pair.name, pair, plan.rounds, plan.block_s)
@@ -67,7 +83,8 @@ def resnet18(repository: Path) -> Pair:
 def pairs(repository: Path) -> list[Pair]:
     """Every network in ``repository`` that has an int8 variant, by name."""
     names = {folder.name for folder in repository.iterdir() if folder.is_dir()}
-    return [Pair(repository, name) for name in sorted(names) if name + SUFFIX in names]
+    both = [name for name in sorted(names) if name + SUFFIX in names]
+    return [Pair(repository, name, newest(repository, name).card.task) for name in both]
 
 
 def speed(what: str, pair: Pair, rounds: int, seconds: int, target: Target | None = None) -> Row:
@@ -75,7 +92,8 @@ def speed(what: str, pair: Pair, rounds: int, seconds: int, target: Target | Non
 
     They take turns, so that a slow moment of the machine affects both: float, int8, float, int8, ..., float.
     """
-    whole, small = (Subject(pair.repository, name, wanted=[PROBABILITIES]) for name in (pair.name, pair.int8))
+    outputs = COMPARED[pair.task].outputs
+    whole, small = (Subject(pair.repository, name, wanted=outputs) for name in (pair.name, pair.int8))
     way, small_way = (bare.best_way(subject, seconds / 4) for subject in (whole, small))
     floats, int8s = [bare.rows_per_s(whole, way, seconds)], []
     for _ in range(rounds):
@@ -87,21 +105,26 @@ def speed(what: str, pair: Pair, rounds: int, seconds: int, target: Target | Non
 
 
 def loss(pair: Pair, data: Path | None) -> Row:
-    """The points of accuracy that int8 loses on the test split in the folder ``data``, through the serving engine.
+    """The points that int8 loses on the test split in the folder ``data``, through the serving engine.
 
     Without a folder, the row has the difference of the cards, and says so.
     """
-    names = (pair.name, pair.int8)
-    if data:
-        whole, small = (evaluate(pair.repository, name, data=data).metrics for name in names)
-    else:
-        whole, small = (card(pair.repository, name).provenance.metrics for name in names)
+    metric, _, most = COMPARED[pair.task]
+    whole, small = (100 * measured(pair, name, data)[metric] for name in (pair.name, pair.int8))
     origin = "through the engine" if data else "by their cards"
-    beside = {"float %": 100 * whole["accuracy"], "int8 %": 100 * small["accuracy"]}
-    lost = 100 * (whole["accuracy"] - small["accuracy"])
-    return Row(f"{pair.name}, accuracy lost by int8, {origin}", lost, "points", LOSS, beside)
+    what = f"{pair.name}, {metric} lost by int8, {origin}"
+    return Row(what, whole - small, "points", most, {"float %": whole, "int8 %": small})
 
 
-def card(repository: Path, name: str) -> ClassifyCard:
-    """The card of the newest version of ``name``."""
-    return read_package(repository / name / str(find_version(repository, name))).classifier
+def measured(pair: Pair, name: str, data: Path | None) -> Mapping[str, float]:
+    """The metrics of the package ``name``."""
+    if data:
+        return TASKS[pair.task].evaluate(pair.repository, name, None, data, None).metrics
+    said = newest(pair.repository, name).card.provenance
+    assert said is not None  # every trained package has one
+    return said.metrics
+
+
+def newest(repository: Path, name: str) -> Package:
+    """The newest version of ``name``."""
+    return read_package(repository / name / str(find_version(repository, name)))

@@ -15,25 +15,37 @@ from training.errors import DataError
 ZOO = Path("models/zoo")
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """LeNet-5 beside itself under the name of its int8 variant, whose card says 0.3 points less; read it only."""
-    repository = tmp_path_factory.mktemp("zoo")
-    for name, lost in (("lenet5", 0.0), ("lenet5-int8", 0.003)):
-        copytree(ZOO / "lenet5" / "1", repository / name / "1")
+def beside_itself(repository: Path, network: str, metric: str) -> Pair:
+    """A network under its name and that of its int8 variant, whose card says 0.3 points less of the ``metric``."""
+    for name, lost in ((network, 0.0), (f"{network}-int8", 0.003)):
+        copytree(ZOO / network / "1", repository / name / "1")
         path = repository / name / "1" / CARD
         card = json.loads(path.read_text())
         card["name"] = name
-        card["provenance"]["metrics"]["accuracy"] -= lost
+        card["provenance"]["metrics"][metric] -= lost
         path.write_text(json.dumps(card))
-    return Pair(repository, "lenet5")
+    return Pair(repository, network, card["task"])
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """LeNet-5; read it only."""
+    return beside_itself(tmp_path_factory.mktemp("zoo"), "lenet5", "accuracy")
 
 
 def test_what_has_an_int8_variant_beside_it_is_a_pair(pair: Pair, tmp_path: Path) -> None:
     assert pairs(pair.repository) == [pair]
-    for name in ("a-int8", "b", "c", "c-int8"):
+    for name in ("a-int8", "b"):
         (tmp_path / name).mkdir()
-    assert pairs(tmp_path) == [Pair(tmp_path, "c")]
+    assert pairs(tmp_path) == []
+
+
+def test_a_segmenter_loses_mean_iou(tmp_path: Path) -> None:
+    pair = beside_itself(tmp_path, "scenes-unet", "mean_iou")
+    assert pairs(tmp_path) == [pair]
+    row = loss(pair, None)
+    assert row.what == "scenes-unet, mean_iou lost by int8, by their cards"
+    assert row.value == pytest.approx(0.3)
 
 
 def test_the_speed_is_int8s_over_floats_round_by_round(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
