@@ -37,7 +37,7 @@ class LocateOptions(NamedTuple):
         if isinstance(ask, SegmentAsk) and (ask.tile or ask.overlap is not None):
             raise InvalidArgument(f"tile or overlap was given; model {card.name!r} allows neither, with method {CAM!r}")
         if ask.threshold is not None and not 0 < ask.threshold <= 1:
-            raise InvalidArgument(f"threshold is {ask.threshold}; more than 0 and at most 1 are allowed")
+            raise InvalidArgument(f"threshold is {ask.threshold:.15g}; more than 0 and at most 1 are allowed")
         label = found_label(card.name, "label", ask.label, labels) if ask.label else None
         return cls(label, SHARE if ask.threshold is None else ask.threshold)
 

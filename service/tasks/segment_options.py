@@ -95,7 +95,7 @@ def _opacity(given: float | None, outputs: Collection[Output]) -> float:
     if "overlay" not in outputs:
         raise InvalidArgument("opacity was given; it is allowed with output 'overlay' only")
     if not 0 <= given <= 1:
-        raise InvalidArgument(f"opacity is {given}; allowed is 0 to 1")
+        raise InvalidArgument(f"opacity is {given:.15g}; allowed is 0 to 1")
     return given
 
 

@@ -39,17 +39,29 @@ def reader(message: Descriptor, ask: type[Ask]) -> Read:
     return read
 
 
-def writer(message: Descriptor, answer: type[BaseModel]) -> Callable[[BaseModel, str], Any]:
+def writer(message: Descriptor, answer: type[BaseModel], *, large: bool = False) -> Callable[[BaseModel, str], Any]:
     """A function from an answer and its request's id to such a message; what is None is not set.
+
+    Each step of it holds Python's lock. If an answer may be ``large``, its lists of models are written one by one, so
+    that other threads go on in between if one thread writes it.
 
     Raises:
         MessageMismatch: the message, or one inside it, has other fields.
     """
     check_answer(message, answer)
     made = GetMessageClass(message)
+    fields = answer.model_fields.items() if large else ()
+    apart = {
+        name: GetMessageClass(message.fields_by_name[name].message_type)
+        for name, field in fields
+        if get_origin(field.annotation) is list and _inside(field.annotation) is not None
+    }
 
     def write(found: BaseModel, id: str) -> Any:
-        return made(**found.model_dump(exclude_none=True), id=id)
+        values = found.model_dump(exclude_none=True, exclude=set(apart) or None)
+        for name, part in apart.items():
+            values[name] = [part(**each.model_dump(exclude_none=True)) for each in getattr(found, name)]
+        return made(**values, id=id)
 
     return write
 
@@ -66,8 +78,11 @@ def event_writer(message: Descriptor, endpoint: Endpoint) -> Callable[[BaseModel
         check_answer(message.fields_by_name[name].message_type, kind)
     names = {kind: name for name, kind in kinds.items()}
     made = GetMessageClass(message)
+    last = writer(message.fields_by_name[ANSWER].message_type, endpoint.answer, large=endpoint.large)
 
     def write(found: BaseModel, id: str) -> Any:
+        if type(found) is endpoint.answer:
+            return made(**{ANSWER: last(found, "")}, id=id)
         return made(**{names[type(found)]: found.model_dump(exclude_none=True)}, id=id)
 
     return write

@@ -1,5 +1,6 @@
 """`lectorium.v1.Vision`: the tasks over gRPC. Its methods are made from the table of tasks."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from types import MethodType, SimpleNamespace
@@ -7,6 +8,7 @@ from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
+from pydantic import BaseModel
 
 from protos.lectorium.v1 import vision_pb2 as pb
 from service.config import Config
@@ -30,6 +32,7 @@ STREAM = "Stream"
 MAX_AT_ONCE = 64
 
 Method = Callable[[Any, Context], Awaitable[Any]]
+Write = Callable[[BaseModel, str], Any]
 
 
 def vision(endpoints: Sequence[Endpoint], gate: Gate, config: Config) -> SimpleNamespace:
@@ -66,22 +69,22 @@ class VisionMethods:
         read = reader(method.input_type, endpoint.ask)
         if method.server_streaming:
             return self._events(endpoint, read, event_writer(method.output_type, endpoint))
-        return self._once(endpoint, read, writer(method.output_type, endpoint.answer))
+        return self._once(endpoint, read, writer(method.output_type, endpoint.answer, large=endpoint.large))
 
-    def _once(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
+    def _once(self, endpoint: Endpoint, read: Read, write: Write) -> Method:
         @gated(SURFACE, Kind.INFERENCE)
         async def once(_: VisionMethods, request: Any, call: Call) -> Any:
-            return write(await answer(endpoint, read(request), call), request.id)
+            return await _written(endpoint, write, await answer(endpoint, read(request), call), request.id)
 
         return MethodType(once, self)
 
-    def _events(self, endpoint: Endpoint, read: Read, write: Callable[[Any, str], Any]) -> Method:
+    def _events(self, endpoint: Endpoint, read: Read, write: Write) -> Method:
         """An error ends the call with its status; events before it have been sent."""
 
         async def each(request: Any, call: Call) -> AsyncGenerator[Any]:
             async with aclosing(answers(endpoint, read(readable(request)), call)) as found:
                 async for event in found:
-                    yield write(event, request.id)
+                    yield await _written(endpoint, write, event, request.id)
 
         async def events(request: Any, context: Context) -> None:
             stream = RequestStream(
@@ -100,14 +103,16 @@ class VisionMethods:
     def _stream(self, method: MethodDescriptor, endpoint: Endpoint) -> Method:
         """Each request is answered as soon as it is done, or in order; errors are answers, too."""
         outcome = GetMessageClass(method.output_type)
-        write = writer(method.output_type.fields_by_name["response"].message_type, endpoint.answer)
+        response = method.output_type.fields_by_name["response"].message_type
+        write = writer(response, endpoint.answer, large=endpoint.large)
         wrapper = method.input_type.fields_by_name.get(REQUEST)
         read = reader(method.input_type if wrapper is None else wrapper.message_type, endpoint.ask)
         in_order = wrapper is not None
 
         async def one(numbered: Numbered, call: Call) -> AsyncGenerator[Any]:
             request = readable(await numbered.begin())
-            yield outcome(id=numbered.id, response=write(await answer(endpoint, read(request), call), numbered.id))
+            found = await answer(endpoint, read(request), call)
+            yield outcome(id=numbered.id, response=await _written(endpoint, write, found, numbered.id))
 
         def refusal(numbered: Numbered, error: LectoriumError) -> Any:
             return outcome(id=numbered.id, error=pb.Error(code=error.grpc_code, message=str(error)))
@@ -126,3 +131,10 @@ class VisionMethods:
             await served.serve(frames(requests) if in_order else numbered(requests))
 
         return stream
+
+
+async def _written(endpoint: Endpoint, write: Write, found: BaseModel, id: str) -> Any:
+    """The message of an event or answer; an answer that may be large is written on a thread, so that others go on."""
+    if endpoint.large and isinstance(found, endpoint.answer):
+        return await asyncio.to_thread(write, found, id)
+    return write(found, id)

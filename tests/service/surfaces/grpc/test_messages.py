@@ -15,6 +15,16 @@ from service.tasks.classify import Classify
 from service.tasks.classify_text import ClassifyText
 from service.tasks.embed import Embed
 from service.tasks.segment import Segment
+from service.tasks.segmentation import (
+    ClassInstances,
+    ClassOutline,
+    Instance,
+    Polygon,
+    Ring,
+    RunLengthMask,
+    SegmentClass,
+    Segmented,
+)
 
 REQUESTS = [
     (pb.ClassifyRequest, ClassifyAsk),
@@ -105,3 +115,28 @@ class _Endpoint:
 
     events = Caption.events
     answer = Caption.answer
+    large = Caption.large
+
+
+def test_a_large_answer_written_in_pieces_is_the_same_message() -> None:
+    outline = ClassOutline(
+        label="b", index=1, coordinates=[Polygon(rings=[Ring(points=[0, 0, 2, 0, 2, 1, 0, 0]), Ring(points=[1, 1])])]
+    )
+    one = Segmented(
+        height=1,
+        width=2,
+        classes=[
+            SegmentClass(label=label, index=i, colour="#000000", background=not i) for i, label in enumerate("ab")
+        ],
+        mask=b"png",
+        polygons=[outline, outline],
+        rle=[RunLengthMask(label="b", index=1, size=[1, 2], counts="11")],
+        instances=[ClassInstances(label="b", index=1, count=1, objects=[Instance(box=[1, 0, 1, 1], pixels=1)])],
+    )
+    timing = Timing(queue_ms=1, decode_ms=2, compute_ms=3)
+    answer = Segment.answer(model="m", version="1", **vars(one), timing=timing)
+    batch = Segment.batch_answer(model="m", version="1", results=[one, one], timing=timing)
+    for message, found in ((pb.SegmentResponse, answer), (pb.SegmentBatchResponse, batch)):
+        whole = writer(described(message), type(found))(found, "7")
+        assert writer(described(message), type(found), large=True)(found, "7") == whole
+        assert whole.id == "7"
