@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from training.captioning.task import Captioning
 from training.classification.task import Classification
 from training.craft.recipe import Recipe
+from training.generation.task import Generation
 from training.language.task import LanguageRecognition
 from training.segmentation.task import Segmentation
 from training.task import Task
@@ -21,6 +22,7 @@ TASKS: Mapping[str, Task[Any]] = {
         Captioning(),
         LanguageRecognition(),
         Segmentation(),
+        Generation(),
     )
 }
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
+from torch.nn.functional import one_hot, softplus
 
 from models.layers.activation import build_activation, pieces
 
@@ -56,5 +56,7 @@ def log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:
 
     Both are (B, C, H, W). Only for pixels of 0 and 1 is this a likelihood; of grey ones it is the negative
     cross-entropy.
+
+    Written with softplus: ONNX has torch's own cross-entropy as log(sigmoid), which loses its digits where p is near 0.
     """
-    return -binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+    return (x * logits - softplus(logits)).flatten(1).sum(1)

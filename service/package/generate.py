@@ -1,13 +1,16 @@
 """The card of a model that generates images from random numbers."""
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from service.package.card import Card, Golden
 from service.package.graph import (
+    MAX_TENSORS,
     FileName,
     Frozen,
+    Graph,
     Integer,
     IntegerParameter,
     NumberParameter,
@@ -16,7 +19,7 @@ from service.package.graph import (
     Words,
     find,
 )
-from service.package.loop import Loop
+from service.package.loop import Draw, Loop
 from service.package.provenance import Provenance
 
 
@@ -68,6 +71,48 @@ class Sample(Frozen):
             raise ValueError(f"sample.preview is {list(preview.shape)} and sample.tensor is {list(sample.shape)}")
 
 
+class Score(Frozen):
+    """A graph that tells how likely an image is.
+
+    Attributes:
+        graph: takes the image and random numbers, and nothing else.
+        image: names its input of the size and colours of a sample.
+        log_likelihood: names its output, FP32 [-1]: the log-likelihood of each image in nats, or a bound below it that
+            more draws tighten.
+        draws: the other inputs, and what each row of them is drawn from.
+    """
+
+    graph: Graph
+    image: TensorName
+    log_likelihood: TensorName
+    draws: Annotated[dict[TensorName, Draw], Field(max_length=MAX_TENSORS)]
+
+    def check(self, sample: TensorSpec) -> None:
+        """Check that the graph takes images like ``sample``.
+
+        Raises:
+            ValueError: it does not, or needs what nothing gives.
+        """
+        image = find(self.graph.inputs, self.image, "score.image")
+        if (image.datatype, image.shape) != (sample.datatype, sample.shape):
+            raise ValueError(
+                f"score.image {self.image!r} is {image.datatype} {list(image.shape)}; a sample is {sample.datatype} "
+                f"{list(sample.shape)}"
+            )
+        found = find(self.graph.outputs, self.log_likelihood, "score.log_likelihood")
+        if (found.datatype, found.shape) != ("FP32", (-1,)):
+            raise ValueError(
+                f"score.log_likelihood {self.log_likelihood!r} is {found.datatype} {list(found.shape)}; it must be "
+                "FP32 [-1]"
+            )
+        drawn = {tensor.name: tensor for tensor in self.graph.inputs if tensor.name != self.image}
+        if drawn.keys() != self.draws.keys():
+            raise ValueError(f"score.draws has {sorted(self.draws)}; the graph's other inputs are {sorted(drawn)}")
+        for name, tensor in drawn.items():
+            if tensor.datatype != "FP32" or -1 in tensor.shape[1:]:
+                raise ValueError(f"score.draws {name!r} is {tensor.datatype} {list(tensor.shape)}; only FP32 is drawn")
+
+
 class GenerateParameters(Frozen):
     """The parameters that a caller of a generator may set, beside the loop's steps.
 
@@ -105,6 +150,7 @@ class GenerateCard(Card):
     loop: Loop
     sample: Sample
     parameters: GenerateParameters
+    score: Score | None = None
     golden: Golden
     provenance: Provenance
 
@@ -112,6 +158,11 @@ class GenerateCard(Card):
     def program(self) -> Loop:
         """The loop."""
         return self.loop
+
+    @property
+    def parts(self) -> Mapping[str, Graph]:
+        """``score``, if the card has it."""
+        return {"score": self.score.graph} if self.score else {}
 
     @property
     def label_files(self) -> dict[str, str]:
@@ -122,12 +173,23 @@ class GenerateCard(Card):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of a sample."""
-        height, width = find(self.loop.outputs, self.sample.tensor, "sample.tensor").shape[1:3]
+        height, width = self._sample.shape[1:3]
         return height, width
+
+    @property
+    def colour(self) -> bool:
+        """Whether a pixel of a sample is red, green and blue."""
+        return len(self._sample.shape) > 3
+
+    @property
+    def _sample(self) -> TensorSpec:
+        return find(self.loop.outputs, self.sample.tensor, "sample.tensor")
 
     @model_validator(mode="after")
     def _is_a_generator(self) -> Self:
         self.sample.check(self.loop)
+        if self.score is not None:
+            self.score.check(self._sample)
         count = self.parameters.count
         if count.minimum < 1 or count.maximum > self.loop.max_batch:
             raise ValueError(

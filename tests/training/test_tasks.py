@@ -40,7 +40,7 @@ def test_a_package_of_no_training_task_cannot_be_evaluated(of_tensors: Path) -> 
     assert (done.exit_code, done.output) == (
         1,
         "Error: sums/1: its task is 'tensor'; what can be evaluated is 'classify', 'caption', 'classify-text', "
-        "'segment'\n",
+        "'segment', 'generate'\n",
     )
 
 

@@ -67,6 +67,35 @@ def test_a_card_that_contradicts_itself_is_refused(greys: Path, key: str, value:
     refused(greys, why)
 
 
+def scored(**changes: Any) -> dict[str, Any]:
+    """A score whose graph is said to take the pictures of `greys`."""
+    image = {"name": "picture", "datatype": "UINT8", "shape": [-1, HEIGHT, WIDTH]}
+    noise = {"name": "noise", "datatype": "FP32", "shape": [-1, 4]}
+    found = {"name": "bound", "datatype": "FP32", "shape": [-1]}
+    graph = {"file": "step.onnx", "inputs": [image, noise], "outputs": [found], "max_batch": 4}
+    draws = {"noise": {"kind": "draw", "distribution": "normal"}}
+    return {"graph": graph, "image": "picture", "log_likelihood": "bound", "draws": draws, **changes}
+
+
+def test_a_score_is_a_part_of_its_own(greys: Path) -> None:
+    change_card(greys, "score", scored())
+    card = read_package(greys).generator
+    assert {name: graph.max_batch for name, graph in card.parts.items()} == {"score": 4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"image": "noise"}, r"score.image 'noise' is FP32 \[-1, 4\]; a sample is UINT8"),
+        ({"log_likelihood": "picture"}, "score.log_likelihood is 'picture'; the graph has"),
+        ({"draws": {}}, r"score.draws has \[\]; the graph's other inputs are \['noise'\]"),
+    ],
+)
+def test_a_score_that_contradicts_its_graph_is_refused(greys: Path, changes: dict[str, Any], why: str) -> None:
+    change_card(greys, "score", scored(**changes))
+    refused(greys, why)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "why"),
     [
