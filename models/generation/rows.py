@@ -9,16 +9,25 @@ from models.generation import (
     autoencoder,
     contrastive,
     density_network,
+    diffusion,
+    flow,
     gan,
+    gated_pixelcnn,
+    glow,
     kernel_density,
     pca,
+    pixelcnn,
+    realnvp,
     semantic_hashing,
     vae,
 )
 from models.variant import Variant, build_row, find_row
 
 # In the order of the lecture.
-FAMILIES = (pca, kernel_density, density_network, autoencoder, semantic_hashing, vae, gan, contrastive)
+FAMILIES = (
+    *(pca, kernel_density, density_network, autoencoder, semantic_hashing, vae),
+    *(pixelcnn, gated_pixelcnn, gan, flow, realnvp, glow, diffusion, contrastive),
+)
 
 VARIANTS: Mapping[str, Variant] = {variant.name: variant for family in FAMILIES for variant in family.VARIANTS}
 

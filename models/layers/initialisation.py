@@ -1,6 +1,10 @@
 """The initialisation of weights (I2DL VII.3)."""
 
+from typing import TypeVar
+
 from torch import nn
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 INITIALISATIONS = ("xavier", "he", "torch")
 SMALL = 1e-3  # deviation of the last layer's weights
@@ -33,3 +37,11 @@ def initialise(network: nn.Module, name: str, *scores: nn.Linear) -> None:
 def start_small(scores: nn.Linear) -> None:
     """Start the weights of the last layer near 0, so that all classes are about equally probable."""
     nn.init.normal_(scores.weight, std=SMALL)
+
+
+def start_at_zero(layer: Layer) -> Layer:
+    """Set weights and bias to 0 and return the layer, the last of a branch that is to change nothing at first."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
