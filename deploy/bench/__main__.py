@@ -6,7 +6,7 @@ It writes build/bench/bench.json and bench.png, also when only some sections are
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from deploy.bench import captions, hostile, int8, lenet, overhead, overload, resnet, segment, steps, tasks
+from deploy.bench import captions, generate, hostile, int8, lenet, overhead, overload, resnet, segment, steps, tasks
 from deploy.bench.command import read_arguments, told
 from deploy.bench.conditions import Conditions
 from deploy.bench.picture import draw
@@ -25,6 +25,7 @@ SECTIONS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "captions": captions.rows,
     "int8": int8.rows,
     "segment": segment.rows,
+    "generate": generate.rows,
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.bench import __main__ as bench
-from deploy.bench import bare, captions, int8, resnet, tasks
+from deploy.bench import bare, captions, generate, int8, resnet, tasks
 from deploy.bench.plan import Plan
 from deploy.bench.table import Row
 from deploy.bench.throughput import GRPC, SLOW_REST
@@ -28,6 +28,7 @@ ROWS = {
     "steps": 5,
     "captions": 8 * len(list(captions.captioners())),
     "int8": 1 + 2 * len(int8.pairs(int8.ZOO)),
+    "generate": 2 * len(generate.NAMES),
 }
 
 
