@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from deploy.bench.graphs import FILE, written
 from service.package import Graph, Loop, TensorCard, TensorSpec, sha256
-from service.package.loop import Fill, FromRequest, State, Steps
+from service.package.loop import Steps
+from service.package.sources import Fill, FromRequest, State
 from training.export.onnx_file import save, trace
 
 NAME = "decoder"

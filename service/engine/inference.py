@@ -9,6 +9,7 @@ import numpy as np
 
 from service.deadline import Deadline
 from service.engine.batch import BatchQueue
+from service.engine.decoding import Decoding
 from service.engine.dispatcher import Dispatcher
 from service.engine.lifetime import Lifetime
 from service.engine.model import Model
@@ -117,6 +118,7 @@ class Inference:
         began, deadline = time.perf_counter(), options.deadline_within(self._timeout_s)
         rows, step_inputs = check_steps(name, loop, inputs, options.rows)
         requested = check_outputs(name, loop.outputs, tuple(outputs))
+        needed = loop.step_outputs(requested)
         steps, seed = checked_steps(name, loop, options), checked_seed(name, options)
         sampling = checked_sampling_parameters(name, loop, options.decoding, steps, rows)
         every = checked_stride(name, loop, options, sampling)
@@ -125,27 +127,29 @@ class Inference:
         queue = queues.steps
         assert queue is not None  # a step loop has one
         level = self._admit(queue, rows * beams, options)
+        decoding = Decoding(loop, queues, requested)
         encoded: Tensors = {}
         waited_s = encode_s = 0.0
-        if loop.encoder is not None:
-            # Places are held while the encoder runs, so that it does not run for steps that would then be refused.
-            with queue.requests.reserve(rows * beams):
-                answer = await self._encode(queues.once, loop.encoder, inputs, rows, options, deadline)
-            encoded, waited_s = answer.outputs, answer.queue_s
-            encode_s = time.perf_counter() - began - waited_s
-        if beams > 1:
-            rows, step_inputs, encoded = beams, _beams(step_inputs, beams), _beams(encoded, beams)
-        request = StepRequest(
-            step_inputs, encoded, requested, rows, steps, seed, level, sampling, every, deadline, began, encode_s
-        )
-        queue_timeout_s = queue.requests.queue_timeout_s(options.queue_timeout_s)
-        with Lifetime(queue.requests, request, model.statistics, queue_timeout_s, waited_s=waited_s):
-            self._dispatcher.add(queue)
-            emission = await request.next()
-            model.statistics.first_responses.add(time.perf_counter() - began)
-            while not emission.last:
-                yield emission
-                emission = await request.next()
+        with decoding.reserved(rows * beams):
+            if loop.encoder is not None:
+                # Places are held while the encoder runs, so that it does not run for steps that would then be refused.
+                with queue.requests.reserve(rows * beams):
+                    answer = await self._encode(queues.once, loop.encoder, inputs, rows, options, deadline)
+                encoded, waited_s = answer.outputs, answer.queue_s
+                encode_s = time.perf_counter() - began - waited_s
+            if beams > 1:
+                rows, step_inputs, encoded = beams, _beams(step_inputs, beams), _beams(encoded, beams)
+            request = StepRequest(
+                step_inputs, encoded, needed, rows, steps, seed, level, sampling, every, deadline, began, encode_s
+            )
+            queue_timeout_s = queue.requests.queue_timeout_s(options.queue_timeout_s)
+            with Lifetime(queue.requests, request, model.statistics, queue_timeout_s, waited_s=waited_s):
+                self._dispatcher.add(queue)
+                emission = await self._decoded(decoding, await request.next(), options, deadline)
+                model.statistics.first_responses.add(time.perf_counter() - began)
+                while not emission.last:
+                    yield emission
+                    emission = await self._decoded(decoding, await request.next(), options, deadline)
         yield emission
 
     async def _last(
@@ -163,6 +167,15 @@ class Inference:
                 queue_s = emission.queue_s
                 return Answer(emission.outputs, queue_s, time.perf_counter() - began - queue_s, emission.seed)
         raise AssertionError("a loop ends with an emission")
+
+    async def _decoded(self, decoding: Decoding, emission: Emission, options: Options, deadline: Deadline) -> Emission:
+        """The emission with what the loop's decoder makes of it, if it has one and the emission all its inputs."""
+        if not decoding.applies(emission.outputs):
+            return emission
+        self._check_running()
+        inputs, rows = decoding.inputs(emission.outputs)
+        answer = await self._once(decoding.queue, inputs, decoding.made, rows, options, deadline, ends=False, held=True)
+        return emission._replace(outputs=decoding.replaced(emission.outputs, answer.outputs))
 
     async def _encode(
         self, queue: BatchQueue | None, encoder: Graph, inputs: Tensors, rows: int, options: Options, deadline: Deadline
@@ -183,9 +196,11 @@ class Inference:
         deadline: Deadline,
         *,
         ends: bool = True,
+        held: bool = False,
     ) -> Answer:
-        assert queue is not None  # a model that runs once has one, and so has an encoder
-        level = self._admit(queue, rows, options)
+        assert queue is not None  # a model that runs once has one, and so have an encoder and a decoder
+        # Where places are held for the request, it is not refused for want of them.
+        level = queue.requests.level(options.priority) if held else self._admit(queue, rows, options)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         request = Request(inputs, outputs, rows, future, level, deadline, queue.signature(inputs))
         queue_timeout_s = queue.requests.queue_timeout_s(options.queue_timeout_s)
@@ -223,9 +238,9 @@ class Inference:
 
 
 def _part(model: Model, name: str) -> Graph:
-    if name not in model.card.parts:
-        raise InvalidArgument(f"model {model.name!r} has no part {name[:80]!r}; it has {list(model.card.parts)}")
-    return model.card.parts[name]
+    if name not in model.card.beside:
+        raise InvalidArgument(f"model {model.name!r} has no part {name[:80]!r}; it has {list(model.card.beside)}")
+    return model.card.beside[name]
 
 
 def _beams(tensors: Tensors, beams: int) -> Tensors:

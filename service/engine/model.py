@@ -38,7 +38,7 @@ class Model:
     Attributes:
         session: runs the model's graph, or the step graph of a loop.
         encoder: runs the encoder of a loop that has one; else None.
-        parts: run the card's parts, by name.
+        parts: run the graphs beside the program, by name: the card's parts, and a loop's decoder.
 
     Raises:
         InvalidPackage: a graph is not the one the card describes, or does not give the golden outputs.
@@ -55,7 +55,7 @@ class Model:
         graph = self.program.step if isinstance(self.program, Loop) else self.program
         self.session = load(package.path(graph.file), graph, any_size=loop is not None)
         self.encoder = load(package.path(loop.encoder.file), loop.encoder) if loop and loop.encoder else None
-        self.parts = {name: load(package.path(part.file), part) for name, part in self.card.parts.items()}
+        self.parts = {name: load(package.path(part.file), part) for name, part in self.card.beside.items()}
         sessions = {"step.": self.session, "encoder.": self.encoder} if loop else {"": self.session}
         sessions |= {f"{name}.": part for name, part in self.parts.items()}
         self._tested = [self._test(session, prefix) for prefix, session in sessions.items() if session is not None]

@@ -10,7 +10,7 @@ from service.package import Loop, TensorCard
 
 
 class Queues(NamedTuple):
-    """``once`` for the model's graph or encoder, ``steps`` for its step loop, ``parts`` for the card's parts."""
+    """``once`` for the model's graph or encoder, ``steps`` for its step loop, ``parts`` for the card's other graphs."""
 
     once: BatchQueue | None
     steps: StepLoop | None

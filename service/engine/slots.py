@@ -20,7 +20,7 @@ from service.engine.step_results import read_outputs, results_of, watched_output
 from service.engine.tensors import Tensor, Tensors
 from service.engine.work import Run
 from service.package import Loop, TensorSpec
-from service.package.loop import Chosen, State
+from service.package.sources import Chosen, State
 from service.package.token_choice import TOKEN
 
 # More steps than any request has: a row with this stride gives nothing before its end.

@@ -9,7 +9,7 @@ from service.engine.binding import Buffer
 from service.engine.sampling import Array
 from service.engine.sequence_group import Row, SlotRequest
 from service.package import Loop
-from service.package.loop import Draw, Fill, FromEncoder, FromRequest, Schedule, State, beginning
+from service.package.sources import Draw, Fill, FromEncoder, FromRequest, Schedule, State, beginning
 
 Buffers = Mapping[str, Buffer]
 

@@ -26,6 +26,11 @@ from service.package.serving import Serving, Version
 
 CARD = "model.json"
 
+MAX_PARTS = 16
+DECODER, DECONV = "decoder", "deconv"
+# Names of graphs that cards have elsewhere, which are prefixes in the golden example.
+RESERVED = frozenset({"step", "encoder", DECODER, DECONV})
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
@@ -103,6 +108,9 @@ class Card(Frozen):
     lecture: Words = Field("", description="Lecture section or paper the model comes from.")
     description: Words = ""
     serving: Serving = Serving()
+    parts: Annotated[dict[Name, Graph], Field(max_length=MAX_PARTS)] = Field(
+        {}, description="Further graphs beside the program; each runs once for a request that names it."
+    )
     golden: Golden | None = None
     files: dict[FileName, Sha256] = Field(max_length=MAX_FILES, description="Every file of the package but model.json.")
     provenance: Provenance | None = None
@@ -113,9 +121,10 @@ class Card(Frozen):
         """The graph or loop that runs for a request; its ``inputs`` and ``outputs`` are the caller's."""
 
     @property
-    def parts(self) -> Mapping[str, Graph]:
-        """Further graphs beside the program; each runs once for a request that names it."""
-        return {}
+    def beside(self) -> Mapping[str, Graph]:
+        """The graphs beside the program that a request may name: the parts, and a loop's decoder as ``decoder``."""
+        decoder = self.program.decoder if isinstance(self.program, Loop) else None
+        return {**self.parts, **({DECODER: decoder} if decoder else {})}
 
     @property
     def label_files(self) -> dict[str, str]:
@@ -135,10 +144,19 @@ class Card(Frozen):
         golden = (self.golden.file,) if self.golden else ()
         text = self.program.text if isinstance(self.program, Loop) else None
         vocabulary = (text.vocabulary,) if text else ()
-        parts = tuple(part.file for part in self.parts.values())
+        parts = tuple(part.file for part in self.beside.values())
         for file in (*self.program.files, *parts, *self.label_files.values(), *vocabulary, *golden):
             if file not in self.files:
                 raise ValueError(f"file {file!r} has no checksum under 'files'")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_graphs(self) -> "Card":
+        for name, part in self.parts.items():
+            if name in RESERVED:
+                raise ValueError(f"parts has {name!r}; a part may not be called {', '.join(sorted(RESERVED))}")
+            if not part.max_batch:
+                raise ValueError(f"parts.{name}: max_batch is 0; the graph needs a batch dimension")
         return self
 
 
@@ -186,10 +204,10 @@ class ClassifyCard(Card):
         return self.graph
 
     @property
-    def parts(self) -> Mapping[str, Graph]:
-        """``deconv``, if the card has it."""
+    def beside(self) -> Mapping[str, Graph]:
+        """The parts, and ``deconv`` if the card has it."""
         deconv = self.explain.deconv
-        return {"deconv": deconv.graph} if deconv else {}
+        return {**self.parts, **({DECONV: deconv.graph} if deconv else {})}
 
     @property
     def label_files(self) -> dict[str, str]:

@@ -65,8 +65,8 @@ class Sample(Frozen):
         if self.preview is None:
             return
         preview = _picture(loop, "sample.preview", self.preview)
-        if self.preview not in loop.emit:
-            raise ValueError(f"sample.preview {self.preview!r} must be in the loop's emit, {list(loop.emit)}")
+        if self.preview not in loop.emitted:
+            raise ValueError(f"sample.preview {self.preview!r} must be emitted; the loop emits {list(loop.emitted)}")
         if preview.shape != sample.shape:
             raise ValueError(f"sample.preview is {list(preview.shape)} and sample.tensor is {list(sample.shape)}")
 

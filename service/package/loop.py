@@ -1,101 +1,47 @@
 """The loop of a step model: which output feeds which input, what is emitted, and when it ends.
 
-A step graph runs repeatedly, one step for all rows at a time. Each of its inputs has one source:
-
-=========  ===================================================================================================
-state      the output of the row's step before; first a number, a random draw, the request's or the encoder's tensor
-encoder    an output of the encoder, which runs once for a request
-request    the request's tensor, the same at every step
-draw       random numbers, new at every step, from the row's own generator
-schedule   ``first + (last - first) * (k + offset) / n`` at step k of the request's n, rounded for integers
-chosen     the token that the engine chose by the row's log-probabilities, as the loop's ``choice`` says
-=========  ===================================================================================================
+A step graph runs repeatedly, one step for all rows at a time. `service.package.sources` says where its inputs may come
+from.
 
 For example, a caption's token is chosen and its image features come from the encoder; a diffusion step's latent is a
 state that is drawn first, its noise a draw, and its timesteps a schedule: n of 1,000 steps if the request asks for n. A
 graph may also choose the token itself and feed it back as a state; then it does so in the same way for every request.
+
+A decoder makes of what the steps give what the caller gets, such as pictures of latents.
 """
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from service.package.graph import (
     MAX_TENSORS,
-    FileName,
-    Finite,
     Frozen,
     Graph,
     IntegerParameter,
     TensorName,
     TensorSpec,
-    Words,
     check_numbers,
     find,
 )
+from service.package.loop_outputs import End, Text, check_decoder, check_same
+from service.package.sources import (
+    Chosen,
+    Draw,
+    FromEncoder,
+    FromRequest,
+    Number,
+    Schedule,
+    Source,
+    State,
+    beginning,
+    holds,
+    numbers_of,
+)
 from service.package.token_choice import CHOSEN, SCORE, TOKEN, TokenChoice
 
-# A whole number that a 64-bit tensor can hold, or any finite number.
-Number = Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | Finite
 Names = Annotated[tuple[TensorName, ...], Field(max_length=MAX_TENSORS)]
-# The largest number of each floating-point type.
-_LARGEST = {"FP16": 65504.0, "FP32": 3.4028234663852886e38, "FP64": 1.7976931348623157e308}
-
-
-class Fill(Frozen):
-    """One number for all values."""
-
-    kind: Literal["fill"]
-    value: Number = 0
-
-
-class Draw(Frozen):
-    """Numbers from the row's generator: standard normal, or uniform in [0, 1)."""
-
-    kind: Literal["draw"]
-    distribution: Literal["normal", "uniform"]
-
-
-class FromRequest(Frozen):
-    """The request's tensor with the input's name; it may be left out if there is a ``default``."""
-
-    kind: Literal["request"]
-    default: Number | None = None
-
-
-class FromEncoder(Frozen):
-    """An output of the encoder."""
-
-    kind: Literal["encoder"]
-    output: TensorName
-
-
-class State(Frozen):
-    """The step's own ``output``, fed back."""
-
-    kind: Literal["state"]
-    output: TensorName
-    initial: Annotated[Fill | Draw | FromRequest | FromEncoder, Field(discriminator="kind")]
-
-
-class Schedule(Frozen):
-    """A number that moves from ``first`` to ``last``; ``offset`` 1 gives the next step's number."""
-
-    kind: Literal["schedule"]
-    first: Number
-    last: Number
-    offset: Literal[0, 1] = 0
-
-
-class Chosen(Frozen):
-    """The token that the engine chose last."""
-
-    kind: Literal["chosen"]
-    initial: Annotated[Fill | FromRequest, Field(discriminator="kind")]
-
-
-Source = Annotated[State | FromEncoder | FromRequest | Draw | Schedule | Chosen, Field(discriminator="kind")]
 StepCount = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -107,37 +53,20 @@ class Steps(IntegerParameter):
     maximum: StepCount
 
 
-class End(Frozen):
-    """A row ends before its last step when this output of it, a single number, equals ``value``.
-
-    The output may be the ``token`` of a choice; with beams it must be.
-    """
-
-    output: TensorName
-    value: Number
-
-
-class Text(Frozen):
-    """The words of an emitted ``output``: a token is the number, from 0, of its line in the file ``vocabulary``.
-
-    ``separator`` is put between two pieces; the token that ends a row has no piece.
-    """
-
-    output: TensorName
-    vocabulary: FileName
-    separator: Words = ""
-
-
 class Loop(Frozen):
-    """A step graph, its sources, and optionally an encoder.
+    """A step graph, its sources, and optionally an encoder and a decoder.
 
     ``emit`` are the outputs sent to the caller at every step, ``answer`` those of a row's last step. A row that
     has ended repeats its last values while other rows of its request continue. Beam search knows its hypotheses only
     at its end: it then emits them step by step, each as a row, the best first.
+
+    The inputs of the ``decoder`` are outputs in ``emit``, and then it runs on each emission; or one of them is in
+    ``answer`` only, and then it runs once, after the last step. Callers get its outputs in place of its inputs.
     """
 
     encoder: Graph | None = None
     step: Graph
+    decoder: Graph | None = None
     sources: dict[TensorName, Source] = Field(
         max_length=MAX_TENSORS, description="One for each input of the step graph."
     )
@@ -153,7 +82,7 @@ class Loop(Frozen):
         inputs = [tensor.name for tensor in self.step.inputs]
         if sorted(inputs) != sorted(self.sources):
             raise ValueError(f"sources has {sorted(self.sources)}; the step graph's inputs are {sorted(inputs)}")
-        for graph in (self.step, self.encoder):
+        for graph in (self.step, self.encoder, self.decoder):
             if graph and not graph.max_batch:
                 raise ValueError("max_batch is 0; the graphs of a loop have a batch dimension")
             check_numbers(*(graph.inputs + graph.outputs if graph else ()))
@@ -167,6 +96,9 @@ class Loop(Frozen):
             raise ValueError(f"states are fed from {sorted(fed)}; each needs an output of its own")
         self._check_choice(set(fed))
         self._check_outputs()
+        if self.decoder is not None:
+            told = [tensor for tensor in self.given if tensor.name in (*self.emit, *self.answer)]
+            check_decoder(self.decoder, self.given, told, self.text)
         return self
 
     def _check_choice(self, fed: set[str]) -> None:
@@ -177,7 +109,7 @@ class Loop(Frozen):
             return
         self.choice.check(self.step, fed, (*self.emit, *self.answer))
         tensor, tokens = find(self.step.inputs, chosen[0], "chosen"), self.choice.tokens(self.step)
-        if "INT" not in tensor.datatype or tensor.shape[1:] not in ((), (1,)) or not _holds(tensor, tokens - 1):
+        if "INT" not in tensor.datatype or tensor.shape[1:] not in ((), (1,)) or not holds(tensor, tokens - 1):
             raise ValueError(
                 f"{tensor.name!r} is {tensor.datatype} {list(tensor.shape)}, which cannot hold its source, a token "
                 f"below {tokens}"
@@ -201,33 +133,17 @@ class Loop(Frozen):
         if SCORE in self.given and SCORE.name in self.emit:
             raise ValueError(f"emit has {SCORE.name!r}, which is known only at a row's end; it may be in answer only")
         if self.end is not None:
-            self._check_end(self.end)
+            self.end.check(self.given)
         if self.text is not None:
-            self._check_text(self.text)
-
-    def _check_end(self, end: End) -> None:
-        output = find(self.given, end.output, "end.output")
-        if output.shape[1:] not in ((), (1,)):
-            raise ValueError(f"end.output {end.output!r} is {list(output.shape)}; it must be one number per row")
-        if not _holds(output, end.value):
-            raise ValueError(f"end.value is {end.value}, which {output.datatype} cannot hold")
-
-    def _check_text(self, text: Text) -> None:
-        tokens = find(self.given, text.output, "text.output")
-        if text.output not in self.emit or "INT" not in tokens.datatype or tokens.shape[1:] not in ((), (1,)):
-            raise ValueError(f"text.output {text.output!r} must be an emitted output of one whole number per row")
-        if self.end is not None and self.end.output != text.output:
-            raise ValueError(
-                f"end.output is {self.end.output!r} and text.output is {text.output!r}; they must be the same"
-            )
+            self.text.check(self.given, self.emit, self.end)
 
     def _check_source(self, tensor: TensorSpec, source: Source) -> None:
         where = f"the source of {tensor.name!r}"
         initial = beginning(source)
         if isinstance(source, State):
-            _same(tensor, find(self.step.outputs, source.output, where), where)
+            check_same(tensor, find(self.step.outputs, source.output, where), where)
         if isinstance(initial, FromEncoder):
-            _same(tensor, find(self.encoder.outputs if self.encoder else (), initial.output, where), where)
+            check_same(tensor, find(self.encoder.outputs if self.encoder else (), initial.output, where), where)
         if isinstance(initial, Draw) and tensor.datatype not in ("FP32", "FP64"):
             raise ValueError(f"{where} draws {tensor.datatype}; only FP32 and FP64 can be drawn")
         if isinstance(initial, FromRequest) and tensor.name in {t.name for t in self.encoder_inputs}:
@@ -236,14 +152,14 @@ class Loop(Frozen):
             raise ValueError(
                 f"{where} is a schedule, which gives one number per row; its shape is {list(tensor.shape)}"
             )
-        for value in _numbers(source) + _numbers(initial):
-            if not _holds(tensor, value):
+        for value in numbers_of(source) + numbers_of(initial):
+            if not holds(tensor, value):
                 raise ValueError(f"{where} has the number {value}, which {tensor.datatype} cannot hold")
 
     @property
     def files(self) -> tuple[str, ...]:
         """The ONNX files."""
-        return (self.step.file,) if self.encoder is None else (self.encoder.file, self.step.file)
+        return tuple(graph.file for graph in (self.encoder, self.step, self.decoder) if graph is not None)
 
     @property
     def encoder_inputs(self) -> tuple[TensorSpec, ...]:
@@ -272,8 +188,30 @@ class Loop(Frozen):
 
     @cached_property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """The outputs that a caller gets."""
-        return tuple(tensor for tensor in self.given if tensor.name in (*self.emit, *self.answer))
+        """The outputs that a caller gets: those of the steps, without the decoder's inputs, and the decoder's."""
+        steps = (tensor for tensor in self.given if tensor.name in (*self.emit, *self.answer))
+        if self.decoder is None:
+            return tuple(steps)
+        decoded = {tensor.name for tensor in self.decoder.inputs}
+        return (*(tensor for tensor in steps if tensor.name not in decoded), *self.decoder.outputs)
+
+    @cached_property
+    def emitted(self) -> tuple[str, ...]:
+        """The names of the outputs that a caller gets of every step that is emitted."""
+        if self.decoder is None:
+            return self.emit
+        decoded = [tensor.name for tensor in self.decoder.inputs]
+        kept = tuple(name for name in self.emit if name not in decoded)
+        every = all(name in self.emit for name in decoded)
+        return (*kept, *(tensor.name for tensor in self.decoder.outputs if every))
+
+    def step_outputs(self, requested: tuple[str, ...]) -> tuple[str, ...]:
+        """The outputs of the steps that are needed to give the ``requested`` outputs."""
+        if self.decoder is None or not any(tensor.name in requested for tensor in self.decoder.outputs):
+            return requested
+        decoded, made = self.decoder.inputs, {tensor.name for tensor in self.decoder.outputs}
+        kept = (name for name in requested if name not in made)
+        return tuple(dict.fromkeys((*kept, *(tensor.name for tensor in decoded))))
 
     @property
     def end_token(self) -> int | None:
@@ -284,35 +222,3 @@ class Loop(Frozen):
     def max_batch(self) -> int:
         """The most rows of one step."""
         return self.step.max_batch
-
-
-def beginning(source: Source) -> Source | Fill:
-    """The source of an input at a row's first step."""
-    return source.initial if isinstance(source, State | Chosen) else source
-
-
-def _same(wanted: TensorSpec, found: TensorSpec, where: str) -> None:
-    if (wanted.datatype, wanted.shape) != (found.datatype, found.shape):
-        raise ValueError(
-            f"{where} is {found.name!r}, {found.datatype} {list(found.shape)}; "
-            f"it must be {wanted.datatype} {list(wanted.shape)}"
-        )
-
-
-def _numbers(source: object) -> list[Number]:
-    """The numbers that a source writes into its tensor."""
-    if isinstance(source, Schedule):
-        return [source.first, source.last]
-    if isinstance(source, Fill):
-        return [source.value]
-    return [source.default] if isinstance(source, FromRequest) and source.default is not None else []
-
-
-def _holds(tensor: TensorSpec, value: Number) -> bool:
-    if tensor.datatype in _LARGEST:
-        return abs(value) <= _LARGEST[tensor.datatype]
-    if tensor.datatype == "BOOL":
-        return value in (0, 1)
-    unsigned, bits = tensor.datatype.split("INT")
-    low, high = (0, 1 << int(bits)) if unsigned else (-1 << int(bits) - 1, 1 << int(bits) - 1)
-    return value == int(value) and low <= value < high

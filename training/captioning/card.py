@@ -8,7 +8,17 @@ import numpy.typing as npt
 
 from models.captioning.graphs import ATTENTION, IMAGE, LOG_PROBABILITIES, TOKEN, EncoderGraph, StepGraph
 from models.captioning.network import CaptionNetwork
-from service.package import AttentionGrid, CaptionCard, Golden, Graph, Loop, Provenance, TensorSpec
+from service.package import (
+    AttentionGrid,
+    CaptionCard,
+    Golden,
+    Graph,
+    Loop,
+    Provenance,
+    TensorSpec,
+    loop_outputs,
+    sources,
+)
 from service.package import loop as loops
 from service.package import token_choice as chosen
 from training.captioning.subject import CaptionSubject
@@ -46,8 +56,8 @@ def describe_loop(
         emit=(chosen.TOKEN.name, chosen.LOG_PROBABILITY.name, *attention),
         answer=(chosen.SCORE.name,),
         steps=loops.Steps(default=words, maximum=words),
-        end=loops.End(output=chosen.TOKEN.name, value=END),
-        text=loops.Text(output=chosen.TOKEN.name, vocabulary=VOCABULARY, separator=" "),
+        end=loop_outputs.End(output=chosen.TOKEN.name, value=END),
+        text=loop_outputs.Text(output=chosen.TOKEN.name, vocabulary=VOCABULARY, separator=" "),
     )
 
 
@@ -69,24 +79,25 @@ def describe(subject: CaptionSubject, loop: Loop, golden: Golden, provenance: Pr
     )
 
 
-def _sources(network: CaptionNetwork, step: StepGraph) -> dict[str, loops.Source]:
+def _sources(network: CaptionNetwork, step: StepGraph) -> dict[str, sources.Source]:
     """The source of each step input: the chosen token, a state, or the encoder's output.
 
     A state begins with a constant or with an output of the encoder.
     """
     fills = network.decoder.fills
 
-    def beginning(name: str) -> loops.Fill | loops.FromEncoder:
+    def beginning(name: str) -> sources.Fill | sources.FromEncoder:
         if name in fills:
-            return loops.Fill(kind="fill", value=fills[name])
-        return loops.FromEncoder(kind="encoder", output=name)
+            return sources.Fill(kind="fill", value=fills[name])
+        return sources.FromEncoder(kind="encoder", output=name)
 
     return {
-        TOKEN: loops.Chosen(kind="chosen", initial=loops.Fill(kind="fill", value=START)),
+        TOKEN: sources.Chosen(kind="chosen", initial=sources.Fill(kind="fill", value=START)),
         **{
-            name: loops.State(kind="state", output=output, initial=beginning(name)) for output, name in step.fed.items()
+            name: sources.State(kind="state", output=output, initial=beginning(name))
+            for output, name in step.fed.items()
         },
-        **{name: loops.FromEncoder(kind="encoder", output=name) for name in step.memory},
+        **{name: sources.FromEncoder(kind="encoder", output=name) for name in step.memory},
     }
 
 

@@ -12,7 +12,7 @@ from deploy.bench import decoder
 from deploy.bench.decoder import WIDTH, WORDS
 from deploy.bench.graphs import written
 from service.package import Loop, TensorCard, TensorSpec
-from service.package.loop import FromRequest
+from service.package.sources import FromRequest
 from training.export.onnx_file import save, trace
 
 NAME, PLACES = "attention", 196

@@ -22,7 +22,7 @@ from service.engine.session import Session
 from service.engine.slots import Slots
 from service.engine.tensors import DTYPES, Tensors
 from service.package import Loop, read_package
-from service.package.loop import State
+from service.package.sources import State
 
 STEPS = 1_000_000
 

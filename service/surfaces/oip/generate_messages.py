@@ -65,7 +65,7 @@ class GenerateAnswer:
         self._batched = model.program.max_batch > 0
         self._detokenizer = Detokenizer(model, loop) if loop and loop.text else None
         self._tokens = loop.text.output if loop and loop.text else ""
-        self._steps: dict[str, list[Any]] = {name: [] for name in loop.emit} if loop else {}
+        self._steps: dict[str, list[Any]] = {name: [] for name in loop.emitted} if loop else {}
         self._texts: list[str] = []
         self._bytes = 0
 

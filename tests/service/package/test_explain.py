@@ -35,7 +35,7 @@ def test_a_card_may_have_either_explanation_or_none(
 ) -> None:
     card = read_package(write_explaining_package(tmp_path, cam=cam, deconv=deconv)).classifier
     assert card.explain.methods == methods
-    assert list(card.parts) == (["deconv"] if deconv else [])
+    assert list(card.beside) == (["deconv"] if deconv else [])
 
 
 def test_a_deconvolution_says_the_shape_of_what_an_image_gives(seeing: Path) -> None:

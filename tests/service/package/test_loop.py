@@ -258,3 +258,43 @@ def test_an_unknown_key_of_a_loop_is_refused_by_name(key: str, chars_folder: Pat
 def test_the_loops_of_the_test_packages_say_what_they_are(chars_folder: Path) -> None:
     said = json.loads((chars_folder / CARD).read_text())["loop"]
     assert Loop.model_validate(said).defaults == {"token": 1, "temperature": 1.0}
+
+
+# Of the words' scores and maps, which the caller gets in colour.
+DECODER = graph([tensor("score"), tensor("map", "FP32", 7)], [tensor("colours", "FP32", 7)])
+
+
+def with_decoder(**changes: Any) -> Loop:
+    said = {"answer": ["score", "map"], "decoder": DECODER, **changes}
+    return Loop.model_validate({**copy.deepcopy(RIGHT), **said})
+
+
+def test_a_caller_gets_what_the_decoder_makes_in_the_place_of_what_it_takes() -> None:
+    at_the_end = with_decoder()
+    assert [spec.name for spec in at_the_end.outputs] == ["next_word", "colours"]
+    assert at_the_end.emitted == ("next_word",)
+    assert at_the_end.step_outputs(("colours", "next_word")) == ("next_word", "score", "map")
+    assert at_the_end.step_outputs(("next_word",)) == ("next_word",)
+    of_the_map = graph([tensor("map", "FP32", 7)], [tensor("colours", "FP32", 7)])
+    on_the_way = with_decoder(emit=["next_word", "map"], decoder=of_the_map)
+    assert on_the_way.emitted == ("next_word", "colours")
+    assert at_the_end.files == ("model.onnx",) * 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "naming"),
+    [
+        ({"answer": ["score"]}, r"the input 'map' of the decoder is 'map'; the graph has \['next_word', 'score'\]"),
+        (
+            {"decoder": graph([tensor("map", "FP32", 8)], [tensor("colours")])},
+            r"the input 'map' of the decoder is 'map', FP32 \[-1, 7\]; it must be FP32 \[-1, 8\]",
+        ),
+        ({"decoder": graph([tensor("map", "FP32", 7)], [tensor("score")])}, "the decoder has an output 'score'"),
+        ({"decoder": graph([tensor("next_word", "INT64")], [tensor("a")])}, "text.output 'next_word' is an input of"),
+        ({"decoder": graph([tensor("map", "FP32", 7)], [tensor("a", "FP32", -1)])}, "only the batch may vary"),
+        ({"decoder": {**DECODER, "max_batch": 0}}, "max_batch is 0; the graphs of a loop have a batch dimension"),
+    ],
+)
+def test_a_decoder_that_does_not_fit_its_loop_is_refused(changes: dict[str, Any], naming: str) -> None:
+    with pytest.raises(ValidationError, match=naming):
+        with_decoder(**changes)

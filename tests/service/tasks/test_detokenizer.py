@@ -7,7 +7,8 @@ import pytest
 from service.engine import Model
 from service.errors import InternalError, InvalidArgument
 from service.package import Loop
-from service.package.loop import Steps, Text
+from service.package.loop import Steps
+from service.package.loop_outputs import Text
 from service.package.token_choice import TokenChoice
 from service.tasks.detokenizer import Detokenizer, read_words
 
