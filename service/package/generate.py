@@ -160,9 +160,9 @@ class GenerateCard(Card):
         return self.loop
 
     @property
-    def parts(self) -> Mapping[str, Graph]:
-        """``score``, if the card has it."""
-        return {"score": self.score.graph} if self.score else {}
+    def beside(self) -> Mapping[str, Graph]:
+        """The parts, the loop's decoder, and ``score`` if the card has it."""
+        return {**super().beside, **({"score": self.score.graph} if self.score else {})}
 
     @property
     def label_files(self) -> dict[str, str]:

@@ -15,7 +15,8 @@ from models.generation.latent_graphs import (
 )
 from service.package import GenerateCard, Golden, Graph, IntegerParameter, Loop, Provenance, TensorSpec
 from service.package.generate import Control, GenerateParameters, LabelChoice, Sample, Score
-from service.package.loop import Draw, FromRequest, Steps
+from service.package.loop import Steps
+from service.package.sources import Draw, FromRequest
 from training.generation.subject import GenerationSubject
 from training.packages import GOLDEN, LABELS, TOLERANCE, checksums
 
