@@ -19,8 +19,9 @@ from service.package.graph import (
     Words,
     find,
 )
-from service.package.loop import Draw, Loop
+from service.package.loop import Loop
 from service.package.provenance import Provenance
+from service.package.sources import Draw
 
 
 class Control(NumberParameter):

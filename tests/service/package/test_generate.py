@@ -80,7 +80,7 @@ def scored(**changes: Any) -> dict[str, Any]:
 def test_a_score_is_a_part_of_its_own(greys: Path) -> None:
     change_card(greys, "score", scored())
     card = read_package(greys).generator
-    assert {name: graph.max_batch for name, graph in card.parts.items()} == {"score": 4}
+    assert {name: graph.max_batch for name, graph in card.beside.items()} == {"score": 4}
 
 
 @pytest.mark.parametrize(
