@@ -80,7 +80,7 @@ $(VENV)/serving: pyproject.toml requirements.lock
 $(VENV)/everything: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch==2.13.0
-	$(PIP) --editable '.[train,test]'
+	$(PIP) --editable '.[train,test,search]'
 	touch $@
 
 # The lists are complete, so pip resolves nothing beside them.

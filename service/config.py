@@ -93,11 +93,13 @@ class Config(BaseModel):
     poll_s: Seconds = Field(5.0, description="poll: seconds between polls; what two polls find unchanged is loaded.")
     load_models: Names | None = Field(None, description="explicit: models loaded at the start, 'a,b'; default: all.")
     control_token: SecretStr | None = Field(
-        None, description="explicit: token that load and unload must send as 'Bearer <token>'; default: none."
+        None,
+        description="Token that load, unload and changes of search indexes must send as 'Bearer <token>'; "
+        "default: none.",
     )
     allowed_hosts: HostNames = Field(
         (),
-        description="explicit: host names, 'a,b', allowed for load and unload, besides localhost and addresses.",
+        description="Host names, 'a,b', allowed for what control_token guards, besides localhost and addresses.",
     )
     on_load_failure: Literal["refuse", "serve"] | None = Field(
         None,
@@ -110,6 +112,10 @@ class Config(BaseModel):
     version_policy: Policy = Field(
         VersionPolicy(all=All()),
         description="Versions served if the card does not say: 'all', 'latest:2' or 'specific:1,3'.",
+    )
+    indexes: Path = Field(Path("indexes"), description="Folder of search indexes, <name>/, made by 'lectorium index'.")
+    index_writes: bool = Field(
+        False, description="Let requests add items to the search indexes and remove them; control_token guards it."
     )
     default_max_batch: int = Field(32, ge=1, le=1024, description="Most rows in a run of a model without a card.")
     default_models: DefaultModels = Field(

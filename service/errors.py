@@ -66,6 +66,31 @@ class UnknownModel(LectoriumError):
     reason = "unknown_model"
 
 
+class UnknownIndex(LectoriumError):
+    """No such search index."""
+
+    http_status = 404
+    grpc_code = "NOT_FOUND"
+    reason = "unknown_index"
+
+
+class InvalidIndex(LectoriumError):
+    """A search index that cannot be used as it is: damaged, unfinished, full, or made with another model."""
+
+    http_status = 409
+    grpc_code = "FAILED_PRECONDITION"
+    reason = "invalid_index"
+
+
+class IndexBusy(LectoriumError):
+    """Others write to the search index for longer than the request may wait; ``retry_after`` is in whole seconds."""
+
+    http_status = 503
+    grpc_code = "UNAVAILABLE"
+    reason = "index_busy"
+    retry_after: ClassVar[int] = 1
+
+
 class UnknownPath(LectoriumError):
     """No such path (HTTP only: gRPC answers unknown methods by itself)."""
 
@@ -177,7 +202,7 @@ class InvalidPackage(LectoriumError):
 
 
 class ControlRefused(LectoriumError):
-    """This server does not load and unload models on request."""
+    """This server does not load and unload models, or change search indexes, on request."""
 
     http_status = 400
     grpc_code = "FAILED_PRECONDITION"

@@ -48,6 +48,7 @@ _SAMPLES = [
     "string output 10",
     "string id 11",
 ]
+_CHANGED = ["string model 1", "string version 2", "string index 3", "string name 4"]
 VISION = {
     "ClassifyRequest": ["bytes image 1", *_OPTIONS],
     "ClassifyResponse": [
@@ -265,6 +266,38 @@ VISION = {
     "GenerateStepsRequest": [*_SAMPLES, "uint32 every 12 of _every"],
     "GenerateStepsResponse": ["string id 1", "Preview preview 2 of event", "GenerateResponse answer 3 of event"],
     "Preview": ["uint32 step 1", "uint32 steps 2", "bytes grid 3"],
+    "SearchRequest": [
+        "bytes image 1",
+        "string index 2",
+        "uint32 k 3 of _k",
+        "bool thumbnails 4",
+        "string model 5",
+        "string version 6",
+        "string id 7",
+    ],
+    "SearchResponse": [
+        "string model 1",
+        "string version 2",
+        "string index 3",
+        "string metric 4",
+        "uint32 items 5",
+        "repeated FoundItem results 6",
+        "IndexTiming timing 7",
+        "string id 8",
+    ],
+    "FoundItem": ["string name 1", "double distance 2", "double similarity 3", "bytes thumbnail 4"],
+    "SearchAddRequest": [
+        "bytes image 1",
+        "string index 2",
+        "string name 3",
+        "string model 4",
+        "string version 5",
+        "string id 6",
+    ],
+    "SearchAddResponse": [*_CHANGED, "bool replaced 5", "uint32 items 6", "IndexTiming timing 7", "string id 8"],
+    "SearchRemoveRequest": ["string index 1", "string name 2", "string model 3", "string version 4", "string id 5"],
+    "SearchRemoveResponse": [*_CHANGED, "bool removed 5", "uint32 items 6", "IndexTiming timing 7", "string id 8"],
+    "IndexTiming": ["double queue_ms 1", "double decode_ms 2", "double compute_ms 3", "double index_ms 4"],
     "Timing": ["double queue_ms 1", "double decode_ms 2", "double compute_ms 3"],
 }
 VISION_CALLS = {
@@ -282,6 +315,9 @@ VISION_CALLS = {
     "SegmentStream": "stream SegmentStreamRequest stream SegmentStreamResponse",
     "Generate": "GenerateRequest GenerateResponse",
     "GenerateSteps": "GenerateStepsRequest stream GenerateStepsResponse",
+    "Search": "SearchRequest SearchResponse",
+    "SearchAdd": "SearchAddRequest SearchAddResponse",
+    "SearchRemove": "SearchRemoveRequest SearchRemoveResponse",
 }
 # By descriptor.proto's numbers of them.
 _NAMES = "double float int64 uint64 int32 fixed64 fixed32 bool string group message bytes uint32"

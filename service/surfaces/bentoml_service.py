@@ -110,6 +110,8 @@ def _parameters(endpoint: Endpoint) -> list[inspect.Parameter]:
 
 async def _answers(endpoint: Endpoint, fields: dict[str, Any]) -> AsyncGenerator[BaseModel]:
     ask = endpoint.ask.model_construct(**{name: _content(value) for name, value in fields.items()})
+    if endpoint.resolve is not None:
+        ask = await endpoint.resolve(ask, ANY_CALLER)
     model = endpoint.select(ask.model, ask.version)
     async with aclosing(endpoint.answers(model, ask, ANY_CALLER)) as found:
         async for each in found:

@@ -50,7 +50,7 @@ class ControlGuard:
             if _name(_ORIGIN, origin) not in self._names | {host}:
                 raise Forbidden(
                     f"the Origin header is {origin[:_MAX_ECHO]!r}; only pages of this host, of localhost and of "
-                    "allowed_hosts may change models"
+                    "allowed_hosts may change models or search indexes"
                 )
 
     def _check_token(self, authorizations: Sequence[str]) -> None:
@@ -72,7 +72,7 @@ class ControlGuard:
         if name is None or not (name in self._names or _is_address(name)):
             raise Forbidden(
                 f"the Host header is {', '.join(hosts)[:_MAX_ECHO]!r}; only requests to an IP address, localhost "
-                "or a name in allowed_hosts may change models"
+                "or a name in allowed_hosts may change models or search indexes"
             )
         return name
 

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from pydantic import BaseModel
 
-from service.surfaces.gate import Call
+from service.surfaces.gate import Call, Kind
 from service.tasks.task import Ask, Endpoint
 
 
@@ -15,6 +15,8 @@ async def answers(endpoint: Endpoint, ask: Ask, call: Call) -> AsyncGenerator[Ba
     Raises:
         LectoriumError: the task cannot answer.
     """
+    if endpoint.resolve is not None:
+        ask = await endpoint.resolve(ask, call.caller)
     model = endpoint.select(ask.model, ask.version)
     call.for_model(model)
     async with aclosing(endpoint.answers(model, ask, call.caller)) as found:
@@ -29,6 +31,8 @@ async def answers(endpoint: Endpoint, ask: Ask, call: Call) -> AsyncGenerator[Ba
 async def answer(endpoint: Endpoint, ask: Ask, call: Call) -> BaseModel:
     """The answer alone. Raises as `answers` does."""
     if endpoint.once is not None:
+        if endpoint.resolve is not None:
+            ask = await endpoint.resolve(ask, call.caller)
         model = endpoint.select(ask.model, ask.version)
         call.for_model(model)
         answer = await endpoint.once(model, ask, call.caller)
@@ -39,3 +43,8 @@ async def answer(endpoint: Endpoint, ask: Ask, call: Call) -> BaseModel:
             if isinstance(each, endpoint.answer):
                 return each
     raise AssertionError("the last one is the answer")
+
+
+def kind_of(endpoint: Endpoint) -> Kind:
+    """What the gate checks in the endpoint's requests."""
+    return Kind.CONTROL if endpoint.changes else Kind.INFERENCE

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from service.engine import Model, Options
-from service.errors import InternalError
-from service.package import Card, ClassifyCard, Embedding
+from service.engine import Model
+from service.package import Card, ClassifyCard
 from service.tasks.answer import Timing
 from service.tasks.caller import Caller
+from service.tasks.feature_vectors import feature_vectors
 from service.tasks.made_types import answer_of, batch_answer_of, batch_ask_of
 from service.tasks.task import Ask, BatchTask
 
@@ -67,12 +67,7 @@ class Embed(BatchTask[EmbedAsk, Embedded]):
         else:
             rows = [await self.decode(items[0], card.preprocessing, caller=caller)]
         decode_s = time.perf_counter() - began
-        inputs = {card.preprocessing.tensor: rows[0] if len(rows) == 1 else np.concatenate(rows)}
-        tensor = _embedding(card).tensor
-        answer = await self.engine.infer(model, None, inputs, [tensor], Options(deadline=caller.deadline))
-        vectors: NDArray[np.float32] = answer.outputs[tensor].astype("f4", copy=False)  # (N, dimension)
-        if not np.isfinite(vectors).all():
-            raise InternalError(f"model {model.name!r} gave an embedding that is not finite")
+        vectors, answer = await feature_vectors(self.engine, model, rows, caller.deadline)
         if ask.normalize:
             vectors = normalized(vectors)
         timing = Timing(queue_ms=answer.queue_s * 1e3, decode_ms=decode_s * 1e3, compute_ms=answer.compute_s * 1e3)
@@ -84,8 +79,3 @@ def normalized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     exact = vectors.astype("f8")  # in float32 the squares may overflow
     norms = np.linalg.norm(exact, axis=1, keepdims=True)  # (N, 1)
     return (exact / np.where(norms > 0, norms, 1)).astype("f4")
-
-
-def _embedding(card: ClassifyCard) -> Embedding:
-    assert card.embedding is not None  # Embed.serves
-    return card.embedding

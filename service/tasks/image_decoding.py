@@ -1,6 +1,5 @@
 """Decodes images, and draws pictures, on threads beside the event loop, with a limit on how much may wait."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -9,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.config import Config
-from service.deadline import NEVER, Deadline
+from service.deadline import NEVER
 from service.engine.cores import usable_cores
-from service.errors import InvalidArgument, LectoriumError, QueueFull, TooLarge
+from service.errors import InvalidArgument, LectoriumError, TooLarge
 from service.imaging import (
     VIEW_COUNTS,
     ImageFile,
@@ -24,7 +23,7 @@ from service.imaging import (
 )
 from service.package import Preprocessing, Views
 from service.tasks.caller import ANY_CALLER, Caller
-from service.tasks.decoder_threads import DecoderThreads, Job
+from service.tasks.side_work import SideWork
 
 T = TypeVar("T")
 
@@ -34,8 +33,7 @@ class ImageDecoder:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._threads = DecoderThreads(max(1, usable_cores() // config.workers))
-        self._waiting = 0
+        self._work = SideWork(config, "rows of images wait for a decoder", max(1, usable_cores() // config.workers))
 
     async def __call__(
         self,
@@ -122,41 +120,12 @@ class ImageDecoder:
         return await self.each(work, VIEW_COUNTS[views], caller)
 
     async def each(self, work: Sequence[Callable[[], T]], rows: int = 1, caller: Caller = ANY_CALLER) -> list[T]:
-        """Run each piece of ``work`` on a thread, and return what they return, in order. Each counts as ``rows`` rows.
-
-        If one fails, or the caller leaves, or its deadline passes, pieces that have not begun are dropped. Those that
-        have begun still end, but nobody waits for them.
+        """Run each piece of ``work`` on one of the decoders' threads; see `SideWork.each`.
 
         Raises:
-            QueueFull: the queue for the decoders has no room. Work of any size is admitted if nothing waits.
-            DeadlineExceeded: the caller's deadline passed first.
-            Exception: what the first piece that failed raised.
+            QueueFull, DeadlineExceeded, Exception: as it.
         """
-        deadline = caller.deadline or Deadline.after(self._config.timeout_s)
-        deadline.check()
-        self._enter(rows * len(work))
-        jobs = [Job(piece, caller, deadline) for piece in work]
-        try:
-            for job in jobs:
-                self._threads.add(job)
-            async with asyncio.timeout(deadline.remaining_s) as clock:
-                return await asyncio.gather(*(job.future for job in jobs))
-        except TimeoutError as error:
-            if not clock.expired():
-                raise
-            raise deadline.exceeded() from error
-        finally:
-            self._waiting -= rows * len(work)
-            for job in jobs:
-                self._threads.leave(job)
-
-    def _enter(self, rows: int) -> None:
-        if self._waiting and self._waiting + rows > self._config.max_queue_rows:
-            raise QueueFull(
-                f"{self._waiting} rows of images wait for a decoder; at most {self._config.max_queue_rows} may; "
-                "try again later"
-            )
-        self._waiting += rows
+        return await self._work.each(work, rows, caller)
 
     def _make(self, data: bytes, make: Callable[[ImageFile], T]) -> T:
         return make(examine(data, self._config.max_image_pixels))

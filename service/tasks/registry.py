@@ -14,13 +14,14 @@ from service.tasks.classify_text import ClassifyText
 from service.tasks.embed import Embed
 from service.tasks.generate import Generate
 from service.tasks.image_decoding import ImageDecoder
+from service.tasks.search import Search
 from service.tasks.segment import Segment
 from service.tasks.selection import Selection
 from service.tasks.task import Endpoint, Task
 
 log = logging.getLogger(__name__)
 
-TASKS: Sequence[type[Task[Any]]] = (Classify, Caption, ClassifyText, Embed, Segment, Generate)
+TASKS: Sequence[type[Task[Any]]] = (Classify, Caption, ClassifyText, Embed, Segment, Generate, Search)
 
 
 def check_default_tasks(config: Config) -> None:

@@ -80,6 +80,9 @@ class Endpoint(NamedTuple):
         once: returns the answer of an endpoint without events, at half the cost of a generator; None if it has events.
         picture: how the answer can be a picture; None if it cannot.
         large: whether an answer may be so large that it is better written out on a thread.
+        resolve: fills in the model and version of a request whose model is named elsewhere, before ``select``; None if
+            the request itself names it, or the default holds.
+        changes: whether it changes what the server has, which pages of other sites may not do.
     """
 
     path: str
@@ -93,6 +96,8 @@ class Endpoint(NamedTuple):
     once: Once | None = None
     picture: PictureAnswer | None = None
     large: bool = False
+    resolve: Callable[[Any, Caller], Awaitable[Ask]] | None = None
+    changes: bool = False
 
     @property
     def event_names(self) -> dict[type[BaseModel], str]:

@@ -690,6 +690,138 @@ class Preview(_message.Message):
     grid: bytes
     def __init__(self, step: _Optional[int] = ..., steps: _Optional[int] = ..., grid: _Optional[bytes] = ...) -> None: ...
 
+class SearchRequest(_message.Message):
+    __slots__ = ("image", "index", "k", "thumbnails", "model", "version", "id")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    THUMBNAILS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    image: bytes
+    index: str
+    k: int
+    thumbnails: bool
+    model: str
+    version: str
+    id: str
+    def __init__(self, image: _Optional[bytes] = ..., index: _Optional[str] = ..., k: _Optional[int] = ..., thumbnails: bool = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+
+class SearchResponse(_message.Message):
+    __slots__ = ("model", "version", "index", "metric", "items", "results", "timing", "id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    index: str
+    metric: str
+    items: int
+    results: _containers.RepeatedCompositeFieldContainer[FoundItem]
+    timing: IndexTiming
+    id: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., index: _Optional[str] = ..., metric: _Optional[str] = ..., items: _Optional[int] = ..., results: _Optional[_Iterable[_Union[FoundItem, _Mapping]]] = ..., timing: _Optional[_Union[IndexTiming, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+
+class FoundItem(_message.Message):
+    __slots__ = ("name", "distance", "similarity", "thumbnail")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    distance: float
+    similarity: float
+    thumbnail: bytes
+    def __init__(self, name: _Optional[str] = ..., distance: _Optional[float] = ..., similarity: _Optional[float] = ..., thumbnail: _Optional[bytes] = ...) -> None: ...
+
+class SearchAddRequest(_message.Message):
+    __slots__ = ("image", "index", "name", "model", "version", "id")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    image: bytes
+    index: str
+    name: str
+    model: str
+    version: str
+    id: str
+    def __init__(self, image: _Optional[bytes] = ..., index: _Optional[str] = ..., name: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+
+class SearchAddResponse(_message.Message):
+    __slots__ = ("model", "version", "index", "name", "replaced", "items", "timing", "id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REPLACED_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    index: str
+    name: str
+    replaced: bool
+    items: int
+    timing: IndexTiming
+    id: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., index: _Optional[str] = ..., name: _Optional[str] = ..., replaced: bool = ..., items: _Optional[int] = ..., timing: _Optional[_Union[IndexTiming, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+
+class SearchRemoveRequest(_message.Message):
+    __slots__ = ("index", "name", "model", "version", "id")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    index: str
+    name: str
+    model: str
+    version: str
+    id: str
+    def __init__(self, index: _Optional[str] = ..., name: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+
+class SearchRemoveResponse(_message.Message):
+    __slots__ = ("model", "version", "index", "name", "removed", "items", "timing", "id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    index: str
+    name: str
+    removed: bool
+    items: int
+    timing: IndexTiming
+    id: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., index: _Optional[str] = ..., name: _Optional[str] = ..., removed: bool = ..., items: _Optional[int] = ..., timing: _Optional[_Union[IndexTiming, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+
+class IndexTiming(_message.Message):
+    __slots__ = ("queue_ms", "decode_ms", "compute_ms", "index_ms")
+    QUEUE_MS_FIELD_NUMBER: _ClassVar[int]
+    DECODE_MS_FIELD_NUMBER: _ClassVar[int]
+    COMPUTE_MS_FIELD_NUMBER: _ClassVar[int]
+    INDEX_MS_FIELD_NUMBER: _ClassVar[int]
+    queue_ms: float
+    decode_ms: float
+    compute_ms: float
+    index_ms: float
+    def __init__(self, queue_ms: _Optional[float] = ..., decode_ms: _Optional[float] = ..., compute_ms: _Optional[float] = ..., index_ms: _Optional[float] = ...) -> None: ...
+
 class Timing(_message.Message):
     __slots__ = ("queue_ms", "decode_ms", "compute_ms")
     QUEUE_MS_FIELD_NUMBER: _ClassVar[int]

@@ -104,6 +104,21 @@ class VisionStub(object):
                 request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateStepsRequest.SerializeToString,
                 response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateStepsResponse.FromString,
                 _registered_method=True)
+        self.Search = channel.unary_unary(
+                '/lectorium.v1.Vision/Search',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchResponse.FromString,
+                _registered_method=True)
+        self.SearchAdd = channel.unary_unary(
+                '/lectorium.v1.Vision/SearchAdd',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchAddRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchAddResponse.FromString,
+                _registered_method=True)
+        self.SearchRemove = channel.unary_unary(
+                '/lectorium.v1.Vision/SearchRemove',
+                request_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchRemoveRequest.SerializeToString,
+                response_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchRemoveResponse.FromString,
+                _registered_method=True)
 
 
 class VisionServicer(object):
@@ -212,6 +227,27 @@ class VisionServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Search(self, request, context):
+        """The items of an index whose images are nearest to this one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchAdd(self, request, context):
+        """Adds an image to an index: on the disk before the answer. The server must allow it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchRemove(self, request, context):
+        """Removes an item from an index: on the disk before the answer. The server must allow it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VisionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -284,6 +320,21 @@ def add_VisionServicer_to_server(servicer, server):
                     servicer.GenerateSteps,
                     request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateStepsRequest.FromString,
                     response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateStepsResponse.SerializeToString,
+            ),
+            'Search': grpc.unary_unary_rpc_method_handler(
+                    servicer.Search,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchResponse.SerializeToString,
+            ),
+            'SearchAdd': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchAdd,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchAddRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchAddResponse.SerializeToString,
+            ),
+            'SearchRemove': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchRemove,
+                    request_deserializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchRemoveRequest.FromString,
+                    response_serializer=protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchRemoveResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -664,6 +715,87 @@ class Vision(object):
             '/lectorium.v1.Vision/GenerateSteps',
             protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateStepsRequest.SerializeToString,
             protos_dot_lectorium_dot_v1_dot_vision__pb2.GenerateStepsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Search(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectorium.v1.Vision/Search',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchAdd(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectorium.v1.Vision/SearchAdd',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchAddRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchAddResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchRemove(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectorium.v1.Vision/SearchRemove',
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchRemoveRequest.SerializeToString,
+            protos_dot_lectorium_dot_v1_dot_vision__pb2.SearchRemoveResponse.FromString,
             options,
             channel_credentials,
             insecure,

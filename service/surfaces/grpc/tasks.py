@@ -13,13 +13,13 @@ from pydantic import BaseModel
 from protos.lectorium.v1 import vision_pb2 as pb
 from service.config import Config
 from service.errors import LectoriumError
-from service.surfaces.gate import Call, Gate, Kind
+from service.surfaces.gate import Call, Gate
 from service.surfaces.grpc.frame_stream import MOST_UNANSWERED, REQUEST, FrameStream, frames
 from service.surfaces.grpc.gate import Context, gated, readable
 from service.surfaces.grpc.messages import MessageMismatch, Read, event_writer, reader, writer
 from service.surfaces.grpc.numbered import Numbered, numbered
 from service.surfaces.grpc.request_stream import RequestStream
-from service.surfaces.task_call import answer, answers
+from service.surfaces.task_call import answer, answers, kind_of
 from service.tasks.task import Endpoint
 
 SURFACE = "vision_grpc"
@@ -72,7 +72,7 @@ class VisionMethods:
         return self._once(endpoint, read, writer(method.output_type, endpoint.answer, large=endpoint.large))
 
     def _once(self, endpoint: Endpoint, read: Read, write: Write) -> Method:
-        @gated(SURFACE, Kind.INFERENCE)
+        @gated(SURFACE, kind_of(endpoint))
         async def once(_: VisionMethods, request: Any, call: Call) -> Any:
             return await _written(endpoint, write, await answer(endpoint, read(request), call), request.id)
 

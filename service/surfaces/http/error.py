@@ -4,7 +4,7 @@ import asyncio
 
 import orjson
 
-from service.errors import Draining, LectoriumError, QueueFull, TooManyConnections, Unauthenticated
+from service.errors import Draining, IndexBusy, LectoriumError, QueueFull, TooManyConnections, Unauthenticated
 
 Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
@@ -17,7 +17,7 @@ def error_answer(error: LectoriumError | asyncio.CancelledError) -> tuple[int, H
     if isinstance(error, asyncio.CancelledError):
         error = Draining("the server stopped before this request was answered")
     headers = [JSON]
-    if isinstance(error, QueueFull | TooManyConnections):
+    if isinstance(error, IndexBusy | QueueFull | TooManyConnections):
         headers.append((b"retry-after", b"%d" % error.retry_after))
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))

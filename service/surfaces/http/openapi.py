@@ -10,12 +10,16 @@ from service import __version__
 from service.errors import (
     DeadlineExceeded,
     Draining,
+    Forbidden,
     InternalError,
     InvalidArgument,
+    InvalidIndex,
     LectoriumError,
     NotReady,
     QueueFull,
     TooLarge,
+    Unauthenticated,
+    UnknownIndex,
     UnknownModel,
 )
 from service.package.cards import CARDS
@@ -39,6 +43,9 @@ _ERRORS: tuple[type[LectoriumError], ...] = (
     Draining,
     DeadlineExceeded,
 )
+# Beside them, those of a search index, and those of a request that changes what the server has.
+_INDEX_ERRORS = (UnknownIndex, InvalidIndex)
+_CHANGE_ERRORS = (Unauthenticated, Forbidden)
 # Said in words: for a request with several kinds of body, client generators write code that does not run.
 _IN_OTHER_WAYS = (
     "The same fields may be sent as JSON, with files in base64. A single image may be the body itself, of type image/* "
@@ -88,8 +95,12 @@ def _task(endpoint: Endpoint) -> dict[str, Any]:
         "summary": endpoint.summary,
         "description": _IN_OTHER_WAYS if takes_files(endpoint.ask) else "",
         "requestBody": {"required": True, "content": {kind: {"schema": reference(endpoint.ask.__name__)}}},
-        "responses": {"200": answered, **_errors(_ERRORS)},
+        "responses": {"200": answered, **_errors(_errors_of(endpoint))},
     }
+
+
+def _errors_of(endpoint: Endpoint) -> Iterable[type[LectoriumError]]:
+    return (*_ERRORS, *(_INDEX_ERRORS if endpoint.resolve else ()), *(_CHANGE_ERRORS if endpoint.changes else ()))
 
 
 def _events(endpoint: Endpoint) -> dict[str, Any]:

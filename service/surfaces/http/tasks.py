@@ -7,7 +7,7 @@ from contextlib import aclosing
 from service.config import Config
 from service.deadline import Deadline
 from service.surfaces.client import HttpClient
-from service.surfaces.gate import Call, Gate, Kind
+from service.surfaces.gate import Call, Gate
 from service.surfaces.http.accept import preferred
 from service.surfaces.http.asking import read_ask
 from service.surfaces.http.body import read_body
@@ -15,7 +15,7 @@ from service.surfaces.http.disconnect import ASGIApp, Caller, Callers, Receive, 
 from service.surfaces.http.encoding import decoded
 from service.surfaces.http.error import ANSWERED, JSON, Headers, error_answer
 from service.surfaces.http.sse import EventStream
-from service.surfaces.task_call import answer, answers
+from service.surfaces.task_call import answer, answers, kind_of
 from service.tasks.task import Ask, Endpoint
 
 SURFACE = "http"
@@ -48,7 +48,7 @@ class TaskRoutes:
             return
         events = EventStream(send, self._patience_s, ERROR)
         try:
-            with self._gate.call(SURFACE, HttpClient(scope), Kind.INFERENCE) as call:
+            with self._gate.call(SURFACE, HttpClient(scope), kind_of(endpoint)) as call:
                 if endpoint.events:
                     await self._stream(endpoint, scope, receive, call, events)
                     return

@@ -10,6 +10,7 @@ from tests.generate_packages import write_generate_package
 from tests.needs import needs
 from tests.packages import example, write_package
 from tests.pictures import png
+from tests.search_indexes import indexes_of, write_index
 from tests.segment_packages import write_segment_package
 from tests.service.surfaces.echo import ECHO, write_echo
 from tests.service.surfaces.image_transports import Http, HttpBatch, ImageTransport, Vision, VisionBatch, VisionStream
@@ -37,6 +38,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_generate_package(folder)
     write_echo(folder, "echo", ECHO)
     write_echo(folder, "half", ["FP16"])
+    write_index(indexes_of(folder), folder)
     return folder
 
 
@@ -45,7 +47,8 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server most tests share; it ends well, whatever they sent it."""
     # Room beside the requests of many rows that keep the slow model occupied.
-    with Server(zoo, tmp_path_factory.mktemp("server") / "home", max_queue_rows=100_000) as server:
+    indexes = {"indexes": indexes_of(zoo), "index_writes": True}
+    with Server(zoo, tmp_path_factory.mktemp("server") / "home", max_queue_rows=100_000, **indexes) as server:
         yield server
 
 

@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.needs import needs
 from tests.packages import example
 from tests.pictures import png
+from tests.search_indexes import indexes_of
 from tests.service.surfaces.bento_server import BENTOML, ROOT, BentoServer, environment
 from tests.service.surfaces.test_bentoml_service import ASKED
 from tests.serving import MAX_REQUEST_BYTES, Server, eventually
@@ -38,7 +39,8 @@ REQUESTS = "lectorium_request_duration_seconds_count"
 def bento(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BentoServer]:
     home = tmp_path_factory.mktemp("bento") / "home"
     limits: dict[str, Any] = {"max_request_bytes": MAX_REQUEST_BYTES, "max_images": MANY}
-    with BentoServer(SERVICE, home, repository=zoo, default_models="classify=tiny", **limits) as bento:
+    indexes: dict[str, Any] = {"indexes": indexes_of(zoo), "index_writes": True}
+    with BentoServer(SERVICE, home, repository=zoo, default_models="classify=tiny", **limits, **indexes) as bento:
         yield bento
 
 
@@ -58,6 +60,11 @@ def test_bentomls_client_asks_every_task(bento: BentoServer, tmp_path: Path) -> 
         segment={"image": image, "output": "statistics,polygons"},
         segment_batch={"images": [image, image], "output": "overlay", "opacity": 0.25},
         segment_tiles={"image": image, "overlap": 1},
+        generate={"count": 2, "seed": 1},
+        generate_steps={"count": 2, "seed": 1, "steps": 4, "every": 1},
+        search={"image": image, "index": "some", "k": 3},
+        search_add={"image": image, "index": "some", "name": "seed 1"},
+        search_remove={"index": "some", "name": "nobody"},
     )
     assert (answers["classify"]["model"], len(answers["classify"]["labels"])) == ("tiny", 1)
     assert len(answers["classify_batch"]["results"]) == 2
@@ -70,6 +77,10 @@ def test_bentomls_client_asks_every_task(bento: BentoServer, tmp_path: Path) -> 
     assert sum(each["pixels"] for each in answers["segment"]["classes"]) == example(1).size
     assert "".join(answers["segment_tiles"]).count("event: tile\n") == 1
     assert all(result["overlay"] for result in answers["segment_batch"]["results"])
+    assert len(answers["generate"]["images"]) == 2
+    assert "".join(answers["generate_steps"]).count("event: preview\n") == 3
+    assert len(answers["search"]["results"]) == 3
+    assert (answers["search_add"]["replaced"], answers["search_remove"]["removed"]) == (True, False)
 
 
 def asked_by_bentomls_client(url: str, **asked: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +131,10 @@ def test_refusals_and_bare_files_are_as_on_our_own_port(
 
 def test_the_pages_schema_and_metrics_are_there(bento: BentoServer) -> None:
     schema = httpx.get(f"{bento.http}/schema.json").raise_for_status().json()
-    assert {route["route"] for route in schema["routes"]} == {*ASKED, "/v1/caption/stream", "/v1/segment/stream"}
+    assert {route["route"] for route in schema["routes"]} == {
+        *ASKED,
+        *(f"/v1/{task}/stream" for task in ("caption", "generate", "segment")),
+    }
     models = httpx.get(f"{bento.http}/v1/models").raise_for_status().json()["models"]
     assert "tiny" in [model["name"] for model in models]
     assert "Lectorium" in httpx.get(bento.http).raise_for_status().text

@@ -22,6 +22,7 @@ from service.surfaces.http.port import BentoMLApp
 from service.tasks.registry import TASKS, endpoints
 from tests.packages import example
 from tests.pictures import png
+from tests.search_indexes import indexes_of
 from tests.serving import Server
 
 with warnings.catch_warnings():  # its libraries use what others of them call outdated
@@ -42,6 +43,9 @@ ASKED: dict[str, dict[str, Any]] = {
     "/v1/embed/batch": {"files": [("images", ("a.png", png(), "image/png"))], "data": {"model": "vectors"}},
     "/v1/segment": {**FILES, "data": {"output": "statistics,polygons,mask"}},
     "/v1/generate": {"json": {"count": 2, "seed": 1}},
+    "/v1/search": {**FILES, "data": {"index": "some", "k": "3", "thumbnails": "true"}},
+    "/v1/search/add": {**FILES, "data": {"index": "some", "name": "seed 0"}},
+    "/v1/search/remove": {"json": {"index": "some", "name": "nobody"}},
     "/v1/segment/batch": {"files": [("images", ("a.png", png(), "image/png"))] * 2, "data": {"output": "rle"}},
 }
 
@@ -49,7 +53,8 @@ ASKED: dict[str, dict[str, Any]] = {
 @asynccontextmanager
 async def bentomls_own(repository: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of BentoML's app, without our routes before it."""
-    config = Config.model_validate({"repository": repository, "default_models": "classify=tiny"})
+    indexes = {"indexes": indexes_of(repository), "index_writes": True}
+    config = Config.model_validate({"repository": repository, "default_models": "classify=tiny", **indexes})
     async with Engine(config) as engine:
         gate = Gate(engine)
         gate.open()

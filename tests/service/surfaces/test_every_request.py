@@ -41,7 +41,7 @@ READS_OF_GRPC = {
     *("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"),
     *("RepositoryIndex", "Check", "Watch", "ServerReflectionInfo"),
 }
-CONTROL_OF_GRPC = {"RepositoryModelLoad", "RepositoryModelUnload"}
+CONTROL_OF_GRPC = {"RepositoryModelLoad", "RepositoryModelUnload", "SearchAdd", "SearchRemove"}
 
 
 class Seen(NamedTuple):
@@ -113,9 +113,9 @@ def http_requests(ports: Ports) -> Iterator[Asked]:
     asked = endpoints(ports.engine, config)
     service = task_service(asked, ports.gate)
     mount_pages(service, ports.engine, asked, config, MetricsPage())
-    tasks = {endpoint.path for endpoint in asked}
+    tasks = {endpoint.path: Kind.CONTROL if endpoint.changes else Kind.INFERENCE for endpoint in asked}
     for path, verbs in starlette_routes(service.to_asgi().routes):
-        kind = Kind.INFERENCE if path in tasks else Kind.READ
+        kind = tasks.get(path, Kind.READ)
         yield from (Asked(verb, ports.http(config.http_port, path), kind) for verb in sorted(verbs))
     yield Asked("GET", ports.http(config.metrics_port, "/metrics"), Kind.READ)
     for port in (config.http_port, config.rest_port, config.metrics_port):

@@ -19,9 +19,11 @@ from service.surfaces.grpc.tasks import vision
 from service.surfaces.oip.data_plane import DataPlane
 from service.surfaces.oip.grpc import OipGrpc
 from service.tasks.registry import endpoints
+from tests.embedding_packages import write_embedding_package
 from tests.generate_packages import write_generate_package
 from tests.packages import example, write_package
 from tests.pictures import png
+from tests.search_indexes import indexes_of, write_index
 from tests.segment_packages import write_segment_package
 from tests.step_packages import write_captioner, write_chars
 from tests.text_packages import write_text_package
@@ -75,6 +77,8 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_text_package(folder)
     write_segment_package(folder)
     write_generate_package(folder)
+    write_embedding_package(folder)
+    write_index(indexes_of(folder), folder)
     return folder
 
 
@@ -115,6 +119,10 @@ UNARY: dict[str, Ask] = {
     "SegmentTiles": lambda on, call: on.vision.SegmentTiles(segment_request(), call),
     "Generate": lambda on, call: on.vision.Generate(vision_pb2.GenerateRequest(model="greys"), call),
     "GenerateSteps": lambda on, call: on.vision.GenerateSteps(vision_pb2.GenerateStepsRequest(model="greys"), call),
+    "Search": lambda on, call: on.vision.Search(vision_pb2.SearchRequest(image=png(), index="some"), call),
+    "SearchAdd": lambda on, call: on.vision.SearchAdd(
+        vision_pb2.SearchAddRequest(image=png(), index="some", name="new"), call
+    ),
     "Caption": lambda on, call: on.vision.Caption(vision_pb2.CaptionRequest(image=png(), model="captioner"), call),
 }
 STREAMS: dict[str, Ask] = {
@@ -134,7 +142,8 @@ STREAMS: dict[str, Ask] = {
 
 async def ended(ask: Ask, call: Call, zoo: Path) -> int:
     """Ask for it; how many runs that took."""
-    config = Config.model_validate({"repository": zoo, "lanes": 1, "intra_op": 1})
+    indexes = {"indexes": indexes_of(zoo), "index_writes": True}
+    config = Config.model_validate({"repository": zoo, "lanes": 1, "intra_op": 1, **indexes})
     async with Engine(config) as engine:
         gate = Gate(engine)
         oip = OipGrpc(DataPlane(engine, gate, config), gate, config)

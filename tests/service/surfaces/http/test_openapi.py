@@ -127,6 +127,18 @@ def test_the_document_describes_the_form_and_the_answer(
     assert {"400", "404", "413", "429", "503", "504"} <= operation["responses"].keys()
 
 
+def test_the_document_describes_searches(document: dict[str, Any]) -> None:
+    needed = {"": ["image", "index"], "/add": ["image", "index", "name"], "/remove": ["index", "name"]}
+    for verb, fields_of_it in needed.items():
+        path = f"/v1/search{verb}"
+        assert sorted(fields(document, path)["required"]) == fields_of_it
+        kind = "multipart/form-data" if "image" in fields_of_it else "application/json"
+        assert document["paths"][path]["post"]["requestBody"]["content"].keys() == {kind}
+    responses = document["paths"]["/v1/search/add"]["post"]["responses"]
+    assert {"400", "401", "403", "404", "409", "413", "503"} <= responses.keys()
+    assert fields(document, "/v1/search")["properties"]["k"]["maximum"] == 1000
+
+
 @pytest.mark.parametrize(
     ("path", "wanted", "answered"),
     [
