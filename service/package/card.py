@@ -27,9 +27,9 @@ from service.package.serving import Serving, Version
 CARD = "model.json"
 
 MAX_PARTS = 16
-DECODER, DECONV = "decoder", "deconv"
+DECODER, DECONV, SCORE = "decoder", "deconv", "score"
 # Names of graphs that cards have elsewhere, which are prefixes in the golden example.
-RESERVED = frozenset({"step", "encoder", DECODER, DECONV})
+RESERVED = frozenset({"step", "encoder", DECODER, DECONV, SCORE})
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from service.package.card import Card, Golden
+from service.package.card import SCORE, Card, Golden
 from service.package.graph import (
     MAX_TENSORS,
     FileName,
@@ -163,7 +163,7 @@ class GenerateCard(Card):
     @property
     def beside(self) -> Mapping[str, Graph]:
         """The parts, the loop's decoder, and ``score`` if the card has it."""
-        return {**super().beside, **({"score": self.score.graph} if self.score else {})}
+        return {**super().beside, **({SCORE: self.score.graph} if self.score else {})}
 
     @property
     def label_files(self) -> dict[str, str]:
