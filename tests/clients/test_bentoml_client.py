@@ -108,6 +108,7 @@ def test_the_client_knows_the_endpoint_and_that_the_server_is_ready(server: Serv
         assert client.is_ready()
         tasks = {"classify", "classify_batch", "caption", "caption_stream", "classify_text", "classify_text_batch"}
         tasks |= {"embed", "embed_batch", "segment", "segment_batch", "segment_tiles"}
+        tasks |= {"generate", "generate_steps", "search", "search_add", "search_remove"}
         assert set(client.endpoints) == tasks
 
 
