@@ -83,7 +83,10 @@ def test_a_change_replaces_one_value(change: str, path: tuple[str, ...], value: 
         ("gate.acuracy=0.5", "gate.acuracy: unknown key; did you mean 'accuracy'?"),
         ("transfer.weight=w", "transfer.weight: unknown key; did you mean 'weights'?"),
         ("task=captoin", "not 'captoin'; did you mean 'caption'?"),
-        ("task=[1]", "task: Input should be one of 'classify', 'caption', 'classify-text', 'segment', 'generate', not [1]"),
+        (
+            "task=[1]",
+            "task: Input should be one of 'classify', 'caption', 'classify-text', 'segment', 'generate', not [1]",
+        ),
         ("schedule.name=cosin", "or 'table', not 'cosin'; did you mean 'cosine'?"),
         ("noise=3", "noise: Input should be a table of keys, not 3"),
         ("augmentation.flip=1", "augmentation.flip: Input should be less than 1, not 1"),
