@@ -62,11 +62,16 @@ def _golden(package: Package, graph: Graph, prefix: str) -> tuple[Inputs, float]
 
 
 def _difference(found: list[Any], wanted: list[Any]) -> float:
-    """The largest difference of all outputs, as a share of the output's largest value if that is above 1."""
-    return max(
-        float(np.abs(a.astype("f8") - b.astype("f8")).max() / max(1, np.abs(b).max()))
-        for a, b in zip(found, wanted, strict=True)
-    )
+    """The largest difference of all outputs, as a share of the output's largest value if that is above 1.
+
+    Of whole numbers, such as a mask's classes, it is the share of those that differ, if that is less.
+    """
+    return max(map(_of_output, found, wanted))
+
+
+def _of_output(found: Any, wanted: Any) -> float:
+    largest = float(np.abs(found.astype("f8") - wanted.astype("f8")).max() / max(1, np.abs(wanted).max()))
+    return largest if wanted.dtype.kind == "f" else min(largest, float((found != wanted).mean()))
 
 
 def _nodes(name: str, session: Any, device: Device) -> Row:

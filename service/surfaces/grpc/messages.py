@@ -57,11 +57,13 @@ def writer(message: Descriptor, answer: type[BaseModel], *, large: bool = False)
         if get_origin(field.annotation) is list and _inside(field.annotation) is not None
     }
 
+    has_id = ID in message.fields_by_name  # the answer of a stream may leave it to the response around it
+
     def write(found: BaseModel, id: str) -> Any:
         values = found.model_dump(exclude_none=True, exclude=set(apart) or None)
         for name, part in apart.items():
             values[name] = [part(**each.model_dump(exclude_none=True)) for each in getattr(found, name)]
-        return made(**values, id=id)
+        return made(**values, id=id) if has_id else made(**values)
 
     return write
 

@@ -167,7 +167,7 @@ def test_a_part_may_not_have_the_name_of_a_graph_that_is_elsewhere_in_a_card(nam
     card = json.loads((folder / CARD).read_text())
     card["parts"] = {name: card["parts"]["scorer"]}
     (folder / CARD).write_text(json.dumps(card))
-    refused(folder, f"parts has '{name}'; a part may not be called decoder, deconv, encoder, step")
+    refused(folder, f"parts has '{name}'; a part may not be called decoder, deconv, encoder, score, step")
 
 
 @pytest.mark.parametrize("missing", ["decoder.pixels", "scorer.score"])

@@ -22,7 +22,7 @@ from tests.serving import SLOW_WORK, Server, write_zoo
 from tests.step_packages import write_captioner, write_chars, write_diffusion
 from tests.text_packages import write_text_package
 
-SERVED = "captioner, colours, echo, half, letters, seeing, slow, tiny, vectors"  # of `zoo`
+SERVED = "captioner, colours, echo, greys, half, letters, seeing, slow, tiny, vectors"  # of `zoo`
 StartServer = Callable[..., Server]
 
 

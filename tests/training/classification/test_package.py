@@ -78,7 +78,7 @@ def test_replace_replaces_the_version_whole(subject: Subject, tmp_path: Path) ->
     (folder / "stray").write_text("of the old one")
     write_package(subject, tmp_path, version=1, replace=True)
     assert not (folder / "stray").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["softmax"]
+    assert [path.name for path in tmp_path.iterdir()] == [subject.name]
 
 
 @pytest.mark.parametrize("name", ["../outside", "a/b", "", "x" * 65, ".hidden"])

@@ -109,7 +109,7 @@ def test_batch_rows_sum_up_to_the_rows_sent(server: Server) -> None:
 
 def test_the_queue_of_every_model_and_version_is_shown(server: Server) -> None:
     shown = {labels for name, labels in series(server) if name == "lectorium_queue_rows"}
-    models = {"tiny", "slow", "seeing", "captioner", "colours", "letters", "vectors", "echo", "half"}
+    models = {"tiny", "slow", "seeing", "captioner", "colours", "greys", "letters", "vectors", "echo", "half"}
     assert {dict(labels)["model"] for labels in shown} == models
     assert (("model", "tiny"), ("version", "1")) in shown
     assert (("model", "tiny"), ("version", "2")) in shown

@@ -94,7 +94,7 @@ def test_a_request_that_runs_out_of_time_has_failed(start: StartServer) -> None:
 def test_statistics_are_of_one_version_or_all_or_every_model(oip: Rest | Grpc) -> None:
     assert [(s.name, s.version) for s in oip.statistics("tiny", "1")] == [("tiny", "1")]
     assert [(s.name, s.version) for s in oip.statistics("tiny")] == [("tiny", "1"), ("tiny", "2")]
-    models = {"tiny", "slow", "seeing", "captioner", "colours", "letters", "vectors", "echo", "half"}
+    models = {"tiny", "slow", "seeing", "captioner", "colours", "greys", "letters", "vectors", "echo", "half"}
     assert {s.name for s in oip.statistics()} == models
 
 

@@ -25,8 +25,18 @@ FEW = 8
 
 
 def largest(*, steps: bool) -> Path:
-    """The folder of the largest package that answers step by step, or of the largest that answers at once."""
-    folders = [folder for folder in ZOO.glob("*/*") if isinstance(read_package(folder).card.program, Loop) == steps]
+    """The folder of the largest package that answers step by step, or of the largest that answers at once.
+
+    It takes an image of one size, which a raw body can hold.
+    """
+    programs = {folder: read_package(folder).card.program for folder in ZOO.glob("*/*")}
+    folders = [
+        folder
+        for folder, program in programs.items()
+        if isinstance(program, Loop) == steps
+        and program.inputs[0].datatype == "UINT8"
+        and -1 not in program.inputs[0].shape[1:]
+    ]
     return max(folders, key=lambda folder: sum(file.stat().st_size for file in folder.iterdir()))
 
 
