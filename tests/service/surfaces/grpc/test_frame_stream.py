@@ -22,11 +22,13 @@ class Frames:
     Attributes:
         begun: the ids of the frames whose work has begun, in that order.
         read: how many frames the server has read.
+        left: whether work was cancelled, which is how the server learns that the caller has gone.
     """
 
     def __init__(self, at_once: int) -> None:
         self.begun: list[str] = []
         self.read = 0
+        self.left = False
         self._at_once = at_once
         self._done: dict[str, asyncio.Event] = {}
         self.call: Any = None
@@ -52,7 +54,11 @@ class Frames:
     async def _answers(self, frame: Frame, call: Call) -> AsyncGenerator[bytes]:
         await frame.begin()
         self.begun.append(frame.id)
-        await self._ending(frame.id).wait()
+        try:
+            await self._ending(frame.id).wait()
+        except asyncio.CancelledError:
+            self.left = True
+            raise
         yield f"{frame.id} done".encode()
 
     def _refusal(self, frame: Frame, error: LectoriumError) -> bytes:
@@ -162,6 +168,7 @@ async def test_the_frames_of_a_caller_that_leaves_end() -> None:
         await caller.send("a", "b", skippable=True)
         await until(lambda: caller.begun == ["a"])
         caller.call.cancel()
+        await until(lambda: caller.left)
         caller.finish("a", "b")
         await asyncio.sleep(0.05)
         assert caller.begun == ["a"]
