@@ -23,6 +23,11 @@ from attrs_client.api.tasks import (
     classify_text_batch,
     embed,
     embed_batch,
+    generate,
+    generate_steps,
+    search,
+    search_add,
+    search_remove,
     segment,
     segment_batch,
     segment_tiles,
@@ -69,6 +74,13 @@ assert (mask.mask, mask.rle[0].size) == (None, [4, 4])
 masks = call(segment_batch, body=models.SegmentBatchAsk([image(), image()], output="overlay", opacity=0.25)).results
 assert masks[0].overlay == masks[1].overlay is not None
 assert call(segment_tiles, body=models.SegmentAsk(image(), overlap=2)).startswith("event: tile\ndata: {")
+samples = call(generate, body=models.GenerateAsk(count=2, seed=1, label="dark", guidance=2))
+assert (len(samples.images), samples.labels, samples.seed) == (2, ["dark", "dark"], 1)
+assert call(generate_steps, body=models.GenerateStepsAsk(steps=3)).startswith("event: preview\ndata: {")
+found = call(search, body=models.SearchAsk("some", image(), k=3, thumbnails=True)).results
+assert [each.thumbnail is not None for each in found] == [True] * 3
+assert call(search_add, body=models.SearchAddAsk("some", image(), "new")).replaced is False
+assert call(search_remove, body=models.SearchRemoveAsk("some", "new")).removed is True
 beams = models.CaptionAskStrategy.BEAM
 shown = models.CaptionAskAttention.VALUES
 captions = call(caption, body=models.CaptionAsk(image(), strategy=beams, n_best=2, attention=shown, length_penalty=0.5))
@@ -80,6 +92,7 @@ assert isinstance(cards["tiny"], models.ClassifyCard)
 assert isinstance(cards["letters"], models.TextClassifyCard)
 assert isinstance(cards["captioner"], models.CaptionCard)
 assert isinstance(cards["colours"], models.SegmentCard)
+assert isinstance(cards["greys"], models.GenerateCard)
 assert isinstance(cards["own"], models.TensorCard)
 assert call(model, name="tiny", version="1").version == 1
 assert "no model 'nowhere'" in call(model, 404, name="nowhere").error

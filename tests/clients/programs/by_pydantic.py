@@ -57,6 +57,15 @@ assert (mask.mask, mask.rle[0].size) == (None, [4, 4])
 masks = call(tasks.segment_batch, images=[IMAGE, IMAGE], output="overlay", opacity=1).results
 assert masks[0].overlay == masks[1].overlay is not None
 assert call(tasks.segment_tiles, image=IMAGE, overlap=2).startswith("event: tile\ndata: {")
+samples = call(tasks.generate, generate_ask=models.GenerateAsk(count=2, seed=1, label="dark", guidance=2))
+assert (len(samples.images), samples.labels, samples.seed) == (2, ["dark", "dark"], 1)
+on_the_way = call(tasks.generate_steps, generate_steps_ask=models.GenerateStepsAsk(steps=3))
+assert on_the_way.startswith("event: preview\ndata: {")
+nearest = call(tasks.search, image=IMAGE, index="some", k=3, thumbnails=True).results
+assert [each.thumbnail is not None for each in nearest] == [True] * 3
+assert call(tasks.search_add, image=IMAGE, index="some", name="new").replaced is False
+removal = models.SearchRemoveAsk(index="some", name="new")
+assert call(tasks.search_remove, search_remove_ask=removal).removed is True
 # A penalty of 0.5 it could not send: this generator's clients fail on any fraction in a multipart form.
 captions = call(tasks.caption, image=IMAGE, strategy="beam", n_best=2, attention="values", length_penalty=1)
 assert len(captions.captions) == 2
@@ -67,6 +76,7 @@ assert isinstance(found["tiny"], models.ClassifyCard)
 assert isinstance(found["letters"], models.TextClassifyCard)
 assert isinstance(found["captioner"], models.CaptionCard)
 assert isinstance(found["colours"], models.SegmentCard)
+assert isinstance(found["greys"], models.GenerateCard)
 assert isinstance(found["own"], models.TensorCard)
 assert call(cards.model, name="tiny", version="1").actual_instance.version == 1
 assert "no model 'nowhere'" in refused(cards.model, 404, name="nowhere")
