@@ -84,7 +84,7 @@ def resnet18() -> Path:
         file = FOLDER / f"{RESNET18}.pt"
         torch.save(random_weights(RESNET18).state_dict(), file)
         labels = tuple(f"class {number}" for number in range(CLASSES))
-        subject = from_weights(Weights(RESNET18, file, labels, RESNET18, HALF, HALF), None, None)
+        subject = from_weights(Weights(RESNET18, file, labels, RESNET18, HALF, HALF), None, None, unmeasured=True)
         write_package(subject, repository, how=How("float32", False, False), version=1, replace=True)
     return repository
 
