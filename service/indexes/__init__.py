@@ -1,7 +1,7 @@
 """Search indexes: the feature vectors of many images on the disk, and the search for the nearest.
 
-An index is a folder ``<indexes>/<name>/`` with one SQLite file. It knows no model: whoever embeds an image checks that
-the model is the one that the index describes.
+An index is a folder ``<indexes>/<name>/`` with one SQLite file. It describes the model that
+embedded its images, and the caller must check that it embeds new ones with the same model.
 """
 
 from service.indexes.changes import add, complete, mean, remove

@@ -34,7 +34,7 @@ class Searched(NamedTuple):
 
 
 class Opened:
-    """One index, with its vectors in memory once it is searched; they follow the file, whoever writes it."""
+    """One index. The first search reads its vectors into memory; each later search reads what was written since."""
 
     def __init__(self, folder: Path) -> None:
         self.store = Store(folder)
